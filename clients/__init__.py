@@ -1,0 +1,1 @@
+"""Client side: the ClientApp and one way of training a file."""

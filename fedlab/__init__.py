@@ -1,0 +1,1 @@
+"""Federated fine-tuning of transformer adapters, charged in simulated hours, joules and bytes."""

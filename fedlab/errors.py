@@ -1,0 +1,15 @@
+"""What users get wrong, and what can fail while a run is under way."""
+
+
+class UserError(Exception):
+    """Something the user wrote cannot be used; the message says what, where, and what is accepted.
+
+    The command line prints it as one line and exits with 2.
+    """
+
+
+class RunFailedError(Exception):
+    """A run cannot go on (no client replied, say); the message gives the reason.
+
+    The command line prints it as one line and exits with 1.
+    """

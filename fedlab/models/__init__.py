@@ -1,0 +1,1 @@
+"""Backbones: pretrained encoders with bottleneck adapters and a task head."""

@@ -1,0 +1,53 @@
+"""What a client did, and what it cost: the records the simulated physics turns into each other."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+Method = Literal["adapter", "full", "freeze", "evaluate"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderShape:
+    """The sizes of a transformer encoder that its cost depends on."""
+
+    family: Literal["bert", "distilbert"]
+    blocks: int
+    hidden: int
+    intermediate: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workload:
+    """What one client did for one message: counts only, never times.
+
+    `method` is `adapter` (frozen blocks, adapters in the top `depth`), `full` or `freeze` (the top `depth` blocks
+    are trained whole), or `evaluate` (forward passes only). Of `batches`, `cached_batches` started from activations
+    the client had stored; the others ran every block. `sequence_length` is the padded length in tokens.
+    """
+
+    method: Method
+    depth: int
+    width: int
+    batches: int
+    cached_batches: int
+    batch_size: int
+    sequence_length: int
+    num_examples: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """What one client's part in a round cost."""
+
+    compute_seconds: float
+    download_seconds: float
+    upload_seconds: float
+    joules: float
+    bytes_down: int
+    bytes_up: int
+    peak_memory_bytes: int
+
+    @property
+    def seconds(self) -> float:
+        """The whole of the client's part: download, then compute, then upload."""
+        return self.download_seconds + self.compute_seconds + self.upload_seconds

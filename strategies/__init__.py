@@ -1,0 +1,1 @@
+"""Server side: the ServerApp and one federated algorithm a file."""
