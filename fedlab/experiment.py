@@ -1,15 +1,10 @@
 """The experiment file: what is learnt, by whom, over which devices and links, and when it stops."""
 
-import difflib
-import json
-import os
-import tomllib
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fedlab.errors import UserError
 
 Options = dict[str, Any]
 

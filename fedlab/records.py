@@ -1,5 +1,6 @@
 """What is written down of a run, as it happens: plain records of clients, rounds and trials."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 
@@ -47,7 +48,7 @@ class RoundRecord:
     """One server round.
 
     `simulated_seconds` is the virtual clock at the round's end, `depth` and `width` the configuration of the global
-    model then. Accuracies are None where nothing was measured. `wall_seconds` is the real time since the start of
+    model then, `budget_seconds` what the trial under way gives each group. Accuracies are None where nothing was measured. `wall_seconds` is the real time since the start of
     the run: the only field that may differ between two runs of one seed.
     """
 
@@ -60,6 +61,7 @@ class RoundRecord:
     validation_accuracy: float | None
     test_accuracy: float | None
     wall_seconds: float
+    budget_seconds: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,3 +92,28 @@ class TrialRecord:
     winner: str
     depth: int
     width: int
+
+
+def group_records(clients: Iterable[ClientRecord]) -> list[GroupRecord]:
+    """Sum up the clients of one round by group, groups in the order they first appear."""
+    groups: dict[str, list[ClientRecord]] = {}
+    for client in clients:
+        groups.setdefault(client.group, []).append(client)
+    return [_group_record(group, members) for group, members in groups.items()]
+
+
+def _group_record(group: str, members: list[ClientRecord]) -> GroupRecord:
+    replied = [member for member in members if member.error is None]
+    losses = [member.train_loss for member in replied if member.train_loss is not None]
+    return GroupRecord(
+        group=group,
+        depth=max((member.depth for member in replied), default=0),
+        width=max((member.width for member in replied), default=1),
+        clients=len(members),
+        failures=len(members) - len(replied),
+        seconds=max((m.download_seconds + m.compute_seconds + m.upload_seconds for m in replied), default=0.0),
+        joules=sum(member.joules for member in replied),
+        bytes_down=sum(member.bytes_down for member in replied),
+        bytes_up=sum(member.bytes_up for member in replied),
+        train_loss=sum(losses) / len(losses) if losses else None,
+    )

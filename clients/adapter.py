@@ -1,0 +1,140 @@
+"""A client that trains adapters and head on its own partition, from stored states of the frozen blocks."""
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from flwr.app import ConfigRecord, Context, Message
+from flwr.clientapp import ClientApp
+
+from fedlab.data.metrics import accuracy, entity_f1
+from fedlab.measuring import predict_frozen
+from fedlab.messages import (
+    EvaluateReport,
+    TrainReport,
+    evaluate_reply,
+    query_reply,
+    read_order,
+    train_reply,
+)
+from fedlab.models.arrays import configuration_of
+from fedlab.seeds import generator
+from fedlab.training import Examples, LocalTraining, train
+from fedlab.workbench import Workbench, open_workbench
+from fedlab.workload import Workload
+
+_STATE = "adapter-client"
+
+
+def adapter(
+    *,
+    optimizer: str = "sgd",
+    learning_rate: float = 0.1,
+    momentum: float = 0.0,
+    weight_decay: float = 0.0,
+    schedule: str = "linear",
+    clip_norm: float | None = 1.0,
+    batch_size: int = 4,
+    epochs: int = 1,
+    max_batches: int | None = None,
+    cache: bool = True,
+) -> ClientApp:
+    """Return the adapter client; see `fedlab.training.LocalTraining` for the options.
+
+    With `cache` the device keeps the activations of its frozen blocks (the activation cache of AdaFL): the first
+    epoch at a new depth runs every block, later ones start at the lowest adapter.
+    """
+    options = {key: value for key, value in locals().items() if key != "cache"}
+    settings = LocalTraining(**options)
+    app = ClientApp()
+
+    @app.train()
+    def _train(message: Message, context: Context) -> Message:
+        return _answer_train(message, context, settings, caches=cache)
+
+    @app.evaluate()
+    def _evaluate(message: Message, context: Context) -> Message:
+        return _answer_evaluate(message, context, settings)
+
+    @app.query()
+    def _query(message: Message, context: Context) -> Message:
+        return query_reply(message, _partition_id(context))
+
+    return app
+
+
+def _answer_train(message: Message, context: Context, settings: LocalTraining, *, caches: bool) -> Message:
+    order = read_order(message)
+    workbench = open_workbench(context.node_config)
+    partition_id = _partition_id(context)
+    config = configuration_of(order.arrays)
+    examples = _examples(workbench, partition_id, config.depth)
+    draws = generator(workbench.seed, "batches", order.server_round, partition_id)
+    result = train(
+        workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu
+    )
+    count = len(examples.lengths)
+    filling = _batches_to_fill(context, config.depth, count, settings) if caches else result.batches
+    workload = Workload(
+        method="adapter",
+        depth=config.depth,
+        width=config.width,
+        batches=result.batches,
+        cached_batches=max(0, result.batches - filling),
+        batch_size=settings.batch_size,
+        sequence_length=workbench.tokens("train").input_ids.shape[1],
+        num_examples=count,
+    )
+    report = TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
+    return train_reply(message, report)
+
+
+def _answer_evaluate(message: Message, context: Context, settings: LocalTraining) -> Message:
+    order = read_order(message)
+    workbench = open_workbench(context.node_config)
+    config = configuration_of(order.arrays)
+    examples = _examples(workbench, _partition_id(context), config.depth)
+    parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}
+    predictions = predict_frozen(workbench.network, examples.frozen, examples.lengths, parameters, config.depth)
+    count = len(examples.lengths)
+    workload = Workload(
+        method="evaluate",
+        depth=config.depth,
+        width=config.width,
+        batches=-(-count // settings.batch_size),
+        cached_batches=0,
+        batch_size=settings.batch_size,
+        sequence_length=workbench.tokens("train").input_ids.shape[1],
+        num_examples=count,
+    )
+    report = EvaluateReport(num_examples=count, accuracy=_score(workbench, examples, predictions), workload=workload)
+    return evaluate_reply(message, report)
+
+
+def _examples(workbench: Workbench, partition_id: int, depth: int) -> Examples:
+    rows = np.asarray(workbench.partitions[partition_id])
+    tokens = workbench.tokens("train")
+    return Examples(
+        frozen=workbench.activations.states(workbench.network, tokens, rows, split="train", depth=depth),
+        lengths=torch.from_numpy(tokens.lengths[rows]).long(),
+        labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
+    )
+
+
+def _batches_to_fill(context: Context, depth: int, count: int, settings: LocalTraining) -> int:
+    """Return how many batches the device runs in full to fill its cache, and note the depth it will be filled for."""
+    record = context.state.config_records.get(_STATE)
+    filled = record is not None and record["cached-depth"] == depth
+    context.state[_STATE] = ConfigRecord({"cached-depth": depth})
+    return 0 if filled else -(-count // settings.batch_size)
+
+
+def _score(workbench: Workbench, examples: Examples, predictions: np.ndarray) -> float:
+    labels = examples.labels.numpy()
+    if workbench.network.kind == "classification":
+        return accuracy(predictions, labels)
+    return entity_f1(predictions, labels, workbench.label_names)
+
+
+def _partition_id(context: Context) -> int:
+    return int(context.node_config["partition-id"])

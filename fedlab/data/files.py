@@ -1,0 +1,133 @@
+"""Data in a local file or folder: which file is which split, and how each is read."""
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from fedlab.data.conll import read_conll
+from fedlab.data.lines import Columns
+from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
+from fedlab.data.rows import read_csv, read_json
+from fedlab.data.semeval2010 import read_semeval2010
+from fedlab.errors import UserError
+from fedlab.experiment import TaskTable
+
+_SPLIT_NAMES = {  # as a word, or the start of one, in the name of a file
+    "train": re.compile(r"(?<![a-z])train"),
+    "validation": re.compile(r"(?<![a-z])(valid|val(?![a-z])|dev)"),
+    "test": re.compile(r"(?<![a-z])test"),
+}
+
+
+def load_local(path: Path, task: TaskTable) -> dict[str, datasets.Dataset]:
+    """Load the splits of a file (all train), a folder of files, or a data set saved by `datasets`.
+
+    Raises:
+        UserError: no file is the training split, or one cannot be parsed.
+    """
+    if task.format == "saved" or (task.format == "auto" and path.is_dir() and is_saved(path)):
+        return _load_saved(path)
+    splits = split_files(path, task)
+    return {split: _joined([_read(file, task) for file in files], files) for split, files in splits.items()}
+
+
+def split_files(path: Path, task: TaskTable) -> dict[str, list[Path]]:
+    """Return the files of each split: those of `task.files`, else those named for a split; a lone file is train.
+
+    Raises:
+        UserError: a file named does not exist, or no file is the training split.
+    """
+    if task.files:
+        return {split: [_existing(path / name, split)] for split, name in task.files.items()}
+    candidates = [path] if path.is_file() else _data_files(path, task)
+    if len(candidates) == 1:
+        return {"train": candidates}
+    splits = {split: [file for file in candidates if split_name(file.name) == split] for split in _SPLIT_NAMES}
+    if not splits["train"]:
+        raise UserError(f"{path}: no file is named for the split 'train' ({_some(candidates)}): set task.files")
+    return {split: files for split, files in splits.items() if files}
+
+
+def split_name(name: str) -> str | None:
+    """Return the split that a file or a hub split is named for: train, validation (also valid, val, dev), test."""
+    return next((split for split, pattern in _SPLIT_NAMES.items() if pattern.search(name.lower())), None)
+
+
+def to_dataset(columns: Columns, place: object) -> datasets.Dataset:
+    """Return columns as a data set; raises a `UserError` naming the column whose values are of different types."""
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            arrays[name] = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+            raise UserError(f"{place}: column '{name}' has values of different types: {_first_line(error)}") from error
+    return datasets.Dataset(pa.table(arrays))
+
+
+def _data_files(folder: Path, task: TaskTable) -> list[Path]:
+    """Return the files of a folder that can be data: in format `auto` those with a suffix that is known."""
+    files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
+    known = [file for file in files if task.format != "auto" or suffix_of(file) in FORMAT_OF_SUFFIX]
+    if not known:
+        raise UserError(f"{folder}: no data file in it ({_some(files)}): set task.files and task.format")
+    return known
+
+
+def _existing(path: Path, split: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"missing data file: task.files.{split} = '{path.name}' ({path} does not exist)")
+    return path
+
+
+def _joined(parts: list[datasets.Dataset], files: list[Path]) -> datasets.Dataset:
+    try:
+        return datasets.concatenate_datasets(parts)
+    except ValueError as error:
+        raise UserError(
+            f"{files[0].parent}: the columns differ between the files of one split: {_some(files)}"
+        ) from error
+
+
+def _read(path: Path, task: TaskTable) -> datasets.Dataset:
+    kind = FORMAT_OF_SUFFIX.get(suffix_of(path)) if task.format == "auto" else task.format
+    match kind:
+        case "csv":
+            return to_dataset(read_csv(path, task.column_names), path)
+        case "jsonl":
+            return to_dataset(read_json(path), path)
+        case "conll":
+            return to_dataset(read_conll(path), path)
+        case "semeval2010-task8":
+            return to_dataset(read_semeval2010(path), path)
+        case "parquet":
+            return _read_parquet(path)
+    accepted = ", ".join(dict.fromkeys([*FORMAT_OF_SUFFIX.values(), "semeval2010-task8"]))
+    raise UserError(f"{path}: the name does not tell the format: set task.format to one of {accepted}")
+
+
+def _read_parquet(path: Path) -> datasets.Dataset:
+    try:
+        return datasets.Dataset(pq.read_table(path))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise UserError(f"{path}: not a Parquet file: {_first_line(error)}") from error
+
+
+def _load_saved(path: Path) -> dict[str, datasets.Dataset]:
+    try:
+        loaded = datasets.load_from_disk(path)
+    except Exception as error:  # a missing or torn file: any of the exceptions of json, pyarrow and datasets
+        raise UserError(f"{path}: not a folder that save_to_disk wrote: {_first_line(error)}") from error
+    return dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
+
+
+def _some(files: Iterable[Path]) -> str:
+    names = [file.name for file in files]
+    return f"found {', '.join(names[:5])}{', ...' if len(names) > 5 else ''}" if names else "it is empty"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,60 @@
+"""The set of labels of a task, and labels as their numbers in it."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from fedlab.data.examples import Examples
+from fedlab.errors import UserError
+from fedlab.experiment import TaskTable
+
+_BIO = re.compile(r"O|[BI]-.+")
+_SHOWN = 6
+
+
+def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the names of the labels: `task.labels`, those the column declares, or those of the training split.
+
+    The last are sorted, numbers by value; a set of BIO tags is made whole (O, and B- and I- of every type), as
+    the other splits may hold a tag that training happens to lack.
+
+    Raises:
+        UserError: for tagging, a name that is not a BIO tag.
+    """
+    given = table.labels or declared
+    used = _tags_used(train) if table.kind == "tagging" else set(train.labels)
+    names = tuple(given) if given else _sorted(used)
+    if table.kind != "tagging":
+        return names
+    for name in names:
+        if not _BIO.fullmatch(name):
+            raise UserError(f"label '{name}': tagging needs BIO tags: O, B-type, I-type")
+    whole = {"O", *(f"{mark}-{name[2:]}" for name in names if name != "O" for mark in "BI")}
+    return names if given else _sorted(whole)
+
+
+def label_ids(examples: Examples, names: Sequence[str], split: str) -> list[Any]:
+    """Return the number of each label (tagging: a list of numbers a sentence).
+
+    Raises:
+        UserError: a label that is not among the names; says which, in which split, and what is accepted.
+    """
+    number = {name: i for i, name in enumerate(names)}
+    try:
+        return [
+            [number[tag] for tag in label] if isinstance(label, list) else number[label] for label in examples.labels
+        ]
+    except KeyError as error:
+        shown = ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
+        raise UserError(f"label '{error.args[0]}' in split '{split}' is not in the set: accepted: {shown}") from error
+
+
+def _tags_used(examples: Examples) -> set[str]:
+    return {tag for tags in examples.labels for tag in tags}
+
+
+def _sorted(names: Iterable[Any]) -> tuple[str, ...]:
+    ordered = sorted(names)
+    if all(re.fullmatch(r"-?\d+", name) for name in ordered):
+        ordered.sort(key=int)
+    return tuple(ordered)

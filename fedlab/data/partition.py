@@ -1,0 +1,148 @@
+"""How training examples are split over clients, by the partitioners of flwr-datasets."""
+
+import contextlib
+import io
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import datasets
+import numpy as np
+from flwr_datasets.partitioner import (
+    DirichletPartitioner,
+    ExponentialPartitioner,
+    IidPartitioner,
+    LinearPartitioner,
+    NaturalIdPartitioner,
+    Partitioner,
+    PathologicalPartitioner,
+    SquarePartitioner,
+)
+
+from fedlab.errors import UserError
+from fedlab.experiment import Partition
+from fedlab.seeds import generator, seed_for
+
+_GROWTHS = {"linear": LinearPartitioner, "square": SquarePartitioner, "exponential": ExponentialPartitioner}
+_KEY = "key"
+
+
+class _RowNumbers(datasets.Dataset):  # type: ignore[misc]  # `datasets` is not typed
+    """A data set whose selections are the numbers of the rows selected: a partitioner on it builds no tables."""
+
+    def select(self, indices: Iterable[int], *_: Any, **__: Any) -> np.ndarray:
+        return np.array(list(indices), np.int64)
+
+
+def split_indices(
+    labels: Sequence[str] | Sequence[Sequence[str]],
+    partition: Partition,
+    seed: int,
+    *,
+    client_ids: Sequence[object] | None = None,
+) -> list[np.ndarray]:
+    """Return the training examples of each client: sorted int64 indices, disjoint, covering, none empty.
+
+    `labels` has a label an example, or BIO tags, of which the commonest entity type then counts as the label.
+    `client_ids` has the value of `partition.column` for each example; the clients of scheme `natural` are its
+    distinct values in their order, and `partition.clients` is not read.
+
+    Raises:
+        UserError: the scheme leaves a client without examples, or examples without a client.
+    """
+    keys = client_ids if partition.scheme == "natural" else skew_labels(labels)
+    codes = _codes(keys, partition)
+    _check(partition, codes)
+    order = generator(seed, "partition order").permutation(len(codes))
+    # Labels are renumbered at random: some partitioners give the first labels to the first clients.
+    renumbered = generator(seed, "partition labels").permutation(codes.max() + 1)[codes]
+    shuffled = (codes if partition.scheme == "natural" else renumbered)[order]
+    return [np.sort(order[rows]) for rows in _rows_of_clients(partition, shuffled, seed)]
+
+
+def skew_labels(labels: Sequence[str] | Sequence[Sequence[str]]) -> list[str]:
+    """Return one label an example: the label itself, or the commonest entity type of its tags, O if it has none."""
+    return [label if isinstance(label, str) else _commonest_entity(label) for label in labels]
+
+
+def _commonest_entity(tags: Sequence[str]) -> str:
+    counts = Counter(tag.split("-", 1)[-1] for tag in tags if tag != "O")
+    return min(counts, key=lambda entity: (-counts[entity], entity), default="O")
+
+
+def _codes(keys: Sequence[object] | None, partition: Partition) -> np.ndarray:
+    if keys is None:
+        raise UserError("task.partition.column is missing: scheme 'natural' needs the column that names the client")
+    if any(key is None for key in keys):
+        raise UserError(f"task.partition.column = '{partition.column}': an example has no value in it")
+    codes: np.ndarray = np.unique(np.array(keys), return_inverse=True)[1]
+    return codes
+
+
+def _check(partition: Partition, codes: np.ndarray) -> None:
+    clients, examples, labels = partition.clients, len(codes), int(codes.max()) + 1
+    if partition.scheme != "natural" and clients > examples:
+        raise UserError(f"task.partition.clients = {clients}: there are only {examples} training examples")
+    if partition.scheme != "pathological":
+        return
+    each = partition.classes_per_client
+    if each > labels:
+        raise UserError(f"task.partition.classes_per_client = {each}: there are only {labels} labels")
+    if clients + each <= labels:
+        raise UserError(
+            f"task.partition: {clients} clients of {each} labels leave some of the {labels} labels to nobody:"
+            f" raise clients to {labels - each + 1} or more, or classes_per_client"
+        )
+
+
+def _rows_of_clients(partition: Partition, keys: np.ndarray, seed: int) -> list[np.ndarray]:
+    try:
+        return _partition(_partitioner(partition, keys, seed, min_partition_size=1), keys)
+    except ValueError as error:
+        raise UserError(_failure(partition, keys, seed)) from error
+
+
+def _partition(partitioner: Partitioner, keys: np.ndarray) -> list[np.ndarray]:
+    """Return the rows of each partition, without the warnings and progress bars of the partitioners."""
+    with warnings.catch_warnings(action="ignore"), contextlib.redirect_stderr(io.StringIO()), np.errstate(all="ignore"):
+        partitioner.dataset = _RowNumbers(datasets.Dataset.from_dict({_KEY: keys}).data)
+        return [partitioner.load_partition(i) for i in range(partitioner.num_partitions)]
+
+
+def _partitioner(partition: Partition, keys: np.ndarray, seed: int, *, min_partition_size: int) -> Partitioner:
+    clients, draw = partition.clients, seed_for(seed, "partition")
+    match partition.scheme:
+        case "iid":
+            return IidPartitioner(clients)
+        case "dirichlet":
+            size = min_partition_size
+            return DirichletPartitioner(clients, _KEY, partition.alpha, min_partition_size=size, seed=draw)
+        case "quantity":
+            return _GROWTHS[partition.growth](clients)
+        case "pathological":
+            # Where clients are fewer than labels, only neighbouring labels for neighbouring clients use all of them.
+            mode = "first-deterministic" if clients > keys.max() else "deterministic"
+            return PathologicalPartitioner(clients, _KEY, partition.classes_per_client, mode, seed=draw)
+        case "natural":
+            return NaturalIdPartitioner(_KEY)
+
+
+def _failure(partition: Partition, keys: np.ndarray, seed: int) -> str:
+    """Say which partition is empty and what to change, for a scheme that a partitioner gave up."""
+    clients, examples = partition.clients, len(keys)
+    if partition.scheme == "quantity":  # sizes grow with the partition id, so that the first is the smallest
+        return (
+            f"task.partition: partition 0 would be empty: {examples} examples are too few for {clients} clients with"
+            f" {partition.growth} growth: use fewer clients or a slower growth"
+        )
+    if partition.scheme == "pathological":
+        return (
+            f"task.partition: {clients} clients with {partition.classes_per_client} labels each need a label in more"
+            f" places than it has examples: use fewer clients, or fewer classes_per_client"
+        )
+    sizes = [len(rows) for rows in _partition(_partitioner(partition, keys, seed, min_partition_size=0), keys)]
+    return (
+        f"task.partition: partition {int(np.argmin(sizes))} would be empty ({sizes.count(0)} of {clients} would, and in"
+        f" ten more draws): use fewer clients, or a larger alpha than {partition.alpha:g}"
+    )

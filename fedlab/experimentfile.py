@@ -1,0 +1,89 @@
+"""Reading experiment files: TOML, changed by `--set`, checked key by key."""
+
+import tomllib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from fedlab.errors import UserError
+from fedlab.experiment import Experiment
+from fedlab.plugins import nearest
+
+
+def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
+    """Read an experiment file and apply settings such as `task.partition.alpha=0.5`.
+
+    Raises:
+        UserError: the file cannot be read, or a key or value in it or in a setting is not accepted.
+    """
+    table = _read(path)
+    table.setdefault("name", path.stem)
+    table.setdefault("base_folder", str(path.resolve().parent))
+    for setting in settings:
+        _apply(table, setting)
+    return experiment_from(table, str(path))
+
+
+def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:
+    """Validate the table of an experiment file; `place` says where it came from.
+
+    Raises:
+        UserError: a key or a value is not accepted.
+    """
+    try:
+        return Experiment.model_validate(table)
+    except ValidationError as error:
+        raise UserError(f"{place}: {_one_line(error)}") from error
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text())
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: is not TOML: {error}") from error
+
+
+def _apply(table: dict[str, Any], setting: str) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise UserError(f"--set {setting}: expected key=value, such as task.partition.alpha=0.5")
+    *parents, last = key.strip().split(".")
+    for parent in parents:
+        below = table.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise UserError(f"--set {setting}: '{parent}' is a value, not a table")
+        table = below
+    table[last] = _value(text)
+
+
+def _value(text: str) -> Any:
+    """Read a value as TOML would; what TOML does not know is a string."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _one_line(error: ValidationError) -> str:
+    first = error.errors()[0]
+    place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    if first["type"] == "extra_forbidden":
+        return f"unknown key {place}: {nearest(str(first['loc'][-1]), _keys_beside(first['loc']))}"
+    message = first["msg"].removeprefix("Value error, ")
+    if not place:
+        return message
+    return f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+
+
+def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+    table: type[BaseModel] = Experiment
+    for part in location[:-1]:
+        annotation = table.model_fields[str(part)].annotation
+        assert isinstance(annotation, type)
+        assert issubclass(annotation, BaseModel)
+        table = annotation
+    return [name for name in table.model_fields if name != "base_folder"]

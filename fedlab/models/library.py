@@ -1,0 +1,89 @@
+"""The only file that names the adapters library: its model is our reference, its saved form our product."""
+
+import copy
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import adapters
+import numpy as np
+import torch
+from transformers import PreTrainedModel
+
+from fedlab.models.arrays import adapted_blocks, adapter_names, configuration_of
+
+NAME = "fedlab"
+
+
+def library_model(
+    pretrained: PreTrainedModel,
+    arrays: Mapping[str, np.ndarray],
+    *,
+    kind: str,
+    label_names: Sequence[str],
+    pooling: str,
+    width: int = 8,
+) -> Any:
+    """Return the adapters library's own model of these arrays, in evaluation mode.
+
+    `pretrained` is a transformers BertModel or DistilBertModel; `width` names the bottleneck of a model of depth 0,
+    which has none. The adapter and the head are both called `fedlab`.
+    """
+    blocks = pretrained.config.num_hidden_layers
+    hidden = pretrained.config.hidden_size
+    config = configuration_of(arrays, default_width=width)
+    model = _with_heads(pretrained)
+    bare = range(blocks - config.depth)
+    # The library divides by the factor and rounds down: the half keeps the rounding on the right side.
+    reduction = hidden / (config.width + 0.5)
+    model.add_adapter(NAME, config=adapters.SeqBnConfig(reduction_factor=reduction, leave_out=list(bare)))
+    _add_head(model, kind, label_names, pooling)
+    model.set_active_adapters(NAME)
+    model.active_head = NAME
+    _load(model, arrays, config_blocks=adapted_blocks(config, blocks))
+    return model.eval()
+
+
+def save_adapter(model: Any, folder: Path) -> None:
+    """Save adapter and head so that the library's `model.load_adapter(folder)` opens them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    model.save_adapter(str(folder), NAME, with_head=True)
+
+
+def _with_heads(pretrained: PreTrainedModel) -> Any:
+    classes = {"bert": adapters.BertAdapterModel, "distilbert": adapters.DistilBertAdapterModel}
+    config = copy.deepcopy(pretrained.config)  # the library writes its adapters and heads into it
+    model = classes[config.model_type](config)
+    model.base_model.load_state_dict(pretrained.state_dict(), strict=False)
+    return model
+
+
+def _add_head(model: Any, kind: str, label_names: Sequence[str], pooling: str) -> None:
+    names = dict(enumerate(label_names))
+    if kind == "tagging":
+        model.add_tagging_head(NAME, num_labels=len(names), layers=1, id2label=names)
+    else:
+        pooled = pooling == "pooler"
+        model.add_classification_head(NAME, num_labels=len(names), layers=1, id2label=names, use_pooler=pooled)
+
+
+def _load(model: Any, arrays: Mapping[str, np.ndarray], config_blocks: range) -> None:
+    layers = dict(model.base_model.iter_layers())
+    with torch.no_grad():
+        for block in config_blocks:
+            adapter = _output_adapter(layers[block])
+            for name, parameter in zip(adapter_names(block), _parameters(adapter), strict=True):
+                parameter.copy_(torch.from_numpy(arrays[name]))
+        linear = model.heads[NAME][-1]
+        linear.weight.copy_(torch.from_numpy(arrays["head.weight"]))
+        linear.bias.copy_(torch.from_numpy(arrays["head.bias"]))
+
+
+def _output_adapter(layer: Any) -> Any:
+    holder = layer.output if hasattr(layer, "output") else layer.output_adapters
+    return holder.adapters[NAME]
+
+
+def _parameters(adapter: Any) -> tuple[torch.nn.Parameter, ...]:
+    down, up = adapter.adapter_down[0], adapter.adapter_up
+    return down.weight, down.bias, up.weight, up.bias

@@ -1,0 +1,95 @@
+"""Objects named in an experiment file: built-in names, `module:Name` and `path/to/file.py:Name`."""
+
+import difflib
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedlab.errors import UserError
+
+
+def nearest(name: str, accepted: Iterable[str]) -> str:
+    """Say which names are accepted, the likeliest first: `did you mean 'x'? accepted: x, y`."""
+    names = sorted(accepted)
+    close = difflib.get_close_matches(name, names, n=1)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"accepted: {', '.join(names)}"
+
+
+def resolve(name: str, built_in: Mapping[str, str], base: Path) -> Any:
+    """Return what `name` refers to: a built-in name, or as `load_object`.
+
+    Raises:
+        UserError: `name` is none of these.
+    """
+    if ":" in name:
+        return load_object(name, base)
+    if name not in built_in:
+        raise UserError(f"no such name '{name}': {nearest(name, built_in)}, or module:Name, or path/to/file.py:Name")
+    return load_object(built_in[name], base)
+
+
+def load_object(reference: str, base: Path) -> Any:
+    """Import `module:Name` or `path/to/file.py:Name` (relative to `base`).
+
+    Raises:
+        UserError: the file, the module or the name in it is missing, or importing it fails.
+    """
+    place, _, name = reference.rpartition(":")
+    if not place or not name:
+        raise UserError(f"'{reference}' is not a reference: expected module:Name or path/to/file.py:Name")
+    try:
+        module = _import_file(base / place) if place.endswith(".py") else importlib.import_module(place)
+    except UserError:
+        raise
+    except Exception as error:
+        raise UserError(f"'{reference}': importing {place} failed: {type(error).__name__}: {error}") from error
+    if not hasattr(module, name):
+        public = [key for key in vars(module) if not key.startswith("_")]
+        raise UserError(f"'{reference}': {place} has no '{name}': {nearest(name, public)}")
+    return getattr(module, name)
+
+
+def call_with_options(target: Callable[..., Any], options: Mapping[str, Any], place: str) -> Any:
+    """Call `target(**options)`, the options having been checked against its signature.
+
+    Raises:
+        UserError: an option `target` does not take, one it needs, or a value it refuses; `place` says where it stands.
+    """
+    check_options(target, options, place)
+    try:
+        return target(**options)
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{place}: {error}") from error
+
+
+def check_options(target: Callable[..., Any], options: Mapping[str, Any], place: str) -> None:
+    """Raise a UserError if `target` cannot be called with these keyword arguments."""
+    parameters = inspect.signature(target).parameters
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    accepted = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    for key in options:
+        if key not in accepted and not open_ended:
+            raise UserError(f"unknown key {place}.{key}: {nearest(key, accepted)}")
+    for key in accepted:
+        if parameters[key].default is inspect.Parameter.empty and key not in options:
+            raise UserError(f"missing key {place}.{key}")
+
+
+def _import_file(path: Path) -> Any:
+    if not path.is_file():
+        raise UserError(f"no such file: {path}")
+    name = f"fedlab_user_{path.stem}_{hashlib.sha256(str(path.resolve()).encode()).hexdigest()[:12]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module

@@ -1,0 +1,154 @@
+"""The round loop: any Flower strategy, stopped, measured, recorded and checkpointed."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from flwr.app import ArrayRecord, ConfigRecord, Message
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
+
+from fedlab.errors import RunFailedError
+from fedlab.flower import seed_strategies
+from fedlab.messages import from_record, to_record
+from fedlab.models.arrays import Arrays, configuration_of
+from fedlab.records import ClientRecord, RoundRecord, group_records
+from fedlab.seeds import seed_for
+from fedlab.server import Searching, Server
+
+
+@dataclass(frozen=True, kw_only=True)
+class StopRule:
+    """When a run is over: at whichever comes first."""
+
+    rounds: int | None = None
+    simulated_seconds: float | None = None
+    target_accuracy: float | None = None
+
+    def holds(self, standing: "Standing", seconds: float) -> bool:
+        """Tell whether the run is over."""
+        reached = standing.validation_accuracy or 0.0
+        return (
+            (self.rounds is not None and standing.server_round >= self.rounds)
+            or (self.simulated_seconds is not None and seconds >= self.simulated_seconds)
+            or (self.target_accuracy is not None and reached >= self.target_accuracy)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """Where a run stands after a round; accuracies are the last ones measured."""
+
+    server_round: int
+    arrays: Arrays
+    validations: int = 0
+    validation_accuracy: float | None = None
+    test_accuracy: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class RoundLoop:
+    """Runs rounds of a strategy over a grid.
+
+    `validation_every` counts rounds, `test_every` counts validations (0: at the end only). `clients` is where the
+    grid's bills of the round under way are found; `initial_width` is the bottleneck a model of depth 0 would get.
+    After every round `on_round` is told of it and `save` is given the standing.
+    """
+
+    strategy: Strategy
+    grid: Grid
+    server: Server
+    stop: StopRule
+    validation_every: int
+    test_every: int
+    initial_width: int
+    clients: list[ClientRecord]
+    on_round: Callable[[RoundRecord], None]
+    save: Callable[[Standing], None]
+    wall_seconds: Callable[[], float]
+
+    def run(self, standing: Standing) -> Standing:
+        """Run from a standing until the stop rule holds, and return the last one.
+
+        Raises:
+            RunFailedError: no client replied in a round.
+        """
+        while not self._over(standing):
+            standing = self._round(standing)
+            self.save(standing)
+        return standing
+
+    def _over(self, standing: Standing) -> bool:
+        return self.stop.holds(standing, self.server.clock.latest())
+
+    def _round(self, before: Standing) -> Standing:
+        server_round = before.server_round + 1
+        self.clients.clear()
+        arrays = self._train(server_round, before.arrays)
+        after = replace(before, server_round=server_round, arrays=arrays or before.arrays)
+        if arrays is None and self._over(after):
+            arrays = self._conclude(server_round)
+            after = replace(after, arrays=arrays or before.arrays)
+        after = self._measured(after, changed=arrays is not None)
+        self.on_round(self._record(before, after))
+        return after
+
+    def _conclude(self, server_round: int) -> Arrays | None:
+        record = self.strategy.conclude(server_round) if isinstance(self.strategy, Searching) else None
+        return None if record is None else from_record(record)
+
+    def _train(self, server_round: int, arrays: Arrays) -> Arrays | None:
+        """Run one round of training, and of federated evaluation if the strategy wants it; return the new model."""
+        seed_strategies(seed_for(self.server.seed, "flower", server_round))
+        config = ConfigRecord({"server-round": server_round})
+        record = to_record(arrays)
+        orders = self.strategy.configure_train(server_round, record, config, self.grid)
+        replies = self._answers(server_round, list(orders))
+        trained, _ = self.strategy.aggregate_train(server_round, replies)
+        self._evaluate(server_round, record if trained is None else trained)
+        return None if trained is None else from_record(trained)
+
+    def _answers(self, server_round: int, orders: Sequence[Message]) -> list[Message]:
+        if not orders:
+            raise RunFailedError(f"round {server_round}: the strategy asked no client")
+        replies = list(self.grid.send_and_receive(orders))
+        if all(reply.has_error() for reply in replies):
+            reason = replies[0].error.reason if replies else "nothing came back in time"
+            raise RunFailedError(f"round {server_round}: none of {len(orders)} clients replied: {reason}")
+        return replies
+
+    def _evaluate(self, server_round: int, arrays: ArrayRecord) -> None:
+        config = ConfigRecord({"server-round": server_round})
+        orders = list(self.strategy.configure_evaluate(server_round, arrays, config, self.grid))
+        if orders:
+            self.strategy.aggregate_evaluate(server_round, self.grid.send_and_receive(orders))
+
+    def _measured(self, standing: Standing, *, changed: bool) -> Standing:
+        """Measure the model if it changed and its turn has come, or if this is the end."""
+        measure = self.server.measure
+        due = changed and standing.server_round % self.validation_every == 0
+        if due or (changed and self._over(standing)):
+            accuracy = measure(standing.arrays, "validation")
+            standing = replace(standing, validation_accuracy=accuracy, validations=standing.validations + 1)
+            due = True
+        tests = due and self.test_every and standing.validations % self.test_every == 0
+        if tests or self._over(standing):
+            standing = replace(standing, test_accuracy=measure(standing.arrays, "test"))
+        return standing
+
+    def _record(self, before: Standing, after: Standing) -> RoundRecord:
+        searching = self.strategy if isinstance(self.strategy, Searching) else None
+        config = configuration_of(after.arrays, default_width=self.initial_width)
+        config = searching.configuration if searching else config
+        measured = after.validations > before.validations
+        return RoundRecord(
+            server_round=after.server_round,
+            trial=searching.trial if searching else None,
+            simulated_seconds=self.server.clock.latest(),
+            depth=config.depth,
+            width=config.width,
+            groups=group_records(self.clients),
+            validation_accuracy=after.validation_accuracy if measured else None,
+            test_accuracy=after.test_accuracy if after.test_accuracy is not before.test_accuracy else None,
+            wall_seconds=self.wall_seconds(),
+            budget_seconds=searching.budget_seconds if searching else None,
+        )

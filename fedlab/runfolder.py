@@ -1,0 +1,212 @@
+"""A run folder: where everything a run writes lies, and how it is read back."""
+
+import itertools
+import json
+import os
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import tomli_w
+
+from fedlab.errors import UserError
+from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
+
+if TYPE_CHECKING:
+    from fedlab.experiment import Experiment
+
+RECORD_FILES = ("rounds.jsonl", "clients.jsonl", "trials.jsonl")
+
+_Record = TypeVar("_Record")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """The files of one run. Those that appear as a run goes on need not exist yet."""
+
+    path: Path
+
+    @property
+    def experiment(self) -> Path:
+        """The experiment as resolved: defaults filled in and overrides applied."""
+        return self.path / "experiment.toml"
+
+    @property
+    def environment(self) -> Path:
+        """The versions and the machine the run was made with."""
+        return self.path / "environment.json"
+
+    @property
+    def rounds_file(self) -> Path:
+        """One `RoundRecord` a line."""
+        return self.path / "rounds.jsonl"
+
+    @property
+    def clients_file(self) -> Path:
+        """One `ClientRecord` a line."""
+        return self.path / "clients.jsonl"
+
+    @property
+    def trials_file(self) -> Path:
+        """One `TrialRecord` a line."""
+        return self.path / "trials.jsonl"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The folder a run is resumed from."""
+        return self.path / "checkpoint"
+
+    @property
+    def adapter(self) -> Path:
+        """The folder of the final adapters, in their library's own format."""
+        return self.path / "adapter"
+
+    @property
+    def final(self) -> Path:
+        """The final arrays of the global model."""
+        return self.path / "final.safetensors"
+
+    @property
+    def plot(self) -> Path:
+        """Accuracy against simulated time."""
+        return self.path / "accuracy.png"
+
+    @property
+    def summary_file(self) -> Path:
+        """What came of the run; written last."""
+        return self.path / "summary.json"
+
+    @property
+    def log(self) -> Path:
+        """What was said as the run went on."""
+        return self.path / "run.log"
+
+    def rounds(self) -> list[RoundRecord]:
+        """Return the rounds written so far; raises `UserError` naming the file and line of a broken record."""
+        return list(_read(self.rounds_file, _round))
+
+    def clients(self) -> list[ClientRecord]:
+        """Return the clients' parts written so far; raises as `rounds` does."""
+        return list(_read(self.clients_file, lambda line: ClientRecord(**line)))
+
+    def trials(self) -> list[TrialRecord]:
+        """Return the trials written so far; raises as `rounds` does."""
+        return list(_read(self.trials_file, _trial))
+
+    def experiment_table(self) -> dict[str, Any]:
+        """Return the experiment as it stands in its file, not validated; raises `UserError` if it is not TOML."""
+        try:
+            return tomllib.loads(_text(self.experiment))
+        except tomllib.TOMLDecodeError as error:
+            raise UserError(f"{self.experiment}: not valid TOML: {error}") from error
+
+    def summary(self) -> dict[str, Any] | None:
+        """Return what came of the run, or None while it has not ended; raises `UserError` if it is not JSON."""
+        return _json_object(self.summary_file) if self.summary_file.exists() else None
+
+    def write_experiment(self, experiment: "Experiment") -> None:
+        """Write the resolved experiment; what is None is left out, as TOML has no word for it."""
+        _replace(self.experiment, tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True)))
+
+    def write_environment(self, environment: Mapping[str, Any]) -> None:
+        """Write what the run was made with."""
+        _replace(self.environment, json.dumps(environment, indent=2) + "\n")
+
+    def write_summary(self, summary: Mapping[str, Any]) -> None:
+        """Write what came of the run; a reader sees the whole of it or nothing."""
+        _replace(self.summary_file, json.dumps(summary, indent=2) + "\n")
+
+
+def create(path: Path) -> RunFolder:
+    """Make a run folder, with its parents, that belongs to this process alone.
+
+    An empty folder is taken over. Raises `UserError` if the folder holds anything, if another process takes it at
+    the same moment, or if it cannot be made.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{path.parent}: cannot make this folder: {error.strerror}") from error
+    try:
+        _make_or_adopt(path)
+        # The claim: of several processes that find the folder empty, one alone makes this file.
+        with (path / RECORD_FILES[0]).open("xb"):
+            pass
+    except FileExistsError as error:
+        raise UserError(f"{path}: not a new or empty folder; choose another --out, or use --resume") from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot make the run folder: {error.strerror}") from error
+    return RunFolder(path)
+
+
+def next_free(path: Path) -> Path:
+    """Return the path if nothing is there, else the first of path-2, path-3, ... where nothing is."""
+    candidates = itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2)))
+    return next(candidate for candidate in candidates if not candidate.exists())
+
+
+def open_run(path: Path) -> RunFolder:
+    """Return the run folder at a path; raises `UserError` if it is missing, unreadable or not a run folder."""
+    folder = RunFolder(path)
+    if not path.exists():
+        raise UserError(f"{path}: no such run folder")
+    if not path.is_dir():
+        raise UserError(f"{path}: a file; expected a run folder, as written by `fedlab run`")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise UserError(f"{path}: cannot be read: permission denied")
+    if not folder.experiment.is_file():
+        raise UserError(f"{path}: not a run folder (no {folder.experiment.name}); expected one written by `fedlab run`")
+    return folder
+
+
+def _make_or_adopt(path: Path) -> None:
+    try:
+        os.mkdir(path)
+    except FileExistsError:
+        if not path.is_dir() or any(path.iterdir()):
+            raise
+
+
+def _read(path: Path, build: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
+    # The newline is written last: a line without one was cut short when the process was killed.
+    whole, _, _ = _text(path).rpartition("\n") if path.exists() else ("", "", "")
+    for number, line in enumerate(whole.split("\n") if whole else [], start=1):
+        try:
+            yield build(json.loads(line))
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"{path}, line {number}: not a record of this version of fedlab: {error}") from error
+
+
+def _round(line: dict[str, Any]) -> RoundRecord:
+    return RoundRecord(**line | {"groups": [GroupRecord(**group) for group in line["groups"]]})
+
+
+def _trial(line: dict[str, Any]) -> TrialRecord:
+    return TrialRecord(**line | {"candidates": [CandidateRecord(**candidate) for candidate in line["candidates"]]})
+
+
+def _json_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(_text(path))
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise UserError(f"{path}: expected a JSON object")
+    return value
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read: not UTF-8 text") from error
+
+
+def _replace(path: Path, text: str) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(text, encoding="utf-8")
+    partial.replace(path)

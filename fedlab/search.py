@@ -1,0 +1,73 @@
+"""AdaFL's search over adapter configurations: pure rules that propose a trial and learn from its outcome.
+
+Source: "Efficient Federated Learning for Modern NLP", MobiCom'23 (arXiv 2205.10162), progressive training with
+sideline trials.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from fedlab.adapterconfig import AdapterConfig
+
+# Cheapest first: a tie goes to the one further left.
+GROUPS = ("shallow", "wide", "deep")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchSpace:
+    """Which configurations there are and how a trial steps through them.
+
+    `interval_seconds(config)` is `base_seconds * (expand * depth + 1)`; the paper used a base of 60 or 90 s,
+    expand 4, width steps of 8 up to 64, depth steps of 1 (20NEWS, AGNEWS) or 4 (SEMEVAL, ONTONOTES).
+    """
+
+    blocks: int
+    depth_step: int = 1
+    width_step: int = 8
+    max_width: int = 64
+    base_seconds: float = 60.0
+    expand: float = 4.0
+
+    def interval_seconds(self, config: AdapterConfig) -> float:
+        """Return the simulated time every group of a trial from `config` may use."""
+        return self.base_seconds * (self.expand * config.depth + 1)
+
+    def deeper(self, config: AdapterConfig) -> AdapterConfig | None:
+        """Return the next deeper configuration, or None at the top. From depth 0 a step of 1 leads to 2."""
+        step = 2 if config.depth == 0 and self.depth_step == 1 else self.depth_step
+        depth = min(config.depth + step, self.blocks)
+        return replace(config, depth=depth) if depth > config.depth else None
+
+    def wider(self, config: AdapterConfig) -> AdapterConfig | None:
+        """Return the next wider configuration, or None at the cap."""
+        width = min(config.width + self.width_step, self.max_width)
+        return replace(config, width=width) if width > config.width else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdapterSearch:
+    """Where the search stands: the configuration every group starts from, and how many trials led there."""
+
+    space: SearchSpace
+    current: AdapterConfig
+    trials: int = 0
+
+    def propose(self) -> dict[str, AdapterConfig]:
+        """Return the groups of the next trial with their configurations; at both caps only `shallow` is left."""
+        candidates = {
+            "shallow": self.current,
+            "deep": self.space.deeper(self.current),
+            "wide": self.space.wider(self.current),
+        }
+        return {group: config for group, config in candidates.items() if config is not None}
+
+    def budget_seconds(self) -> float:
+        """Return the time budget of the next trial."""
+        return self.space.interval_seconds(self.current)
+
+    def observe(self, accuracies: Mapping[str, float]) -> tuple[str, "AdapterSearch"]:
+        """Return the winning group of the proposed trial and the search that goes on from it."""
+        proposed = self.propose()
+        assert set(accuracies) == set(proposed), f"expected accuracies of {sorted(proposed)}, got {sorted(accuracies)}"
+        winner = max((group for group in GROUPS if group in accuracies), key=lambda group: accuracies[group])
+        return winner, replace(self, current=proposed[winner], trials=self.trials + 1)

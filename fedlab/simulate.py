@@ -1,0 +1,115 @@
+"""A simulated run: prepare the data, start the actors, and let the server run over them."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.clock import VirtualClock
+from fedlab.environment import describe_environment
+from fedlab.experiment import Experiment
+from fedlab.models.arrays import Arrays
+from fedlab.recorder import Observer, Recorder
+from fedlab.runfolder import RunFolder
+from fedlab.serving import Bench, initial_configuration, load_link, load_strategy, serve
+from fedlab.simulation import ClientActor, ClientSetup, RayGrid, load_client
+from fedlab.workbench import Workbench, export_adapter, open_workbench, prepare_bundle
+from fedlab.workers import WorkerPool, start_ray, stop_ray
+
+
+def simulate(
+    experiment: Experiment, *, claim: Callable[[], RunFolder], observers: Sequence[Observer]
+) -> dict[str, Any]:
+    """Run an experiment on simulated clients and return its summary.
+
+    Everything the experiment names is checked first; only then is the run folder claimed, so that a wrong
+    experiment leaves nothing behind.
+
+    Raises:
+        UserError: the experiment names something that does not exist or does not fit.
+        RunFailedError: the run cannot go on.
+    """
+    base = Path(experiment.base_folder)
+    load_strategy(experiment)
+    load_link(experiment)
+    load_client(experiment.client.name, experiment.client.options, base)
+    with _scratch_folder() as scratch:
+        node_config = {
+            "bundle": str(prepare_bundle(experiment, scratch / "bundle")),
+            "activations": str(scratch / "activations"),
+            "activation-bytes": str(experiment.engine.cache_bytes),
+        }
+        workbench = open_workbench(node_config)
+        initial_configuration(experiment, workbench.network.encoder.shape)
+        folder = claim()
+        folder.write_environment(describe_environment())
+        recorder = Recorder(folder)
+        told = [recorder, *observers]
+        setup = ClientSetup(
+            reference=experiment.client.name,
+            options=experiment.client.options,
+            base_folder=base,
+            run_config={"experiment": str(folder.experiment)},
+            node_config=node_config,
+            num_partitions=len(workbench.partitions),
+        )
+        with _actors(experiment, setup, told) as pool:
+            grid = RayGrid(pool, workbench, on_failure=lambda line, detail: _tell(told, line, detail))
+            return serve(
+                experiment,
+                bench_of(experiment, workbench, grid.measure),
+                grid=grid,
+                partitions=grid.partitions(),
+                clock=VirtualClock(),
+                folder=folder,
+                recorder=recorder,
+                observers=observers,
+            )
+
+
+def bench_of(experiment: Experiment, workbench: Workbench, measure: Any) -> Bench:
+    """Return what the server must know of the model and the data on a workbench."""
+
+    def export(arrays: Arrays, config: AdapterConfig, folder: Path) -> None:
+        export_adapter(experiment, workbench, arrays, config, folder)
+
+    return Bench(
+        shape=workbench.network.encoder.shape, labels=len(workbench.label_names), measure=measure, export=export
+    )
+
+
+@contextmanager
+def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Observer]) -> Iterator[WorkerPool]:
+    workers = experiment.engine.workers or os.cpu_count() or 1
+    start_ray(address=experiment.engine.ray_address, workers=workers)
+    actor = ray.remote(num_cpus=1)(ClientActor)
+    reference = ray.put(setup)
+    try:
+        yield WorkerPool(
+            lambda: actor.remote(reference),
+            workers=workers,
+            hang_seconds=experiment.engine.hang_seconds,
+            on_trouble=lambda line: _tell(observers, line, None),
+        )
+    finally:
+        stop_ray()
+
+
+@contextmanager
+def _scratch_folder() -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix="fedlab-"))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _tell(observers: Sequence[Observer], line: str, detail: str | None) -> None:
+    for observer in observers:
+        observer.on_message(line, detail)

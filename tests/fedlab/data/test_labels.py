@@ -1,0 +1,47 @@
+import pytest
+
+from fedlab.data.examples import Examples
+from fedlab.data.labels import label_ids, label_set
+from fedlab.errors import UserError
+from fedlab.experiment import TaskTable
+
+TAGGING = TaskTable(kind="tagging")
+
+
+def _examples(*labels):
+    return Examples(texts=["text"] * len(labels), labels=list(labels))
+
+
+def test_the_set_is_the_sorted_training_labels():
+    assert label_set(_examples("b", "a", "b"), TaskTable()) == ("a", "b")
+
+
+def test_numbers_are_sorted_by_value():
+    assert label_set(_examples("10", "9", "-1"), TaskTable()) == ("-1", "9", "10")
+
+
+def test_the_users_set_comes_first_then_the_declared_one():
+    train = _examples("a")
+    assert label_set(train, TaskTable(labels=["b", "a"]), ["a"]) == ("b", "a")
+    assert label_set(train, TaskTable(), ["c", "a"]) == ("c", "a")
+
+
+def test_a_set_of_tags_is_made_whole():
+    assert label_set(_examples(["B-x"], ["I-y"]), TAGGING) == ("B-x", "B-y", "I-x", "I-y", "O")
+
+
+def test_tags_that_are_not_bio_are_refused():
+    with pytest.raises(UserError, match=r"label 'S-x': tagging needs BIO tags"):
+        label_set(_examples(["S-x"]), TAGGING)
+
+
+def test_labels_become_their_numbers():
+    assert label_ids(_examples("b", "a"), ("a", "b"), "train") == [1, 0]
+    assert label_ids(_examples(["O", "B-x"], []), ("B-x", "O"), "train") == [[1, 0], []]
+
+
+def test_a_label_outside_the_set_is_reported_with_split_and_set():
+    with pytest.raises(UserError, match=r"label 'z' in split 'test' is not in the set: accepted: a, b$"):
+        label_ids(_examples("a", "z"), ("a", "b"), "test")
+    with pytest.raises(UserError, match=r"accepted: 0, 1, 2, 3, 4, 5, \.\.\. \(9 in all\)$"):
+        label_ids(_examples("z"), [str(i) for i in range(9)], "test")

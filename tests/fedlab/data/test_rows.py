@@ -1,0 +1,63 @@
+import pytest
+
+from fedlab.data.rows import read_csv, read_json
+from fedlab.errors import UserError
+
+
+def _file(folder, name, text):
+    path = folder / name
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_csv_file_has_the_columns_of_its_header(tmp_path):
+    path = _file(tmp_path, "a.csv", 'text,label\n"a, ""quoted"" text",1\nplain,2\n')
+    assert read_csv(path) == {"text": ['a, "quoted" text', "plain"], "label": ["1", "2"]}
+
+
+def test_a_csv_file_without_a_header_takes_the_names_given(tmp_path):
+    assert read_csv(_file(tmp_path, "a.csv", "1,a\n2,b\n"), ["label", "text"]) == {
+        "label": ["1", "2"],
+        "text": ["a", "b"],
+    }
+
+
+def test_fields_may_run_over_lines_and_empty_lines_are_no_rows(tmp_path):
+    path = _file(tmp_path, "a.csv", 'text,label\n"two\nlines",x\n\nb,y\n')
+    assert read_csv(path) == {"text": ["two\nlines", "b"], "label": ["x", "y"]}
+
+
+def test_a_csv_row_of_another_length_is_reported_with_its_line(tmp_path):
+    path = _file(tmp_path, "a.csv", "text,label\na,x\nb,y,z\n")
+    with pytest.raises(UserError, match=r"a\.csv, line 3: 3 fields, expected 2 \(text, label\)"):
+        read_csv(path)
+
+
+def test_a_csv_quote_that_is_not_closed_is_reported_with_its_line(tmp_path):
+    path = _file(tmp_path, "a.csv", 'text,label\n"a,x\n')
+    with pytest.raises(UserError, match=r"a\.csv, line 2: not CSV"):
+        read_csv(path)
+
+
+def test_json_lines_lacking_a_key_have_none_there(tmp_path):
+    path = _file(tmp_path, "a.jsonl", '{"text": "a", "label": 1}\n\n{"text": "b", "extra": [2]}\n')
+    assert read_json(path) == {"text": ["a", "b"], "label": [1, None], "extra": [None, [2]]}
+
+
+def test_a_json_array_of_objects_is_read_too(tmp_path):
+    path = _file(tmp_path, "a.json", '\n[\n {"text": "a"},\n {"text": "b"}\n]\n')
+    assert read_json(path) == {"text": ["a", "b"]}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('{"a": 1}\n{"a": \n', r"line 2: not JSON"),
+        ('{"a": 1}\n\n3\n', r"line 3: expected a JSON object, found int"),
+        ('[{"a": 1},\n {"a" 2}]', r"line 2: not JSON"),
+        ("[1]", r"item 1: expected a JSON object, found int"),
+    ],
+)
+def test_what_is_not_a_json_object_is_reported_with_its_place(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        read_json(_file(tmp_path, "a.jsonl", text))

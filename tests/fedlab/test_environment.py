@@ -1,0 +1,47 @@
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+
+import fedlab.environment
+from fedlab.environment import describe_environment
+
+
+def test_versions_are_those_installed():
+    environment = describe_environment()
+
+    assert environment["python"] == platform.python_version()
+    assert environment["packages"]["numpy"] == metadata.version("numpy")
+    assert environment["packages"]["fedlab-edge"] == metadata.version("fedlab-edge")
+    assert environment["cpus"] == os.cpu_count()
+
+
+def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
+    monkeypatch.setattr(fedlab.environment, "PACKAGES", ("no-such-package-of-ours",))
+
+    assert describe_environment()["packages"] == {"no-such-package-of-ours": None}
+
+
+def test_a_system_that_does_not_tell_its_memory_has_none(monkeypatch):
+    monkeypatch.delattr(os, "sysconf")
+
+    assert describe_environment()["memory_bytes"] is None
+
+
+def test_it_can_be_written_as_json():
+    environment = describe_environment()
+
+    assert json.loads(json.dumps(environment)) == environment
+
+
+def test_nothing_is_imported_to_learn_a_version():
+    code = (
+        "import sys; from fedlab.environment import describe_environment; describe_environment();"
+        "print(sorted({'torch', 'ray', 'flwr', 'numpy', 'transformers'} & set(sys.modules)))"
+    )
+
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+
+    assert printed.stdout.strip() == "[]"

@@ -1,0 +1,39 @@
+import pytest
+
+from fedlab.units import human_bytes, human_joules, human_seconds, human_share
+
+
+@pytest.mark.parametrize(
+    ("count", "text"),
+    [(0, "0 B"), (999, "999 B"), (1000, "1.00 kB"), (1_500_000, "1.50 MB"), (2.44e9, "2.44 GB"), (7e15, "7000 TB")],
+)
+def test_bytes_are_in_decimal_units(count, text):
+    assert human_bytes(count) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.0, "0.00 s"), (59.4, "59.4 s"), (90.0, "1.50 min"), (3600.0, "1.00 h"), (4680.0, "1.30 h"), (172800, "2.00 d")],
+)
+def test_seconds_are_in_the_largest_unit_they_reach(seconds, text):
+    assert human_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(("joules", "text"), [(12.0, "12.0 J"), (54_321, "54.3 kJ"), (3.6e6, "3.60 MJ")])
+def test_joules_have_three_figures(joules, text):
+    assert human_joules(joules) == text
+
+
+def test_what_rounds_to_the_next_unit_is_shown_in_it():
+    assert human_bytes(999_960) == "1.00 MB"
+    assert human_bytes(999_400) == "999 kB"
+
+
+def test_a_figure_that_rounds_up_does_not_gain_a_digit():
+    assert human_joules(9.996) == "10.0 J"
+    assert human_joules(99.96) == "100 J"
+
+
+def test_an_accuracy_not_measured_is_a_dash():
+    assert human_share(None) == "-"
+    assert human_share(0.8125) == "0.812"
