@@ -1,7 +1,5 @@
 """A client that trains adapters and head on its own partition, from stored states of the frozen blocks."""
 
-from dataclasses import asdict
-
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message
@@ -70,9 +68,7 @@ def _answer_train(message: Message, context: Context, settings: LocalTraining, *
     config = configuration_of(order.arrays)
     examples = _examples(workbench, partition_id, config.depth)
     draws = generator(workbench.seed, "batches", order.server_round, partition_id)
-    result = train(
-        workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu
-    )
+    result = train(workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu)
     count = len(examples.lengths)
     filling = _batches_to_fill(context, config.depth, count, settings) if caches else result.batches
     workload = Workload(

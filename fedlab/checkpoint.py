@@ -1,4 +1,4 @@
-"""Checkpoints: a tree of plain values, arrays and bytes, written so that a kill at any moment loses one round at most."""
+"""Checkpoints: a tree of plain values, arrays and bytes, written so that a kill loses one round at most."""
 
 import json
 import os

@@ -140,7 +140,7 @@ class LiveDisplay(QuietDisplay):
 
 
 def choose_display(console: Console, *, plain: bool, total_rounds: int | None) -> QuietDisplay:
-    """Return the display that suits a console: live on a terminal, plain lines elsewhere or where they are asked for."""
+    """Return the display that suits a console: live on a terminal, plain lines elsewhere or if asked for."""
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainDisplay(console, total_rounds)
     return LiveDisplay(console, total_rounds)

@@ -74,7 +74,7 @@ def record_from_wire(data: bytes) -> RecordDict:
 def seed_strategies(seed: int) -> None:
     """Seed the global generators, which Flower's own strategies draw from, for one round."""
     random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)
 
 
 def quiet() -> None:

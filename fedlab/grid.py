@@ -4,7 +4,7 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from flwr.app import Message, MessageType, RecordDict
 from flwr.serverapp import Grid
@@ -12,10 +12,17 @@ from flwr.serverapp import Grid
 from fedlab.clock import Clock, stopwatch
 from fedlab.errors import RunFailedError
 from fedlab.flower import record_bytes
-from fedlab.messages import add_cost, group_of, query_message, read_query_reply, read_train_loss, read_workload
+from fedlab.messages import (
+    add_cost,
+    group_of,
+    query_message,
+    read_query_reply,
+    read_train_loss,
+    read_workload,
+    server_round_of,
+)
 from fedlab.records import ClientRecord
 from fedlab.workload import Cost, Workload
-
 
 _POLL_SECONDS = 0.5
 
@@ -73,7 +80,7 @@ class TimedGrid(Grid):
         """Pass on."""
         return self._grid.run
 
-    def create_message(  # type: ignore[override]
+    def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
         """Pass on."""
@@ -87,7 +94,9 @@ class TimedGrid(Grid):
         """Send messages, and note how large they are."""
         outgoing = list(messages)
         # Strategies share one content among many messages: measure each content once.
-        sizes = {id(content): record_bytes(content) for content in {id(m.content): m.content for m in outgoing}.values()}
+        sizes = {
+            id(content): record_bytes(content) for content in {id(m.content): m.content for m in outgoing}.values()
+        }
         sent = [_note(message, sizes[id(message.content)]) for message in outgoing]
         ids = list(self._grid.push_messages(outgoing))
         self._sent |= dict(zip(ids, sent, strict=True))
@@ -135,8 +144,11 @@ class TimedGrid(Grid):
 
     def _charged(self, sent: "_Sent", reply: Message) -> ClientRecord:
         partition_id = self._partition(sent)
+        device = self._device_of(partition_id)
         if reply.has_error():
-            return _failure(sent, partition_id, self._device_of(partition_id), reply.error.reason or "no reason given")
+            reason = reply.error.reason or "no reason given"
+            nothing_done = {"depth": 0, "width": 1, "num_examples": 0, "batches": 0, "train_loss": None}
+            return _record_of(sent, partition_id, device, _NOTHING, error=reason, **nothing_done)
         workload = read_workload(reply)
         if workload is None:
             raise RunFailedError(
@@ -151,7 +163,17 @@ class TimedGrid(Grid):
             bytes_up=record_bytes(reply.content),
         )
         add_cost(reply, cost)
-        return _success(sent, partition_id, self._device_of(partition_id), workload, cost, read_train_loss(reply))
+        return _record_of(
+            sent,
+            partition_id,
+            device,
+            cost,
+            depth=workload.depth,
+            width=workload.width,
+            num_examples=workload.num_examples,
+            batches=workload.batches,
+            train_loss=read_train_loss(reply),
+        )
 
 
 def find_partitions(grid: Grid) -> dict[int, int]:
@@ -171,48 +193,27 @@ def find_partitions(grid: Grid) -> dict[int, int]:
 
 
 def _note(message: Message, bytes_down: int) -> _Sent:
-    server_round = message.content.config_records.get("config", {}).get("server-round", 0)
-    assert isinstance(server_round, int)
+    server_round = server_round_of(message)
     return _Sent(message=message, bytes_down=bytes_down, group=group_of(message), server_round=server_round)
 
 
-def _success(
-    sent: _Sent, partition_id: int, device: str, workload: Workload, cost: Cost, train_loss: float | None
-) -> ClientRecord:
+def _record_of(sent: _Sent, partition_id: int, device: str, cost: Cost, **rest: Any) -> ClientRecord:
     return ClientRecord(
         server_round=sent.server_round,
         group=sent.group or sent.message.metadata.message_type,
         partition_id=partition_id,
         device=device,
-        depth=workload.depth,
-        width=workload.width,
-        num_examples=workload.num_examples,
-        batches=workload.batches,
-        train_loss=train_loss,
         **vars(cost),
+        **rest,
     )
 
 
-def _failure(sent: _Sent, partition_id: int, device: str, reason: str) -> ClientRecord:
-    nothing = Cost(
-        compute_seconds=0.0,
-        download_seconds=0.0,
-        upload_seconds=0.0,
-        joules=0.0,
-        bytes_down=0,
-        bytes_up=0,
-        peak_memory_bytes=0,
-    )
-    return ClientRecord(
-        server_round=sent.server_round,
-        group=sent.group or sent.message.metadata.message_type,
-        partition_id=partition_id,
-        device=device,
-        depth=0,
-        width=1,
-        num_examples=0,
-        batches=0,
-        train_loss=None,
-        error=reason,
-        **vars(nothing),
-    )
+_NOTHING = Cost(
+    compute_seconds=0.0,
+    download_seconds=0.0,
+    upload_seconds=0.0,
+    joules=0.0,
+    bytes_down=0,
+    bytes_up=0,
+    peak_memory_bytes=0,
+)

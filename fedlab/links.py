@@ -2,9 +2,8 @@
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Literal, Protocol
 
 from fedlab.errors import UserError
@@ -85,4 +84,3 @@ def _parse_text(text: str) -> float | None:
         return None
 
 
-BUILT_IN: Mapping[str, Callable[..., Link]] = MappingProxyType({"constant": constant, "per_client": per_client})

@@ -1,5 +1,6 @@
 """What `fedlab list` prints."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import RenderableType
@@ -35,7 +36,8 @@ def describe_device(name: str, backbone: str) -> RenderableType:
     rows = describe(profile, REFERENCE_SHAPES[_FAMILIES[backbone]])  # type: ignore[index]
     columns = list(rows[-1].cells)
     table = Table(
-        title=f"{profile.name}: {profile.description}\n{backbone}, batch of 4, 256 tokens, width 32: seconds a batch, peak memory",
+        title=f"{profile.name}: {profile.description}\n"
+        f"{backbone}, batch of 4, 256 tokens, width 32: seconds a batch, peak memory",
         caption=f"{profile.computing_watts:g} W computing ({profile.provenance['computing_watts'].standing}), "
         f"{profile.communicating_watts:g} W communicating ({profile.provenance['communicating_watts'].standing}), "
         f"{human_bytes(profile.memory_bytes)} of memory ({profile.provenance['memory_bytes'].standing})",
@@ -61,7 +63,7 @@ def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
 
-_DESCRIPTIONS = {
+_DESCRIPTIONS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "strategies": lambda: [
         *_objects(dict(STRATEGIES)),
         ("flwr.serverapp.strategy:NAME", "Any of Flower's own, such as FedAdam, FedProx, FedYogi."),

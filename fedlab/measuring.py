@@ -15,9 +15,7 @@ SHARD_ROWS = 128  # fixed, so that no result depends on how many processes share
 _BATCH_ROWS = 32
 
 
-def predict(
-    workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int
-) -> np.ndarray:
+def predict(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int) -> np.ndarray:
     """Predict rows `start` to `stop` of a split: label ids [N], or [N, T] for tagging."""
     tokens = workbench.tokens(split)
     depth = configuration_of(arrays).depth

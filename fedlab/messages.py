@@ -78,7 +78,7 @@ def read_order(message: Message) -> Order:
     config = message.content.config_records.get("config", ConfigRecord())
     return Order(
         arrays=from_record(message.content.array_records["arrays"]),
-        server_round=int(_number(config.get("server-round", 0))),
+        server_round=server_round_of(message),
         group=str(config.get("group", "")),
         proximal_mu=_number(config.get("proximal-mu", 0.0)),
     )
@@ -90,19 +90,24 @@ def group_of(message: Message) -> str:
     return str(config.get("group", ""))
 
 
+def server_round_of(message: Message) -> int:
+    """Return the round an order belongs to, 0 if it does not say."""
+    config = message.content.config_records.get("config", ConfigRecord())
+    return int(_number(config.get("server-round", 0)))
+
+
 def train_reply(order: Message, report: TrainReport) -> Message:
     """Return the client's reply to an order to train."""
     metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "train-loss": report.train_loss})
-    content = {"arrays": to_record(report.arrays), "metrics": metrics, "workload": workload_record(report.workload)}
-    return Message(RecordDict(content), reply_to=order)
+    workload = workload_record(report.workload)
+    content = RecordDict({"arrays": to_record(report.arrays), "metrics": metrics, "workload": workload})
+    return Message(content, reply_to=order)
 
 
 def evaluate_reply(order: Message, report: EvaluateReport) -> Message:
     """Return the client's reply to an order to evaluate."""
     metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "eval-accuracy": report.accuracy})
-    return Message(
-        RecordDict({"metrics": metrics, "workload": workload_record(report.workload)}), reply_to=order
-    )
+    return Message(RecordDict({"metrics": metrics, "workload": workload_record(report.workload)}), reply_to=order)
 
 
 def workload_record(workload: Workload) -> ConfigRecord:

@@ -48,8 +48,9 @@ class RoundRecord:
     """One server round.
 
     `simulated_seconds` is the virtual clock at the round's end, `depth` and `width` the configuration of the global
-    model then, `budget_seconds` what the trial under way gives each group. Accuracies are None where nothing was measured. `wall_seconds` is the real time since the start of
-    the run: the only field that may differ between two runs of one seed.
+    model then, `budget_seconds` what the trial under way gives each group. Accuracies are None where nothing was
+    measured. `wall_seconds` is the real time since the start of the run: the only field that may differ between two
+    runs of one seed.
     """
 
     server_round: int

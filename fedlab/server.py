@@ -18,8 +18,9 @@ Measure = Callable[[Arrays, Literal["validation", "test"]], float]
 class Server:
     """The server's side of a run, as a strategy may see it.
 
-    `initial` is the configuration of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to partition ids; draws are made over partition ids. `measure` returns a model's score
-    on a split the server holds; it costs the clients nothing, and nothing but the report may use the test split.
+    `initial` is the configuration of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
+    partition ids; draws are made over partition ids. `measure` returns a model's score on a split
+    the server holds; it costs the clients nothing, and nothing but the report may use the test split.
     """
 
     seed: int

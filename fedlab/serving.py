@@ -217,9 +217,7 @@ def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Sta
 
 
 def _physics(fleet: Fleet, link: Link, shape: EncoderShape) -> Charge:
-    def charge_one(
-        workload: Workload, *, partition_id: int, server_round: int, bytes_down: int, bytes_up: int
-    ) -> Cost:
+    def charge_one(workload: Workload, *, partition_id: int, server_round: int, bytes_down: int, bytes_up: int) -> Cost:
         return charge(
             workload,
             profile=fleet.profile(partition_id),

@@ -2,7 +2,7 @@
 
 import itertools
 import traceback
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,13 +10,22 @@ from typing import Any
 import numpy as np
 import ray
 import torch
-from flwr.app import Context, Message, RecordDict
+from flwr.app import Context, Message, RecordDict, UserConfig
 from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
 from fedlab.catalogue import CLIENTS
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_CRASHED, CLIENT_RAISED, assume_identity, envelope, error_reply, record_from_wire, record_to_wire, with_id
+from fedlab.flower import (
+    CLIENT_CRASHED,
+    CLIENT_RAISED,
+    assume_identity,
+    envelope,
+    error_reply,
+    record_from_wire,
+    record_to_wire,
+    with_id,
+)
 from fedlab.measuring import SHARD_ROWS, predict, score
 from fedlab.models.arrays import Arrays
 from fedlab.plugins import call_with_options, resolve
@@ -71,7 +80,11 @@ class ClientActor:
         """Let a client answer a message."""
         setup = self._setup
         message.content = content
-        node_config = {**setup.node_config, "partition-id": partition_id, "num-partitions": setup.num_partitions}
+        node_config: UserConfig = {
+            **setup.node_config,
+            "partition-id": partition_id,
+            "num-partitions": setup.num_partitions,
+        }
         context = Context(
             run_id=RUN_ID,
             node_id=message.metadata.dst_node_id,
@@ -116,7 +129,7 @@ class RayGrid(Grid):
         """Refuse: there is no SuperLink to describe the run."""
         raise NotImplementedError("a simulated run has no description on a SuperLink")
 
-    def create_message(  # type: ignore[override]
+    def create_message(
         self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
     ) -> Message:
         """Return a new message."""

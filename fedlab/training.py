@@ -79,7 +79,7 @@ def train(
         frozen, lengths, labels = take(examples, rows)
         loss = network.loss(network.logits(frozen, lengths, parameters, depth), labels)
         optimizer.zero_grad()
-        loss.backward()
+        torch.autograd.backward(loss)
         _pull_back(list(parameters.values()), start, proximal_mu)
         if settings.clip_norm is not None:
             torch.nn.utils.clip_grad_norm_(parameters.values(), settings.clip_norm)

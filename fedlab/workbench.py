@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.activations import ActivationStore
+from fedlab.adapterconfig import AdapterConfig
 from fedlab.data.task import Task, load_task, read_task, texts_for_vocabulary, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.experiment import Experiment
@@ -116,9 +116,7 @@ def open_workbench(node_config: Mapping[str, Any]) -> Workbench:
 
     `bundle` is the prepared folder, `activations` the folder of stored states, `activation-bytes` their room.
     """
-    return _open_once(
-        str(node_config["bundle"]), str(node_config["activations"]), int(node_config["activation-bytes"])
-    )
+    return _open_once(str(node_config["bundle"]), str(node_config["activations"]), int(node_config["activation-bytes"]))
 
 
 @functools.lru_cache(maxsize=2)

@@ -94,7 +94,9 @@ class WorkerPool:
             work.answers[index] = ray.get(reference)
             del actor.calls[reference]
         except RayTaskError as error:
-            raise RunFailedError(f"worker {actor.number} failed at {work.calls[index].about}: {error.cause!r}") from error
+            raise RunFailedError(
+                f"worker {actor.number} failed at {work.calls[index].about}: {error.cause!r}"
+            ) from error
         except RayActorError as error:
             self._replace(actor, work, f"died at {{about}}: {str(error).splitlines()[0]}")
 

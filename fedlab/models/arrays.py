@@ -61,9 +61,7 @@ def initial_arrays(
     return {name: _initial(name, shape, generator) for name, shape in shapes.items()}
 
 
-def grow(
-    arrays: Mapping[str, np.ndarray], to: AdapterConfig, *, blocks: int, generator: np.random.Generator
-) -> Arrays:
+def grow(arrays: Mapping[str, np.ndarray], to: AdapterConfig, *, blocks: int, generator: np.random.Generator) -> Arrays:
     """Return the arrays of a deeper or wider model that computes the same function.
 
     Old weights are carried over. New bottleneck units and new adapters have a random down-projection and a zero

