@@ -63,7 +63,7 @@ def adapter(
 
 def _answer_train(message: Message, context: Context, settings: LocalTraining, *, caches: bool) -> Message:
     order = read_order(message)
-    workbench = open_workbench(context.node_config)
+    workbench = open_workbench(context.run_config, context.node_config)
     partition_id = _partition_id(context)
     config = configuration_of(order.arrays)
     examples = _examples(workbench, partition_id, config.depth)
@@ -87,7 +87,7 @@ def _answer_train(message: Message, context: Context, settings: LocalTraining, *
 
 def _answer_evaluate(message: Message, context: Context, settings: LocalTraining) -> Message:
     order = read_order(message)
-    workbench = open_workbench(context.node_config)
+    workbench = open_workbench(context.run_config, context.node_config)
     config = configuration_of(order.arrays)
     examples = _examples(workbench, _partition_id(context), config.depth)
     parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}

@@ -1,8 +1,9 @@
 """Frozen states, computed once a text and depth and kept where every process of the machine can read them."""
 
 import fcntl
+import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +22,11 @@ _CHUNK_ROWS = 32  # fixed, so that a text's state does not depend on who compute
 class ActivationStore:
     """Memory-mapped files of frozen states, one for each split and depth, of at most `budget_bytes` in all.
 
-    A file is made in full size but takes room only for the rows that were written. When a new one does not fit, the
-    one used longest ago goes; when it would not fit alone, states are computed each time they are asked for.
+    A file is made in full size but takes room only for the rows that were written. When the one asked for does not
+    fit, those used longest ago go; when it would not fit alone, states are computed each time they are asked for.
+    A pass through the encoder comes by the states of greater depths as well: they are stored with it while there is
+    room, so that a deeper configuration finds them.
+
     A set of rows that is asked for together must always be the same set (a partition, a shard): its states are
     computed in fixed chunks, so every process gets the same bits.
     """
@@ -32,40 +36,59 @@ class ActivationStore:
 
     def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, depth: int) -> Tensor:
         """Return the frozen states of some texts of a split: float32 [N, H] or [N, T, H]."""
-        shape = (len(tokens.lengths), *network.state_shape(depth, tokens.input_ids.shape[1]))
-        stored = self._open(f"{split}-{depth}", shape)
-        if stored is None:
-            return _compute(network, tokens, rows, depth)
-        states, filled = stored
-        if not filled[rows].all():
-            states[rows] = _compute(network, tokens, rows, depth).numpy()
-            filled[rows] = 1
-        return torch.from_numpy(states[rows])
+        stored = self._open(network, tokens, split, depth)
+        if not stored:
+            return _compute(network, tokens, rows, [depth])[depth]
+        missing = [each for each, (_, filled) in stored.items() if not filled[rows].all()]
+        if depth in missing:
+            for each, computed in _compute(network, tokens, rows, missing).items():
+                states, filled = stored[each]
+                states[rows] = computed.numpy()
+                filled[rows] = 1
+        return torch.from_numpy(stored[depth][0][rows])
 
-    def _open(self, name: str, shape: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray] | None:
-        size = 4 * int(np.prod(shape))
-        if size > self.budget_bytes:
-            return None
+    def _open(
+        self, network: Network, tokens: TokenSet, split: str, depth: int
+    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
+        """Map the file of a depth and those of greater depths there is room for; nothing if it does not fit alone."""
+        count, width = tokens.input_ids.shape
+        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         with self._locked():
-            path = self.folder / f"{name}.states"
-            if not path.exists():
+            for each in range(depth, network.encoder.shape.blocks + 1):
+                shape = (count, *network.state_shape(each, width))
+                if not self._provide(f"{split}-{each}", 4 * math.prod(shape), count, wanted=each == depth):
+                    break
+                path = self._path(f"{split}-{each}")
+                states = np.memmap(path, np.float32, "r+", shape=shape)
+                found[each] = states, np.memmap(path.with_suffix(".filled"), np.uint8, "r+", shape=(count,))
+        return found
+
+    def _provide(self, name: str, size: int, count: int, *, wanted: bool) -> bool:
+        """Make a file if there is room for it; room is made only for the one that is wanted."""
+        path = self._path(name)
+        if not path.exists():
+            if wanted and size <= self.budget_bytes:
                 self._make_room(size)
-                _make(path, size)
-                _make(path.with_suffix(".filled"), shape[0])
+            if self._used_bytes() + size > self.budget_bytes:
+                return False
+            _make(path, size)
+            _make(path.with_suffix(".filled"), count)
+        if wanted:
             os.utime(path)
-            states = np.memmap(path, np.float32, "r+", shape=shape)
-            filled = np.memmap(path.with_suffix(".filled"), np.uint8, "r+", shape=(shape[0],))
-        return states, filled
+        return True
 
     def _make_room(self, size: int) -> None:
-        files = sorted(self.folder.glob("*.states"), key=lambda path: path.stat().st_mtime_ns)
-        used = sum(path.stat().st_size for path in files)
-        for path in files:
-            if used + size <= self.budget_bytes:
+        for path in sorted(self.folder.glob("*.states"), key=lambda path: path.stat().st_mtime_ns):
+            if self._used_bytes() + size <= self.budget_bytes:
                 return
-            used -= path.stat().st_size
             path.unlink()
             path.with_suffix(".filled").unlink()
+
+    def _used_bytes(self) -> int:
+        return sum(path.stat().st_size for path in self.folder.glob("*.states"))
+
+    def _path(self, name: str) -> Path:
+        return self.folder / f"{name}.states"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
@@ -75,20 +98,27 @@ class ActivationStore:
             yield
 
 
+def default_budget_bytes() -> int:
+    """Return a quarter of the machine's memory that is free now."""
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
+
+
 def _make(path: Path, size: int) -> None:
     with path.open("wb") as file:
         file.truncate(size)
 
 
-def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, depth: int) -> Tensor:
+def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequence[int]) -> dict[int, Tensor]:
     width = tokens.input_ids.shape[1]
-    states = torch.zeros(len(rows), *network.state_shape(depth, width))
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        chunk = rows[start : start + _CHUNK_ROWS]
-        lengths = torch.from_numpy(tokens.lengths[chunk]).long()
+    states = {depth: torch.zeros(len(rows), *network.state_shape(depth, width)) for depth in depths}
+    # Texts of like length go together, so that little is padded.
+    order = np.argsort(tokens.lengths[rows], kind="stable")
+    for start in range(0, len(order), _CHUNK_ROWS):
+        places = order[start : start + _CHUNK_ROWS]
+        lengths = torch.from_numpy(tokens.lengths[rows[places]]).long()
         longest = int(lengths.max())
-        ids = torch.from_numpy(tokens.input_ids[chunk, :longest]).long()
-        computed = network.frozen(ids, lengths, depth)
-        target = states[start : start + len(chunk)]
-        (target[:, :longest] if computed.dim() == 3 else target).copy_(computed)
+        ids = torch.from_numpy(tokens.input_ids[rows[places], :longest]).long()
+        for depth, computed in network.frozen(ids, lengths, depths).items():
+            target = states[depth] if computed.dim() == 2 else states[depth][:, :longest]
+            target[torch.from_numpy(places)] = computed
     return states

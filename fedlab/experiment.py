@@ -108,7 +108,9 @@ class EngineTable(_Table):
     workers: int | None = Field(None, ge=1, description="Ray actors; default: the machine's cores")
     ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
     hang_seconds: float = Field(600.0, gt=0, description="an actor silent for longer is named and its work given up")
-    cache_bytes: int = Field(2 * 1024**3, ge=0, description="room for stored activations, on disk, once a machine")
+    cache_bytes: int | None = Field(
+        None, ge=0, description="room for stored activations, once a machine; default: a quarter of the free memory"
+    )
 
 
 class EvaluationTable(_Table):

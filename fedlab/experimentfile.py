@@ -1,5 +1,6 @@
 """Reading experiment files: TOML, changed by `--set`, checked key by key."""
 
+import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -24,6 +25,19 @@ def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
     for setting in settings:
         _apply(table, setting)
     return experiment_from(table, str(path))
+
+
+def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experiment:
+    """Return the experiment a Flower run names: `experiment` is a file of the app, `settings` are key=value words.
+
+    There are as many clients as nodes, whatever the file says.
+
+    Raises:
+        UserError: as `load_experiment`.
+    """
+    app_folder = Path(__file__).parents[1]
+    settings = [*shlex.split(str(run_config["settings"])), f"task.partition.clients={clients}"]
+    return load_experiment(app_folder / str(run_config["experiment"]), settings)
 
 
 def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:

@@ -82,5 +82,3 @@ def _parse_text(text: str) -> float | None:
         return float(match[1]) * _BYTES_PER_UNIT[match[2]]
     except ValueError:  # digits and dots that are no number, such as 1.2.3
         return None
-
-

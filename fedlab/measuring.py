@@ -11,8 +11,19 @@ from fedlab.models.arrays import configuration_of
 from fedlab.models.network import Network
 from fedlab.workbench import Split, Workbench
 
-SHARD_ROWS = 128  # fixed, so that no result depends on how many processes share the work
+_SHARD_ROWS = 128  # fixed, so that no result depends on how many processes share the work
 _BATCH_ROWS = 32
+
+
+def measure(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split) -> float:
+    """Return the score of a model on a split, computed in this process."""
+    parts = [predict(workbench, arrays, split, start, stop) for start, stop in shards(len(workbench.tokens(split)))]
+    return score(workbench, split, np.concatenate(parts))
+
+
+def shards(rows: int) -> list[tuple[int, int]]:
+    """Return the parts a split of so many rows is measured in, the same whoever measures them."""
+    return [(start, min(start + _SHARD_ROWS, rows)) for start in range(0, rows, _SHARD_ROWS)]
 
 
 def predict(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,6 @@ from flwr.serverapp.strategy import Strategy
 from safetensors.numpy import save_file
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.catalogue import LINKS, STRATEGIES
 from fedlab.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.clock import Clock, stopwatch
 from fedlab.costs import charge
@@ -21,9 +21,9 @@ from fedlab.fleet import Fleet, build_fleet
 from fedlab.flower import quiet
 from fedlab.grid import Charge, TimedGrid
 from fedlab.links import Link
+from fedlab.loading import load_link, load_strategy
 from fedlab.models.arrays import Arrays, initial_arrays
 from fedlab.plots import plot_accuracy
-from fedlab.plugins import call_with_options, resolve
 from fedlab.recorder import Observer, Recorder
 from fedlab.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.report import summarise
@@ -31,6 +31,7 @@ from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.runfolder import RunFolder
 from fedlab.seeds import generator
 from fedlab.server import Attached, Measure, Resumable, Server
+from fedlab.workbench import Workbench, export_adapter
 from fedlab.workload import Cost, EncoderShape, Workload
 
 
@@ -42,6 +43,16 @@ class Bench:
     labels: int
     measure: Measure
     export: Callable[[Arrays, AdapterConfig, Path], None]
+
+
+def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> Bench:
+    """Return what the server must know of the model and the data on a workbench."""
+    return Bench(
+        shape=workbench.network.encoder.shape,
+        labels=len(workbench.label_names),
+        measure=measure,
+        export=partial(export_adapter, experiment, workbench),
+    )
 
 
 def serve(
@@ -140,30 +151,6 @@ def initial_configuration(experiment: Experiment, shape: EncoderShape) -> Adapte
     if experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
     return AdapterConfig(depth=experiment.client.depth, width=experiment.client.width)
-
-
-def load_strategy(experiment: Experiment) -> Strategy:
-    """Make the strategy an experiment names.
-
-    Raises:
-        UserError: there is no such strategy, or it does not take the options.
-    """
-    found = resolve(experiment.strategy.name, STRATEGIES, Path(experiment.base_folder))
-    strategy = call_with_options(found, experiment.strategy.options, "strategy.options")
-    if not isinstance(strategy, Strategy):
-        raise UserError(f"strategy.name = '{experiment.strategy.name}': is no flwr.serverapp.strategy.Strategy")
-    return strategy
-
-
-def load_link(experiment: Experiment) -> Link:
-    """Make the link an experiment names.
-
-    Raises:
-        UserError: there is no such link, or it does not take the options.
-    """
-    found = resolve(experiment.link.name, LINKS, Path(experiment.base_folder))
-    link: Link = call_with_options(found, experiment.link.options, "link.options")
-    return link
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,16 +10,16 @@ from typing import Any
 
 import ray
 
-from fedlab.adapterconfig import AdapterConfig
+from fedlab.activations import default_budget_bytes
 from fedlab.clock import VirtualClock
 from fedlab.environment import describe_environment
 from fedlab.experiment import Experiment
-from fedlab.models.arrays import Arrays
+from fedlab.loading import load_client, load_link, load_strategy
 from fedlab.recorder import Observer, Recorder
 from fedlab.runfolder import RunFolder
-from fedlab.serving import Bench, initial_configuration, load_link, load_strategy, serve
-from fedlab.simulation import ClientActor, ClientSetup, RayGrid, load_client
-from fedlab.workbench import Workbench, export_adapter, open_workbench, prepare_bundle
+from fedlab.serving import bench_of, initial_configuration, serve
+from fedlab.simulation import ClientActor, ClientSetup, RayGrid
+from fedlab.workbench import bundle_for, open_workbench
 from fedlab.workers import WorkerPool, start_ray, stop_ray
 
 
@@ -40,12 +40,13 @@ def simulate(
     load_link(experiment)
     load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
+        room = experiment.engine.cache_bytes
         node_config = {
-            "bundle": str(prepare_bundle(experiment, scratch / "bundle")),
+            "bundle": str(bundle_for(experiment, scratch)),
             "activations": str(scratch / "activations"),
-            "activation-bytes": str(experiment.engine.cache_bytes),
+            "activation-bytes": str(default_budget_bytes() if room is None else room),
         }
-        workbench = open_workbench(node_config)
+        workbench = open_workbench({}, node_config)
         initial_configuration(experiment, workbench.network.encoder.shape)
         folder = claim()
         folder.write_environment(describe_environment())
@@ -55,7 +56,7 @@ def simulate(
             reference=experiment.client.name,
             options=experiment.client.options,
             base_folder=base,
-            run_config={"experiment": str(folder.experiment)},
+            run_config={},
             node_config=node_config,
             num_partitions=len(workbench.partitions),
         )
@@ -71,17 +72,6 @@ def simulate(
                 recorder=recorder,
                 observers=observers,
             )
-
-
-def bench_of(experiment: Experiment, workbench: Workbench, measure: Any) -> Bench:
-    """Return what the server must know of the model and the data on a workbench."""
-
-    def export(arrays: Arrays, config: AdapterConfig, folder: Path) -> None:
-        export_adapter(experiment, workbench, arrays, config, folder)
-
-    return Bench(
-        shape=workbench.network.encoder.shape, labels=len(workbench.label_names), measure=measure, export=export
-    )
 
 
 @contextmanager

@@ -11,10 +11,8 @@ import numpy as np
 import ray
 import torch
 from flwr.app import Context, Message, RecordDict, UserConfig
-from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid
 
-from fedlab.catalogue import CLIENTS
 from fedlab.errors import RunFailedError
 from fedlab.flower import (
     CLIENT_CRASHED,
@@ -26,9 +24,9 @@ from fedlab.flower import (
     record_to_wire,
     with_id,
 )
-from fedlab.measuring import SHARD_ROWS, predict, score
+from fedlab.loading import load_client
+from fedlab.measuring import predict, score, shards
 from fedlab.models.arrays import Arrays
-from fedlab.plugins import call_with_options, resolve
 from fedlab.workbench import Split, Workbench, open_workbench
 from fedlab.workers import Call, Lost, WorkerPool, shared
 
@@ -56,16 +54,6 @@ class Answer:
     reply: Message
     state: RecordDict
     traceback: str | None = None
-
-
-def load_client(reference: str, options: Options, base: Path) -> ClientApp:
-    """Return the ClientApp a name stands for: the object itself, or what a factory makes of the options.
-
-    Raises:
-        UserError: no such object, or options it does not take.
-    """
-    found = resolve(reference, CLIENTS, base)
-    return found if isinstance(found, ClientApp) else call_with_options(found, options, "client.options")
 
 
 class ClientActor:
@@ -100,7 +88,7 @@ class ClientActor:
 
     def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> np.ndarray:
         """Predict the labels of some rows of a split."""
-        return predict(open_workbench(self._setup.node_config), arrays, split, start, stop)
+        return predict(open_workbench(self._setup.run_config, self._setup.node_config), arrays, split, start, stop)
 
 
 class RayGrid(Grid):
@@ -163,10 +151,9 @@ class RayGrid(Grid):
     def measure(self, arrays: Arrays, split: Split) -> float:
         """Return the score of a model on a split held by the server, computed by all actors."""
         reference = ray.put(arrays)
-        rows = len(self._workbench.tokens(split).lengths)
-        shards = [(start, min(start + SHARD_ROWS, rows)) for start in range(0, rows, SHARD_ROWS)]
         calls = [
-            Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}") for shard in shards
+            Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}")
+            for shard in shards(len(self._workbench.tokens(split)))
         ]
         predictions = self._pool.run(calls)
         for prediction in predictions:

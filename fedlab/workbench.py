@@ -4,9 +4,13 @@ Preparing loads the pretrained encoder and tokenises the text, which takes the h
 plain arrays, the bundle, that any process maps into memory: the weights and the tokens lie in memory once.
 """
 
+import atexit
 import functools
+import hashlib
 import json
 import os
+import shutil
+import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +19,14 @@ from typing import Any, Literal
 import numpy as np
 from safetensors.torch import load_file, save_file
 
-from fedlab.activations import ActivationStore
+from fedlab.activations import ActivationStore, default_budget_bytes
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.data.cache import publish
+from fedlab.data.location import fingerprint
 from fedlab.data.task import Task, load_task, read_task, texts_for_vocabulary, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.experiment import Experiment
+from fedlab.experimentfile import experiment_of_run
 from fedlab.models.backbone import (
     Pretrained,
     encoder_from_tensors,
@@ -27,6 +34,7 @@ from fedlab.models.backbone import (
     encoder_sizes,
     encoder_tensors,
     load_pretrained,
+    source_key,
 )
 from fedlab.models.network import Network
 
@@ -74,34 +82,33 @@ def pretrained_of(experiment: Experiment) -> Pretrained:
     )
 
 
-def prepare_bundle(experiment: Experiment, folder: Path) -> Path:
-    """Load, tokenise and split what an experiment names, write it to `folder`, and return the folder."""
-    pretrained = pretrained_of(experiment)
-    task = load_task(
-        experiment.task,
-        tokenizer=pretrained.tokenizer,
-        seed=experiment.seed,
-        cache_folder=cache_folder(),
-        resolve=experiment.path,
-    )
-    encoder = encoder_of(pretrained.model)
-    folder.mkdir(parents=True, exist_ok=True)
-    save_file(encoder_tensors(encoder), folder / "encoder.safetensors")
-    write_task(task, folder)
-    about = {
-        "sizes": encoder_sizes(encoder),
-        "pooling": experiment.backbone.pooling,
-        "seed": experiment.seed,
-        "tokens": str(cache_folder() / "tokens"),
-    }
-    (folder / "about.json").write_text(json.dumps(about))
+def bundle_for(experiment: Experiment, scratch: Path) -> Path:
+    """Return the bundle of an experiment, from the cache if it was prepared before.
+
+    A bundle is made in `scratch` and not kept if its data come from a user's function, which may change unseen.
+
+    Raises:
+        UserError: the data or the encoder cannot be loaded.
+    """
+    state = fingerprint(experiment.task, experiment.path)
+    if state is None:
+        folder = scratch / "bundle"
+        folder.mkdir(parents=True, exist_ok=True)
+        _prepare(experiment, folder)
+        return folder
+    encoder = source_key(experiment.backbone, experiment.seed, experiment.path)
+    parts = [experiment.task.model_dump(mode="json"), experiment.base_folder, experiment.seed, state, encoder]
+    key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    folder = cache_folder() / "bundles" / key
+    if not folder.exists():
+        publish(folder, lambda empty: _prepare(experiment, empty))
     return folder
 
 
 def open_bundle(folder: Path, activations: ActivationStore) -> Workbench:
     """Open a prepared bundle; arrays are mapped, not read."""
     about = json.loads((folder / "about.json").read_text())
-    encoder = encoder_from_tensors(load_file(folder / "encoder.safetensors"), about["sizes"])
+    encoder = encoder_from_tensors(load_file(about["encoder"]), about["sizes"])
     task = read_task(folder, Path(about["tokens"]))
     return Workbench(
         network=Network(encoder=encoder, kind=task.kind, pooling=about["pooling"]),
@@ -111,18 +118,58 @@ def open_bundle(folder: Path, activations: ActivationStore) -> Workbench:
     )
 
 
-def open_workbench(node_config: Mapping[str, Any]) -> Workbench:
-    """Open the workbench a node's configuration names; a process opens each once.
+def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Workbench:
+    """Open the workbench of a node; a process opens each once.
 
-    `bundle` is the prepared folder, `activations` the folder of stored states, `activation-bytes` their room.
+    A node that was handed a prepared bundle names it: `bundle` is its folder, `activations` that of stored states,
+    `activation-bytes` their room. Any other prepares the experiment its run's configuration names, for as many
+    clients as there are.
     """
-    return _open_once(str(node_config["bundle"]), str(node_config["activations"]), int(node_config["activation-bytes"]))
+    if "bundle" in node_config:
+        places = (node_config["bundle"], node_config["activations"])
+        return _open_once(*map(str, places), int(node_config["activation-bytes"]))
+    experiment = experiment_of_run(run_config, clients=int(node_config["num-partitions"]))
+    return _prepare_once(experiment.model_dump_json())
 
 
 @functools.lru_cache(maxsize=2)
 def _open_once(bundle: str, activations: str, budget_bytes: int) -> Workbench:
     store = ActivationStore(folder=Path(activations), budget_bytes=budget_bytes)
     return open_bundle(Path(bundle), store)
+
+
+@functools.lru_cache(maxsize=2)
+def _prepare_once(experiment_json: str) -> Workbench:
+    scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
+    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+    experiment = Experiment.model_validate_json(experiment_json)
+    store = ActivationStore(folder=scratch / "activations", budget_bytes=default_budget_bytes())
+    return open_bundle(bundle_for(experiment, scratch), store)
+
+
+def _prepare(experiment: Experiment, folder: Path) -> None:
+    pretrained = pretrained_of(experiment)
+    task = load_task(
+        experiment.task,
+        tokenizer=pretrained.tokenizer,
+        seed=experiment.seed,
+        cache_folder=cache_folder(),
+        resolve=experiment.path,
+    )
+    encoder = encoder_of(pretrained.model)
+    key = source_key(experiment.backbone, experiment.seed, experiment.path)
+    weights = cache_folder() / "encoders" / key
+    if not weights.exists():
+        publish(weights, lambda empty: save_file(encoder_tensors(encoder), empty / "encoder.safetensors"))
+    write_task(task, folder)
+    about = {
+        "encoder": str(weights / "encoder.safetensors"),
+        "sizes": encoder_sizes(encoder),
+        "pooling": experiment.backbone.pooling,
+        "seed": experiment.seed,
+        "tokens": str(cache_folder() / "tokens"),
+    }
+    (folder / "about.json").write_text(json.dumps(about))
 
 
 def export_adapter(

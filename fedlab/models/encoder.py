@@ -98,14 +98,6 @@ def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) ->
     return _norm(added, block.norm_weight, block.norm_bias, encoder.epsilon)
 
 
-def frozen_sum(encoder: Encoder, ids: Tensor, mask: Tensor | None, index: int, *, rows: int | None = None) -> Tensor:
-    """Run everything below the adapter of block `index`: the state that stays the same while it is trained."""
-    states = embed(encoder, ids)
-    for below in range(index):
-        states = block_end(encoder, below, block_sum(encoder, below, states, mask), {})
-    return block_sum(encoder, index, states, mask, rows=rows)
-
-
 def finish(
     encoder: Encoder, sums: Tensor, mask: Tensor | None, adapters: Adapters, *, first: int, rows: int | None = None
 ) -> Tensor:

@@ -1,6 +1,6 @@
 """A whole model cut in two: the frozen part, computed once a text, and the trained part."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.models.arrays import Arrays
-from fedlab.models.encoder import Encoder, attention_mask, block_end, finish, frozen_sum, pool
+from fedlab.models.encoder import Encoder, attention_mask, block_end, block_sum, embed, finish, pool
 
 Kind = Literal["classification", "tagging"]
 
@@ -34,15 +34,23 @@ class Network:
         return (hidden,) if self._only_first_row(depth) else (tokens, hidden)
 
     @torch.inference_mode()
-    def frozen(self, ids: Tensor, lengths: Tensor, depth: int) -> Tensor:
-        """Compute the frozen state of texts, ids [B, T] and lengths [B]: [B, H] or [B, T, H]."""
-        first = self._first(depth)
+    def frozen(self, ids: Tensor, lengths: Tensor, depths: Collection[int]) -> dict[int, Tensor]:
+        """Compute the frozen states of texts for several depths in one pass: depth to [B, H] or [B, T, H].
+
+        Takes ids [B, T] and lengths [B]. The pass goes no higher than the least depth needs.
+        """
+        encoder, top = self.encoder, len(self.encoder.blocks) - 1
         mask = attention_mask(lengths, ids.shape[1])
-        rows = 1 if self._only_first_row(depth) else None
-        states = frozen_sum(self.encoder, ids, mask, first, rows=rows)
-        if depth == 0:
-            states = self._features(block_end(self.encoder, first, states, {}))
-        return states[:, 0] if rows and states.dim() == 3 else states
+        states, found = embed(encoder, ids), {}
+        for index in range(self._first(min(depths)) + 1):
+            rows = 1 if index == top and self.kind == "classification" else None
+            sums = block_sum(encoder, index, states, mask, rows=rows)
+            states = block_end(encoder, index, sums, {})
+            if top + 1 - index in depths:
+                found[top + 1 - index] = sums[:, 0] if rows else sums
+            if index == top and 0 in depths:
+                found[0] = self._features(states)
+        return found
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
         """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging."""

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.links import BUILT_IN, Link, constant, parse_bandwidth, per_client
+from fedlab.links import Link, constant, parse_bandwidth, per_client
 
 
 def seconds(link: Link, num_bytes: int, partition_id: int = 0, direction: str = "down") -> float:
@@ -69,10 +69,6 @@ def test_per_client_wants_a_list(wrong):
 def test_a_latency_is_a_number_from_zero_up(wrong):
     with pytest.raises(UserError, match="latency_seconds"):
         constant(latency_seconds=wrong)
-
-
-def test_the_built_in_links_are_known_by_name():
-    assert dict(BUILT_IN) == {"constant": constant, "per_client": per_client}
 
 
 @given(st.floats(1, 1e10), st.floats(1, 1e10), st.integers(0, 10**12))

@@ -1,0 +1,46 @@
+# Everything is installed into .venv, and again only when pyproject.toml or constraints.txt has changed.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow lint format clean
+
+help:  ## List the tasks
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 | \2/p' $(MAKEFILE_LIST) | awk -F ' [|] ' '{printf "%-15s %s\n", $$1, $$2}'
+
+demo: .venv/installed-demo  ## Run experiments/quickstart.toml: AdaFL on 30 simulated boards
+	$(BIN)/fedlab run experiments/quickstart.toml
+
+test: lint  ## Check style, types and import rules, and run the tests that are quick
+	$(BIN)/pytest -m "not slow"
+
+test-slow: .venv/installed-test  ## Run the tests that take minutes
+	$(BIN)/pytest -m slow
+
+lint: .venv/installed-test  ## Check style, types and import rules
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/installed-test  ## Put the code into shape
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean:  ## Remove .venv and all that the tools leave behind; runs/ stays
+	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/installed-demo: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv: a few minutes the first time"
+	$(INSTALL) -e '.[demo]'
+	@touch $@
+
+.venv/installed-test: pyproject.toml constraints.txt | .venv/bin/python
+	@echo "installing into .venv: a few minutes the first time"
+	$(INSTALL) -e '.[test]'
+	@touch $@ .venv/installed-demo
