@@ -1,7 +1,7 @@
 # Everything is installed into .venv, and again only when pyproject.toml or constraints.txt has changed.
 PYTHON ?= python3
 BIN := .venv/bin
-INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --quiet -c constraints.txt
+INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format clean
@@ -16,7 +16,7 @@ test: lint  ## Check style, types and import rules, and run the tests that are q
 	$(BIN)/pytest -m "not slow"
 
 test-slow: .venv/installed-test  ## Run the tests that take minutes
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m slow || test $$? -eq 5  # 5: there are none
 
 lint: .venv/installed-test  ## Check style, types and import rules
 	$(BIN)/ruff check
@@ -25,7 +25,7 @@ lint: .venv/installed-test  ## Check style, types and import rules
 	$(BIN)/lint-imports
 
 format: .venv/installed-test  ## Put the code into shape
-	$(BIN)/ruff check --fix
+	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
 clean:  ## Remove .venv and all that the tools leave behind; runs/ stays

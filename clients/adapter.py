@@ -1,5 +1,7 @@
 """A client that trains adapters and head on its own partition, from stored states of the frozen blocks."""
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from flwr.app import ConfigRecord, Context, Message
@@ -17,7 +19,7 @@ from fedlab.messages import (
 )
 from fedlab.models.arrays import configuration_of
 from fedlab.seeds import generator
-from fedlab.training import Examples, LocalTraining, train
+from fedlab.training import Examples, LocalTraining, Trainee, TrainingResult, train_together
 from fedlab.workbench import Workbench, open_workbench
 from fedlab.workload import Workload
 
@@ -43,46 +45,55 @@ def adapter(
     epoch at a new depth runs every block, later ones start at the lowest adapter.
     """
     options = {key: value for key, value in locals().items() if key != "cache"}
-    settings = LocalTraining(**options)
-    app = ClientApp()
-
-    @app.train()
-    def _train(message: Message, context: Context) -> Message:
-        return _answer_train(message, context, settings, caches=cache)
-
-    @app.evaluate()
-    def _evaluate(message: Message, context: Context) -> Message:
-        return _answer_evaluate(message, context, settings)
-
-    @app.query()
-    def _query(message: Message, context: Context) -> Message:
-        return query_reply(message, _partition_id(context))
-
-    return app
+    return AdapterClient(LocalTraining(**options), caches=cache)
 
 
-def _answer_train(message: Message, context: Context, settings: LocalTraining, *, caches: bool) -> Message:
-    order = read_order(message)
-    workbench = open_workbench(context.run_config, context.node_config)
-    partition_id = _partition_id(context)
-    config = configuration_of(order.arrays)
-    examples = _examples(workbench, partition_id, config.depth)
-    draws = generator(workbench.seed, "batches", order.server_round, partition_id)
-    result = train(workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu)
-    count = len(examples.lengths)
-    filling = _batches_to_fill(context, config.depth, count, settings) if caches else result.batches
-    workload = Workload(
-        method="adapter",
-        depth=config.depth,
-        width=config.width,
-        batches=result.batches,
-        cached_batches=max(0, result.batches - filling),
-        batch_size=settings.batch_size,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
-        num_examples=count,
-    )
-    report = TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
-    return train_reply(message, report)
+class AdapterClient(ClientApp):
+    """The ClientApp; several of its clients can be trained side by side (`fedlab.packing.TrainsTogether`)."""
+
+    def __init__(self, settings: LocalTraining, *, caches: bool) -> None:
+        super().__init__()
+        self._settings = settings
+        self._caches = caches
+        self.train()(lambda message, context: self.train_together([message], [context])[0])
+        self.evaluate()(lambda message, context: _answer_evaluate(message, context, settings))
+        self.query()(lambda message, context: query_reply(message, _partition_id(context)))
+
+    def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+        """Train the clients of several orders that hold the same."""
+        order = read_order(messages[0])
+        workbench = open_workbench(contexts[0].run_config, contexts[0].node_config)
+        depth = configuration_of(order.arrays).depth
+        partitions = [_partition_id(context) for context in contexts]
+        trainees = [
+            Trainee(
+                examples=_examples(workbench, partition, depth),
+                generator=generator(workbench.seed, "batches", order.server_round, partition),
+            )
+            for partition in partitions
+        ]
+        results = train_together(
+            workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
+        )
+        return [
+            train_reply(message, self._report(workbench, context, len(trainee.examples.lengths), result))
+            for message, context, trainee, result in zip(messages, contexts, trainees, results, strict=True)
+        ]
+
+    def _report(self, workbench: Workbench, context: Context, count: int, result: TrainingResult) -> TrainReport:
+        config, settings = configuration_of(result.arrays), self._settings
+        filling = _batches_to_fill(context, config.depth, count, settings) if self._caches else result.batches
+        workload = Workload(
+            method="adapter",
+            depth=config.depth,
+            width=config.width,
+            batches=result.batches,
+            cached_batches=max(0, result.batches - filling),
+            batch_size=settings.batch_size,
+            sequence_length=workbench.tokens("train").input_ids.shape[1],
+            num_examples=count,
+        )
+        return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
 
 
 def _answer_evaluate(message: Message, context: Context, settings: LocalTraining) -> Message:

@@ -18,6 +18,10 @@ from fedlab.models.network import Network
 _CHUNK_ROWS = 32  # fixed, so that a text's state does not depend on who computes it
 
 
+# NumPy has no bfloat16: states are stored as the integers that have the same bits.
+_BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
+
+
 @dataclass(frozen=True, kw_only=True)
 class ActivationStore:
     """Memory-mapped files of frozen states, one for each split and depth, of at most `budget_bytes` in all.
@@ -35,31 +39,33 @@ class ActivationStore:
     budget_bytes: int
 
     def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, depth: int) -> Tensor:
-        """Return the frozen states of some texts of a split: float32 [N, H] or [N, T, H]."""
+        """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision."""
         stored = self._open(network, tokens, split, depth)
         if not stored:
             return _compute(network, tokens, rows, [depth])[depth]
+        bits = _BITS[network.encoder.dtype]
         missing = [each for each, (_, filled) in stored.items() if not filled[rows].all()]
         if depth in missing:
             for each, computed in _compute(network, tokens, rows, missing).items():
                 states, filled = stored[each]
-                states[rows] = computed.numpy()
+                states[rows] = computed.view(bits).numpy()
                 filled[rows] = 1
-        return torch.from_numpy(stored[depth][0][rows])
+        return torch.from_numpy(stored[depth][0][rows]).view(network.encoder.dtype)
 
     def _open(
         self, network: Network, tokens: TokenSet, split: str, depth: int
     ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
         """Map the file of a depth and those of greater depths there is room for; nothing if it does not fit alone."""
         count, width = tokens.input_ids.shape
+        item = np.dtype(str(_BITS[network.encoder.dtype]).removeprefix("torch."))
         found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
         with self._locked():
             for each in range(depth, network.encoder.shape.blocks + 1):
                 shape = (count, *network.state_shape(each, width))
-                if not self._provide(f"{split}-{each}", 4 * math.prod(shape), count, wanted=each == depth):
+                if not self._provide(f"{split}-{each}", item.itemsize * math.prod(shape), count, wanted=each == depth):
                     break
                 path = self._path(f"{split}-{each}")
-                states = np.memmap(path, np.float32, "r+", shape=shape)
+                states = np.memmap(path, item, "r+", shape=shape)
                 found[each] = states, np.memmap(path.with_suffix(".filled"), np.uint8, "r+", shape=(count,))
         return found
 
@@ -71,8 +77,8 @@ class ActivationStore:
                 self._make_room(size)
             if self._used_bytes() + size > self.budget_bytes:
                 return False
+            _make(path.with_suffix(".filled"), count)  # first: a kill in between leaves no states without it
             _make(path, size)
-            _make(path.with_suffix(".filled"), count)
         if wanted:
             os.utime(path)
         return True
@@ -110,7 +116,8 @@ def _make(path: Path, size: int) -> None:
 
 def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequence[int]) -> dict[int, Tensor]:
     width = tokens.input_ids.shape[1]
-    states = {depth: torch.zeros(len(rows), *network.state_shape(depth, width)) for depth in depths}
+    dtype = network.encoder.dtype
+    states = {depth: torch.zeros(len(rows), *network.state_shape(depth, width), dtype=dtype) for depth in depths}
     # Texts of like length go together, so that little is padded.
     order = np.argsort(tokens.lengths[rows], kind="stable")
     for start in range(0, len(order), _CHUNK_ROWS):

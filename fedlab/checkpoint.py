@@ -20,6 +20,8 @@ def save_tree(folder: Path, tree: Mapping[str, Any]) -> None:
     arrays: dict[str, np.ndarray] = {}
     plain = _flatten(tree, "", arrays)
     fresh, current, old = (folder.with_name(folder.name + suffix) for suffix in (".new", "", ".old"))
+    if old.exists() and not current.exists():  # a kill came between the renames below: the old tree is the good one
+        os.replace(old, current)
     for stale in (fresh, old):
         shutil.rmtree(stale, ignore_errors=True)
     fresh.mkdir(parents=True)
@@ -43,10 +45,9 @@ def load_tree(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         arrays = load_file(found / "arrays.safetensors")
-        plain = json.loads((found / "tree.json").read_text())
+        tree: dict[str, Any] = _unflatten(json.loads((found / "tree.json").read_text()), arrays)
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"{found}: the checkpoint cannot be read: {error}") from error
-    tree: dict[str, Any] = _unflatten(plain, arrays)
     return tree
 
 
@@ -64,12 +65,11 @@ def _is_plain(value: object) -> bool:
 
 
 def _flatten(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(value, np.ndarray | np.generic):
-        arrays[path] = np.ascontiguousarray(value)
-        return {_ARRAY: path}
-    if isinstance(value, bytes):
-        arrays[path] = np.frombuffer(value, np.uint8)
-        return {_BYTES: path}
+    if isinstance(value, np.ndarray | np.generic | bytes):
+        name = f"{len(arrays)}{path}"  # the number keeps apart what keys with slashes would not
+        is_bytes = isinstance(value, bytes)
+        arrays[name] = np.frombuffer(value, np.uint8) if is_bytes else np.asarray(value, order="C")
+        return {_BYTES if is_bytes else _ARRAY: name}
     if isinstance(value, Mapping):
         return {key: _flatten(each, f"{path}/{key}", arrays) for key, each in value.items()}
     if isinstance(value, list | tuple):

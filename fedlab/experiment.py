@@ -61,6 +61,9 @@ class BackboneTable(_Table):
         description="hub id, local folder, package:NAME/FOLDER, or bert-base, distilbert-base, bert-tiny (random)",
     )
     pooling: Literal["cls", "pooler"] = Field("cls", description="what the head reads: [CLS], or BERT's frozen pooler")
+    precision: Literal["fp32", "bf16"] = Field(
+        "fp32", description="of the frozen weights and states; adapters and head are float32 either way"
+    )
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
 
 
@@ -106,6 +109,7 @@ class EngineTable(_Table):
     """How the simulation uses this machine; nothing here changes a result."""
 
     workers: int | None = Field(None, ge=1, description="Ray actors; default: the machine's cores")
+    pack: int = Field(4, ge=1, description="clients trained side by side in an actor, where the client can")
     ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
     hang_seconds: float = Field(600.0, gt=0, description="an actor silent for longer is named and its work given up")
     cache_bytes: int | None = Field(

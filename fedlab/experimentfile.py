@@ -54,7 +54,7 @@ def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text())
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -63,7 +63,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _apply(table: dict[str, Any], setting: str) -> None:
     key, equals, text = setting.partition("=")
-    if not equals or not key:
+    if not equals or not key.strip():
         raise UserError(f"--set {setting}: expected key=value, such as task.partition.alpha=0.5")
     *parents, last = key.strip().split(".")
     for parent in parents:

@@ -127,7 +127,7 @@ class TimedGrid(Grid):
         """Charge replies that came together: their senders worked side by side."""
         records: list[ClientRecord] = []
         lanes: dict[str, float] = defaultdict(float)
-        for message_id in sorted(replies, key=lambda each: self._partition(self._sent[each])):
+        for message_id in [each for each in self._sent if each in replies]:
             sent = self._sent.pop(message_id)
             if sent.message.metadata.message_type == MessageType.QUERY:
                 continue

@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from fedlab.errors import UserError
 
@@ -23,6 +23,7 @@ _BYTES_PER_UNIT = {
 _AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
 
 
+@runtime_checkable
 class Link(Protocol):
     """The network between the server and the clients."""
 

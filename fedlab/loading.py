@@ -10,6 +10,7 @@ from flwr.serverapp.strategy import Strategy
 from fedlab.catalogue import CLIENTS, LINKS, STRATEGIES
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
+from fedlab.flower import quiet
 from fedlab.links import Link
 from fedlab.plugins import call_with_options, resolve
 
@@ -20,6 +21,7 @@ def load_strategy(experiment: Experiment) -> Strategy:
     Raises:
         UserError: there is no such strategy, or it does not take the options.
     """
+    quiet()  # Flower's own strategies speak from their constructor on
     found = resolve(experiment.strategy.name, STRATEGIES, Path(experiment.base_folder))
     strategy = call_with_options(found, experiment.strategy.options, "strategy.options")
     if not isinstance(strategy, Strategy):
@@ -47,5 +49,7 @@ def load_link(experiment: Experiment) -> Link:
         UserError: there is no such link, or it does not take the options.
     """
     found = resolve(experiment.link.name, LINKS, Path(experiment.base_folder))
-    link: Link = call_with_options(found, experiment.link.options, "link.options")
+    link = call_with_options(found, experiment.link.options, "link.options")
+    if not isinstance(link, Link):
+        raise UserError(f"link.name = '{experiment.link.name}': what it returns has no transfer_seconds")
     return link

@@ -63,8 +63,8 @@ def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
 
 
 def from_record(record: ArrayRecord) -> Arrays:
-    """Unpack named arrays."""
-    return {name: array.numpy() for name, array in record.items()}
+    """Unpack named arrays; those of Flower's strategies that compute in double precision become float32 again."""
+    return {name: array.numpy().astype(np.float32, copy=False) for name, array in record.items()}
 
 
 def order_content(arrays: ArrayRecord, *, server_round: int, group: str = "") -> RecordDict:

@@ -69,7 +69,10 @@ def call_with_options(target: Callable[..., Any], options: Mapping[str, Any], pl
 
 def check_options(target: Callable[..., Any], options: Mapping[str, Any], place: str) -> None:
     """Raise a UserError if `target` cannot be called with these keyword arguments."""
-    parameters = inspect.signature(target).parameters
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{place}: {error}") from error
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     accepted = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     for key in options:
@@ -91,5 +94,9 @@ def _import_file(path: Path) -> Any:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]  # or it would pass for imported the next time
+        raise
     return module

@@ -41,6 +41,7 @@ class Standing:
     server_round: int
     arrays: Arrays
     validations: int = 0
+    tests: int = 0
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
 
@@ -104,8 +105,9 @@ class RoundLoop:
         orders = self.strategy.configure_train(server_round, record, config, self.grid)
         replies = self._answers(server_round, list(orders))
         trained, _ = self.strategy.aggregate_train(server_round, replies)
-        self._evaluate(server_round, record if trained is None else trained)
-        return None if trained is None else from_record(trained)
+        model = arrays if trained is None else from_record(trained)
+        self._evaluate(server_round, to_record(model))
+        return None if trained is None else model
 
     def _answers(self, server_round: int, orders: Sequence[Message]) -> list[Message]:
         if not orders:
@@ -132,7 +134,7 @@ class RoundLoop:
             due = True
         tests = due and self.test_every and standing.validations % self.test_every == 0
         if tests or self._over(standing):
-            standing = replace(standing, test_accuracy=measure(standing.arrays, "test"))
+            standing = replace(standing, test_accuracy=measure(standing.arrays, "test"), tests=standing.tests + 1)
         return standing
 
     def _record(self, before: Standing, after: Standing) -> RoundRecord:
@@ -148,7 +150,7 @@ class RoundLoop:
             width=config.width,
             groups=group_records(self.clients),
             validation_accuracy=after.validation_accuracy if measured else None,
-            test_accuracy=after.test_accuracy if after.test_accuracy is not before.test_accuracy else None,
+            test_accuracy=after.test_accuracy if after.tests > before.tests else None,
             wall_seconds=self.wall_seconds(),
             budget_seconds=searching.budget_seconds if searching else None,
         )

@@ -18,7 +18,6 @@ from fedlab.digests import digest_arrays, digest_records
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.fleet import Fleet, build_fleet
-from fedlab.flower import quiet
 from fedlab.grid import Charge, TimedGrid
 from fedlab.links import Link
 from fedlab.loading import load_link, load_strategy
@@ -74,7 +73,6 @@ def serve(
         UserError: the experiment names something that does not exist or does not fit.
         RunFailedError: the run cannot go on.
     """
-    quiet()
     told = [recorder, *observers]
     clients: list[ClientRecord] = []
     trials: list[TrialRecord] = []

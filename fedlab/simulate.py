@@ -5,12 +5,14 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import ray
 
 from fedlab.activations import default_budget_bytes
+from fedlab.actor import ClientActor, ClientSetup
 from fedlab.clock import VirtualClock
 from fedlab.environment import describe_environment
 from fedlab.experiment import Experiment
@@ -18,7 +20,7 @@ from fedlab.loading import load_client, load_link, load_strategy
 from fedlab.recorder import Observer, Recorder
 from fedlab.runfolder import RunFolder
 from fedlab.serving import bench_of, initial_configuration, serve
-from fedlab.simulation import ClientActor, ClientSetup, RayGrid
+from fedlab.simulation import RayGrid
 from fedlab.workbench import bundle_for, open_workbench
 from fedlab.workers import WorkerPool, start_ray, stop_ray
 
@@ -61,7 +63,9 @@ def simulate(
             num_partitions=len(workbench.partitions),
         )
         with _actors(experiment, setup, told) as pool:
-            grid = RayGrid(pool, workbench, on_failure=lambda line, detail: _tell(told, line, detail))
+            grid = RayGrid(
+                pool, workbench, pack=experiment.engine.pack, on_failure=lambda line, detail: _tell(told, line, detail)
+            )
             return serve(
                 experiment,
                 bench_of(experiment, workbench, grid.measure),

@@ -1,22 +1,18 @@
 """Flower's grid on a pool of Ray actors: clients that are not asked cost nothing."""
 
 import itertools
-import traceback
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import ray
-import torch
-from flwr.app import Context, Message, RecordDict, UserConfig
+from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
+from fedlab.actor import RUN_ID, Answer, Asked
 from fedlab.errors import RunFailedError
 from fedlab.flower import (
     CLIENT_CRASHED,
-    CLIENT_RAISED,
     assume_identity,
     envelope,
     error_reply,
@@ -24,86 +20,51 @@ from fedlab.flower import (
     record_to_wire,
     with_id,
 )
-from fedlab.loading import load_client
-from fedlab.measuring import predict, score, shards
+from fedlab.measuring import score, shards
 from fedlab.models.arrays import Arrays
-from fedlab.workbench import Split, Workbench, open_workbench
+from fedlab.packing import pack_messages
+from fedlab.workbench import Split, Workbench
 from fedlab.workers import Call, Lost, WorkerPool, shared
 
-RUN_ID = 1
 FIRST_NODE_ID = 2  # 1 is the server's
-Options = Mapping[str, Any]
 
 
-@dataclass(frozen=True, kw_only=True)
-class ClientSetup:
-    """What an actor needs to be any client of the run."""
+class NodePartitions(Mapping[int, int]):
+    """Node ids with the partitions they hold, worked out instead of stored."""
 
-    reference: str  # of the client, as in the experiment file
-    options: Options
-    base_folder: Path
-    run_config: Mapping[str, str]
-    node_config: Mapping[str, str]
-    num_partitions: int
+    def __init__(self, count: int) -> None:
+        self._nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + count)
 
+    def __getitem__(self, node_id: int) -> int:
+        """Return the partition a node holds."""
+        if node_id not in self._nodes:
+            raise KeyError(node_id)
+        return node_id - FIRST_NODE_ID
 
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """What a client replied, or the traceback of what it raised; and its state afterwards."""
+    def __iter__(self) -> Iterator[int]:
+        """Go through the nodes in the order of their partitions."""
+        return iter(self._nodes)
 
-    reply: Message
-    state: RecordDict
-    traceback: str | None = None
-
-
-class ClientActor:
-    """Runs any client of the run, one message at a time, on one core; keeps what it has loaded between messages."""
-
-    def __init__(self, setup: ClientSetup) -> None:
-        torch.set_num_threads(1)
-        self._setup = setup
-        self._app = load_client(setup.reference, setup.options, setup.base_folder)
-
-    def handle(self, message: Message, content: RecordDict, partition_id: int, state: RecordDict) -> Answer:
-        """Let a client answer a message."""
-        setup = self._setup
-        message.content = content
-        node_config: UserConfig = {
-            **setup.node_config,
-            "partition-id": partition_id,
-            "num-partitions": setup.num_partitions,
-        }
-        context = Context(
-            run_id=RUN_ID,
-            node_id=message.metadata.dst_node_id,
-            node_config=node_config,
-            state=state,
-            run_config=dict(setup.run_config),
-        )
-        try:
-            return Answer(reply=self._app(message, context), state=context.state)
-        except Exception as error:  # whatever a user's client raises is the run's to report
-            reply = error_reply(message, CLIENT_RAISED, f"{type(error).__name__}: {error}")
-            return Answer(reply=reply, state=state, traceback=traceback.format_exc())
-
-    def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> np.ndarray:
-        """Predict the labels of some rows of a split."""
-        return predict(open_workbench(self._setup.run_config, self._setup.node_config), arrays, split, start, stop)
+    def __len__(self) -> int:
+        """Return how many nodes there are."""
+        return len(self._nodes)
 
 
 class RayGrid(Grid):
     """A grid whose nodes are the partitions of one machine's data, served by a pool of actors.
 
     Messages are answered when they are pushed. Client states are kept here between messages, so it does not matter
-    which actor serves a client. `on_failure` is told of each client that failed, in one line and with its traceback.
+    which actor serves a client. Up to `pack` messages that hold the same go to an actor together.
+    `on_failure` is told of each client that failed, in one line and with its traceback.
     """
 
     def __init__(
-        self, pool: WorkerPool, workbench: Workbench, *, on_failure: Callable[[str, str | None], None]
+        self, pool: WorkerPool, workbench: Workbench, *, pack: int, on_failure: Callable[[str, str | None], None]
     ) -> None:
         assume_identity(RUN_ID)
         self._pool = pool
         self._workbench = workbench
+        self._pack = pack
         self._on_failure = on_failure
         self._ids = itertools.count(1)
         self._replies: dict[str, Message] = {}
@@ -127,17 +88,19 @@ class RayGrid(Grid):
         """Return the ids of all nodes."""
         return range(FIRST_NODE_ID, FIRST_NODE_ID + len(self._workbench.partitions))
 
-    def partitions(self) -> dict[int, int]:
+    def partitions(self) -> NodePartitions:
         """Return node ids with the partitions they hold, which a simulation knows without asking."""
-        return {node_id: node_id - FIRST_NODE_ID for node_id in self.get_node_ids()}
+        return NodePartitions(len(self._workbench.partitions))
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Have every message answered and return their ids."""
         sent = [with_id(message, str(next(self._ids))) for message in messages]
         contents = shared(message.content for message in sent)
-        answers = self._pool.run([self._call(message, contents[id(message.content)]) for message in sent])
-        for message, answer in zip(sent, answers, strict=True):
-            self._replies[message.metadata.message_id] = self._keep(message, answer)
+        sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
+        packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, self._pack)]
+        answers = self._pool.run([self._call(pack, contents[id(pack[0].content)]) for pack in packs])
+        for pack, answer in zip(packs, answers, strict=True):
+            self._keep(pack, answer)
         return [message.metadata.message_id for message in sent]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
@@ -169,18 +132,33 @@ class RayGrid(Grid):
         """Take the clients' states back."""
         self._states = {int(partition): record_from_wire(data) for partition, data in state.items()}
 
-    def _call(self, message: Message, content: Any) -> Call:
-        partition_id = message.metadata.dst_node_id - FIRST_NODE_ID
-        state = self._states.get(partition_id, RecordDict())
-        arguments = (envelope(message), content, partition_id, state)
-        return Call(method="handle", arguments=arguments, about=f"client {partition_id}")
+    def _call(self, pack: Sequence[Message], content: Any) -> Call:
+        asked = [
+            Asked(
+                message=envelope(message),
+                partition_id=_partition(message),
+                state=self._states.get(_partition(message), RecordDict()),
+            )
+            for message in pack
+        ]
+        about = ", ".join(str(each.partition_id) for each in asked)
+        return Call(method="handle", arguments=(asked, content), about=f"client {about}")
 
-    def _keep(self, message: Message, answer: Answer | Lost) -> Message:
-        partition_id = message.metadata.dst_node_id - FIRST_NODE_ID
-        if isinstance(answer, Lost):
-            self._on_failure(f"client {partition_id}: {answer.reason}", None)
-            return error_reply(message, CLIENT_CRASHED, answer.reason)
-        if answer.reply.has_error():
-            self._on_failure(f"client {partition_id}: {answer.reply.error.reason}", answer.traceback)
-        self._states[partition_id] = answer.state
-        return answer.reply
+    def _keep(self, pack: Sequence[Message], answers: Sequence[Answer] | Lost) -> None:
+        """Keep the replies to a pack, and the states of its clients."""
+        for place, message in enumerate(pack):
+            partition_id = _partition(message)
+            if isinstance(answers, Lost):
+                self._on_failure(f"client {partition_id}: {answers.reason}", None)
+                reply = error_reply(message, CLIENT_CRASHED, answers.reason)
+            else:
+                reply = answers[place].reply
+                self._states[partition_id] = answers[place].state
+                if reply.has_error():
+                    reason = " ".join((reply.error.reason or "").split())
+                    self._on_failure(f"client {partition_id}: {reason}", answers[place].traceback)
+            self._replies[message.metadata.message_id] = reply
+
+
+def _partition(message: Message) -> int:
+    return message.metadata.dst_node_id - FIRST_NODE_ID

@@ -156,7 +156,7 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
         cache_folder=cache_folder(),
         resolve=experiment.path,
     )
-    encoder = encoder_of(pretrained.model)
+    encoder = encoder_of(pretrained.model, experiment.backbone.precision)
     key = source_key(experiment.backbone, experiment.seed, experiment.path)
     weights = cache_folder() / "encoders" / key
     if not weights.exists():

@@ -63,6 +63,8 @@ class WorkerPool:
         Raises:
             RunFailedError: a call raised.
         """
+        for actor in self._actors:
+            actor.calls = {}  # what a run that failed left behind is nobody's any more
         work = _Work(calls=calls, waiting=deque(range(len(calls))), tries=[0] * len(calls), answers=[None] * len(calls))
         while work.waiting or any(actor.calls for actor in self._actors):
             self._hand_out(work)
@@ -98,7 +100,7 @@ class WorkerPool:
                 f"worker {actor.number} failed at {work.calls[index].about}: {error.cause!r}"
             ) from error
         except RayActorError as error:
-            self._replace(actor, work, f"died at {{about}}: {str(error).splitlines()[0]}")
+            self._replace(actor, work, f"died at {{about}}: {_why(error)}")
 
     def _end_hanging(self, work: "_Work") -> None:
         for actor in self._actors:
@@ -109,7 +111,7 @@ class WorkerPool:
     def _replace(self, actor: _Actor, work: "_Work", what: str) -> None:
         """Start the actor anew; only the call it was at counts as tried, those queued behind it just go back."""
         current, *queued = actor.calls.values()
-        reason = f"worker {actor.number} " + what.format(about=work.calls[current].about)
+        reason = f"worker {actor.number} " + what.replace("{about}", work.calls[current].about)
         self._on_trouble(reason)
         work.tries[current] += 1
         if work.tries[current] < _TRIES:
@@ -119,6 +121,12 @@ class WorkerPool:
         work.waiting.extendleft(reversed(queued))
         actor.calls = {}
         actor.handle = self._make()
+
+
+def _why(error: RayActorError) -> str:
+    """Return the line that tells most: the exception where the actor could not be made, else Ray's first."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if "creation task" in lines[0] else lines[0]
 
 
 @dataclass(kw_only=True)

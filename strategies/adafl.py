@@ -15,7 +15,7 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.messages import from_record, order_content, read_cost, to_record
 from fedlab.models.arrays import Arrays, grow
 from fedlab.records import CandidateRecord, TrialRecord
-from fedlab.search import AdapterSearch, SearchSpace
+from fedlab.search import GROUPS, AdapterSearch, SearchSpace
 from fedlab.seeds import generator
 from fedlab.server import Server
 from strategies.cohort import draw_cohort
@@ -73,6 +73,8 @@ class AdaFL(Strategy):
         for name, value in options.items():
             if value <= 0:
                 raise ValueError(f"{name}: {value} is not positive")
+        if clients_per_round < len(GROUPS):
+            raise ValueError(f"clients_per_round: {clients_per_round} cannot be shared out among {len(GROUPS)} groups")
         self.clients_per_round = clients_per_round
         self._options = options
         self._server: Server | None = None

@@ -39,4 +39,4 @@ def main(grid: Grid, context: Context) -> None:
         recorder=Recorder(folder),
         observers=[],
     )
-    logging.getLogger("flwr").warning("accuracy %.3f, run folder %s", summary["accuracy"], folder.path)
+    logging.getLogger("fedlab").warning("accuracy %.3f, run folder %s", summary["accuracy"], folder.path)

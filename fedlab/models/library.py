@@ -1,6 +1,7 @@
 """The only file that names the adapters library: its model is our reference, its saved form our product."""
 
 import copy
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from transformers import PreTrainedModel
 from fedlab.models.arrays import adapted_blocks, adapter_names, configuration_of
 
 NAME = "fedlab"
+
+# It warns that no adapter is active while the first one is being made active.
+logging.getLogger("adapters").setLevel(logging.ERROR)
 
 
 def library_model(

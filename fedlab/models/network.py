@@ -4,13 +4,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedlab.models.arrays import Arrays
-from fedlab.models.encoder import Encoder, attention_mask, block_end, block_sum, embed, finish, pool
+from fedlab.data.tokens import IGNORED_LABEL
+from fedlab.models.encoder import Encoder, affine, attention_mask, block_end, block_sum, block_sum_of_first, embed, pool
 
 Kind = Literal["classification", "tagging"]
 
@@ -39,53 +38,51 @@ class Network:
 
         Takes ids [B, T] and lengths [B]. The pass goes no higher than the least depth needs.
         """
-        encoder, top = self.encoder, len(self.encoder.blocks) - 1
+        encoder = self.encoder
         mask = attention_mask(lengths, ids.shape[1])
         states, found = embed(encoder, ids), {}
         for index in range(self._first(min(depths)) + 1):
-            rows = 1 if index == top and self.kind == "classification" else None
-            sums = block_sum(encoder, index, states, mask, rows=rows)
+            sums = self._sums(index, states, mask)
             states = block_end(encoder, index, sums, {})
-            if top + 1 - index in depths:
-                found[top + 1 - index] = sums[:, 0] if rows else sums
-            if index == top and 0 in depths:
-                found[0] = self._features(states)
+            if (depth := len(encoder.blocks) - index) in depths:
+                found[depth] = sums
+        if 0 in depths:
+            found[0] = self._features(states)
         return found
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
-        """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging."""
-        features = frozen if depth == 0 else self._trained(frozen, lengths, parameters, depth)
-        return F.linear(features, parameters["head.weight"], parameters["head.bias"])
+        """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging.
 
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the mean cross-entropy over texts, or over the tokens whose label is not -100."""
-        return F.cross_entropy(logits.flatten(0, -2), labels.flatten())
+        With parameters of K models stacked along a first dimension, the B texts are K equal parts, one a model.
+        """
+        features = frozen if depth == 0 else self._trained(frozen, lengths, parameters, depth)
+        return affine(features.float(), parameters["head.weight"], parameters["head.bias"])
+
+    def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
+        """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
+        each = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED_LABEL)
+        counted = (labels != IGNORED_LABEL).view(models, -1).sum(1)
+        return each.view(models, -1).sum(1) / counted.clamp(min=1)
 
     def _trained(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
-        sums = frozen[:, None] if frozen.dim() == 2 else frozen
-        mask = attention_mask(lengths, sums.shape[1]) if depth > 1 else None
-        rows = 1 if self.kind == "classification" else None
-        states = finish(self.encoder, sums, mask, parameters, first=self._first(depth), rows=rows)
+        first = self._first(depth)
+        states = block_end(self.encoder, first, frozen, parameters)
+        mask = attention_mask(lengths, states.shape[1]) if depth > 1 else None
+        for index in range(first + 1, len(self.encoder.blocks)):
+            states = block_end(self.encoder, index, self._sums(index, states, mask), parameters)
         return self._features(states)
 
+    def _sums(self, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
+        """Run a block up to its last norm; a classifier's last block gives the first row alone, [B, H]."""
+        last = index == len(self.encoder.blocks) - 1
+        run = block_sum_of_first if last and self.kind == "classification" else block_sum
+        return run(self.encoder, index, states, mask)
+
     def _features(self, states: Tensor) -> Tensor:
-        if self.kind == "tagging":
-            return states
-        return pool(self.encoder, states[:, 0]) if self.pooling == "pooler" else states[:, 0]
+        return pool(self.encoder, states) if self.pooling == "pooler" and self.kind == "classification" else states
 
     def _first(self, depth: int) -> int:
         return len(self.encoder.blocks) - max(depth, 1)
 
     def _only_first_row(self, depth: int) -> bool:
         return self.kind == "classification" and depth <= 1
-
-
-def parameters_of(arrays: Mapping[str, np.ndarray], *, device: torch.device | None = None) -> dict[str, Tensor]:
-    """Return leaf tensors to be trained, copies of the arrays."""
-    tensors = {name: torch.tensor(array, device=device) for name, array in arrays.items()}
-    return {name: tensor.requires_grad_() for name, tensor in tensors.items()}
-
-
-def arrays_of(parameters: Mapping[str, Tensor]) -> Arrays:
-    """Return the parameters as arrays."""
-    return {name: tensor.detach().cpu().numpy() for name, tensor in parameters.items()}

@@ -220,7 +220,7 @@ def test_the_display_suits_the_console():
     pipe = Console(file=io.StringIO())
     dumb = Console(file=io.StringIO(), force_terminal=True, _environ={"TERM": "dumb"})
 
-    assert type(choose_display(terminal(), quiet=False, total_rounds=None)) is LiveDisplay
-    assert type(choose_display(pipe, quiet=False, total_rounds=None)) is PlainDisplay
-    assert type(choose_display(dumb, quiet=False, total_rounds=None)) is PlainDisplay
-    assert type(choose_display(terminal(), quiet=True, total_rounds=None)) is QuietDisplay
+    assert type(choose_display(terminal(), plain=False, total_rounds=None)) is LiveDisplay
+    assert type(choose_display(pipe, plain=False, total_rounds=None)) is PlainDisplay
+    assert type(choose_display(dumb, plain=False, total_rounds=None)) is PlainDisplay
+    assert type(choose_display(terminal(), plain=True, total_rounds=None)) is PlainDisplay

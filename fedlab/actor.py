@@ -1,0 +1,95 @@
+"""The Ray actor that is any client of a run, on one core."""
+
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from flwr.app import Context, Message, RecordDict
+
+from fedlab.flower import CLIENT_RAISED, error_reply
+from fedlab.loading import load_client
+from fedlab.measuring import predict
+from fedlab.models.arrays import Arrays
+from fedlab.packing import TrainsTogether
+from fedlab.workbench import Split, open_workbench
+
+RUN_ID = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientSetup:
+    """What an actor needs to be any client of the run."""
+
+    reference: str  # of the client, as in the experiment file
+    options: Mapping[str, Any]
+    base_folder: Path
+    run_config: Mapping[str, str]
+    node_config: Mapping[str, str]
+    num_partitions: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A message to a client, its content apart, and the client's state."""
+
+    message: Message
+    partition_id: int
+    state: RecordDict
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """What a client replied, or the traceback of what it raised; and its state afterwards."""
+
+    reply: Message
+    state: RecordDict
+    traceback: str | None = None
+
+
+class ClientActor:
+    """Answers for any client; keeps what it has loaded between messages."""
+
+    def __init__(self, setup: ClientSetup) -> None:
+        torch.set_num_threads(1)
+        self._setup = setup
+        self._app = load_client(setup.reference, setup.options, setup.base_folder)
+
+    def handle(self, asked: Sequence[Asked], content: RecordDict) -> list[Answer]:
+        """Let clients answer messages that hold the same: together if they can, else one after the other."""
+        for each in asked:
+            each.message.content = content
+        together = len(asked) > 1 and asked[0].message.metadata.message_type == "train"
+        if together and isinstance(self._app, TrainsTogether):
+            contexts = [self._context(each) for each in asked]
+            try:
+                replies = self._app.train_together([each.message for each in asked], contexts)
+                return [Answer(reply=r, state=c.state) for r, c in zip(replies, contexts, strict=True)]
+            except Exception:
+                pass
+        return [self._answer(each) for each in asked]
+
+    def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> np.ndarray:
+        """Predict the labels of some rows of a split."""
+        return predict(open_workbench(self._setup.run_config, self._setup.node_config), arrays, split, start, stop)
+
+    def _answer(self, asked: Asked) -> Answer:
+        context = self._context(asked)
+        try:
+            return Answer(reply=self._app(asked.message, context), state=context.state)
+        except Exception as error:  # whatever a user's client raises is the run's to report
+            reply = error_reply(asked.message, CLIENT_RAISED, f"{type(error).__name__}: {error}")
+            return Answer(reply=reply, state=asked.state, traceback=traceback.format_exc())
+
+    def _context(self, asked: Asked) -> Context:
+        where = {"partition-id": asked.partition_id, "num-partitions": self._setup.num_partitions}
+        return Context(
+            run_id=RUN_ID,
+            node_id=asked.message.metadata.dst_node_id,
+            node_config={**self._setup.node_config, **where},
+            state=RecordDict(dict(asked.state)),
+            run_config=dict(self._setup.run_config),
+        )

@@ -1,0 +1,132 @@
+"""What several tests share: a grid in memory, a small task with its encoder, and a Ray cluster."""
+# ruff: noqa: PLC0415  (imported where needed: most tests need neither Flower nor Ray)
+
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+DAY, NIGHT = ("sun", "warm"), ("moon", "cold")
+FILLERS = ("red", "green", "blue", "cat", "dog", "fish", "tree", "stone", "river")
+
+
+@pytest.fixture(scope="session")
+def server_identity():
+    """Let this process write messages as a run's server does."""
+    from fedlab.flower import assume_identity
+
+    assume_identity(1)
+
+
+@pytest.fixture(scope="session")
+def memory_grid(server_identity):
+    """Return a class of grids whose nodes are a function of this process."""
+    from flwr.app import Message
+    from flwr.serverapp import Grid
+
+    from fedlab.flower import with_id
+
+    class MemoryGrid(Grid):
+        """`answer` returns a node's reply, None if it stays silent; at most `a_pull` replies arrive at a time."""
+
+        def __init__(
+            self,
+            answer: Callable[[Message], Message | None],
+            nodes: Iterable[int],
+            *,
+            arrange: Callable[[list[str]], list[str]] = list,
+            a_pull: int | None = None,
+        ) -> None:
+            self.sent: list[Message] = []
+            self._answer, self._nodes, self._arrange, self._a_pull = answer, list(nodes), arrange, a_pull
+            self._replies: dict[str, Message] = {}
+
+        run = None
+
+        def set_run(self, run):
+            raise NotImplementedError
+
+        def create_message(self, content, message_type, dst_node_id, group_id, ttl=None):
+            return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+        def get_node_ids(self):
+            return list(self._nodes)
+
+        def push_messages(self, messages):
+            fresh = [with_id(message, f"m{len(self.sent) + at}") for at, message in enumerate(messages)]
+            self.sent += fresh
+            answers = {message.metadata.message_id: self._answer(message) for message in fresh}
+            self._replies |= {message_id: reply for message_id, reply in answers.items() if reply is not None}
+            return [message.metadata.message_id for message in fresh]
+
+        def pull_messages(self, message_ids):
+            there = self._arrange([message_id for message_id in message_ids if message_id in self._replies])
+            return [self._replies.pop(message_id) for message_id in there[: self._a_pull]]
+
+        def send_and_receive(self, messages, *, timeout=None):
+            return self.pull_messages(self.push_messages(messages))
+
+    return MemoryGrid
+
+
+@pytest.fixture(scope="session")
+def day_and_night(tmp_path_factory) -> Path:
+    """Write 160 short texts about day or night, which two words of eight tell apart."""
+    draws = random.Random(0)
+    lines = ["text,label"]
+    for number in range(160):
+        words = [draws.choice(FILLERS) for _ in range(6)] + list(NIGHT if number % 2 else DAY)
+        draws.shuffle(words)
+        lines.append(f"{' '.join(words)},{'night' if number % 2 else 'day'}")
+    path = tmp_path_factory.mktemp("texts") / "texts.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session")
+def small_experiment(day_and_night):
+    """Return an experiment with 8 clients of 14 texts each and an encoder of two blocks."""
+    from fedlab.experimentfile import experiment_from
+
+    table = {
+        "rounds": 2,
+        "task": {"data": str(day_and_night), "max_length": 16, "partition": {"clients": 8}},
+        "backbone": {"name": "bert-tiny"},
+    }
+    return experiment_from(table, "small")
+
+
+@pytest.fixture(scope="session")
+def node_config(small_experiment, tmp_path_factory):
+    """Prepare that experiment's data and encoder, and return what a client is told of where they lie."""
+    from fedlab.workbench import bundle_for
+
+    folder = tmp_path_factory.mktemp("node")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
+        bundle = bundle_for(small_experiment, folder)
+    return {"bundle": str(bundle), "activations": str(folder / "activations"), "activation-bytes": str(2**26)}
+
+
+@pytest.fixture(scope="session")
+def workbench(node_config):
+    """Open it, in this process."""
+    import torch
+
+    from fedlab.workbench import open_workbench
+
+    torch.set_num_threads(1)
+    return open_workbench({}, node_config)
+
+
+@pytest.fixture(scope="session")
+def ray_address():
+    """Start a Ray cluster of four cores for all tests, and return its address."""
+    import ray
+
+    from fedlab.workers import start_ray, stop_ray
+
+    start_ray(address=None, workers=4)
+    yield ray.get_runtime_context().gcs_address
+    stop_ray()

@@ -1,0 +1,116 @@
+import math
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+FAMILIES, KINDS = st.sampled_from(["bert", "distilbert"]), st.sampled_from(["classification", "tagging"])
+FEW = settings(derandomize=True, deadline=None, max_examples=25)
+
+
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [("classification", [(32,), (32,), (7, 32), (7, 32)]), ("tagging", [(7, 32)] * 4)],
+)
+def test_a_frozen_state_has_the_shape_it_is_stored_in(tiny, kind, shapes):
+    network, (ids, lengths) = tiny.network(kind=kind), tiny.texts([7, 2])
+
+    states = network.frozen(ids, lengths, range(4))
+
+    assert [network.state_shape(depth, 7) for depth in range(4)] == shapes
+    assert [tuple(states[depth].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
+
+
+@given(depths=st.sets(st.integers(0, 3), min_size=1), family=FAMILIES, kind=KINDS)
+@FEW
+def test_one_pass_for_many_depths_gives_the_bits_of_a_pass_for_each(tiny, depths, family, kind):
+    network, (ids, lengths) = tiny.network(family, kind), tiny.texts([6, 2, 4])
+
+    together = network.frozen(ids, lengths, sorted(depths))
+
+    assert set(together) == depths
+    for depth in depths:
+        assert torch.equal(together[depth], network.frozen(ids, lengths, [depth])[depth])
+
+
+@given(depth=st.integers(0, 3), extra=st.integers(1, 8), family=FAMILIES, kind=KINDS, seed=st.integers(0, 99))
+@FEW
+def test_padding_changes_no_answer(tiny, depth, extra, family, kind, seed):
+    network, arrays = tiny.network(family, kind), tiny.trained(depth, 4, seed)
+    ids, lengths = tiny.texts([6, 3], seed)
+    padded = torch.nn.functional.pad(ids, (0, extra))
+
+    short, long = (tiny.logits(network, each, lengths, arrays) for each in (ids, padded))
+
+    for row, length in enumerate([6, 3] if kind == "tagging" else [5, 5]):
+        np.testing.assert_allclose(long[row, :length], short[row, :length], atol=1e-5, rtol=0)
+
+
+@given(depth=st.integers(0, 3), family=FAMILIES, kind=KINDS)
+@FEW
+def test_a_text_gets_the_same_answer_in_any_company(tiny, depth, family, kind):
+    network, arrays = tiny.network(family, kind), tiny.trained(depth, 4)
+    ids, lengths = tiny.texts([8, 5])
+
+    among, alone = tiny.logits(network, ids, lengths, arrays), tiny.logits(network, ids[1:, :5], lengths[1:], arrays)
+
+    rows = 5 if kind == "tagging" else None
+    np.testing.assert_allclose(among[1][:rows], alone[0][:rows], atol=1e-5, rtol=0)
+
+
+def test_a_classifier_answers_once_a_text_and_a_tagger_once_a_token(tiny):
+    ids, lengths = tiny.texts([7, 2])
+
+    assert tiny.logits(tiny.network(), ids, lengths, tiny.trained(2, 4)).shape == (2, 5)
+    assert tiny.logits(tiny.network(kind="tagging"), ids, lengths, tiny.trained(2, 4)).shape == (2, 7, 5)
+
+
+def test_the_head_reads_the_pooler_where_that_is_asked_for(tiny):
+    ids, lengths = tiny.texts([5, 5])
+    arrays = tiny.trained(0, 4)
+    with torch.inference_mode():
+        pooled = tiny.models["bert"](ids).pooler_output.numpy()
+
+    logits = tiny.logits(tiny.network(pooling="pooler"), ids, lengths, arrays)
+
+    np.testing.assert_allclose(logits, pooled @ arrays["head.weight"].T + arrays["head.bias"], atol=1e-5)
+
+
+def test_models_side_by_side_answer_for_their_own_texts(tiny):
+    ids, lengths = tiny.texts([6, 4, 5, 6])
+    for kind in ("classification", "tagging"):
+        network, models = tiny.network(kind=kind), [tiny.trained(2, 4, seed) for seed in (1, 2)]
+        stacked = {name: torch.from_numpy(np.stack([model[name] for model in models])) for name in models[0]}
+
+        together = network.logits(network.frozen(ids, lengths, [2])[2], lengths, stacked, 2).numpy()
+
+        for part, model in zip((slice(0, 2), slice(2, 4)), models, strict=True):
+            alone = tiny.logits(network, ids, lengths, model)
+            np.testing.assert_allclose(together[part], alone[part], atol=1e-5, rtol=0)
+
+
+def test_the_loss_of_a_classifier_is_the_mean_over_its_texts(tiny):
+    logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, 0.0], [0.0, 0.0]])
+    labels = torch.tensor([0, 1, 1, 1])
+
+    assert tiny.network().losses(logits, labels, 1).tolist() == pytest.approx([(3 * math.log(2) + math.log(4)) / 4])
+    assert tiny.network().losses(logits, labels, 2).tolist() == pytest.approx(
+        [(math.log(2) + math.log(4)) / 2, math.log(2)]
+    )
+
+
+def test_the_loss_of_a_tagger_leaves_out_what_has_no_label(tiny):
+    logits = torch.tensor([[[0.0, 0.0], [math.log(3), 0.0]], [[9.0, -9.0], [0.0, 0.0]]])
+    labels = torch.tensor([[0, 1], [-100, 1]])
+    network = tiny.network(kind="tagging")
+
+    assert network.losses(logits, labels, 1).tolist() == pytest.approx([(math.log(2) + math.log(4) + math.log(2)) / 3])
+    assert network.losses(logits, labels, 2).tolist() == pytest.approx([(math.log(2) + math.log(4)) / 2, math.log(2)])
+
+
+def test_where_nothing_has_a_label_the_loss_is_zero(tiny):
+    losses = tiny.network(kind="tagging").losses(torch.ones(1, 2, 3), torch.full((1, 2), -100), 1)
+
+    assert losses.tolist() == [0]

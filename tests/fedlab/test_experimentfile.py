@@ -1,0 +1,223 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from fedlab.errors import UserError
+from fedlab.experiment import Experiment
+from fedlab.experimentfile import experiment_from, load_experiment
+
+EVERY_LEVEL = ["", "task", "task.partition", "backbone", "strategy", "client", "fleet", "link", "engine", "evaluation"]
+
+
+def refusal(act):
+    with pytest.raises(UserError) as caught:
+        act()
+    assert len(str(caught.value).splitlines()) == 1
+    return str(caught.value)
+
+
+@pytest.fixture
+def written(tmp_path):
+    """Write an experiment file and return its path."""
+
+    def write(text="rounds = 3\n", name="mine.toml"):
+        path = tmp_path / name
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_a_file_is_read_key_by_key(written):
+    experiment = load_experiment(
+        written('rounds = 3\n[task.partition]\nclients = 7\n[link.options]\nbandwidth = "2MB/s"\n')
+    )
+
+    assert experiment.rounds == 3
+    assert experiment.task.partition.clients == 7
+    assert experiment.link.options == {"bandwidth": "2MB/s"}
+    assert experiment.strategy.name == "adafl"
+
+
+def test_an_experiment_is_named_for_its_file_unless_it_names_itself(written):
+    assert load_experiment(written()).name == "mine"
+    assert load_experiment(written('name = "other"\nrounds = 3\n')).name == "other"
+
+
+def test_paths_start_at_the_files_folder(written, tmp_path):
+    experiment = load_experiment(written())
+
+    assert experiment.path("data/train.csv") == tmp_path / "data" / "train.csv"
+    assert str(experiment.path("/data")) == "/data"
+
+
+def test_one_text_column_needs_no_list(written):
+    assert load_experiment(written(), ["task.text=title"]).task.text == ["title"]
+    assert load_experiment(written(), ['task.text=["title", "body"]']).task.text == ["title", "body"]
+
+
+def test_every_table_is_tried_below():
+    tables = {"": Experiment} | {
+        name: field.annotation
+        for name, field in Experiment.model_fields.items()
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel)
+    }
+
+    assert {*tables, "task.partition"} == set(EVERY_LEVEL)
+
+
+@pytest.mark.parametrize("table", EVERY_LEVEL)
+def test_an_unknown_key_is_refused_with_its_place(written, table):
+    path = written(f"{'' if table else 'nonsense = 1'}\nrounds = 3\n" + (f"[{table}]\nnonsense = 1\n" if table else ""))
+
+    message = refusal(lambda: load_experiment(path))
+
+    place = f"{table}.nonsense" if table else "nonsense"
+    assert message.startswith(f"{path}: unknown key {place}: ")
+    assert "accepted: " in message
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("sed=1", "unknown key sed: did you mean 'seed'? accepted: backbone, client,"),
+        ("task.lable=x", "unknown key task.lable: did you mean 'label'? accepted: column_names, data,"),
+        ("task.partition.alpa=1", "unknown key task.partition.alpa: did you mean 'alpha'? accepted: alpha,"),
+        ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: name, overrides, pooling"),
+        ("strategy.option.x=1", "unknown key strategy.option: did you mean 'options'? accepted: name, options"),
+        ("engine.worker=1", "unknown key engine.worker: did you mean 'workers'? accepted:"),
+    ],
+)
+def test_an_unknown_key_is_told_the_nearest(written, setting, message):
+    assert message in refusal(lambda: load_experiment(written(), [setting]))
+
+
+def test_a_key_that_is_set_by_the_program_is_not_advertised(written):
+    assert "base_folder" not in refusal(lambda: load_experiment(written("rounds = 3\nnonsense = 1\n")))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("rounds=many", "rounds = 'many': input should be a valid integer"),
+        ("rounds=0", "rounds = 0: input should be greater than or equal to 1"),
+        ("task=3", "task = 3: input should be a valid"),
+        ("task.max_length=1000", "task.max_length = 1000: input should be less than or equal to 512"),
+        ("task.partition.scheme=random", "task.partition.scheme = 'random': input should be 'iid', 'dirichlet'"),
+        ("task.text=[1]", "task.text.0 = 1: input should be a valid string"),
+        ("task.files.other=x", "task.files.other = 'other': input should be 'train', 'validation' or 'test'"),
+        (
+            "backbone.overrides.hidden_size=big",
+            "backbone.overrides.hidden_size = 'big': input should be a valid integer",
+        ),
+        ("fleet.devices={}", "fleet.devices = {}: expected at least one device with a positive share"),
+        ("fleet.devices.rpi-4b=-1", "expected at least one device with a positive share"),
+        ("target_accuracy=1.5", "target_accuracy = 1.5: input should be less than or equal to 1"),
+        ("name=", "name = '': string should have at least 1 character"),
+    ],
+)
+def test_a_value_that_is_not_accepted_is_told_with_its_place(written, setting, message):
+    path = written()
+
+    told = refusal(lambda: load_experiment(path, [setting]))
+
+    assert told.startswith(f"{path}: ")
+    assert message in told
+
+
+def test_an_experiment_that_never_stops_is_refused(written):
+    path = written("seed = 1\n")
+
+    message = refusal(lambda: load_experiment(path))
+
+    assert message == f"{path}: nothing says when to stop: give rounds, simulated_hours or target_accuracy"
+
+
+@pytest.mark.parametrize("setting", ["rounds=1", "simulated_hours=0.5", "target_accuracy=0.9"])
+def test_any_one_of_three_says_when_to_stop(written, setting):
+    experiment = load_experiment(written("seed = 1\n"), [setting])
+
+    assert [experiment.rounds, experiment.simulated_hours, experiment.target_accuracy].count(None) == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "read", "value"),
+    [
+        ("seed=7", lambda e: e.seed, 7),
+        ("task.partition.alpha=0.5", lambda e: e.task.partition.alpha, 0.5),
+        ("backbone.name=bert-tiny", lambda e: e.backbone.name, "bert-tiny"),
+        ('backbone.name="bert-tiny"', lambda e: e.backbone.name, "bert-tiny"),
+        ("task.data=a=b", lambda e: e.task.data, "a=b"),
+        ("task.data=", lambda e: e.task.data, ""),
+        (" seed =7", lambda e: e.seed, 7),
+        ("fleet.devices={rpi-4b = 2}", lambda e: e.fleet.devices, {"rpi-4b": 2.0}),
+        ("strategy.options.deep.er=true", lambda e: e.strategy.options, {"deep": {"er": True}}),
+        ("client.options.clip_norm=nan?", lambda e: e.client.options, {"clip_norm": "nan?"}),
+        ("rounds=5", lambda e: e.rounds, 5),
+    ],
+)
+def test_a_setting_is_a_dotted_key_with_a_value_as_toml_or_plain_text(written, setting, read, value):
+    assert read(load_experiment(written(), [setting])) == value
+
+
+def test_later_settings_win_and_neighbours_stay(written):
+    path = written("rounds = 3\n[task.partition]\nclients = 7\nalpha = 2.0\n")
+
+    partition = load_experiment(path, ["task.partition.clients=8", "task.partition.clients=9"]).task.partition
+
+    assert (partition.clients, partition.alpha) == (9, 2.0)
+
+
+@pytest.mark.parametrize("setting", ["rounds", "=3", "", " =3"])
+def test_a_setting_without_key_or_value_is_refused(written, setting):
+    message = refusal(lambda: load_experiment(written(), [setting]))
+
+    assert message == f"--set {setting}: expected key=value, such as task.partition.alpha=0.5"
+
+
+def test_a_setting_below_a_value_is_refused(written):
+    message = refusal(lambda: load_experiment(written(), ["rounds.more=1"]))
+
+    assert message == "--set rounds.more=1: 'rounds' is a value, not a table"
+
+
+@pytest.mark.parametrize("setting", ["task..data=x", ".task=x", "task.=x"])
+def test_an_empty_part_of_a_key_is_refused(written, setting):
+    assert "unknown key" in refusal(lambda: load_experiment(written(), [setting]))
+
+
+@pytest.mark.parametrize("text", ["rounds = \n", "[task\n", "rounds = 3\nrounds = 4\n", "\x00"])
+def test_what_is_not_toml_is_refused_with_the_file(written, text):
+    path = written(text)
+
+    assert refusal(lambda: load_experiment(path)).startswith(f"{path}: is not TOML: ")
+
+
+def test_what_is_not_text_is_refused_with_the_file(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(b"name = '\xff'\n")
+
+    assert refusal(lambda: load_experiment(path)).startswith(f"{path}: is not TOML: ")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path):
+    path = tmp_path / "none.toml"
+
+    assert refusal(lambda: load_experiment(path)) == f"{path}: cannot be read: No such file or directory"
+    assert refusal(lambda: load_experiment(tmp_path)) == f"{tmp_path}: cannot be read: Is a directory"
+
+
+NAMES = st.sampled_from(EVERY_LEVEL[1:]) | st.text("abc.-_[] ", max_size=4)
+VALUES = st.integers() | NAMES | st.none()
+
+
+@given(st.dictionaries(NAMES, VALUES | st.dictionaries(NAMES, VALUES, max_size=2), max_size=3))
+def test_any_table_is_an_experiment_or_refused_in_one_line(table):
+    try:
+        experiment = experiment_from(table | {"rounds": 1}, "file")
+    except UserError as error:
+        assert str(error).startswith("file: ")  # noqa: PT017  (either outcome is right)
+        assert len(str(error).splitlines()) == 1  # noqa: PT017
+    else:
+        assert experiment.rounds == 1

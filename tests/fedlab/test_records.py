@@ -1,0 +1,69 @@
+"""The clients of a round are summed up by group."""
+
+from fedlab.records import ClientRecord, GroupRecord, group_records
+
+
+def client(partition_id, group, *, seconds=(0.0, 0.0, 0.0), error=None, **rest):
+    download, compute, upload = seconds
+    defaults = {
+        "depth": 2, "width": 8, "num_examples": 4, "batches": 1, "train_loss": None, "joules": 0.0, "bytes_down": 0,
+        "bytes_up": 0, "peak_memory_bytes": 0,
+    }  # fmt: skip
+    return ClientRecord(
+        server_round=1, group=group, partition_id=partition_id, device="jetson-tx2", download_seconds=download,
+        compute_seconds=compute, upload_seconds=upload, error=error, **defaults | rest,
+    )  # fmt: skip
+
+
+def failed(partition_id, group):
+    return client(partition_id, group, error="ValueError: no", depth=0, width=1, num_examples=0, batches=0)
+
+
+def test_no_clients_make_no_groups():
+    assert group_records([]) == []
+
+
+def test_a_group_sums_traffic_and_energy_and_lasts_as_long_as_its_slowest():
+    members = [
+        client(0, "deep", seconds=(1.0, 5.0, 2.0), joules=10.0, bytes_down=100, bytes_up=10, train_loss=0.5),
+        client(1, "deep", seconds=(4.0, 1.0, 4.0), joules=20.0, bytes_down=100, bytes_up=30, train_loss=1.0),
+    ]
+    assert group_records(members) == [
+        GroupRecord(
+            group="deep",
+            depth=2,
+            width=8,
+            clients=2,
+            failures=0,
+            seconds=9.0,
+            joules=30.0,
+            bytes_down=200,
+            bytes_up=40,
+            train_loss=0.75,
+        )
+    ]
+
+
+def test_groups_come_in_the_order_they_first_appear():
+    members = [client(0, "wide", width=16), client(1, "deep", depth=3), client(2, "wide", width=16)]
+    groups = group_records(members)
+    assert [(each.group, each.depth, each.width, each.clients) for each in groups] == [
+        ("wide", 2, 16, 2),
+        ("deep", 3, 8, 1),
+    ]
+
+
+def test_a_client_that_failed_is_counted_and_adds_nothing():
+    (group,) = group_records([client(0, "deep", seconds=(0, 3, 0), train_loss=0.5), failed(1, "deep")])
+    assert (group.clients, group.failures, group.seconds, group.train_loss) == (2, 1, 3.0, 0.5)
+    assert (group.depth, group.width) == (2, 8)
+
+
+def test_a_group_of_failures_only_took_no_time():
+    (group,) = group_records([failed(0, "deep"), failed(1, "deep")])
+    assert (group.clients, group.failures, group.seconds, group.joules, group.train_loss) == (2, 2, 0.0, 0, None)
+
+
+def test_the_loss_is_the_mean_of_those_that_told_one():
+    members = [client(0, "a", train_loss=1.0), client(1, "a"), client(2, "a", train_loss=0.0)]
+    assert group_records(members)[0].train_loss == 0.5

@@ -1,0 +1,305 @@
+"""The round loop runs any strategy until it is told to stop, measures when it is told to, and fails with the reason."""
+
+import random
+
+import numpy as np
+import pytest
+from flwr.app import Message, MessageType, MetricRecord, RecordDict
+from flwr.serverapp.strategy import Strategy
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.clock import VirtualClock
+from fedlab.errors import RunFailedError
+from fedlab.flower import CLIENT_RAISED, error_reply
+from fedlab.messages import from_record, order_content, to_record
+from fedlab.models.arrays import initial_arrays
+from fedlab.records import ClientRecord
+from fedlab.rounds import RoundLoop, Standing, StopRule
+from fedlab.server import Server
+
+SECONDS_A_ROUND = 10.0
+
+
+class Counting(Strategy):
+    """Asks one node and adds one to its arrays; keeps what it was given. `keeps` are rounds that change nothing."""
+
+    def __init__(self, *, keeps=(), nodes=(5,), evaluates=False, makes=np.float32):
+        self.keeps, self.nodes, self.evaluates, self.makes = keeps, nodes, evaluates, makes
+        self.rounds, self.draws, self.evaluations = [], [], []
+
+    def configure_train(self, server_round, arrays, config, grid):
+        self.rounds.append((server_round, config["server-round"]))
+        self.draws.append((random.random(), float(np.random.random())))
+        self.arrays = from_record(arrays)
+        content = order_content(arrays, server_round=server_round)
+        return [Message(content, node, MessageType.TRAIN) for node in self.nodes]
+
+    def aggregate_train(self, server_round, replies):
+        assert list(replies)
+        if server_round in self.keeps:
+            return None, None
+        return to_record({name: (array + 1).astype(self.makes) for name, array in self.arrays.items()}), None
+
+    def configure_evaluate(self, server_round, arrays, config, grid):
+        if not self.evaluates:
+            return []
+        self.evaluated = arrays
+        content = order_content(arrays, server_round=config["server-round"])
+        return [Message(content, node, MessageType.EVALUATE) for node in self.nodes]
+
+    def aggregate_evaluate(self, server_round, replies):
+        self.evaluations += [(server_round, reply.content["metrics"]["x"]) for reply in replies]
+
+    def summary(self):
+        pass
+
+
+class Searching(Counting):
+    """A strategy with a trial under way, which ends only when it is told to conclude: the arrays are then 100."""
+
+    configuration, trial, budget_seconds = AdapterConfig(depth=3, width=24), 2, 60.0
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.concluded = []
+
+    def conclude(self, server_round):
+        self.concluded.append(server_round)
+        return to_record({"x": np.array([100.0], np.float32)})
+
+
+@pytest.fixture
+def run(memory_grid):
+    """Return a function that runs a loop; what happened comes back as attributes of the loop's bookkeeping."""
+
+    def call(
+        strategy, *, standing=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1, **stop
+    ):
+        clock = VirtualClock()
+        clients: list[ClientRecord] = []
+        log = Log()
+
+        def reply(message):
+            clock.advance(SECONDS_A_ROUND if message.metadata.message_type == MessageType.TRAIN else 0.0)
+            x = float(from_record(message.content["arrays"])["x"][0]) if "x" in message.content["arrays"] else 0.0
+            return Message(RecordDict({"metrics": MetricRecord({"x": x})}), reply_to=message)
+
+        def measure(arrays, split):
+            x = float(arrays["x"][0]) if "x" in arrays else 0.0
+            log.measured.append((split, x))
+            return accuracy(x, split)
+
+        loop = RoundLoop(
+            strategy=strategy,
+            grid=memory_grid(answer or reply, strategy.nodes),
+            server=Server(
+                seed=3,
+                clock=clock,
+                blocks=4,
+                initial=AdapterConfig(depth=0, width=8),
+                partitions={node: at for at, node in enumerate(strategy.nodes)},
+                measure=measure,
+                on_trial=lambda trial: None,
+            ),
+            stop=StopRule(**stop),
+            validation_every=validation_every,
+            test_every=test_every,
+            initial_width=16,
+            clients=clients,
+            on_round=lambda record: (log.records.append(record), log.events.append(f"told {record.server_round}")),
+            save=lambda each: (log.saved.append(each), log.events.append(f"saved {each.server_round}")),
+            wall_seconds=lambda: 1.25,
+        )
+        log.final = loop.run(standing or Standing(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
+        return log
+
+    return call
+
+
+class Log:
+    """What a loop did."""
+
+    def __init__(self):
+        self.records, self.saved, self.events, self.measured = [], [], [], []
+        self.final = None
+
+    def rounds_with(self, field):
+        return [record.server_round for record in self.records if getattr(record, field) is not None]
+
+
+def test_it_stops_after_the_rounds(run):
+    strategy = Counting()
+    log = run(strategy, rounds=3)
+    assert strategy.rounds == [(1, 1), (2, 2), (3, 3)]
+    assert log.final.server_round == 3
+    np.testing.assert_array_equal(log.final.arrays["x"], [3.0])
+
+
+def test_it_stops_once_the_simulated_time_has_passed(run):
+    log = run(Counting(), simulated_seconds=25.0)  # rounds of ten seconds
+    assert [record.simulated_seconds for record in log.records] == [10.0, 20.0, 30.0]
+
+
+def test_it_stops_when_validation_reaches_the_target(run):
+    log = run(Counting(), accuracy=lambda x, split: x / 10 if split == "validation" else 0.0, target_accuracy=0.4)
+    assert [record.validation_accuracy for record in log.records] == [0.1, 0.2, 0.3, 0.4]
+
+
+def test_the_test_split_decides_nothing(run):
+    log = run(Counting(), accuracy=lambda x, split: 1.0 if split == "test" else 0.0, target_accuracy=0.4, rounds=3)
+    assert log.final.server_round == 3
+
+
+@pytest.mark.parametrize(
+    ("rules", "rounds"),
+    [
+        ({"rounds": 2, "simulated_seconds": 1000.0, "target_accuracy": 1.0}, 2),
+        ({"rounds": 100, "simulated_seconds": 30.0, "target_accuracy": 1.0}, 3),
+        ({"rounds": 100, "simulated_seconds": 1000.0, "target_accuracy": 0.5}, 5),
+    ],
+)
+def test_whichever_rule_holds_first_ends_it(run, rules, rounds):
+    assert run(Counting(), accuracy=lambda x, split: x / 10, **rules).final.server_round == rounds
+
+
+def test_a_run_that_was_over_goes_no_further(run):
+    over = Standing(server_round=3, arrays={"x": np.array([3.0], np.float32)})
+    log = run(Counting(), standing=over, rounds=3)
+    assert log.final is over
+    assert log.records == []
+
+
+def test_validation_every_counts_rounds_and_the_last_is_always_measured(run):
+    log = run(Counting(), rounds=7, validation_every=3, test_every=1)
+    assert log.rounds_with("validation_accuracy") == [3, 6, 7]
+    assert log.rounds_with("test_accuracy") == [3, 6, 7]
+
+
+def test_test_every_counts_validations_and_the_last_is_always_measured(run):
+    log = run(Counting(), rounds=10, validation_every=2, test_every=2)
+    assert log.rounds_with("validation_accuracy") == [2, 4, 6, 8, 10]
+    assert log.rounds_with("test_accuracy") == [4, 8, 10]
+
+
+@pytest.mark.parametrize(("test_every", "tests"), [(0, 1), (1, 6), (2, 3), (4, 2), (6, 1)])
+def test_the_test_set_is_measured_no_more_often_than_asked(run, test_every, tests):
+    log = run(Counting(), rounds=6, test_every=test_every)
+    assert [split for split, _ in log.measured].count("test") == tests == len(log.rounds_with("test_accuracy"))
+
+
+def test_the_model_measured_is_the_one_the_round_made(run):
+    assert run(Counting(), rounds=2).measured == [
+        ("validation", 1.0),
+        ("test", 1.0),
+        ("validation", 2.0),
+        ("test", 2.0),
+    ]
+
+
+def test_a_round_that_changes_nothing_is_not_measured(run):
+    log = run(Counting(keeps=(1, 3)), rounds=4)
+    assert log.rounds_with("validation_accuracy") == [2, 4]
+    assert log.measured == [("validation", 1.0), ("test", 1.0), ("validation", 2.0), ("test", 2.0)]
+
+
+def test_a_round_that_measures_the_same_accuracy_again_still_says_so(run):
+    same = 0.5
+    log = run(Counting(), rounds=3, accuracy=lambda x, split: same)
+    assert log.rounds_with("test_accuracy") == [1, 2, 3]
+
+
+def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
+    log = run(Counting(), rounds=1)
+    assert (log.records[0].depth, log.records[0].width) == (0, 16)
+
+
+def test_the_configuration_is_read_off_the_arrays(run):
+    config = AdapterConfig(depth=2, width=24)
+    arrays = initial_arrays(config, blocks=4, hidden=8, labels=3, generator=np.random.default_rng(0))
+    log = run(Counting(), standing=Standing(server_round=0, arrays=arrays), rounds=1)
+    record = log.records[0]
+    assert (record.depth, record.width, record.trial, record.budget_seconds) == (2, 24, None, None)
+    assert record.wall_seconds == 1.25
+
+
+def test_a_round_is_told_before_it_is_saved(run):
+    assert run(Counting(), rounds=2).events == ["told 1", "saved 1", "told 2", "saved 2"]
+
+
+def test_a_run_gone_on_with_from_a_saved_standing_ends_as_the_whole_run(run):
+    options = {"accuracy": lambda x, split: x / 10, "rounds": 5, "validation_every": 2, "test_every": 2}
+    whole = run(Counting(), **options)
+    strategy = Counting()
+    rest = run(strategy, standing=whole.saved[1], **options)
+    assert strategy.rounds == [(3, 3), (4, 4), (5, 5)]
+    assert rest.rounds_with("test_accuracy") == [4, 5]
+    assert [record.validation_accuracy for record in rest.records] == [None, 0.4, 0.5]
+    assert {**vars(rest.final), "arrays": 0} == {**vars(whole.final), "arrays": 0}
+    np.testing.assert_array_equal(rest.final.arrays["x"], whole.final.arrays["x"])
+
+
+def test_a_strategys_draws_from_the_global_generators_depend_on_seed_and_round_alone(run):
+    whole, rest = Counting(), Counting()
+    log = run(whole, rounds=4)
+    random.seed(99)
+    run(rest, standing=log.saved[1], rounds=4)
+    assert len(set(whole.draws)) == 4
+    assert rest.draws == whole.draws[2:]
+
+
+def test_a_trial_under_way_is_concluded_where_the_run_stops(run):
+    strategy = Searching(keeps=(1, 2, 3))
+    log = run(strategy, rounds=3)
+    assert strategy.concluded == [3]
+    np.testing.assert_array_equal(log.final.arrays["x"], [100.0])
+    assert log.measured == [("validation", 100.0), ("test", 100.0)]
+
+
+def test_a_trial_that_ends_with_the_run_is_not_concluded_twice(run):
+    strategy = Searching(keeps=(1, 2))
+    run(strategy, rounds=3)
+    assert strategy.concluded == []
+
+
+def test_a_searching_strategy_tells_configuration_trial_and_budget(run):
+    record = run(Searching(), rounds=1).records[0]
+    assert (record.depth, record.width, record.trial, record.budget_seconds) == (3, 24, 2, 60.0)
+
+
+def test_federated_evaluation_measures_the_model_the_round_made(run):
+    strategy = Counting(evaluates=True)
+    run(strategy, rounds=2)
+    assert strategy.evaluations == [(1, 1.0), (2, 2.0)]
+
+
+def test_a_model_made_in_double_precision_travels_in_single(run):
+    strategy = Counting(evaluates=True, makes=np.float64)
+    log = run(strategy, rounds=2)
+    assert strategy.evaluated["x"].dtype == strategy.arrays["x"].dtype == log.final.arrays["x"].dtype == np.float32
+
+
+def test_a_round_in_which_every_client_fails_ends_the_run_with_the_reason(run):
+    def answer(message):
+        return error_reply(message, CLIENT_RAISED, "ValueError: no memory left")
+
+    with pytest.raises(RunFailedError, match=r"round 1: none of 2 clients replied: ValueError: no memory left"):
+        run(Counting(nodes=(5, 6)), answer=answer, rounds=3)
+
+
+def test_a_round_in_which_one_client_of_two_fails_goes_on(run):
+    def answer(message):
+        if message.metadata.dst_node_id == 5:
+            return error_reply(message, CLIENT_RAISED, "ValueError: no")
+        return Message(RecordDict(), reply_to=message)
+
+    assert run(Counting(nodes=(5, 6)), answer=answer, rounds=2).final.server_round == 2
+
+
+def test_a_round_in_which_nobody_answers_in_time_ends_the_run(run):
+    with pytest.raises(RunFailedError, match="round 1: none of 1 clients replied: nothing came back in time"):
+        run(Counting(), answer=lambda message: None, rounds=3)
+
+
+def test_a_strategy_that_asks_nobody_ends_the_run(run):
+    with pytest.raises(RunFailedError, match="round 1: the strategy asked no client"):
+        run(Counting(nodes=()), rounds=3)

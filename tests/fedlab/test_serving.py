@@ -1,0 +1,244 @@
+"""The server's side of a run: what it writes, and that a run cut off anywhere ends with the same numbers."""
+
+import json
+
+import numpy as np
+import pytest
+from flwr.app import Message, MessageType, MetricRecord, RecordDict
+from safetensors.numpy import load_file
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.clock import VirtualClock
+from fedlab.digests import compare_runs, digest_arrays, verify_run
+from fedlab.errors import RunFailedError, UserError
+from fedlab.experimentfile import experiment_from
+from fedlab.messages import from_record, read_order, to_record, workload_record
+from fedlab.models.arrays import array_shapes, configuration_of
+from fedlab.recorder import Recorder
+from fedlab.runfolder import RunFolder, create
+from fedlab.serving import Bench, initial_configuration, serve
+from fedlab.workload import EncoderShape, Workload
+
+SHAPE = EncoderShape(family="bert", blocks=4, hidden=12, intermediate=24)
+LABELS = 3
+PARTITIONS = {40 + partition: partition for partition in range(8)}
+FLOWERS = "flwr.serverapp.strategy:"
+HALF = {"fraction_train": 0.5, "fraction_evaluate": 0.25}
+TRIALS = {"clients_per_round": 6, "base_seconds": 0.004}  # some rounds each: see the test of the trials below
+STRATEGIES = {
+    "adafl": {"name": "adafl", "options": TRIALS},
+    "fedavg": {"name": "fedavg", "options": {"clients_per_round": 3}},
+    "FedAdam": {"name": f"{FLOWERS}FedAdam", "options": HALF},
+    "FedYogi": {"name": f"{FLOWERS}FedYogi", "options": HALF},
+    "FedAdagrad": {"name": f"{FLOWERS}FedAdagrad", "options": HALF},
+    "FedAvgM": {"name": f"{FLOWERS}FedAvgM", "options": HALF | {"server_momentum": 0.9}},
+}
+
+
+class Cut(BaseException):
+    """A run's sudden end."""
+
+
+class Watcher:
+    """Notes what a run tells, and cuts it off at the end of a round, before that round's checkpoint."""
+
+    def __init__(self, cut_at=None):
+        self.cut_at, self.told = cut_at, []
+
+    def on_clients(self, records):
+        self.told.append(("clients", len(records)))
+
+    def on_round(self, record):
+        self.told.append(("round", record.server_round))
+        if record.server_round == self.cut_at:
+            raise Cut
+
+    def on_trial(self, record):
+        self.told.append(("trial", record.trial))
+
+    def on_message(self, text, detail=None):
+        self.told.append(("message", text))
+
+
+def answer(message):
+    """Train by adding what round and partition say; evaluate by the mean of the arrays."""
+    order = read_order(message)
+    partition = PARTITIONS[message.metadata.dst_node_id]
+    config = configuration_of(order.arrays)
+    work = Workload(
+        method="adapter" if message.metadata.message_type == MessageType.TRAIN else "evaluate",
+        depth=config.depth,
+        width=config.width,
+        batches=2 + partition,
+        cached_batches=0,
+        batch_size=4,
+        sequence_length=16,
+        num_examples=8 + partition,
+    )
+    content = RecordDict({"workload": workload_record(work)})
+    if message.metadata.message_type == MessageType.TRAIN:
+        step = np.float32(0.01 * (partition - 3) * order.server_round)
+        content["arrays"] = to_record({name: array * np.float32(0.9) + step for name, array in order.arrays.items()})
+        content["metrics"] = MetricRecord({"num-examples": 8 + partition, "train-loss": 1.0 / (1 + partition)})
+    else:
+        content["metrics"] = MetricRecord({"num-examples": 8 + partition, "eval-accuracy": 0.5})
+    return Message(content, reply_to=message)
+
+
+def measure(arrays, split):
+    """Return a figure below one that depends on every array."""
+    total = sum(float(np.abs(array).sum()) for array in arrays.values())
+    return total % 1.0 if split == "validation" else (total / 2) % 1.0
+
+
+@pytest.fixture
+def serve_into(memory_grid, tmp_path, monkeypatch):
+    """Return a function that runs, or goes on with, an experiment in a folder; nothing is plotted, to save time."""
+    monkeypatch.setattr("fedlab.serving.plot_accuracy", lambda rounds, trials, path: None)
+
+    def call(name, strategy, *, observers=(), answer=answer, depth=1, resume=False, **keys):
+        table = {"rounds": 7, "strategy": STRATEGIES[strategy], "client": {"depth": depth}, "seed": 3}
+        experiment = experiment_from(table | keys, "test")
+        path = tmp_path / name
+        folder = RunFolder(path) if resume else create(path)
+        folder.write_experiment(experiment)
+        summary = serve(
+            experiment,
+            Bench(
+                shape=SHAPE,
+                labels=LABELS,
+                measure=measure,
+                export=lambda arrays, config, place: (
+                    place.mkdir(exist_ok=True),
+                    (place / "told.json").write_text(json.dumps([config.depth, config.width, sorted(arrays)])),
+                ),
+            ),
+            grid=memory_grid(answer, PARTITIONS),
+            partitions=PARTITIONS,
+            clock=VirtualClock(),
+            folder=folder,
+            recorder=Recorder(folder),
+            observers=observers,
+        )
+        return folder, summary
+
+    return call
+
+
+def timeless(summary):
+    return {key: value for key, value in summary.items() if key not in ("wall_seconds", "run_dir")}
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_a_run_cut_off_before_a_checkpoint_ends_with_the_same_numbers(serve_into, strategy):
+    whole, summary = serve_into("whole", strategy)
+    with pytest.raises(Cut):
+        serve_into("cut", strategy, observers=[Watcher(cut_at=6)])
+    resumed, resumed_summary = serve_into("cut", strategy, resume=True)
+
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+    assert resumed.final.read_bytes() == whole.final.read_bytes()
+    verify_run(resumed)
+
+
+def test_the_trials_of_these_runs_take_several_rounds_and_the_cut_falls_inside_one(serve_into):
+    folder, _ = serve_into("run", "adafl")
+    assert [record.trial for record in folder.rounds()] == [1, 1, 1, 1, 2, 2, 2]
+
+
+def test_a_run_cut_off_in_its_first_round_starts_over(serve_into):
+    whole, summary = serve_into("whole", "adafl")
+    with pytest.raises(Cut):
+        serve_into("cut", "adafl", observers=[Watcher(cut_at=1)])
+    resumed, resumed_summary = serve_into("cut", "adafl", resume=True)
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+
+
+def test_a_run_cut_off_twice_ends_with_the_same_numbers_too(serve_into):
+    whole, summary = serve_into("whole", "adafl")
+    for cut_at, resume in ((3, False), (6, True)):
+        with pytest.raises(Cut):
+            serve_into("cut", "adafl", observers=[Watcher(cut_at=cut_at)], resume=resume)
+    resumed, resumed_summary = serve_into("cut", "adafl", resume=True)
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+
+
+def test_another_seed_gives_another_run(serve_into):
+    first, _ = serve_into("first", "adafl")
+    second, _ = serve_into("second", "adafl", seed=4)
+    assert compare_runs(first, second)
+
+
+def test_the_folder_of_a_run_holds_what_its_summary_says(serve_into):
+    folder, summary = serve_into("run", "adafl")
+    rounds, clients = folder.rounds(), folder.clients()
+    assert folder.summary() == summary
+    assert summary["status"] == "finished"
+    assert summary["rounds"] == len(rounds) == 7
+    assert summary["bytes_down"] == sum(each.bytes_down for each in clients) > 0
+    assert summary["joules"] == sum(each.joules for each in clients) > 0
+    assert summary["simulated_seconds"] == rounds[-1].simulated_seconds
+    assert summary["accuracy"] == rounds[-1].test_accuracy == measure(load_file(folder.final), "test")
+    assert summary["arrays_digest"] == digest_arrays(load_file(folder.final))
+
+
+def test_the_final_arrays_have_the_final_configuration_and_are_exported_with_it(serve_into):
+    folder, summary = serve_into("run", "adafl")
+    config = AdapterConfig(**summary["configuration"])
+    arrays = load_file(folder.final)
+    expected = array_shapes(config, blocks=SHAPE.blocks, hidden=SHAPE.hidden, labels=LABELS)
+    assert {name: array.shape for name, array in arrays.items()} == expected
+    told = json.loads((folder.adapter / "told.json").read_text())
+    assert told == [config.depth, config.width, sorted(expected)]
+
+
+def test_a_trial_is_told_after_the_round_it_ends_with(serve_into):
+    watcher = Watcher()
+    folder, _ = serve_into("run", "adafl", observers=[watcher])
+    kinds = [each for each in watcher.told if each[0] in ("round", "trial")]
+    for trial in folder.trials():
+        assert kinds[kinds.index(("trial", trial.trial)) - 1] == ("round", trial.server_round)
+
+
+def test_the_rounds_of_a_trial_add_up_to_its_candidates(serve_into):
+    folder, _ = serve_into("run", "adafl")
+    for trial in folder.trials():
+        parts = [part for record in folder.rounds() if record.trial == trial.trial for part in record.groups]
+        for candidate in trial.candidates:
+            mine = [part for part in parts if part.group == candidate.group]
+            assert len(mine) == candidate.rounds
+            assert sum(part.seconds for part in mine) == pytest.approx(candidate.seconds)
+            assert sum(part.joules for part in mine) == pytest.approx(candidate.joules)
+            assert sum(part.bytes_up for part in mine) == candidate.bytes_up
+
+
+def test_the_first_model_is_the_one_the_client_table_names(serve_into):
+    seen = []
+
+    def watch(message):
+        seen.append(configuration_of(from_record(message.content["arrays"])))
+        return answer(message)
+
+    serve_into("run", "fedavg", answer=watch, depth=2, rounds=1)
+    assert seen == [AdapterConfig(depth=2, width=8)] * 3
+
+
+def test_federated_evaluation_is_billed_as_a_group_of_its_own(serve_into):
+    folder, _ = serve_into("run", "FedAdam", rounds=1)
+    (record,) = folder.rounds()
+    assert [(part.group, part.clients) for part in record.groups] == [("train", 4), ("evaluate", 2)]
+    assert record.simulated_seconds == pytest.approx(sum(part.seconds for part in record.groups))
+
+
+def test_a_run_whose_clients_report_no_workload_fails_with_the_reason(serve_into):
+    with pytest.raises(RunFailedError, match="reported no workload"):
+        serve_into("run", "fedavg", answer=lambda message: Message(RecordDict(), reply_to=message))
+
+
+def test_a_first_model_deeper_than_the_encoder_is_refused():
+    experiment = experiment_from({"rounds": 1, "client": {"depth": 5}}, "test")
+    with pytest.raises(UserError, match=r"client\.depth = 5: the encoder has 4 blocks"):
+        initial_configuration(experiment, SHAPE)

@@ -1,0 +1,185 @@
+"""One run from the command line, and everything it leaves behind."""
+
+import json
+import tomllib
+
+import numpy as np
+import pandas as pd
+import pytest
+from safetensors.numpy import load_file
+
+from fedlab.runfolder import RunFolder
+
+KEYS = {
+    "accuracy", "rounds", "simulated_seconds", "wall_seconds", "bytes_down", "bytes_up", "joules", "configuration",
+    "trials", "run_dir",
+}  # fmt: skip
+
+
+def test_the_last_line_is_the_summary_as_one_json_object(base):
+    assert base.summary.keys() >= KEYS
+    assert base.summary == json.loads((base.run / "summary.json").read_text())
+    assert base.summary["configuration"].keys() == {"depth", "width"}
+    assert base.summary["rounds"] == 7
+    assert base.summary["run_dir"] == "base"
+
+
+def test_nothing_is_said_on_stderr(base):
+    assert base.err == ""
+
+
+def test_on_a_pipe_there_is_a_plain_line_for_each_round_and_each_trial(base):
+    assert "\x1b" not in base.out
+    assert [line.split()[1] for line in base.out.splitlines() if line.startswith("round ")] == [
+        f"{number}/7" for number in range(1, 8)
+    ]
+    trials = [line for line in base.out.splitlines() if line.startswith("trial ") and "wins" in line]
+    assert len(trials) == base.summary["trials"] >= 2
+
+
+def test_the_run_folder_is_complete(base):
+    names = {path.name for path in base.run.iterdir()}
+    assert names == {
+        "experiment.toml", "environment.json", "rounds.jsonl", "clients.jsonl", "trials.jsonl", "checkpoint", "adapter",
+        "final.safetensors", "accuracy.png", "summary.json", "run.log",
+    }  # fmt: skip
+
+
+def test_the_records_are_read_by_pandas_in_one_line(base):
+    rounds = pd.read_json(base.run / "rounds.jsonl", lines=True)
+    assert rounds["server_round"].tolist() == [1, 2, 3, 4, 5, 6, 7]
+    assert rounds["simulated_seconds"].is_monotonic_increasing
+    trials = pd.read_json(base.run / "trials.jsonl", lines=True)
+    assert set(trials["winner"]) <= {"shallow", "deep", "wide"}
+    clients = pd.read_json(base.run / "clients.jsonl", lines=True)
+    assert clients["partition_id"].between(0, 8).all()
+
+
+def test_the_totals_are_the_sums_of_the_records(base):
+    clients = pd.read_json(base.run / "clients.jsonl", lines=True)
+    rounds, trials = base.records("rounds.jsonl"), base.records("trials.jsonl")
+    assert base.summary["bytes_down"] == clients["bytes_down"].sum()
+    assert base.summary["bytes_up"] == clients["bytes_up"].sum()
+    assert base.summary["joules"] == pytest.approx(clients["joules"].sum())
+    assert base.summary["simulated_seconds"] == rounds[-1]["simulated_seconds"] == trials[-1]["ended_seconds"]
+    assert base.summary["trials"] == len(trials)
+    assert base.summary["configuration"] == {key: rounds[-1][key] for key in ("depth", "width")}
+    by_group = sum(part["bytes_down"] for record in rounds for part in record["groups"])
+    by_candidate = sum(each["bytes_down"] for trial in trials for each in trial["candidates"])
+    assert by_group == by_candidate == base.summary["bytes_down"]
+
+
+def test_bytes_are_at_least_those_of_the_parameters_that_travelled(base):
+    # An adapter of width w in an encoder 128 wide has 2 x 128 w + w + 128 parameters, the head of 2 labels 258.
+    for client in base.records("clients.jsonl"):
+        adapter = 2 * 128 * client["width"] + client["width"] + 128
+        parameters = client["depth"] * adapter + 258
+        for moved in (client["bytes_down"], client["bytes_up"]):
+            assert 4 * parameters < moved < 4 * parameters + 3000
+
+
+def test_every_group_of_a_trial_is_in_its_rounds(base):
+    first = base.records("rounds.jsonl")[0]
+    assert sorted((part["group"], part["depth"], part["width"], part["clients"]) for part in first["groups"]) == [
+        ("deep", 2, 8, 2),
+        ("shallow", 1, 8, 2),
+        ("wide", 1, 16, 2),
+    ]
+
+
+def test_the_fleet_has_the_boards_asked_for(base):
+    boards = {record["partition_id"]: record["device"] for record in base.records("clients.jsonl")}
+    assert set(boards.values()) == {"jetson-tx2", "rpi-4b"}
+    assert sum(board == "rpi-4b" for board in boards.values()) <= 3  # of nine
+
+
+def test_the_environment_and_the_resolved_experiment_are_written_down(base):
+    environment = json.loads((base.run / "environment.json").read_text())
+    assert {"flwr", "ray", "torch", "transformers", "adapters"} <= environment["packages"].keys()
+    experiment = tomllib.loads((base.run / "experiment.toml").read_text())
+    assert experiment["seed"] == 5
+    assert experiment["client"]["width"] == 8  # a default, filled in
+    assert experiment["strategy"]["options"] == {"clients_per_round": 6, "base_seconds": 0.04}
+
+
+def test_the_plot_is_a_png(base):
+    assert (base.run / "accuracy.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(base, fedlab, monkeypatch, tmp_path):
+    import adapters  # noqa: PLC0415
+    import torch  # noqa: PLC0415
+
+    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+    from fedlab.workbench import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
+
+    monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
+    experiment = load_experiment(base.run / "experiment.toml")
+    pretrained = pretrained_of(experiment).model
+    model = adapters.BertAdapterModel(pretrained.config)
+    model.base_model.load_state_dict(pretrained.state_dict(), strict=False)
+    name = model.load_adapter(str(base.run / "adapter"))
+    model.set_active_adapters(name)
+    model.eval()
+
+    node = {
+        "bundle": str(bundle_for(experiment, tmp_path)),
+        "activations": str(tmp_path / "activations"),
+        "activation-bytes": "0",
+    }
+    workbench = open_workbench({}, node)
+    tokens = workbench.tokens("test")
+    ids, lengths = torch.from_numpy(tokens.input_ids).long(), torch.from_numpy(tokens.lengths).long()
+    mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+    with torch.inference_mode():
+        logits = model(input_ids=ids, attention_mask=mask).logits
+    assert float(np.mean(logits.argmax(-1).numpy() == np.asarray(tokens.labels))) == base.summary["accuracy"]
+
+    arrays = {key: torch.from_numpy(array) for key, array in load_file(base.run / "final.safetensors").items()}
+    depth = base.summary["configuration"]["depth"]
+    frozen = workbench.network.frozen(ids, lengths, depth)
+    ours = workbench.network.logits(frozen, lengths, arrays, depth).numpy()
+    np.testing.assert_allclose(logits.numpy(), ours, atol=1e-4)
+
+
+def test_show_prints_the_same_tables_again(base, fedlab):
+    shown = fedlab("show", "base", "--json")
+    assert (shown.code, shown.err) == (0, "")
+    assert shown.summary == base.summary
+    tables = [line.rstrip() for line in base.out.splitlines() if not line.startswith("round ")]
+    tables = [line for line in tables if not (line.startswith("trial ") and "wins" in line)]
+    assert [line.rstrip() for line in shown.out.splitlines()] == tables
+
+
+def test_resuming_a_run_that_has_ended_just_shows_it(base, fedlab):
+    before = {path: path.stat().st_mtime_ns for path in base.run.rglob("*") if path.is_file()}
+    shown = fedlab("run", "--resume", "base", "--json")
+    assert (shown.code, shown.summary) == (0, base.summary)
+    assert "round 1/7" not in shown.out
+    assert {path: path.stat().st_mtime_ns for path in base.run.rglob("*") if path.is_file()} == before
+
+
+def test_a_second_run_into_the_folder_is_refused_and_leaves_it_alone(base, fedlab):
+    before = {path: path.stat().st_mtime_ns for path in base.run.rglob("*") if path.is_file()}
+    refused = fedlab("run", "small.toml", "--out", "base")
+    assert refused.code == 2
+    assert refused.err.count("\n") == 1
+    assert "choose another --out, or use --resume" in refused.err
+    assert {path: path.stat().st_mtime_ns for path in base.run.rglob("*") if path.is_file()} == before
+
+
+def test_verify_finds_the_run_as_it_was_written_and_a_changed_byte_in_it(base, fedlab, tmp_path):
+    import shutil  # noqa: PLC0415
+
+    whole = fedlab("verify", "base")
+    assert (whole.code, whole.out.strip()) == (0, "the run is what its summary says")
+
+    shutil.copytree(base.run, tmp_path / "changed")
+    final = RunFolder(tmp_path / "changed").final
+    data = bytearray(final.read_bytes())
+    data[-1] ^= 1
+    final.write_bytes(data)
+    changed = fedlab("verify", tmp_path / "changed")
+    assert changed.code == 1
+    assert changed.err.count("\n") == 1
+    assert "final.safetensors are not what the run wrote" in changed.err

@@ -1,0 +1,414 @@
+"""AdaFL runs trials of three groups side by side for equal simulated time and goes on from the most accurate."""
+
+from collections import Counter
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.checkpoint import load_tree, save_tree
+from fedlab.clock import VirtualClock
+from fedlab.flower import CLIENT_RAISED, error_reply
+from fedlab.grid import TimedGrid
+from fedlab.messages import from_record, group_of, read_order, to_record, workload_record
+from fedlab.models.arrays import Arrays, configuration_of, initial_arrays
+from fedlab.server import Attached, Resumable, Searching, Server
+from fedlab.workload import Cost, Workload
+from strategies.adafl import AdaFL
+
+BLOCKS = 4
+PARTITIONS = {100 + partition: partition for partition in range(30)}
+
+
+def workload_of(config):
+    return Workload(
+        method="adapter",
+        depth=config.depth,
+        width=config.width,
+        batches=1,
+        cached_batches=0,
+        batch_size=4,
+        sequence_length=64,
+        num_examples=4,
+    )
+
+
+class Rehearsal:
+    """A run of AdaFL whose clients add 1 to every array, whose rounds last `seconds(depth, width)`, and whose models
+    are as good as `accuracy(depth, width)` says."""
+
+    def __init__(self, memory_grid, *, start=(0, 8), seconds, accuracy=lambda depth, width: 0.0, fails=(), **options):
+        self.clock, self.trials, self.measured, self.asked = VirtualClock(), [], [], []
+        self.server_round = 0
+        self._seconds, self._accuracy, self._fails = seconds, accuracy, fails
+        initial = AdapterConfig(depth=start[0], width=start[1])
+        self.arrays: Arrays = initial_arrays(
+            initial, blocks=BLOCKS, hidden=6, labels=2, generator=np.random.default_rng(1)
+        )
+        self.grid = TimedGrid(
+            memory_grid(self._answer, PARTITIONS),
+            clock=self.clock,
+            charge=self._charge,
+            partitions=PARTITIONS,
+            device_of=lambda partition: "board",
+            on_clients=lambda records: None,
+        )
+        self.strategy = AdaFL(**{"clients_per_round": 3} | options)
+        self.strategy.attach(
+            Server(
+                seed=11,
+                clock=self.clock,
+                blocks=BLOCKS,
+                initial=initial,
+                partitions=PARTITIONS,
+                measure=self._measure,
+                on_trial=self.trials.append,
+            )
+        )
+
+    def round(self):
+        """Run one round and return how many clients each group asked."""
+        self.server_round += 1
+        config = ConfigRecord({"server-round": self.server_round})
+        orders = list(self.strategy.configure_train(self.server_round, to_record(self.arrays), config, self.grid))
+        self.asked.append({group_of(order): [] for order in orders})
+        for order in orders:
+            self.asked[-1][group_of(order)].append(order)
+        arrays, _ = self.strategy.aggregate_train(self.server_round, self.grid.send_and_receive(orders))
+        self.arrays = self.arrays if arrays is None else from_record(arrays)
+        return {group: len(members) for group, members in self.asked[-1].items()}
+
+    def trial(self):
+        """Run to the end of a trial and return its record."""
+        before = len(self.trials)
+        while len(self.trials) == before:
+            self.round()
+        return self.trials[-1]
+
+    def _answer(self, message):
+        order = read_order(message)
+        if (order.group, order.server_round) in self._fails:
+            return error_reply(message, CLIENT_RAISED, "ValueError: no")
+        content = RecordDict(
+            {
+                "arrays": to_record({name: array + 1 for name, array in order.arrays.items()}),
+                "metrics": MetricRecord({"num-examples": 4, "train-loss": 1.0}),
+                "workload": workload_record(workload_of(configuration_of(order.arrays, default_width=self._width))),
+            }
+        )
+        return Message(content, reply_to=message)
+
+    @property
+    def _width(self):
+        return self.strategy.configuration.width
+
+    def _charge(self, work, *, partition_id, server_round, bytes_down, bytes_up):
+        return Cost(
+            compute_seconds=self._seconds(work.depth, work.width),
+            download_seconds=0.0,
+            upload_seconds=0.0,
+            joules=2.0,
+            bytes_down=100,
+            bytes_up=10,
+            peak_memory_bytes=0,
+        )
+
+    def _measure(self, arrays, split):
+        config = configuration_of(arrays, default_width=self._width)
+        self.measured.append((split, config.depth, config.width))
+        return self._accuracy(config.depth, config.width)
+
+
+@pytest.fixture
+def rehearse(memory_grid):
+    return lambda **options: Rehearsal(memory_grid, **options)
+
+
+def by_depth(depth, width):
+    """Rounds of 6, 25, 61 ... seconds; a wider model takes a second more for each 8 units."""
+    return {0: 6.0, 1: 7.0, 2: 25.0, 3: 61.0, 4: 100.0}[depth] + (width / 8 - 1)
+
+
+def configurations(trial):
+    return {each.group: (each.depth, each.width) for each in trial.candidates}
+
+
+def rounds(trial):
+    return {each.group: each.rounds for each in trial.candidates}
+
+
+def test_it_takes_the_servers_side_searches_and_can_be_resumed(rehearse):
+    strategy = rehearse(seconds=by_depth).strategy
+    assert all(isinstance(strategy, protocol) for protocol in (Attached, Searching, Resumable))
+
+
+def test_fifteen_clients_are_three_groups_of_five_different_ones(rehearse):
+    assert AdaFL().clients_per_round == 15
+    run = rehearse(seconds=by_depth, clients_per_round=15)
+    assert run.round() == {"shallow": 5, "deep": 5, "wide": 5}
+    nodes = [order.metadata.dst_node_id for orders in run.asked[0].values() for order in orders]
+    assert len(set(nodes)) == 15
+
+
+def test_groups_have_clients_of_their_own_in_every_round(rehearse):
+    run = rehearse(seconds=by_depth, start=(1, 8), clients_per_round=15)
+    for _ in range(4):
+        run.round()
+    shallow = [frozenset(order.metadata.dst_node_id for order in asked["shallow"]) for asked in run.asked]
+    assert len(set(shallow)) == 4
+
+
+def test_a_trial_compares_the_current_configuration_with_a_deeper_and_a_wider_one(rehearse):
+    assert configurations(rehearse(seconds=by_depth, start=(1, 8)).trial()) == {
+        "shallow": (1, 8),
+        "deep": (2, 8),
+        "wide": (1, 16),
+    }
+
+
+def test_from_depth_0_the_next_depth_is_2(rehearse):
+    assert configurations(rehearse(seconds=by_depth).trial())["deep"] == (2, 8)
+
+
+def test_a_depth_step_of_3_is_taken_as_it_is(rehearse):
+    assert configurations(rehearse(seconds=by_depth, depth_step=3).trial())["deep"] == (3, 8)
+
+
+@pytest.mark.parametrize(
+    ("start", "expected"),
+    [
+        ((BLOCKS, 8), {"shallow": (4, 8), "wide": (4, 16)}),
+        ((1, 64), {"shallow": (1, 64), "deep": (2, 64)}),
+        ((BLOCKS, 64), {"shallow": (4, 64)}),
+        ((3, 60), {"shallow": (3, 60), "deep": (4, 60), "wide": (3, 64)}),
+    ],
+)
+def test_depth_is_capped_at_the_blocks_and_width_at_64(rehearse, start, expected):
+    run = rehearse(seconds=by_depth, start=start, clients_per_round=6)
+    asked = run.round()
+    assert configurations(run.trial()) == expected
+    assert sum(asked.values()) == 6  # the clients of a group that is not there go to the others
+
+
+def test_a_group_runs_the_whole_rounds_that_fit_into_the_interval(rehearse):
+    trial = rehearse(seconds=by_depth, start=(1, 8), base_seconds=60.0, expand=4.0).trial()
+    # 60 x (4 x 1 + 1) = 300 s: 300 / 7 = 42.9 rounds, 300 / 25 = 12, 300 / 8 = 37.5.
+    assert trial.budget_seconds == 300.0
+    assert rounds(trial) == {"shallow": 42, "deep": 12, "wide": 37}
+
+
+def test_rounds_that_fill_the_interval_exactly_all_fit_whatever_floats_make_of_their_sum(rehearse):
+    trial = rehearse(seconds=lambda depth, width: 0.1, base_seconds=1.0).trial()
+    assert sum([0.1] * 10) != 1.0
+    assert rounds(trial) == {"shallow": 10, "deep": 10, "wide": 10}
+
+
+def test_a_group_whose_round_outlasts_the_interval_still_runs_one(rehearse):
+    run = rehearse(seconds=lambda depth, width: 70.0 if depth else 6.0, base_seconds=60.0)
+    trial = run.trial()
+    assert rounds(trial) == {"shallow": 10, "deep": 1, "wide": 10}
+    assert (trial.ended_seconds, run.clock.now()) == (70.0, 70.0)
+
+
+def test_a_trial_lasts_its_interval_though_no_group_fills_it(rehearse):
+    run = rehearse(seconds=lambda depth, width: 25.0, base_seconds=60.0)
+    trial = run.trial()
+    assert rounds(trial) == {"shallow": 2, "deep": 2, "wide": 2}
+    assert (trial.started_seconds, trial.ended_seconds, run.clock.now()) == (0.0, 60.0, 60.0)
+    assert run.trial().started_seconds == 60.0
+
+
+def test_a_group_that_has_no_time_left_is_not_asked_again(rehearse):
+    run = rehearse(seconds=by_depth, base_seconds=60.0, clients_per_round=15)  # deep: 60 / 25 = 2 rounds, the others: 10
+    asked = [run.round() for _ in range(10)]
+    assert asked[:2] == [{"shallow": 5, "deep": 5, "wide": 5}] * 2
+    assert asked[2:] == [{"shallow": 5, "wide": 5}] * 8
+    assert len(run.trials) == 1
+
+
+def test_a_candidate_tells_what_it_spent(rehearse):
+    trial = rehearse(seconds=by_depth, base_seconds=60.0, clients_per_round=15).trial()
+    deep = next(each for each in trial.candidates if each.group == "deep")
+    assert (deep.rounds, deep.seconds) == (2, 50.0)
+    assert (deep.joules, deep.bytes_down, deep.bytes_up) == (20.0, 1000, 100)  # 2 rounds of 5 clients
+
+
+def test_the_most_accurate_group_wins_and_all_go_on_from_its_configuration_and_weights(rehearse):
+    run = rehearse(seconds=by_depth, accuracy=lambda depth, width: depth / 10)
+    before = run.arrays
+    trial = run.trial()
+    assert (trial.winner, trial.depth, trial.width) == ("deep", 2, 8)
+    assert run.strategy.configuration == AdapterConfig(depth=2, width=8)
+    # The deep group ran two rounds, in each of which every client added 1.
+    np.testing.assert_allclose(run.arrays["head.weight"], before["head.weight"] + 2, rtol=1e-6)
+    np.testing.assert_array_equal(run.arrays["block.3.up.weight"], np.full((6, 8), 2.0))
+
+    run.round()
+    orders = {group: read_order(members[0]).arrays for group, members in run.asked[-1].items()}
+    assert {group: configuration_of(arrays) for group, arrays in orders.items()} == {
+        "shallow": AdapterConfig(depth=2, width=8),
+        "deep": AdapterConfig(depth=3, width=8),
+        "wide": AdapterConfig(depth=2, width=16),
+    }
+    for arrays in orders.values():
+        np.testing.assert_array_equal(arrays["head.weight"], run.arrays["head.weight"])
+        np.testing.assert_array_equal(arrays["block.3.down.weight"][:8], run.arrays["block.3.down.weight"])
+        np.testing.assert_array_equal(arrays["block.3.up.weight"][:, :8], run.arrays["block.3.up.weight"])
+    np.testing.assert_array_equal(orders["wide"]["block.3.up.weight"][:, 8:], 0.0)
+    np.testing.assert_array_equal(orders["deep"]["block.1.up.weight"], 0.0)
+
+
+def test_all_clients_of_a_group_start_a_round_from_its_average(rehearse):
+    run = rehearse(seconds=by_depth, clients_per_round=6)
+    head = run.arrays["head.weight"]
+    run.round()
+    run.round()
+    for members in run.asked[1].values():
+        for order in members:
+            np.testing.assert_allclose(read_order(order).arrays["head.weight"], head + 1, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "winner"),
+    [
+        ({"shallow": 0.5, "deep": 0.5, "wide": 0.5}, "shallow"),
+        ({"shallow": 0.4, "deep": 0.5, "wide": 0.5}, "wide"),
+        ({"shallow": 0.5, "deep": 0.5, "wide": 0.4}, "shallow"),
+        ({"shallow": 0.9, "deep": 0.95, "wide": 0.1}, "deep"),
+        ({"shallow": 0.1, "deep": 0.09, "wide": 0.099}, "shallow"),
+    ],
+)
+def test_the_most_accurate_wins_and_a_tie_goes_to_the_cheaper(rehearse, accuracies, winner):
+    groups = {(1, 8): "shallow", (2, 8): "deep", (1, 16): "wide"}
+    run = rehearse(seconds=by_depth, start=(1, 8), accuracy=lambda *config: accuracies[groups[config]])
+    trial = run.trial()
+    assert trial.winner == winner
+    assert {each.group: each.validation_accuracy for each in trial.candidates} == accuracies
+
+
+def test_trials_are_judged_on_the_validation_split_alone(rehearse):
+    run = rehearse(seconds=by_depth, start=(1, 8))
+    run.trial()
+    run.trial()
+    assert Counter(run.measured) == {("validation", 1, 8): 2, ("validation", 2, 8): 2, ("validation", 1, 16): 2}
+
+
+def test_clients_are_not_asked_to_evaluate(rehearse):
+    run = rehearse(seconds=by_depth)
+    run.round()
+    assert list(run.strategy.configure_evaluate(1, to_record(run.arrays), ConfigRecord(), run.grid)) == []
+
+
+def test_the_search_climbs_as_long_as_climbing_pays(rehearse):
+    run = rehearse(
+        seconds=lambda depth, width: 30.0, accuracy=lambda depth, width: depth + width / 1000, base_seconds=60.0
+    )
+    path = [(trial.winner, trial.depth, trial.width) for trial in (run.trial() for _ in range(4))]
+    assert path == [("deep", 2, 8), ("deep", 3, 8), ("deep", 4, 8), ("wide", 4, 16)]
+    budgets = [trial.budget_seconds for trial in run.trials]
+    assert budgets == [60.0, 540.0, 780.0, 1020.0]  # 60 x (4 d + 1) at depths 0, 2, 3, 4
+    assert [trial.trial for trial in run.trials] == [1, 2, 3, 4]
+    assert run.clock.now() == 2400.0
+
+
+def test_a_group_that_gets_no_reply_ends_its_trial_there_and_the_others_go_on(rehearse):
+    run = rehearse(seconds=by_depth, fails={("deep", 2)}, accuracy=lambda depth, width: depth / 10)
+    trial = run.trial()
+    assert rounds(trial) == {"shallow": 10, "deep": 1, "wide": 10}
+    np.testing.assert_array_equal(run.arrays["block.3.up.weight"], np.full((6, 8), 1.0))  # as after its one round
+
+
+def test_a_group_that_never_gets_a_reply_is_judged_as_it_started(rehearse):
+    run = rehearse(seconds=by_depth, start=(1, 8), fails={("wide", 1)})
+    wide = next(each for each in run.trial().candidates if each.group == "wide")
+    assert (wide.rounds, wide.seconds, wide.joules, wide.bytes_up) == (0, 0.0, 0.0, 0)
+
+
+def test_a_trial_cut_off_by_the_end_of_the_run_is_judged_where_it_stands(rehearse):
+    run = rehearse(seconds=by_depth, accuracy=lambda depth, width: depth / 10, base_seconds=60.0)
+    run.round()
+    run.round()
+    run.round()
+    arrays = from_record(run.strategy.conclude(3))
+    (trial,) = run.trials
+    assert (trial.server_round, trial.winner, trial.depth) == (3, "deep", 2)
+    assert rounds(trial) == {"shallow": 3, "deep": 2, "wide": 3}
+    assert (trial.ended_seconds, run.clock.now()) == (50.0, 50.0)  # deep was furthest; nobody waits for the 60 s
+    np.testing.assert_array_equal(arrays["block.3.up.weight"], np.full((6, 8), 2.0))
+
+
+def test_between_trials_there_is_nothing_to_conclude(rehearse):
+    run = rehearse(seconds=by_depth)
+    run.trial()
+    assert run.strategy.conclude(run.server_round) is None
+    assert len(run.trials) == 1
+
+
+def test_configuration_trial_and_budget_are_those_of_the_last_round(rehearse):
+    run = rehearse(seconds=by_depth, accuracy=lambda depth, width: depth / 10)
+    assert (run.strategy.trial, run.strategy.budget_seconds) == (None, None)
+    run.trial()
+    assert (run.strategy.trial, run.strategy.budget_seconds) == (1, 60.0)
+    run.round()
+    assert (run.strategy.trial, run.strategy.budget_seconds) == (2, 540.0)
+    assert run.strategy.configuration == AdapterConfig(depth=2, width=8)
+
+
+@pytest.mark.parametrize("interrupted_after", [3, 10, 11, 25])
+def test_a_run_restored_from_a_checkpoint_goes_on_identically(rehearse, tmp_path, interrupted_after):
+    options = {"seconds": by_depth, "accuracy": lambda depth, width: depth / 10 + width / 1000}
+    whole, first, rest = (rehearse(**options) for _ in range(3))
+    for _ in range(40):
+        whole.round()
+    for _ in range(interrupted_after):
+        first.round()
+    save_tree(tmp_path / "checkpoint", {"strategy": first.strategy.state(), "clock": first.clock.state()})
+
+    tree = load_tree(tmp_path / "checkpoint")
+    rest.strategy.restore(tree["strategy"])
+    rest.clock.restore(tree["clock"])
+    rest.arrays, rest.server_round = first.arrays, interrupted_after
+    for _ in range(40 - interrupted_after):
+        rest.round()
+
+    assert [asdict(trial) for trial in first.trials + rest.trials] == [asdict(trial) for trial in whole.trials]
+    assert len(whole.trials) >= 2
+    assert rest.clock.state() == whole.clock.state()
+    assert rest.strategy.configuration == whole.strategy.configuration
+    assert list(rest.arrays) == list(whole.arrays)
+    for name, array in whole.arrays.items():
+        np.testing.assert_array_equal(rest.arrays[name], array)
+
+
+def test_growth_is_drawn_anew_in_every_trial(rehearse):
+    run = rehearse(seconds=by_depth, start=(1, 8))
+    run.trial()
+    first_of_second_trial = len(run.asked)
+    run.round()
+    orders = [run.asked[at]["deep"][0] for at in (0, first_of_second_trial)]
+    first, second = (read_order(order).arrays["block.2.down.weight"] for order in orders)
+    assert not np.array_equal(first, second)
+
+
+@pytest.mark.parametrize(
+    "option",
+    [
+        {"clients_per_round": 0},
+        {"base_seconds": 0.0},
+        {"expand": -1.0},
+        {"depth_step": 0},
+        {"width_step": 0},
+        {"max_width": -8},
+    ],
+)
+def test_an_option_that_is_not_positive_is_refused_by_name(option):
+    (name,) = option
+    with pytest.raises(ValueError, match=name):
+        AdaFL(**option)
+
+
+def test_fewer_clients_than_groups_are_refused():
+    with pytest.raises(ValueError, match="clients_per_round: 2 .* 3 groups"):
+        AdaFL(clients_per_round=2)
