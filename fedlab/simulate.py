@@ -63,9 +63,7 @@ def simulate(
             num_partitions=len(workbench.partitions),
         )
         with _actors(experiment, setup, told) as pool:
-            grid = RayGrid(
-                pool, workbench, pack=experiment.engine.pack, on_failure=lambda line, detail: _tell(told, line, detail)
-            )
+            grid = RayGrid(pool, workbench, pack=experiment.engine.pack, on_failure=partial(_tell, told))
             return serve(
                 experiment,
                 bench_of(experiment, workbench, grid.measure),
