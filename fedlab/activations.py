@@ -15,7 +15,7 @@ from torch import Tensor
 from fedlab.data.tokens import TokenSet
 from fedlab.models.network import Network
 
-_CHUNK_ROWS = 32  # fixed, so that a text's state does not depend on who computes it
+_CHUNK_ROWS = 16  # fixed, so that a text's state does not depend on who computes it
 
 
 # NumPy has no bfloat16: states are stored as the integers that have the same bits.

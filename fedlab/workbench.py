@@ -25,6 +25,7 @@ from fedlab.data.cache import publish
 from fedlab.data.location import fingerprint
 from fedlab.data.task import Task, load_task, read_task, texts_for_vocabulary, write_task
 from fedlab.data.tokens import TokenSet
+from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_of_run
 from fedlab.models.backbone import (
@@ -36,6 +37,7 @@ from fedlab.models.backbone import (
     load_pretrained,
     source_key,
 )
+from fedlab.models.encoder import Encoder
 from fedlab.models.network import Network
 
 Split = Literal["train", "validation", "test"]
@@ -147,6 +149,14 @@ def _prepare_once(experiment_json: str) -> Workbench:
     return open_bundle(bundle_for(experiment, scratch), store)
 
 
+def _check_fit(experiment: Experiment, encoder: Encoder) -> None:
+    longest, positions = experiment.task.max_length, len(encoder.positions)
+    if longest > positions:
+        raise UserError(f"task.max_length = {longest}: the encoder has {positions} positions")
+    if experiment.backbone.pooling == "pooler" and encoder.pooler_weight is None:
+        raise UserError("backbone.pooling = 'pooler': the encoder has none; accepted: cls")
+
+
 def _prepare(experiment: Experiment, folder: Path) -> None:
     pretrained = pretrained_of(experiment)
     task = load_task(
@@ -157,6 +167,7 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
         resolve=experiment.path,
     )
     encoder = encoder_of(pretrained.model, experiment.backbone.precision)
+    _check_fit(experiment, encoder)
     key = source_key(experiment.backbone, experiment.seed, experiment.path)
     weights = cache_folder() / "encoders" / key
     if not weights.exists():

@@ -1,9 +1,11 @@
 """A pool of Ray actors that never idles while there is work, survives their deaths and names the one that hangs."""
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -141,10 +143,11 @@ def start_ray(*, address: str | None, workers: int) -> None:
     """Join a Ray cluster, or start one on this machine with one core a worker."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address is not None:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
-        return
-    ray.init(num_cpus=workers, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False}
+    where: dict[str, Any] = own if address is None else {"address": address}
+    # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
+    with contextlib.chdir(Path(__file__).parents[1]):
+        ray.init(**where, log_to_driver=False, logging_level="ERROR")
 
 
 def stop_ray() -> None:

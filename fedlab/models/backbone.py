@@ -161,12 +161,14 @@ def _from_files(source: Path | str, name: str) -> Pretrained:
 
     logging.set_verbosity_error()
     try:
-        model = AutoModel.from_pretrained(source, attn_implementation="eager")
+        model, loading = AutoModel.from_pretrained(source, attn_implementation="eager", output_loading_info=True)
         tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
     except Exception as error:  # safetensors and tokenizers raise types of their own
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
         offline = " (offline)" if is_offline_mode() else ""
         raise UserError(f"backbone.name: '{name}' cannot be loaded{offline}: {reason}") from error
+    if any(key.startswith("pooler.") for key in loading["missing_keys"]):
+        model.pooler = None  # transformers would make one up at random
     return Pretrained(model=model.eval(), tokenizer=tokenizer)
 
 

@@ -192,11 +192,11 @@ def test_replies_come_in_the_order_of_the_messages_whatever_order_they_arrive_in
     assert [reply.metadata.src_node_id for reply in replies] == nodes
 
 
-def test_records_come_by_partition_and_all_at_once(timed, monkeypatch):
+def test_records_come_in_the_order_of_the_messages_and_all_at_once(timed, monkeypatch):
     monkeypatch.setattr("fedlab.grid._POLL_SECONDS", 0.0)
     grid = timed(reply_after([1] * 4), arrange=lambda ids: ids[::-1], a_pull=1)
     grid.send_and_receive([order(node) for node in (333, 17, 901, 250)])
-    assert [[record.partition_id for record in call] for call in grid.told] == [[0, 1, 2, 3]]
+    assert [[record.partition_id for record in call] for call in grid.told] == [[3, 0, 2, 1]]
 
 
 def test_a_node_that_stays_silent_is_not_waited_for_after_the_timeout(timed):
@@ -222,7 +222,7 @@ def test_an_error_reply_is_recorded_with_its_reason_and_not_charged(timed):
     replies = grid.send_and_receive([order(901, server_round=3), order(17, server_round=3)])
 
     assert [reply.has_error() for reply in replies] == [True, False]
-    good, bad = grid.told[0]
+    bad, good = grid.told[0]
     assert (bad.server_round, bad.partition_id, bad.device) == (3, 2, "board-2")
     assert (good.error, bad.error) == (None, "ValueError: no")
     assert (bad.download_seconds, bad.compute_seconds, bad.upload_seconds, bad.joules) == (0, 0, 0, 0)

@@ -8,13 +8,14 @@ import ray
 from flwr.app import ArrayRecord, Message, MessageType
 from flwr.serverapp.strategy import FedAdam, FedAvg
 
+from fedlab.actor import ClientActor, ClientSetup
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_CRASHED, CLIENT_RAISED
 from fedlab.measuring import measure
 from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
-from fedlab.simulation import ClientActor, ClientSetup, RayGrid
+from fedlab.simulation import RayGrid
 from fedlab.workers import WorkerPool
 
 pytestmark = pytest.mark.usefixtures("server_identity")
@@ -23,6 +24,7 @@ CLIENT = '''
 """Adds its partition's number to every array; counts what it has done; fails and dies when it is told to."""
 
 import os
+import time
 
 from flwr.app import ArrayRecord, Array, ConfigRecord, Message, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
@@ -39,6 +41,7 @@ def make(*, step: float = 1.0) -> ClientApp:
             context.state["half done"] = ConfigRecord({"x": 1})
             raise ValueError(f"partition {partition} will not\\nand says so")
         if partition == config.get("dies-at"):
+            time.sleep(0.5)  # answers on their way out would be lost with it
             os._exit(1)
         arrays = {name: Array(each.numpy() + step * partition) for name, each in message.content["arrays"].items()}
         seen = context.state.config_records.get("seen", ConfigRecord({"times": 0}))
@@ -60,13 +63,13 @@ def make(*, step: float = 1.0) -> ClientApp:
 
 @dataclass(frozen=True)
 class Partitions:
-    """As much of a workbench as a grid needs to know its nodes."""
+    """As much of a workbench as a grid needs to know its nodes: what each has, one to five texts."""
 
     count: int
 
     @property
     def partitions(self):
-        return range(self.count)
+        return [range(1 + number % 5) for number in range(self.count)]
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +98,13 @@ def pool(ray_address, node_config, tmp_path_factory):
 def grid(pool):
     """Return a function that puts a grid of so many nodes on the actors; `failures` lists what it told."""
 
-    def make(nodes=8, workbench=None):
+    def make(nodes=8, workbench=None, pack=3):
         failures = []
         grid = RayGrid(
-            pool, workbench or Partitions(nodes), on_failure=lambda line, trace: failures.append((line, trace))
+            pool,
+            workbench or Partitions(nodes),
+            pack=pack,
+            on_failure=lambda line, trace: failures.append((line, trace)),
         )
         grid.failures = failures
         return grid
@@ -176,7 +182,7 @@ def test_a_client_that_raises_keeps_the_state_it_had_before(grid):
 
 
 def test_a_client_whose_actors_die_gives_an_error_reply_and_the_others_answer(grid, pool):
-    nodes = grid()
+    nodes = grid(pack=1)
     replies = nodes.send_and_receive([order(nodes, partition, **{"dies-at": 1}) for partition in range(4)])
     assert [reply.has_error() for reply in replies] == [False, True, False, False]
     assert replies[1].error.code == CLIENT_CRASHED
@@ -184,6 +190,19 @@ def test_a_client_whose_actors_die_gives_an_error_reply_and_the_others_answer(gr
     assert line.startswith("client 1: worker")
     assert trace is None
     assert len(pool.troubles) == 2
+
+
+@pytest.mark.parametrize("pack", [1, 2, 4, 100])
+def test_however_many_go_to_an_actor_together_each_answers_for_itself(grid, pack):
+    nodes = grid(pack=pack)
+    content = order_content(to_record({"x": np.zeros(3, np.float32)}), server_round=1)
+    content["config"]["fails-at"] = 2
+    partitions = [6, 2, 0, 5, 7, 1]
+    messages = [Message(content, node_of(nodes, partition), MessageType.TRAIN) for partition in partitions]
+    replies = nodes.send_and_receive(messages)
+    values = [None if r.has_error() else float(from_record(r.content["arrays"])["x"][0]) for r in replies]
+    assert values == [6.0, None, 0.0, 5.0, 7.0, 1.0]
+    assert [reply.metadata.src_node_id for reply in replies] == [node_of(nodes, partition) for partition in partitions]
 
 
 def test_a_client_finds_its_state_again_whichever_actor_serves_it(grid):

@@ -30,13 +30,14 @@ def actors(ray_address):
             return 2 * number
 
         def die(self):
+            time.sleep(0.5)  # answers on their way out would be lost with it
             os._exit(1)
 
         def die_once(self, marker):
             first = not Path(marker).exists()
             Path(marker).touch()
             if first:
-                os._exit(1)
+                self.die()
             return "done again"
 
         def hang(self):

@@ -35,7 +35,7 @@ depth = 1
 
 [strategy]
 name = "adafl"
-options = { clients_per_round = 6, base_seconds = 0.04 }
+options = { clients_per_round = 6, base_seconds = 0.025 }
 
 [fleet]
 devices = { jetson-tx2 = 2, rpi-4b = 1 }

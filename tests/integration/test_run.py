@@ -99,7 +99,7 @@ def test_the_environment_and_the_resolved_experiment_are_written_down(base):
     experiment = tomllib.loads((base.run / "experiment.toml").read_text())
     assert experiment["seed"] == 5
     assert experiment["client"]["width"] == 8  # a default, filled in
-    assert experiment["strategy"]["options"] == {"clients_per_round": 6, "base_seconds": 0.04}
+    assert experiment["strategy"]["options"] == {"clients_per_round": 6, "base_seconds": 0.025}
 
 
 def test_the_plot_is_a_png(base):
@@ -129,7 +129,7 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     }
     workbench = open_workbench({}, node)
     tokens = workbench.tokens("test")
-    ids, lengths = torch.from_numpy(tokens.input_ids).long(), torch.from_numpy(tokens.lengths).long()
+    ids, lengths = (torch.tensor(np.array(each)).long() for each in (tokens.input_ids, tokens.lengths))
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
     with torch.inference_mode():
         logits = model(input_ids=ids, attention_mask=mask).logits
@@ -137,7 +137,7 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
 
     arrays = {key: torch.from_numpy(array) for key, array in load_file(base.run / "final.safetensors").items()}
     depth = base.summary["configuration"]["depth"]
-    frozen = workbench.network.frozen(ids, lengths, depth)
+    frozen = workbench.network.frozen(ids, lengths, [depth])[depth]
     ours = workbench.network.logits(frozen, lengths, arrays, depth).numpy()
     np.testing.assert_allclose(logits.numpy(), ours, atol=1e-4)
 

@@ -1,0 +1,175 @@
+"""What a user gets wrong costs one line and leaves nothing behind."""
+
+import json
+import sys
+
+import pytest
+
+from fedlab.cli import main
+
+WRONG = {
+    "an unknown key": (["--set", "task.partition.alhpa=1"], r"unknown key task.partition.alhpa: did you mean 'alpha'?"),
+    "an unknown table": (["--set", "taks.limit=1"], "unknown key taks: did you mean 'task'?"),
+    "a value out of range": (["--set", "task.partition.clients=0"], "task.partition.clients = 0"),
+    "a value of the wrong kind": (["--set", "rounds=many"], "rounds = 'many'"),
+    "a setting without a value": (["--set", "rounds"], "--set rounds: expected key=value"),
+    "a setting below a value": (["--set", "name.first=x"], "--set name.first=x: 'name' is a value"),
+    "a negative seed": (["--seed", "-1"], "seed = -1"),
+    "no workers": (["--workers", "0"], "--workers"),
+    "a missing data file": (["--set", "task.data=nowhere.csv"], "missing data file: task.data = 'nowhere.csv'"),
+    "a column that is not there": (["--set", "task.label=lable"], "no column 'lable'"),
+    "a label outside the set": (["--set", "task.labels=['day']"], "'night'"),
+    "more clients than samples": (["--set", "task.partition.clients=500"], "task.partition.clients = 500: there are only"),
+    "an empty partition": (
+        ["--set", "task.partition={scheme = 'quantity', growth = 'exponential', clients = 60}"],
+        "partition 0 would be empty",
+    ),
+    "a depth above the blocks": (["--set", "client.depth=3"], "client.depth = 3: the encoder has 2 blocks"),
+    "an unknown strategy": (["--set", "strategy.name=adaflow"], "no such name 'adaflow': did you mean 'adafl'?"),
+    "an unknown strategy option": (
+        ["--set", "strategy.options.base_secondes=1"],
+        "unknown key strategy.options.base_secondes: did you mean 'base_seconds'?",
+    ),
+    "a strategy option that cannot be": (["--set", "strategy.options.base_seconds=-1"], "base_seconds"),
+    "a strategy that is none": (["--set", "strategy.name=json:JSONDecoder"], "is no flwr.serverapp.strategy.Strategy"),
+    "an unknown client option": (["--set", "client.options.learnig_rate=1"], "did you mean 'learning_rate'?"),
+    "an unknown optimiser": (["--set", "client.options.optimizer=adam"], "'adam' is unknown; accepted: sgd, adamw"),
+    "a client file that is not there": (["--set", "client.name=mine.py:app"], "no such file"),
+    "a client that is not in its file": (["--set", "client.name=clients.py:faling"], "did you mean 'failing'?"),
+    "an unknown link": (["--set", "link.name=constnt"], "did you mean 'constant'?"),
+    "a bandwidth without a unit": (["--set", "link.options.bandwidth='fast'"], "bandwidth 'fast' is not usable"),
+    "no such device": (["--set", "fleet.devices={jetson-tx3 = 1}"], "unknown device 'jetson-tx3'"),
+    "an unknown backbone": (["--set", "backbone.name=./bert"], "backbone.name"),
+    "more clients a round than clients": (
+        ["--set", "strategy.options.clients_per_round=10"],
+        "clients_per_round: 10 clients a round, but there are 9",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def command(fedlab, monkeypatch, capfd):
+    """Return a function that runs the command line in this process: its exit code and what it said on stderr."""
+    for key in ("FEDLAB_CACHE", "COLUMNS", "TERM"):
+        monkeypatch.setenv(key, fedlab.environment[key])
+    monkeypatch.chdir(fedlab.folder)
+
+    def call(*words):
+        monkeypatch.setattr(sys, "argv", ["fedlab", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return ended.value.code, capfd.readouterr().err
+
+    return call
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_a_wrong_experiment_costs_one_line_and_leaves_nothing_behind(command, fedlab, what):
+    words, expected = WRONG[what]
+    code, said = command("run", "small.toml", "--out", "wrong", *words)
+    assert code == 2
+    assert said.startswith("fedlab: ")
+    assert expected in said
+    assert said.count("\n") == 1
+    assert not (fedlab.folder / "wrong").exists()
+
+
+def test_an_experiment_file_that_is_not_there_is_named(command):
+    assert command("run", "other.toml") == (2, "fedlab: other.toml: cannot be read: No such file or directory\n")
+
+
+def test_an_experiment_that_is_not_toml_is_named_with_the_place(command, fedlab):
+    (fedlab.folder / "broken.toml").write_text("rounds = 3\nname =\n")
+    code, said = command("run", "broken.toml")
+    assert code == 2
+    assert said.startswith("fedlab: broken.toml: is not TOML: ")
+    assert "line 2" in said
+
+
+def test_neither_an_experiment_nor_a_run_to_resume_is_not_enough(command):
+    code, said = command("run")
+    assert (code, said) == (2, "fedlab: give an experiment file, or --resume RUN, and not both\n")
+
+
+def test_a_resumed_run_cannot_be_changed(command):
+    code, said = command("run", "--resume", "somewhere", "--seed", "1")
+    assert code == 2
+    assert "--resume goes on with a run as it was" in said
+
+
+@pytest.mark.parametrize("words", [("show",), ("verify",), ("run", "--resume")])
+def test_a_run_folder_that_is_none_is_refused(command, tmp_path, words):
+    (tmp_path / "file").write_text("mine")
+    (tmp_path / "empty").mkdir()
+    for name, expected in (("nothing", "no such run folder"), ("file", "a file"), ("empty", "not a run folder")):
+        code, said = command(*words, tmp_path / name)
+        assert code == 2
+        assert expected in said
+        assert said.count("\n") == 1
+    assert (tmp_path / "file").read_text() == "mine"
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+def test_a_run_folder_with_a_broken_record_is_refused_by_file_and_line(command, base, tmp_path):
+    broken = tmp_path / "broken"
+    broken.mkdir()
+    (broken / "experiment.toml").write_text((base.run / "experiment.toml").read_text())
+    (broken / "rounds.jsonl").write_text('{"server_round": 1\n')
+    code, said = command("show", broken)
+    assert code == 2
+    assert "rounds.jsonl, line 1: not a record" in said
+    assert said.count("\n") == 1
+
+
+def test_verify_of_a_run_that_has_not_ended_says_so(command, base, tmp_path):
+    begun = tmp_path / "begun"
+    begun.mkdir()
+    (begun / "experiment.toml").write_text((base.run / "experiment.toml").read_text())
+    code, said = command("verify", begun)
+    assert (code, said.count("\n")) == (1, 1)
+    assert "the run has not ended" in said
+
+
+def test_a_name_of_the_hub_is_refused_at_once_while_offline(fedlab):
+    backbone = fedlab("run", "small.toml", "--out", "hub", "--set", "backbone.name=prajjwal1/bert-x", HF_HUB_OFFLINE="1")
+    assert (backbone.code, backbone.err.count("\n")) == (2, 1)
+    assert backbone.err.startswith("fedlab: backbone.name: 'prajjwal1/bert-x' cannot be loaded (offline)")
+    data = fedlab("run", "small.toml", "--out", "hub", "--set", "task.data=someone/some-texts", HF_HUB_OFFLINE="1")
+    assert (data.code, data.err.count("\n")) == (2, 1)
+    assert "someone/some-texts" in data.err
+    assert not (fedlab.folder / "hub").exists()
+
+
+def test_a_wrong_word_on_the_command_line_costs_one_line_too(command):
+    for words in (("list", "colours"), ("run", "small.toml", "--speed", "9"), ("fly",)):
+        code, said = command(*words)
+        assert (code, said.count("\n")) == (2, 1), said
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("strategies", ["adafl", "fedavg", "flwr.serverapp.strategy"]),
+        ("clients", ["adapter"]),
+        ("devices", ["jetson-tx2", "jetson-nano", "rpi-4b"]),
+        ("links", ["constant", "per_client"]),
+        ("datasets", ["docstrings"]),
+        ("backbones", ["bert-base", "distilbert-base", "bert-tiny"]),
+    ],
+)
+def test_every_kind_of_name_can_be_listed(fedlab, monkeypatch, capsys, what, names):
+    monkeypatch.setattr(sys, "argv", ["fedlab", "list", what])
+    main()
+    said = capsys.readouterr().out
+    assert [name for name in names if name in said] == names
+
+
+def test_a_boards_table_can_be_printed(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["fedlab", "list", "devices", "jetson-tx2"])
+    main()
+    assert "seconds a batch" in capsys.readouterr().out
+
+
+def test_the_summary_of_a_run_is_json_by_itself(base):
+    assert json.loads(base.out.splitlines()[-1])["name"] == "small"
