@@ -18,6 +18,7 @@ from fedlab.messages import (
     train_reply,
 )
 from fedlab.models.arrays import configuration_of
+from fedlab.profiling import span
 from fedlab.seeds import generator
 from fedlab.training import Examples, LocalTraining, Trainee, TrainingResult, train_together
 from fedlab.workbench import Workbench, open_workbench
@@ -72,9 +73,10 @@ class AdapterClient(ClientApp):
             )
             for partition in partitions
         ]
-        results = train_together(
-            workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
-        )
+        with span("train"):
+            results = train_together(
+                workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
+            )
         return [
             train_reply(message, self._report(workbench, context, len(trainee.examples.lengths), result))
             for message, context, trainee, result in zip(messages, contexts, trainees, results, strict=True)
@@ -121,11 +123,12 @@ def _answer_evaluate(message: Message, context: Context, settings: LocalTraining
 def _examples(workbench: Workbench, partition_id: int, depth: int) -> Examples:
     rows = np.asarray(workbench.partitions[partition_id])
     tokens = workbench.tokens("train")
-    return Examples(
-        frozen=workbench.activations.states(workbench.network, tokens, rows, split="train", depth=depth),
-        lengths=torch.from_numpy(tokens.lengths[rows]).long(),
-        labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
-    )
+    with span("load"):
+        return Examples(
+            frozen=workbench.activations.states(workbench.network, tokens, rows, split="train", depth=depth),
+            lengths=torch.from_numpy(tokens.lengths[rows]).long(),
+            labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
+        )
 
 
 def _batches_to_fill(context: Context, depth: int, count: int, settings: LocalTraining) -> int:

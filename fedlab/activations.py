@@ -14,6 +14,7 @@ from torch import Tensor
 
 from fedlab.data.tokens import TokenSet
 from fedlab.models.network import Network
+from fedlab.profiling import span
 
 _CHUNK_ROWS = 16  # fixed, so that a text's state does not depend on who computes it
 
@@ -115,6 +116,11 @@ def _make(path: Path, size: int) -> None:
 
 
 def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequence[int]) -> dict[int, Tensor]:
+    with span("cache"):
+        return _computed(network, tokens, rows, depths)
+
+
+def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequence[int]) -> dict[int, Tensor]:
     width = tokens.input_ids.shape[1]
     dtype = network.encoder.dtype
     states = {depth: torch.zeros(len(rows), *network.state_shape(depth, width), dtype=dtype) for depth in depths}

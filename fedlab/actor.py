@@ -4,17 +4,18 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
 from flwr.app import Context, Message, RecordDict
 
-from fedlab.flower import CLIENT_RAISED, error_reply
+from fedlab.flower import CLIENT_RAISED, error_reply, record_from_wire, record_to_wire
 from fedlab.loading import load_client
 from fedlab.measuring import predict
 from fedlab.models.arrays import Arrays
 from fedlab.packing import TrainsTogether
+from fedlab.profiling import collecting, span
 from fedlab.workbench import Split, open_workbench
 
 RUN_ID = 1
@@ -34,11 +35,11 @@ class ClientSetup:
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A message to a client, its content apart, and the client's state."""
+    """A message to a client, its content apart, and the client's state as encoded."""
 
     message: Message
     partition_id: int
-    state: RecordDict
+    state: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,19 @@ class Answer:
     """What a client replied, or the traceback of what it raised; and its state afterwards."""
 
     reply: Message
-    state: RecordDict
+    state: bytes
     traceback: str | None = None
+
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Done(Generic[Result]):
+    """What a call of an actor came to, and the real seconds it took, by kind of work."""
+
+    result: Result
+    seconds: Mapping[str, float]
 
 
 class ClientActor:
@@ -58,8 +70,20 @@ class ClientActor:
         self._setup = setup
         self._app = load_client(setup.reference, setup.options, setup.base_folder)
 
-    def handle(self, asked: Sequence[Asked], content: RecordDict) -> list[Answer]:
+    def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
         """Let clients answer messages that hold the same: together if they can, else one after the other."""
+        with collecting() as seconds, span("client"):
+            answers = self._handle(asked, content)
+        return Done(result=answers, seconds=seconds)
+
+    def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> Done[np.ndarray]:
+        """Predict the labels of some rows of a split."""
+        workbench = open_workbench(self._setup.run_config, self._setup.node_config)
+        with collecting() as seconds, span("evaluate"):
+            predictions = predict(workbench, arrays, split, start, stop)
+        return Done(result=predictions, seconds=seconds)
+
+    def _handle(self, asked: Sequence[Asked], content: RecordDict) -> list[Answer]:
         for each in asked:
             each.message.content = content
         together = len(asked) > 1 and asked[0].message.metadata.message_type == "train"
@@ -67,19 +91,15 @@ class ClientActor:
             contexts = [self._context(each) for each in asked]
             try:
                 replies = self._app.train_together([each.message for each in asked], contexts)
-                return [Answer(reply=r, state=c.state) for r, c in zip(replies, contexts, strict=True)]
+                return [Answer(reply=r, state=record_to_wire(c.state)) for r, c in zip(replies, contexts, strict=True)]
             except Exception:
                 pass
         return [self._answer(each) for each in asked]
 
-    def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> np.ndarray:
-        """Predict the labels of some rows of a split."""
-        return predict(open_workbench(self._setup.run_config, self._setup.node_config), arrays, split, start, stop)
-
     def _answer(self, asked: Asked) -> Answer:
         context = self._context(asked)
         try:
-            return Answer(reply=self._app(asked.message, context), state=context.state)
+            return Answer(reply=self._app(asked.message, context), state=record_to_wire(context.state))
         except Exception as error:  # whatever a user's client raises is the run's to report
             reply = error_reply(asked.message, CLIENT_RAISED, f"{type(error).__name__}: {error}")
             return Answer(reply=reply, state=asked.state, traceback=traceback.format_exc())
@@ -90,6 +110,6 @@ class ClientActor:
             run_id=RUN_ID,
             node_id=asked.message.metadata.dst_node_id,
             node_config={**self._setup.node_config, **where},
-            state=RecordDict(dict(asked.state)),
+            state=record_from_wire(asked.state),
             run_config=dict(self._setup.run_config),
         )

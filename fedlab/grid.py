@@ -70,6 +70,8 @@ class TimedGrid(Grid):
         self._device_of = device_of
         self._on_clients = on_clients
         self._sent: dict[str, _Sent] = {}
+        self._found: Iterable[int] | None = None
+        self._nodes: list[int] = []
 
     def set_run(self, run: object) -> None:
         """Pass on."""
@@ -86,9 +88,13 @@ class TimedGrid(Grid):
         """Pass on."""
         return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
-    def get_node_ids(self) -> list[int]:
+    def get_node_ids(self) -> Sequence[int]:
         """Return the nodes in the order of their partitions, so that seeded draws pick the same clients."""
-        return sorted(self._grid.get_node_ids(), key=self._partitions.__getitem__)
+        found = self._grid.get_node_ids()
+        if found != self._found:  # sorting a hundred thousand nodes every round would be most of the round
+            self._found = found
+            self._nodes = sorted(found, key=self._partitions.__getitem__)
+        return self._nodes
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages, and note how large they are."""

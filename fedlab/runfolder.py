@@ -114,6 +114,10 @@ class RunFolder:
         """Write what the run was made with."""
         _replace(self.environment, json.dumps(environment, indent=2) + "\n")
 
+    def write_engine(self, engine: Mapping[str, Any]) -> None:
+        """Write what the simulation cost this machine: its workers, and their seconds by kind of work."""
+        _replace(self.path / "engine.json", json.dumps(engine, indent=2) + "\n")
+
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write what came of the run; a reader sees the whole of it or nothing."""
         _replace(self.summary_file, json.dumps(summary, indent=2) + "\n")

@@ -151,6 +151,20 @@ def initial_configuration(experiment: Experiment, shape: EncoderShape) -> Adapte
     return AdapterConfig(depth=experiment.client.depth, width=experiment.client.width)
 
 
+def check_clients_suffice(experiment: Experiment, clients: int) -> None:
+    """Refuse what would only come out in the first round, or keep Flower's own strategies waiting for ever.
+
+    Raises:
+        UserError: the strategy asks for more clients than there are, or the fleet cannot be dealt to them.
+    """
+    build_fleet(experiment.fleet.devices, clients, experiment.seed, Path(experiment.base_folder))
+    strategy = load_strategy(experiment)
+    for option in ("clients_per_round", "min_available_nodes"):
+        needed = getattr(strategy, option, 0)
+        if needed > clients:
+            raise UserError(f"strategy.options.{option} = {needed}: more than there are clients ({clients})")
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Parts:
     """All that a checkpoint is made of."""

@@ -19,7 +19,7 @@ from fedlab.experiment import Experiment
 from fedlab.loading import load_client, load_link, load_strategy
 from fedlab.recorder import Observer, Recorder
 from fedlab.runfolder import RunFolder
-from fedlab.serving import bench_of, initial_configuration, serve
+from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.simulation import RayGrid
 from fedlab.workbench import bundle_for, open_workbench
 from fedlab.workers import WorkerPool, start_ray, stop_ray
@@ -50,6 +50,7 @@ def simulate(
         }
         workbench = open_workbench({}, node_config)
         initial_configuration(experiment, workbench.network.encoder.shape)
+        check_clients_suffice(experiment, len(workbench.partitions))
         folder = claim()
         folder.write_environment(describe_environment())
         recorder = Recorder(folder)
@@ -64,7 +65,7 @@ def simulate(
         )
         with _actors(experiment, setup, told) as pool:
             grid = RayGrid(pool, workbench, pack=experiment.engine.pack, on_failure=partial(_tell, told))
-            return serve(
+            summary = serve(
                 experiment,
                 bench_of(experiment, workbench, grid.measure),
                 grid=grid,
@@ -74,11 +75,18 @@ def simulate(
                 recorder=recorder,
                 observers=observers,
             )
+        folder.write_engine({"workers": workers_of(experiment), "actor_seconds": dict(grid.actor_seconds)})
+        return summary
+
+
+def workers_of(experiment: Experiment) -> int:
+    """Return the number of actors: what the experiment says, else the machine's cores."""
+    return experiment.engine.workers or os.cpu_count() or 1
 
 
 @contextmanager
 def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Observer]) -> Iterator[WorkerPool]:
-    workers = experiment.engine.workers or os.cpu_count() or 1
+    workers = workers_of(experiment)
     start_ray(address=experiment.engine.ray_address, workers=workers)
     actor = ray.remote(num_cpus=1)(ClientActor)
     reference = ray.put(setup)

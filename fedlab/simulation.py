@@ -1,6 +1,7 @@
 """Flower's grid on a pool of Ray actors: clients that are not asked cost nothing."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,15 +10,13 @@ import ray
 from flwr.app import Message, RecordDict
 from flwr.serverapp import Grid
 
-from fedlab.actor import RUN_ID, Answer, Asked
+from fedlab.actor import RUN_ID, Answer, Asked, Done
 from fedlab.errors import RunFailedError
 from fedlab.flower import (
     CLIENT_CRASHED,
     assume_identity,
     envelope,
     error_reply,
-    record_from_wire,
-    record_to_wire,
     with_id,
 )
 from fedlab.measuring import score, shards
@@ -55,7 +54,8 @@ class RayGrid(Grid):
 
     Messages are answered when they are pushed. Client states are kept here between messages, so it does not matter
     which actor serves a client. Up to `pack` messages that hold the same go to an actor together.
-    `on_failure` is told of each client that failed, in one line and with its traceback.
+    `on_failure` is told of each client that failed, in one line and with its traceback. `actor_seconds` adds
+    up what the actors spent real time on.
     """
 
     def __init__(
@@ -68,7 +68,8 @@ class RayGrid(Grid):
         self._on_failure = on_failure
         self._ids = itertools.count(1)
         self._replies: dict[str, Message] = {}
-        self._states: dict[int, RecordDict] = {}
+        self._states: dict[int, bytes] = {}  # as encoded, which is how they travel and are kept
+        self.actor_seconds: Counter[str] = Counter()
 
     def set_run(self, run: object) -> None:
         """Do nothing: a pool serves one run."""
@@ -98,7 +99,7 @@ class RayGrid(Grid):
         contents = shared(message.content for message in sent)
         sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
         packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, self._pack)]
-        answers = self._pool.run([self._call(pack, contents[id(pack[0].content)]) for pack in packs])
+        answers = self._run([self._call(pack, contents[id(pack[0].content)]) for pack in packs])
         for pack, answer in zip(packs, answers, strict=True):
             self._keep(pack, answer)
         return [message.metadata.message_id for message in sent]
@@ -118,26 +119,43 @@ class RayGrid(Grid):
             Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}")
             for shard in shards(len(self._workbench.tokens(split)))
         ]
-        predictions = self._pool.run(calls)
+        predictions = self._run(calls)
         for prediction in predictions:
             if isinstance(prediction, Lost):
                 raise RunFailedError(prediction.reason)
         return score(self._workbench, split, np.concatenate(predictions))
 
-    def state(self) -> dict[str, bytes]:
-        """Return the clients' states, for a checkpoint."""
-        return {str(partition): record_to_wire(state) for partition, state in self._states.items()}
+    def state(self) -> dict[str, np.ndarray]:
+        """Return the clients' states, for a checkpoint: their partitions, where each ends, and all their bytes."""
+        return {
+            "partitions": np.array(list(self._states), np.int64),
+            "ends": np.cumsum([len(state) for state in self._states.values()], dtype=np.int64),
+            "bytes": np.frombuffer(b"".join(self._states.values()), np.uint8),
+        }
 
-    def restore(self, state: Mapping[str, bytes]) -> None:
+    def restore(self, state: Mapping[str, np.ndarray]) -> None:
         """Take the clients' states back."""
-        self._states = {int(partition): record_from_wire(data) for partition, data in state.items()}
+        data, ends = state["bytes"].tobytes(), state["ends"].tolist()
+        starts = [0, *ends[:-1]]
+        partitions = state["partitions"].tolist()
+        self._states = {
+            partition: data[start:end] for partition, start, end in zip(partitions, starts, ends, strict=False)
+        }
+
+    def _run(self, calls: Sequence[Call]) -> list[Any]:
+        """Return what the calls came to, or that they were lost."""
+        done = self._pool.run(calls)
+        for each in done:
+            if isinstance(each, Done):
+                self.actor_seconds.update(each.seconds)
+        return [each.result if isinstance(each, Done) else each for each in done]
 
     def _call(self, pack: Sequence[Message], content: Any) -> Call:
         asked = [
             Asked(
                 message=envelope(message),
                 partition_id=_partition(message),
-                state=self._states.get(_partition(message), RecordDict()),
+                state=self._states.get(_partition(message), b""),
             )
             for message in pack
         ]

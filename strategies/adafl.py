@@ -223,8 +223,7 @@ class AdaFL(Strategy):
         assert self._trial is not None
         names = list(self._trial.groups)
         nodes = draw_cohort(
-            grid.get_node_ids(),
-            self.server.partitions,
+            list(grid.get_node_ids()),
             size=self.clients_per_round,
             seed=self.server.seed,
             server_round=server_round,

@@ -28,8 +28,7 @@ class FedAvg(strategy.FedAvg):
         """Ask this round's cohort to train the global model."""
         assert self._server is not None, "attach comes first"
         nodes = draw_cohort(
-            grid.get_node_ids(),
-            self._server.partitions,
+            list(grid.get_node_ids()),
             size=self.clients_per_round,
             seed=self._server.seed,
             server_round=server_round,

@@ -13,7 +13,6 @@ from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_RAISED, error_reply
 from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
-from fedlab.records import ClientRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.server import Server
 
@@ -76,7 +75,7 @@ def run(memory_grid):
         strategy, *, standing=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1, **stop
     ):
         clock = VirtualClock()
-        clients: list[ClientRecord] = []
+        clients = []
         log = Log()
 
         def reply(message):

@@ -1,5 +1,4 @@
 """Real `fedlab` processes on a small experiment, which the tests of this folder share."""
-# ruff: noqa: PLC0415  (imported where needed)
 
 import json
 import os
@@ -53,19 +52,18 @@ from clients.adapter import adapter
 from fedlab.messages import read_order
 
 
-def _before_training(do, **options):
-    inner, app = adapter(**options), ClientApp()
+class Before(ClientApp):
+    """Does something before each client trains."""
 
-    @app.train()
-    def train(message, context):
-        do(read_order(message).server_round, context.node_config["partition-id"])
-        return inner(message, context)
+    def __init__(self, do, **options):
+        super().__init__()
+        self._do, self._inner = do, adapter(**options)
+        self.train()(lambda message, context: self.train_together([message], [context])[0])
 
-    @app.evaluate()
-    def evaluate(message, context):
-        return inner(message, context)
-
-    return app
+    def train_together(self, messages, contexts):
+        for message, context in zip(messages, contexts):
+            self._do(read_order(message).server_round, context.node_config["partition-id"])
+        return self._inner.train_together(messages, contexts)
 
 
 def waiting(*, at_round: int, while_there: str, **options) -> ClientApp:
@@ -75,7 +73,7 @@ def waiting(*, at_round: int, while_there: str, **options) -> ClientApp:
         while server_round == at_round and Path(while_there).exists():
             time.sleep(0.1)
 
-    return _before_training(do, **options)
+    return Before(do, **options)
 
 
 def failing(*, partitions: list[int], **options) -> ClientApp:
@@ -85,7 +83,7 @@ def failing(*, partitions: list[int], **options) -> ClientApp:
         if partition in partitions:
             raise ValueError(f"partition {partition} cannot be read,\\nand that is that")
 
-    return _before_training(do, **options)
+    return Before(do, **options)
 '''
 
 
@@ -185,6 +183,15 @@ def base(fedlab) -> Ended:
 def timeless(value: Any) -> Any:
     """Leave out what may differ between two runs of one seed."""
     return {key: each for key, each in value.items() if key not in ("wall_seconds", "run_dir")}
+
+
+@pytest.fixture(scope="session")
+def some_fail(fedlab) -> Ended:
+    """Run two rounds of all nine clients, of which two fail."""
+    settings = {"name": "clients.py:failing", "options.partitions": [2, 7]}
+    words = [word for key, value in settings.items() for word in ("--set", f"client.{key}={value}")]
+    words += ["--set", "strategy={name = 'fedavg', options = {clients_per_round = 9}}", "--set", "rounds=2"]
+    return fedlab.run("some-fail", *words)
 
 
 @pytest.fixture(scope="session")

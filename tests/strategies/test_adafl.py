@@ -221,7 +221,9 @@ def test_a_trial_lasts_its_interval_though_no_group_fills_it(rehearse):
 
 
 def test_a_group_that_has_no_time_left_is_not_asked_again(rehearse):
-    run = rehearse(seconds=by_depth, base_seconds=60.0, clients_per_round=15)  # deep: 60 / 25 = 2 rounds, the others: 10
+    run = rehearse(
+        seconds=by_depth, base_seconds=60.0, clients_per_round=15
+    )  # deep: 60 / 25 = 2 rounds, the others: 10
     asked = [run.round() for _ in range(10)]
     assert asked[:2] == [{"shallow": 5, "deep": 5, "wide": 5}] * 2
     assert asked[2:] == [{"shallow": 5, "wide": 5}] * 8
@@ -410,5 +412,5 @@ def test_an_option_that_is_not_positive_is_refused_by_name(option):
 
 
 def test_fewer_clients_than_groups_are_refused():
-    with pytest.raises(ValueError, match="clients_per_round: 2 .* 3 groups"):
+    with pytest.raises(ValueError, match=r"clients_per_round: 2 .* 3 groups"):
         AdaFL(clients_per_round=2)

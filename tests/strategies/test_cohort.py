@@ -11,7 +11,8 @@ PARTITIONS = {10 + partition: partition for partition in range(20)}
 
 
 def draw(partitions=PARTITIONS, *, size=5, seed=0, server_round=1):
-    return draw_cohort(partitions, partitions, size=size, seed=seed, server_round=server_round)
+    in_order = sorted(partitions, key=partitions.__getitem__)
+    return draw_cohort(in_order, size=size, seed=seed, server_round=server_round)
 
 
 def test_nodes_are_drawn_without_replacement():

@@ -41,7 +41,7 @@ def grid(memory_grid):
 def test_a_cohort_of_the_size_asked_for_gets_the_global_model(grid):
     messages = list(attached(clients_per_round=4).configure_train(3, to_record(START), ConfigRecord(), grid))
     nodes = [message.metadata.dst_node_id for message in messages]
-    assert nodes == draw_cohort(PARTITIONS, PARTITIONS, size=4, seed=5, server_round=3)
+    assert nodes == draw_cohort(list(PARTITIONS), size=4, seed=5, server_round=3)
     for message in messages:
         order = read_order(message)
         assert (order.server_round, order.group) == (3, "")

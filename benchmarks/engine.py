@@ -1,0 +1,278 @@
+"""How much faster a round of fedlab is than the obvious loops, measured in one run on one machine.
+
+    python benchmarks/engine.py [--quick] [--profile] [--json FILE] [--depths 0 2 6] [--repeats 3]
+
+The work of a round: MiniLM and adapters of width 8 in the top d of 6 blocks, 20 Newsgroups at 64 tokens (docstrings
+where that is not at hand), 15 clients of 113 texts, one epoch in batches of 4, SGD, no evaluation. The methods are
+measured in turn, repeated, and compared pair by pair:
+
+one-process    the adapters library's model in one process with as many threads as cores
+n-process      the same in as many processes of one thread as cores, the clients shared out
+flower         Flower's own simulation of the same client (not with --quick: it takes a minute to start)
+fedlab         a steady round of `fedlab run`: every client has been asked before
+"""
+
+import argparse
+import itertools
+import json
+import os
+import platform
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+HERE = Path(__file__).parent
+CLIENTS = 15
+EXAMPLES = 113
+
+
+@dataclass(frozen=True, kw_only=True)
+class Work:
+    """A round to be measured."""
+
+    experiment: Path
+    settings: tuple[str, ...]
+    depth: int
+
+
+class Loops:
+    """Processes of the obvious loop, started once and measured often; clients are shared out among them."""
+
+    def __init__(self, work: Work, *, processes: int, threads: int, clients: int) -> None:
+        self._clients = clients
+        shares = [range(start, clients, processes) for start in range(processes)]
+        self._processes = [_start(work, threads, list(share)) for share in shares]
+        for process in self._processes:
+            _line(process)
+
+    def seconds(self) -> float:
+        """Return the seconds of a round of all its clients."""
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return max(float(_line(process)) for process in self._processes) * CLIENTS / self._clients
+
+    def close(self) -> None:
+        """End the processes."""
+        for process in self._processes:
+            process.communicate()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Engine:
+    """What fedlab took: seconds of each steady round, and of all actors by kind of work over the whole run."""
+
+    rounds: list[float]
+    actor_seconds: dict[str, float]
+    workers: int
+
+
+def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32") -> Engine:
+    """Run `fedlab run` for so many steady rounds, after a first one in which every client fills its cache."""
+    settings = [
+        *work.settings,
+        "strategy.name=fedavg",
+        f"strategy.options={{clients_per_round={CLIENTS}}}",
+        f"client={{depth={work.depth},width=8}}",
+        f"rounds={rounds + 2}",
+        "evaluation.validation_every=1000000",
+        f"backbone.precision={precision}",
+    ]
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(folder) / "run"
+        words = [word for setting in settings for word in ("--set", setting)]
+        command = [
+            sys.executable,
+            "-m",
+            "fedlab.cli",
+            "run",
+            str(work.experiment),
+            "--quiet",
+            "--out",
+            str(run),
+            *words,
+        ]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
+        engine = json.loads((run / "engine.json").read_text())
+    ends = ends[:-1]  # the last round ends with the test
+    steady = [after - before for before, after in itertools.pairwise(ends)]
+    return Engine(rounds=steady, actor_seconds=engine["actor_seconds"], workers=engine["workers"])
+
+
+def flower_seconds(work: Work, rounds: int) -> float:
+    """Return the seconds of a round of the same client in Flower's own simulation, started and stopped here."""
+    with tempfile.TemporaryDirectory() as home:
+        app = Path(home) / "app"
+        shutil.copytree(HERE / "plain_flower", app)
+        results = Path(home) / "rounds.json"
+        config = {
+            "experiment": str(work.experiment.resolve()),
+            "settings": json.dumps(work.settings),
+            "depth": work.depth,
+            "rounds": rounds + 1,
+            "results": str(results),
+            "loop": str(HERE.resolve()),
+        }
+        words = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
+        nodes = f"num-supernodes={CLIENTS} client-resources-num-cpus=1"
+        environment = os.environ | FLOWER_QUIET | {"FLWR_HOME": home, "OMP_NUM_THREADS": "1"}
+        command = ["flwr", "run", str(app), "--stream", "--federation-config", nodes, "--run-config", words]
+        try:
+            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=1200)
+        finally:
+            subprocess.run(["pkill", "-f", f"flower-superlink.*{home}"], check=False)
+        return statistics.median(json.loads(results.read_text())[1:])
+
+
+FLOWER_QUIET = {
+    "FLWR_TELEMETRY_ENABLED": "0",
+    "FLWR_DISABLE_UPDATE_CHECK": "1",
+    "FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION": "1",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What was measured at one depth: medians of seconds a round, and of the ratios taken pair by pair."""
+
+    depth: int
+    one_process_seconds: float
+    n_process_seconds: float
+    flower_seconds: float | None
+    fedlab_seconds: float
+    fedlab_bf16_seconds: float
+    against_one_process: float
+    against_n_process: float
+    against_one_process_bf16: float
+    against_n_process_bf16: float
+    overhead_share: float
+    actor_seconds: dict[str, float]
+
+
+def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower: bool) -> Row:
+    """Measure every method in turn, `repeats` times."""
+    cores = os.cpu_count() or 1
+    one, many, ours, bf16 = [], [], [], []
+    engine = None
+    for _ in range(repeats):
+        for found, processes, threads in ((one, 1, cores), (many, cores, 1)):
+            loops = Loops(work, processes=processes, threads=threads, clients=clients)
+            found.append(loops.seconds())
+            loops.close()
+        engine = fedlab_engine(work, rounds)
+        ours.append(statistics.median(engine.rounds))
+        bf16.append(statistics.median(fedlab_engine(work, rounds, precision="bf16").rounds))
+    assert engine is not None
+
+    def ratio(others: list[float], mine: list[float]) -> float:
+        return statistics.median(other / our for other, our in zip(others, mine, strict=True))
+
+    # Training is what the engine is for; the first round trains too, and all rounds train alike.
+    pure = engine.actor_seconds["train"] / engine.workers / (len(engine.rounds) + 2)
+    return Row(
+        depth=work.depth,
+        one_process_seconds=statistics.median(one),
+        n_process_seconds=statistics.median(many),
+        flower_seconds=flower_seconds(work, rounds) if with_flower else None,
+        fedlab_seconds=statistics.median(ours),
+        fedlab_bf16_seconds=statistics.median(bf16),
+        against_one_process=ratio(one, ours),
+        against_n_process=ratio(many, ours),
+        against_one_process_bf16=ratio(one, bf16),
+        against_n_process_bf16=ratio(many, bf16),
+        overhead_share=1 - pure / statistics.median(engine.rounds),
+        actor_seconds=engine.actor_seconds,
+    )
+
+
+def main() -> None:
+    """Measure, print a table and write it as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="depth 2 alone, once, without Flower: under 3 minutes")
+    parser.add_argument("--profile", action="store_true", help="show where the actors' time goes")
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    parser.add_argument("--depths", type=int, nargs="+", default=[0, 2, 6])
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-flower", action="store_true", help="leave Flower's own simulation out")
+    arguments = parser.parse_args()
+    experiment, settings = work_settings()
+    rows = []
+    for depth in [2] if arguments.quick else arguments.depths:
+        row = measure(
+            Work(experiment=experiment, settings=settings, depth=depth),
+            repeats=1 if arguments.quick else arguments.repeats,
+            rounds=5,
+            clients=4 if arguments.quick else CLIENTS,
+            with_flower=not (arguments.quick or arguments.no_flower),
+        )
+        rows.append(row)
+        show([row], profile=arguments.profile)
+    if arguments.json:
+        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        arguments.json.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
+
+
+def work_settings() -> tuple[Path, tuple[str, ...]]:
+    """Return the experiment file and settings of the work: as many clients as a round has, all of 113 texts."""
+    news = HERE.parent.parent / "shared" / "data" / "20news"
+    data = [f"task.data={news}", "task.label=label_text"] if news.exists() else ["task.data=docstrings"]
+    limit = round(CLIENTS * EXAMPLES / 0.9) + 1  # a tenth is held out
+    partition = f"task.partition={{scheme='iid',clients={CLIENTS}}}"
+    rest = ["task.max_length=64", f"task.limit={limit}", partition, "client.options={}"]
+    return HERE.parent / "experiments" / "quickstart.toml", (*data, *rest)
+
+
+def show(rows: Sequence[Row], *, profile: bool) -> None:
+    """Print the figures."""
+    table = Table(title="seconds a round (median), and how many times faster fedlab is")
+    for column in ("depth", "one process", "n processes", "flower", "fedlab", "bf16", "x one", "x n", "overhead"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        flower = "-" if row.flower_seconds is None else f"{row.flower_seconds:.2f}"
+        seconds = (row.one_process_seconds, row.n_process_seconds)
+        table.add_row(
+            str(row.depth),
+            *(f"{each:.2f}" for each in seconds),
+            flower,
+            f"{row.fedlab_seconds:.3f}",
+            f"{row.fedlab_bf16_seconds:.3f}",
+            f"{row.against_one_process:.1f} (bf16 {row.against_one_process_bf16:.1f})",
+            f"{row.against_n_process:.1f} (bf16 {row.against_n_process_bf16:.1f})",
+            f"{row.overhead_share:.0%}",
+        )
+    console = Console()
+    console.print(table)
+    if profile:
+        for row in rows:
+            spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))
+            console.print(f"depth {row.depth}, seconds of all actors over the run: {spent}")
+
+
+def _start(work: Work, threads: int, clients: Sequence[int]) -> subprocess.Popen[str]:
+    command = [sys.executable, str(HERE / "loop.py"), str(work.experiment)]
+    command += [word for setting in work.settings for word in ("--set", setting)]
+    command += ["--depth", str(work.depth), "--threads", str(threads), "--clients", *map(str, clients)]
+    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
+
+
+def _line(process: subprocess.Popen[str]) -> str:
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        sys.exit("a loop process ended early; its message is above")
+    return line.strip()
+
+
+if __name__ == "__main__":
+    main()

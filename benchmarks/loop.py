@@ -1,0 +1,89 @@
+"""The obvious loop: the adapters library's model, plain autograd, one client after the other.
+
+Run as a process: prints a line when it is ready, waits for one, trains, and prints the seconds it took.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from fedlab.activations import ActivationStore
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.clock import stopwatch
+from fedlab.experimentfile import load_experiment
+from fedlab.models.arrays import initial_arrays
+from fedlab.models.library import library_model
+from fedlab.training import LocalTraining, batch_rows
+from fedlab.workbench import bundle_for, cache_folder, open_bundle, pretrained_of
+
+
+class Loop:
+    """One model of a depth, trained on one client after another with SGD, as a textbook would."""
+
+    def __init__(self, experiment_file: Path, settings: list[str], depth: int, *, autocast: bool = False) -> None:
+        experiment = load_experiment(experiment_file, settings)
+        scratch = cache_folder() / "benchmark"
+        store = ActivationStore(folder=scratch, budget_bytes=0)
+        self.bench = open_bundle(bundle_for(experiment, scratch), store)
+        shape = self.bench.network.encoder.shape
+        self.start = initial_arrays(
+            AdapterConfig(depth=depth, width=8),
+            blocks=shape.blocks,
+            hidden=shape.hidden,
+            labels=len(self.bench.label_names),
+            generator=np.random.default_rng(0),
+        )
+        self.model = library_model(
+            pretrained_of(experiment).model,
+            self.start,
+            kind=self.bench.network.kind,
+            label_names=self.bench.label_names,
+            pooling=self.bench.network.pooling,
+        )
+        self.model.train_adapter("fedlab")
+        self.model.eval()  # no dropout, as everywhere in these measurements
+        self.trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+
+    def train_client(self, partition_id: int) -> int:
+        """Train on one client's examples for an epoch; return the number of batches."""
+        settings, tokens = LocalTraining(), self.bench.tokens("train")
+        rows = np.asarray(self.bench.partitions[partition_id])
+        batches = batch_rows(len(rows), settings, np.random.default_rng(partition_id))
+        optimizer = torch.optim.SGD(self.trained, lr=settings.learning_rate)
+        for batch in batches:
+            picked = rows[batch]
+            ids = torch.from_numpy(tokens.input_ids[picked]).long()
+            mask = torch.arange(ids.shape[1]) < torch.from_numpy(tokens.lengths[picked]).long()[:, None]
+            output = self.model(ids, attention_mask=mask.long(), labels=torch.from_numpy(tokens.labels[picked]))
+            optimizer.zero_grad()
+            output.loss.backward()
+            torch.nn.utils.clip_grad_norm_(self.trained, 1.0)
+            optimizer.step()
+        return len(batches)
+
+
+def main() -> None:
+    """Serve one measurement after another: a line in, the seconds out."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("experiment", type=Path)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--depth", type=int, required=True)
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--clients", type=int, nargs="+", required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    loop = Loop(arguments.experiment, arguments.settings, arguments.depth)
+    loop.train_client(arguments.clients[0])
+    print("ready", flush=True)
+    for _ in sys.stdin:
+        elapsed = stopwatch()
+        for client in arguments.clients:
+            loop.train_client(client)
+        print(elapsed(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+"""Where the real time of an actor goes: spans that add up, each without those inside it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+
+from fedlab.clock import stopwatch
+
+
+@dataclass(kw_only=True)
+class Spans:
+    """Seconds by name of span."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+    inner_seconds: float = 0.0  # spent in spans inside the one that is open
+
+
+_spans: ContextVar[Spans | None] = ContextVar("spans", default=None)
+
+
+@contextmanager
+def collecting() -> Iterator[dict[str, float]]:
+    """Collect the spans that are run within; what is yielded holds their seconds in the end."""
+    spans = Spans()
+    token = _spans.set(spans)
+    try:
+        yield spans.seconds
+    finally:
+        _spans.reset(token)
+
+
+@contextmanager
+def span(name: str) -> Iterator[None]:
+    """Count the time within under a name; where nobody collects, do nothing."""
+    spans = _spans.get()
+    if spans is None:
+        yield
+        return
+    before, spans.inner_seconds = spans.inner_seconds, 0.0
+    elapsed = stopwatch()
+    try:
+        yield
+    finally:
+        seconds = elapsed()
+        spans.seconds[name] = spans.seconds.get(name, 0.0) + seconds - spans.inner_seconds
+        spans.inner_seconds = before + seconds
