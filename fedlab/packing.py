@@ -19,9 +19,9 @@ class TrainsTogether(Protocol):
 
 def even_packs(items: Sequence[Item], most: int) -> list[list[Item]]:
     """Cut a sequence into as few packs of at most `most` as will do, whose sizes differ by one at most."""
-    count = -(-len(items) // most)
+    count = max(1, -(-len(items) // most))
     bounds = [len(items) * pack // count for pack in range(count + 1)]
-    return [list(items[start:stop]) for start, stop in itertools.pairwise(bounds)]
+    return [list(items[start:stop]) for start, stop in itertools.pairwise(bounds) if start < stop]
 
 
 def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) -> list[list[int]]:
