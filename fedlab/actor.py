@@ -2,9 +2,9 @@
 
 import traceback
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -16,7 +16,11 @@ from fedlab.measuring import predict
 from fedlab.models.arrays import Arrays
 from fedlab.packing import TrainsTogether
 from fedlab.profiling import collecting, span
+from fedlab.shipping import unpack
 from fedlab.workbench import Split, open_workbench
+
+if TYPE_CHECKING:
+    import ray
 
 RUN_ID = 1
 
@@ -31,6 +35,7 @@ class ClientSetup:
     run_config: Mapping[str, str]
     node_config: Mapping[str, str]
     num_partitions: int
+    shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None  # the bundle's files, where machines share no disk
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +72,7 @@ class ClientActor:
 
     def __init__(self, setup: ClientSetup) -> None:
         torch.set_num_threads(1)
-        self._setup = setup
+        self._setup = setup if setup.shipped is None else _unpacked(setup, setup.shipped)
         self._app = load_client(setup.reference, setup.options, setup.base_folder)
 
     def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
@@ -113,3 +118,10 @@ class ClientActor:
             state=record_from_wire(asked.state),
             run_config=dict(self._setup.run_config),
         )
+
+
+def _unpacked(setup: ClientSetup, shipped: "ray.ObjectRef[dict[str, bytes]]") -> ClientSetup:
+    """Return the setup with the bundle and the stored states in a folder of this machine."""
+    folder = unpack(shipped, Path(setup.node_config["activations"]))
+    here = {"bundle": str(folder), "activations": str(folder.with_name(folder.name + "-states"))}
+    return replace(setup, node_config={**setup.node_config, **here})

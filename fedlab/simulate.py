@@ -1,10 +1,10 @@
 """A simulated run: prepare the data, start the actors, and let the server run over them."""
 
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,9 @@ from fedlab.loading import load_client, load_link, load_strategy
 from fedlab.recorder import Observer, Recorder
 from fedlab.runfolder import RunFolder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
+from fedlab.shipping import ship
 from fedlab.simulation import RayGrid
-from fedlab.workbench import bundle_for, open_workbench
+from fedlab.workbench import bundle_files, bundle_for, open_workbench
 from fedlab.workers import WorkerPool, start_ray, stop_ray
 
 
@@ -75,25 +76,23 @@ def simulate(
                 recorder=recorder,
                 observers=observers,
             )
-        folder.write_engine({"workers": workers_of(experiment), "actor_seconds": dict(grid.actor_seconds)})
+        folder.write_engine({"workers": pool.workers, "actor_seconds": dict(grid.actor_seconds)})
         return summary
-
-
-def workers_of(experiment: Experiment) -> int:
-    """Return the number of actors: what the experiment says, else the machine's cores."""
-    return experiment.engine.workers or os.cpu_count() or 1
 
 
 @contextmanager
 def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Observer]) -> Iterator[WorkerPool]:
-    workers = workers_of(experiment)
-    start_ray(address=experiment.engine.ray_address, workers=workers)
-    actor = ray.remote(num_cpus=1)(ClientActor)
+    address = experiment.engine.ray_address
+    cores = start_ray(address=address, workers=experiment.engine.workers)
+    if address is not None:
+        setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
+    # No cores are claimed, so that an actor of a machine that is lost finds room on another.
+    actor = ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(ClientActor)
     reference = ray.put(setup)
     try:
         yield WorkerPool(
             lambda: actor.remote(reference),
-            workers=workers,
+            workers=experiment.engine.workers or cores,
             hang_seconds=experiment.engine.hang_seconds,
             on_trouble=lambda line: _tell(observers, line, None),
         )

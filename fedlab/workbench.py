@@ -110,14 +110,30 @@ def bundle_for(experiment: Experiment, scratch: Path) -> Path:
 def open_bundle(folder: Path, activations: ActivationStore) -> Workbench:
     """Open a prepared bundle; arrays are mapped, not read."""
     about = json.loads((folder / "about.json").read_text())
-    encoder = encoder_from_tensors(load_file(about["encoder"]), about["sizes"])
-    task = read_task(folder, Path(about["tokens"]))
+    encoder = encoder_from_tensors(load_file(_place(folder, about, "encoder")), about["sizes"])
+    task = read_task(folder, _place(folder, about, "tokens"))
     return Workbench(
         network=Network(encoder=encoder, kind=task.kind, pooling=about["pooling"]),
         task=task,
         seed=about["seed"],
         activations=activations,
     )
+
+
+def bundle_files(folder: Path) -> dict[str, Path]:
+    """Return all files a bundle is made of, by the names they have in a copy that stands alone."""
+    about, task = (json.loads((folder / name).read_text()) for name in ("about.json", "task.json"))
+    files = {path.name: path for path in folder.iterdir()}
+    files["encoder"] = Path(about["encoder"])
+    for digest in task["tokens"].values():
+        files |= {f"tokens/{digest}/{path.name}": path for path in (Path(about["tokens"]) / digest).iterdir()}
+    return files
+
+
+def _place(folder: Path, about: Mapping[str, Any], part: str) -> Path:
+    """Return where a part of a bundle lies: in the bundle, if that stands alone, else in the cache."""
+    own = folder / part
+    return own if own.exists() else Path(about[part])
 
 
 def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Workbench:

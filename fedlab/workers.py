@@ -1,17 +1,15 @@
 """A pool of Ray actors that never idles while there is work, survives their deaths and names the one that hangs."""
 
-import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
 from ray.exceptions import RayActorError, RayTaskError
 
-from fedlab.errors import RunFailedError
+from fedlab.errors import RunFailedError, UserError
 
 _IN_FLIGHT = 2  # calls queued at an actor: the next one starts while the last one's answer travels
 _TRIES = 2
@@ -58,6 +56,11 @@ class WorkerPool:
         self._hang_seconds = hang_seconds
         self._on_trouble = on_trouble
         self._actors = [_Actor(number=number, handle=make()) for number in range(workers)]
+
+    @property
+    def workers(self) -> int:
+        """Return the number of actors."""
+        return len(self._actors)
 
     def run(self, calls: Sequence[Call]) -> list[Any]:
         """Return the calls' answers in the order of the calls; a call that cannot be answered gives a `Lost`.
@@ -139,15 +142,24 @@ class _Work:
     answers: list[Any]
 
 
-def start_ray(*, address: str | None, workers: int) -> None:
-    """Join a Ray cluster, or start one on this machine with one core a worker."""
+def start_ray(*, address: str | None, workers: int | None) -> int:
+    """Join a Ray cluster, or start one on this machine; return how many cores there are for actors.
+
+    Raises:
+        UserError: there is no cluster at the address.
+    """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    own: dict[str, Any] = {"num_cpus": workers, "include_dashboard": False}
-    where: dict[str, Any] = own if address is None else {"address": address}
-    # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
-    with contextlib.chdir(Path(__file__).parents[1]):
-        ray.init(**where, log_to_driver=False, logging_level="ERROR")
+    if address is None:
+        cores = workers or os.cpu_count() or 1
+        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        return cores
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}") from error
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def stop_ray() -> None:

@@ -59,6 +59,7 @@ class Before(ClientApp):
         super().__init__()
         self._do, self._inner = do, adapter(**options)
         self.train()(lambda message, context: self.train_together([message], [context])[0])
+        self.evaluate()(self._inner)
 
     def train_together(self, messages, contexts):
         for message, context in zip(messages, contexts):
