@@ -106,7 +106,7 @@ class LinkTable(_Table):
 
 
 class EngineTable(_Table):
-    """How the simulation uses this machine; nothing here changes a result."""
+    """How the simulation uses this machine. Only `pack` touches results, in the rounding of float32 sums."""
 
     workers: int | None = Field(None, ge=1, description="Ray actors; default: the machine's cores")
     pack: int = Field(4, ge=1, description="clients trained side by side in an actor, where the client can")

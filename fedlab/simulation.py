@@ -99,9 +99,10 @@ class RayGrid(Grid):
         contents = shared(message.content for message in sent)
         sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
         packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, self._pack)]
-        answers = self._run([self._call(pack, contents[id(pack[0].content)]) for pack in packs])
-        for pack, answer in zip(packs, answers, strict=True):
-            self._keep(pack, answer)
+        lost = self._answer(packs, contents)
+        # One client that ends its actor must not take the others of its pack with it.
+        alone = [[message] for pack in lost if len(pack) > 1 for message in pack]
+        self._answer(alone, contents)
         return [message.metadata.message_id for message in sent]
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
@@ -142,6 +143,13 @@ class RayGrid(Grid):
             partition: data[start:end] for partition, start, end in zip(partitions, starts, ends, strict=False)
         }
 
+    def _answer(self, packs: Sequence[Sequence[Message]], contents: Mapping[int, Any]) -> list[Sequence[Message]]:
+        """Have packs answered and keep the replies; return the packs that were lost."""
+        answers = self._run([self._call(pack, contents[id(pack[0].content)]) for pack in packs])
+        for pack, answer in zip(packs, answers, strict=True):
+            self._keep(pack, answer)
+        return [pack for pack, answer in zip(packs, answers, strict=True) if isinstance(answer, Lost)]
+
     def _run(self, calls: Sequence[Call]) -> list[Any]:
         """Return what the calls came to, or that they were lost."""
         done = self._pool.run(calls)
@@ -167,7 +175,8 @@ class RayGrid(Grid):
         for place, message in enumerate(pack):
             partition_id = _partition(message)
             if isinstance(answers, Lost):
-                self._on_failure(f"client {partition_id}: {answers.reason}", None)
+                if len(pack) == 1:
+                    self._on_failure(f"client {partition_id}: {answers.reason}", None)
                 reply = error_reply(message, CLIENT_CRASHED, answers.reason)
             else:
                 reply = answers[place].reply

@@ -14,7 +14,7 @@ from fedlab.grid import find_partitions
 from fedlab.measuring import measure
 from fedlab.recorder import Recorder
 from fedlab.runfolder import create, next_free
-from fedlab.serving import bench_of, serve
+from fedlab.serving import bench_of, check_clients_suffice, serve
 from fedlab.workbench import open_workbench
 
 app = ServerApp()
@@ -25,6 +25,7 @@ def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run's configuration names; write its folder below `out`."""
     partitions = find_partitions(grid)
     experiment = experiment_of_run(context.run_config, clients=len(partitions))
+    check_clients_suffice(experiment, len(partitions))
     workbench = open_workbench(context.run_config, {"num-partitions": len(partitions)})
     folder = create(next_free(Path(str(context.run_config["out"])).expanduser() / experiment.name))
     folder.write_experiment(experiment)

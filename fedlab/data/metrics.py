@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-from seqeval.metrics import f1_score
 
 from fedlab.data.tokens import IGNORED_LABEL
 
@@ -19,6 +18,8 @@ def entity_f1(predictions: np.ndarray, labels: np.ndarray, label_names: Sequence
 
     `predictions` and `labels` are [N, T] ids of BIO tags `label_names`; where `labels` is -100 neither is read.
     """
+    from seqeval.metrics import f1_score  # noqa: PLC0415  (brings scikit-learn: seconds, for tagging alone)
+
     expected = list(_tags(labels, labels, label_names))
     found = list(_tags(predictions, labels, label_names))
     return float(f1_score(expected, found, zero_division=0))
