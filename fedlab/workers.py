@@ -1,9 +1,11 @@
 """A pool of Ray actors that never idles while there is work, survives their deaths and names the one that hangs."""
 
+import contextlib
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import ray
@@ -150,16 +152,19 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    if address is None:
-        cores = workers or os.cpu_count() or 1
-        ray.init(num_cpus=cores, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
-        return cores
+    cores = workers or os.cpu_count() or 1
+    own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False}
+    where: dict[str, Any] = own if address is None else {"address": address}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
+        # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
+        with contextlib.chdir(Path(__file__).parents[1]):
+            ray.init(**where, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
         reason = str(error).splitlines()[0]
         raise UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}") from error
-    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+    return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
 def stop_ray() -> None:
