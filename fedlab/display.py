@@ -216,7 +216,8 @@ def render_groups(progress: Progress) -> RenderableType:
     table.add_column("")
     for group in progress.groups:
         table.add_column(group.group, justify="right", min_width=12)
-    table.add_row("depth, width", *(f"{group.depth}, {group.width}" for group in progress.groups))
+    widths = (str(group.width) if group.depth else "-" for group in progress.groups)  # no adapters, no width
+    table.add_row("depth, width", *(f"{g.depth}, {width}" for g, width in zip(progress.groups, widths, strict=True)))
     table.add_row("rounds", *(str(group.rounds) for group in progress.groups))
     table.add_row("elapsed", *(human_seconds(group.seconds) for group in progress.groups))
     if progress.trial is not None:

@@ -16,7 +16,7 @@ _VALIDATION, _TEST, _DEPTH, _WIDTH = "#0072B2", "#D55E00", "#009E73", "#AA4499"
 _GREY = "#8A8A8A"
 _LABEL_SPACING = 0.022  # of the width of the plot: the height of a line of turned text
 
-_UNITS = (("hours", 3600.0), ("minutes", 60.0), ("seconds", 1.0))
+_UNITS = (("hours", 3600.0, 7200.0), ("minutes", 60.0, 90.0), ("seconds", 1.0, 0.0))  # and from how long on
 
 
 def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], path: Path) -> None:
@@ -29,7 +29,7 @@ def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], 
     FigureCanvasAgg(figure)  # no window and no state shared with other figures
     accuracy, configuration = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     end = max([record.simulated_seconds for record in rounds], default=0.0) or 1.0
-    unit, size = next((unit, size) for unit, size in _UNITS if end > 2 * size or unit == "seconds")
+    unit, size = next((unit, size) for unit, size, least in _UNITS if end > least)
     _draw_trials((accuracy, configuration), trials, size)
     _draw_accuracy(accuracy, rounds, trials, size)
     _label_upgrades(accuracy, trials, size, end)

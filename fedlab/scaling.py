@@ -67,9 +67,14 @@ def compute_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderSh
 
 def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> int:
     """Return the peak memory of a workload; a single uncached batch makes it the uncached peak."""
-    name = _uncached_table(workload)
-    if workload.method == "adapter" and workload.cached_batches == workload.batches > 0:
-        name = "cached_adapter"
+    uncached = _peak_bytes(profile, workload, shape, _uncached_table(workload))
+    if workload.method != "adapter" or not workload.cached_batches == workload.batches > 0:
+        return uncached
+    # Beyond the tables' depth their last slopes lead on, and the cached one's is the steeper.
+    return min(uncached, _peak_bytes(profile, workload, shape, "cached_adapter"))
+
+
+def _peak_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape, name: TableName) -> int:
     table, reference = _find(profile, "peak_memory_bytes", shape.family, name)
     value = _at_depth(table, name, _trained_depth(workload), shape.blocks)
     rest = max(0.0, value - _weight_bytes(reference)) * shape.hidden / reference.hidden

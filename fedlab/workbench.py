@@ -23,7 +23,7 @@ from fedlab.activations import ActivationStore, default_budget_bytes
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.data.cache import publish
 from fedlab.data.location import fingerprint
-from fedlab.data.task import Task, load_task, read_task, texts_for_vocabulary, write_task
+from fedlab.data.task import Partitions, Task, load_task, read_task, texts_for_vocabulary, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
@@ -53,7 +53,7 @@ class Workbench:
     activations: ActivationStore
 
     @property
-    def partitions(self) -> tuple[np.ndarray, ...]:
+    def partitions(self) -> Partitions:
         """Return which training examples each client has."""
         return self.task.partitions
 

@@ -13,7 +13,7 @@ from fedlab.data.labels import label_ids, label_set
 from fedlab.data.location import Resolve
 from fedlab.data.partition import split_indices
 from fedlab.data.sources import load_dataset_dict
-from fedlab.data.task import Task
+from fedlab.data.task import Partitions, Task, join_partitions
 from fedlab.data.tokens import TokenSet, tokenize
 from fedlab.errors import UserError
 from fedlab.experiment import TaskTable
@@ -39,9 +39,9 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
         for split, part in splits.items()
     }
     train = splits["train"]
-    partitions = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
+    partitions = join_partitions(split_indices(train.labels, table.partition, seed, client_ids=train.client_ids))
     digest = _digest(table.kind, names, tokens, partitions)
-    return Task(kind=table.kind, label_names=names, partitions=tuple(partitions), digest=digest, **tokens)
+    return Task(kind=table.kind, label_names=names, partitions=partitions, digest=digest, **tokens)
 
 
 def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:
@@ -81,7 +81,7 @@ def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> d
     return splits
 
 
-def _digest(kind: str, names: tuple[str, ...], tokens: Mapping[str, TokenSet], partitions: list[np.ndarray]) -> str:
+def _digest(kind: str, names: tuple[str, ...], tokens: Mapping[str, TokenSet], partitions: Partitions) -> str:
     digests = {split: part.digest for split, part in tokens.items()}
     sha = hashlib.sha256(json.dumps([kind, names, digests], sort_keys=True).encode())
     for indices in partitions:

@@ -177,4 +177,4 @@ def test_a_closed_pools_actors_are_gone(pool):
     (actor,) = workers._actors
     assert answers(actor.handle)
     workers.close()
-    assert not answers(actor.handle)
+    assert any(not answers(actor.handle) for _ in range(1000))  # Ray ends them in its own time
