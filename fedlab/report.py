@@ -1,7 +1,9 @@
 """What came of a run, in figures and in tables for the terminal."""
 
+import csv
+import io
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from itertools import groupby
 from pathlib import Path
 from typing import Any
@@ -79,6 +81,15 @@ def client_totals(clients: Iterable[ClientRecord]) -> list[ClientTotal]:
     """Return what each client did over a run, in the order of their partitions."""
     ordered = sorted(clients, key=lambda record: record.partition_id)
     return [_total(list(parts)) for _, parts in groupby(ordered, key=lambda record: record.partition_id)]
+
+
+def totals_csv(totals: Sequence[ClientTotal]) -> str:
+    """Return the clients' totals as CSV with a header line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(ClientTotal)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(total) for total in totals)
+    return text.getvalue()
 
 
 def render_trials(trials: Sequence[TrialRecord], rounds: Sequence[RoundRecord]) -> Table:
@@ -173,6 +184,7 @@ def _written(folder: RunFolder) -> list[tuple[str, Path]]:
         ("rounds", folder.rounds_file),
         ("trials", folder.trials_file),
         ("clients", folder.clients_file),
+        ("totals", folder.client_totals),
         ("summary", folder.summary_file),
         ("log", folder.log),
     ]

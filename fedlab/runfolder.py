@@ -74,6 +74,11 @@ class RunFolder:
         return self.path / "accuracy.png"
 
     @property
+    def client_totals(self) -> Path:
+        """What each client did and spent over the whole run, a line a client."""
+        return self.path / "client_totals.csv"
+
+    @property
     def summary_file(self) -> Path:
         """What came of the run; written last."""
         return self.path / "summary.json"

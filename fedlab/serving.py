@@ -25,7 +25,7 @@ from fedlab.models.arrays import Arrays, initial_arrays
 from fedlab.plots import plot_accuracy
 from fedlab.recorder import Observer, Recorder
 from fedlab.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.report import summarise
+from fedlab.report import client_totals, summarise, totals_csv
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.runfolder import RunFolder
 from fedlab.seeds import generator
@@ -232,15 +232,16 @@ def _physics(fleet: Fleet, link: Link, shape: EncoderShape) -> Charge:
 
 
 def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: Standing) -> dict[str, Any]:
-    rounds, trials = folder.rounds(), folder.trials()
+    rounds, trials, clients = folder.rounds(), folder.trials(), folder.clients()
     save_file(final.arrays, folder.final)
     config = AdapterConfig(depth=rounds[-1].depth, width=rounds[-1].width)
     bench.export(final.arrays, config, folder.adapter)
     plot_accuracy(rounds, trials, folder.plot)
+    folder.client_totals.write_text(totals_csv(client_totals(clients)))
     summary = summarise(
         rounds,
         trials,
-        folder.clients(),
+        clients,
         status="finished",
         arrays_digest=digest_arrays(final.arrays),
         records_digest=digest_records(folder),

@@ -6,7 +6,16 @@ import pytest
 from rich.console import Console
 
 from fedlab.records import CandidateRecord, ClientRecord, RoundRecord, TrialRecord
-from fedlab.report import client_totals, is_upgrade, render_summary, render_trials, starting_configuration, summarise
+from fedlab.report import (
+    ClientTotal,
+    client_totals,
+    is_upgrade,
+    render_summary,
+    render_trials,
+    starting_configuration,
+    summarise,
+    totals_csv,
+)
 
 
 def client(partition_id, *, error=None, joules=9.0):
@@ -162,3 +171,21 @@ def test_a_report_needs_none_of_the_heavy_packages():
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert done.stdout.strip() == "[]"
+
+
+def test_totals_are_written_a_line_a_client():
+    total = ClientTotal(
+        partition_id=3,
+        device="rpi-4b",
+        rounds=2,
+        failures=1,
+        seconds=1.5,
+        joules=9.0,
+        bytes_down=10,
+        bytes_up=20,
+    )
+
+    assert totals_csv([total]).splitlines() == [
+        "partition_id,device,rounds,failures,seconds,joules,bytes_down,bytes_up",
+        "3,rpi-4b,2,1,1.5,9.0,10,20",
+    ]
