@@ -30,6 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 HERE = Path(__file__).parent
+COMMANDS = Path(sys.executable).parent
 CLIENTS = 15
 EXAMPLES = 113
 
@@ -126,7 +127,17 @@ def flower_seconds(work: Work, rounds: int) -> float:
         words = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
         nodes = f"num-supernodes={CLIENTS} client-resources-num-cpus=1"
         environment = os.environ | FLOWER_QUIET | {"FLWR_HOME": home, "OMP_NUM_THREADS": "1"}
-        command = ["flwr", "run", str(app), "--stream", "--federation-config", nodes, "--run-config", words]
+        environment["PATH"] = f"{COMMANDS}{os.pathsep}{environment['PATH']}"  # flwr starts others of its commands
+        command = [
+            str(COMMANDS / "flwr"),
+            "run",
+            str(app),
+            "--stream",
+            "--federation-config",
+            nodes,
+            "--run-config",
+            words,
+        ]
         try:
             subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=1200)
         finally:

@@ -22,6 +22,7 @@ def flower(tmp_path):
         if probe.connect_ex(("127.0.0.1", 39091)) == 0:
             pytest.skip("a local SuperLink is running already: it would take the run with its own settings")
     environment = os.environ | {
+        "PATH": f"{FLWR.parent}{os.pathsep}{os.environ['PATH']}",  # flwr starts others of its commands
         "FLWR_HOME": str(tmp_path / "home"),
         "FLWR_TELEMETRY_ENABLED": "0",
         "FLWR_DISABLE_UPDATE_CHECK": "1",
