@@ -91,17 +91,7 @@ def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32") -> Engine
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         words = [word for setting in settings for word in ("--set", setting)]
-        command = [
-            sys.executable,
-            "-m",
-            "fedlab.cli",
-            "run",
-            str(work.experiment),
-            "--quiet",
-            "--out",
-            str(run),
-            *words,
-        ]
+        command = [str(COMMANDS / "fedlab"), "run", str(work.experiment), "--quiet", "--out", str(run), *words]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
         engine = json.loads((run / "engine.json").read_text())

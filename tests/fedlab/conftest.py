@@ -1,9 +1,20 @@
-"""Tiny encoders with random weights, and the arrays and texts that go with them."""
+"""Tiny encoders with random weights, the arrays and texts that go with them, and a Hugging Face hub on loopback."""
 # ruff: noqa: PLC0415  (imported where needed: most tests need neither torch nor transformers)
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from hashlib import sha1, sha256
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import parse_qs, unquote, urlsplit
 
 import numpy as np
 import pytest
@@ -88,3 +99,117 @@ def _models() -> dict[str, Any]:
                 parameter.copy_(centre + 0.2 * torch.randn(parameter.shape, generator=draws))
         model.eval()
     return models
+
+
+@pytest.fixture(scope="session")
+def run_python() -> Callable[..., Any]:
+    """Return a function that runs code in a Python of its own and returns what it prints as JSON on its last line."""
+
+    def run(code: str, **environment: str) -> Any:
+        inherited = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
+        proxies = {key: "" for key in inherited if key.lower().endswith("_proxy")}
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=inherited | proxies | {"OMP_NUM_THREADS": "1"} | environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout.splitlines()[-1])
+
+    return run
+
+
+class FakeHub(BaseHTTPRequestHandler):
+    """As much of the Hugging Face hub as fetching takes: one repository, whose files are a folder's, at one commit."""
+
+    commit = "0" * 40
+
+    def __init__(self, kind: str, repository: str, folder: Path, *rest: Any) -> None:
+        self.repository, self.folder = repository, folder
+        self.api = f"/api/{kind}s/{repository}"
+        self.web = f"/{repository}" if kind == "model" else f"/{kind}s/{repository}"
+        super().__init__(*rest)
+
+    def do_HEAD(self) -> None:
+        self._answer()
+
+    def do_GET(self) -> None:
+        self._answer()
+
+    def do_POST(self) -> None:
+        form = self.rfile.read(int(self.headers["Content-Length"])).decode()
+        self._answer(asked=parse_qs(form).get("paths", []))
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+    def _answer(self, asked: Sequence[str] = ()) -> None:
+        path = unquote(urlsplit(self.path).path)
+        base = next((base for base in (self.api, self.web) if f"{path}/".startswith(f"{base}/")), None)
+        if base is None:
+            return self._refuse("RepoNotFound")
+        what, revision, name = (path.removeprefix(base).lstrip("/") + "//").split("/", 2)
+        if revision not in ("", "main", self.commit):
+            return self._refuse("RevisionNotFound")
+        place = self.folder / name.rstrip("/")
+        match base == self.api, what:
+            case False, "resolve" if place.is_file():
+                self._send(200, place.read_bytes())
+            case True, "" | "revision":
+                siblings = [{"rfilename": file["path"]} for file in self._files()]
+                self._send_json({"id": self.repository, "sha": self.commit, "tags": [], "siblings": siblings})
+            case True, "tree" if place == self.folder:
+                self._send_json(self._files())
+            case True, "paths-info":
+                self._send_json([file for file in self._files() if file["path"] in asked])
+            case _:
+                self._refuse("EntryNotFound")
+        return None
+
+    def _files(self) -> list[dict[str, Any]]:
+        contents = {file.name: file.read_bytes() for file in sorted(self.folder.iterdir())}
+        return [
+            {"type": "file", "path": name, "size": len(content), "oid": sha1(content).hexdigest()}
+            for name, content in contents.items()
+        ]
+
+    def _refuse(self, code: str) -> None:
+        self._send(404, b"", {"X-Error-Code": code})
+
+    def _send_json(self, value: object) -> None:
+        self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, status: int, body: bytes, extra: Mapping[str, str] | None = None) -> None:
+        self.send_response(status)
+        headers = {"Content-Length": len(body), "ETag": f'"{sha256(body).hexdigest()}"', "X-Repo-Commit": self.commit}
+        for name, value in (headers | (extra or {})).items():
+            self.send_header(name, str(value))
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+
+@pytest.fixture(scope="session")
+def hub_with() -> Callable[..., AbstractContextManager[dict[str, str]]]:
+    """Return a context manager: a hub with one repository of a folder's files, as the environment that leads to it."""
+
+    @contextmanager
+    def hub(kind: Literal["model", "dataset"], repository: str, folder: Path) -> Iterator[dict[str, str]]:
+        server = ThreadingHTTPServer(("127.0.0.1", 0), partial(FakeHub, kind, repository, folder))
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield {
+                "HF_ENDPOINT": f"http://127.0.0.1:{server.server_port}",
+                "HF_HUB_DISABLE_TELEMETRY": "1",
+                "HF_HUB_DISABLE_XET": "1",
+                "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+            }
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+
+    return hub

@@ -147,6 +147,17 @@ def test_a_name_of_the_hub_is_refused_at_once_while_offline(fedlab):
     assert not (fedlab.folder / "hub").exists()
 
 
+def test_a_data_set_of_the_hub_that_was_never_fetched_is_refused_while_offline(fedlab, tmp_path):
+    folders = {"FEDLAB_CACHE": str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "home")}
+    words = ("run", "small.toml", "--out", "hub-data", "--set", "task.data=someone/some-texts")
+    before = set(fedlab.folder.iterdir())
+    ended = fedlab(*words, HF_HUB_OFFLINE="1", **folders)
+    assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
+    assert ended.err.startswith("fedlab: hub data set 'someone/some-texts': ")
+    assert set(fedlab.folder.iterdir()) == before
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
 def test_a_wrong_word_on_the_command_line_costs_one_line_too(command):
     for words in (("list", "colours"), ("run", "small.toml", "--speed", "9"), ("fly",)):
         code, said = command(*words)

