@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.activations import default_budget_bytes
 from fedlab.actor import ClientActor, ClientSetup
@@ -89,9 +90,12 @@ def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Obse
     # No cores are claimed, so that an actor of a machine that is lost finds room on another.
     actor = ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(ClientActor)
     reference = ray.put(setup)
+    # In place of a lost one: Ray may not know yet that the machine it was on is gone, but this one is there.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     try:
         yield WorkerPool(
             lambda: actor.remote(reference),
+            remake=lambda: actor.options(scheduling_strategy=here).remote(reference),
             workers=experiment.engine.workers or cores,
             hang_seconds=experiment.engine.hang_seconds,
             on_trouble=lambda line: _tell(observers, line, None),

@@ -41,7 +41,7 @@ class _Actor:
 
 
 class WorkerPool:
-    """Actors made by `make`, which are given calls in their order as they come free.
+    """Actors made by `make`, and by `remake` in place of one that is gone, which are given calls in their order as they come free.
 
     `on_trouble` is told, in one line, of every actor that died or was ended because it hung.
     """
@@ -51,10 +51,11 @@ class WorkerPool:
         make: Callable[[], Any],
         *,
         workers: int,
+        remake: Callable[[], Any] | None = None,
         hang_seconds: float,
         on_trouble: Callable[[str], None],
     ) -> None:
-        self._make = make
+        self._remake = remake or make
         self._hang_seconds = hang_seconds
         self._on_trouble = on_trouble
         self._actors = [_Actor(number=number, handle=make()) for number in range(workers)]
@@ -127,7 +128,7 @@ class WorkerPool:
             work.answers[current] = Lost(reason=reason)
         work.waiting.extendleft(reversed(queued))
         actor.calls = {}
-        actor.handle = self._make()
+        actor.handle = self._remake()
 
 
 def _why(error: RayActorError) -> str:

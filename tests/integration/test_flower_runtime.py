@@ -35,7 +35,7 @@ def flower(tmp_path):
         return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
 
     yield run
-    subprocess.run(["pkill", "-f", "flower-superlink.*39091"], check=False)
+    subprocess.run(["pkill", "-KILL", "-f", "flower-superlink.*39091"], check=False)
     shutil.rmtree(tmp_path / "home", ignore_errors=True)
 
 
