@@ -41,7 +41,9 @@ class _Actor:
 
 
 class WorkerPool:
-    """Actors made by `make`, and by `remake` in place of one that is gone, which are given calls in their order as they come free.
+    """Actors that are given calls in their order as they come free.
+
+    They are made by `make`, and by `remake` in place of one that is gone.
 
     `on_trouble` is told, in one line, of every actor that died or was ended because it hung.
     """
