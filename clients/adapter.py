@@ -7,8 +7,7 @@ import torch
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from fedlab.data.metrics import accuracy, entity_f1
-from fedlab.measuring import predict_frozen
+from fedlab.measuring import predict_frozen, score_labels
 from fedlab.messages import (
     EvaluateReport,
     TrainReport,
@@ -116,8 +115,8 @@ def _answer_evaluate(message: Message, context: Context, settings: LocalTraining
         sequence_length=workbench.tokens("train").input_ids.shape[1],
         num_examples=count,
     )
-    report = EvaluateReport(num_examples=count, accuracy=_score(workbench, examples, predictions), workload=workload)
-    return evaluate_reply(message, report)
+    accuracy = score_labels(workbench, examples.labels.numpy(), predictions)
+    return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=accuracy, workload=workload))
 
 
 def _examples(workbench: Workbench, partition_id: int, depth: int) -> Examples:
@@ -137,13 +136,6 @@ def _batches_to_fill(context: Context, depth: int, count: int, settings: LocalTr
     filled = record is not None and record["cached-depth"] == depth
     context.state[_STATE] = ConfigRecord({"cached-depth": depth})
     return 0 if filled else -(-count // settings.batch_size)
-
-
-def _score(workbench: Workbench, examples: Examples, predictions: np.ndarray) -> float:
-    labels = examples.labels.numpy()
-    if workbench.network.kind == "classification":
-        return accuracy(predictions, labels)
-    return entity_f1(predictions, labels, workbench.label_names)
 
 
 def _partition_id(context: Context) -> int:

@@ -51,7 +51,11 @@ def predict_frozen(
 
 def score(workbench: Workbench, split: Split, predictions: np.ndarray) -> float:
     """Score the predictions of a whole split: accuracy, or entity-level F1 for tagging."""
-    labels = np.asarray(workbench.tokens(split).labels)
+    return score_labels(workbench, np.asarray(workbench.tokens(split).labels), predictions)
+
+
+def score_labels(workbench: Workbench, labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Score predictions against labels: accuracy, or entity-level F1 for tagging."""
     if workbench.network.kind == "classification":
         return accuracy(predictions, labels)
     return entity_f1(predictions, labels, workbench.label_names)
