@@ -103,7 +103,8 @@ def _answer_evaluate(message: Message, context: Context, settings: LocalTraining
     config = configuration_of(order.arrays)
     examples = _examples(workbench, _partition_id(context), config.depth)
     parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}
-    predictions = predict_frozen(workbench.network, examples.frozen, examples.lengths, parameters, config.depth)
+    frozen = examples.frozen[examples.places]
+    predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, config.depth)
     count = len(examples.lengths)
     workload = Workload(
         method="evaluate",
@@ -123,8 +124,10 @@ def _examples(workbench: Workbench, partition_id: int, depth: int) -> Examples:
     rows = np.asarray(workbench.partitions[partition_id])
     tokens = workbench.tokens("train")
     with span("load"):
+        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", depth=depth)
         return Examples(
-            frozen=workbench.activations.states(workbench.network, tokens, rows, split="train", depth=depth),
+            frozen=table,
+            places=places,
             lengths=torch.from_numpy(tokens.lengths[rows]).long(),
             labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
         )

@@ -41,9 +41,19 @@ class ActivationStore:
 
     def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, depth: int) -> Tensor:
         """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision."""
+        table, places = self.table(network, tokens, rows, split=split, depth=depth)
+        return table[places]
+
+    def table(
+        self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, depth: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return a table that holds the frozen states of some texts, and the rows they have in it.
+
+        The table is the stored file itself where there is one, so nothing is copied.
+        """
         stored = self._open(network, tokens, split, depth)
         if not stored:
-            return _compute(network, tokens, rows, [depth])[depth]
+            return _compute(network, tokens, rows, [depth])[depth], torch.arange(len(rows))
         bits = _BITS[network.encoder.dtype]
         missing = [each for each, (_, filled) in stored.items() if not filled[rows].all()]
         if depth in missing:
@@ -51,7 +61,7 @@ class ActivationStore:
                 states, filled = stored[each]
                 states[rows] = computed.view(bits).numpy()
                 filled[rows] = 1
-        return torch.from_numpy(stored[depth][0][rows]).view(network.encoder.dtype)
+        return torch.from_numpy(stored[depth][0]).view(network.encoder.dtype), torch.tensor(rows)
 
     def _open(
         self, network: Network, tokens: TokenSet, split: str, depth: int

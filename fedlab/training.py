@@ -51,11 +51,22 @@ class LocalTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """The texts of one client, as training sees them: frozen states, lengths and labels, one row a text."""
+    """The texts of one client, as training sees them.
 
-    frozen: Tensor  # [N, H] or [N, T, H]
+    The frozen states may be a larger table, of which text n has row `places[n]`: batches are read from where the
+    states are stored, without a copy of all of them. By default row n is text n's.
+    """
+
+    frozen: Tensor  # [N, H] or [N, T, H]; or of more rows, with places
     lengths: Tensor  # [N]
     labels: Tensor  # [N] or [N, T]
+    places: Tensor | None = None  # [N]
+
+    def states(self, rows: np.ndarray, longest: int) -> Tensor:
+        """Return the frozen states of some texts, cut to so many tokens."""
+        index = torch.from_numpy(rows)
+        table = self.frozen[:, :longest] if self.frozen.dim() == 3 else self.frozen
+        return table[index if self.places is None else self.places[index]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +116,7 @@ def train_together(
     plans = [batch_rows(len(each.examples.lengths), settings, each.generator) for each in trainees]
     # Longest first: those that still have a batch are always the first so many.
     order = sorted(range(len(trainees)), key=lambda place: -len(plans[place]))
-    pool = _Pool.of([trainees[place].examples for place in order])
+    examples = [trainees[place].examples for place in order]
     plans = [plans[place] for place in order]
     models = stack(arrays, len(trainees))
     start = models.values.clone() if proximal_mu else None
@@ -115,7 +126,7 @@ def train_together(
     depth = configuration_of(arrays).depth
     for step in range(len(plans[0])):
         active = int((steps > step).sum())
-        frozen, lengths, labels = pool.batch([plan[step] for plan in plans[:active]])
+        frozen, lengths, labels = _batch(examples[:active], [plan[step] for plan in plans[:active]])
         parameters = {name: tensor[:active] for name, tensor in models.parameters.items()}
         means = network.losses(network.logits(frozen, lengths, parameters, depth), labels, active)
         models.gradients.zero_()
@@ -142,43 +153,23 @@ def batch_rows(count: int, settings: LocalTraining, generator: np.random.Generat
     return batches[: settings.max_batches]
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Pool:
-    """The examples of all clients in one tensor; those of client k start at `starts[k]`."""
+def _batch(examples: Sequence[Examples], rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a batch of each client, [A * B, ...], cut to the longest text.
 
-    examples: Examples
-    starts: np.ndarray
-
-    @classmethod
-    def of(cls, parts: Sequence[Examples]) -> "_Pool":
-        counts = [len(part.lengths) for part in parts]
-        joined = parts[0]
-        if len(parts) > 1:
-            joined = Examples(
-                frozen=torch.cat([part.frozen for part in parts]),
-                lengths=torch.cat([part.lengths for part in parts]),
-                labels=torch.cat([part.labels for part in parts]),
-            )
-        return cls(examples=joined, starts=np.cumsum([0, *counts[:-1]]))
-
-    def batch(self, rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
-        """Return a batch of each client, [A * B, ...], cut to the longest text.
-
-        Clients with fewer rows are filled up with copies of their first whose label is -100, which count nothing.
-        """
-        height = max(len(each) for each in rows)
-        places = np.stack([np.resize(each, height) for each in rows]) + self.starts[: len(rows), None]
-        index = torch.from_numpy(places.ravel())
-        lengths = self.examples.lengths[index]
-        longest = int(lengths.max())
-        frozen, labels = self.examples.frozen[index], self.examples.labels[index]
-        for client, each in enumerate(rows):
-            labels[client * height + len(each) : (client + 1) * height] = IGNORED_LABEL
-        return (
-            frozen[:, :longest] if frozen.dim() == 3 else frozen,
-            lengths,
-            labels[:, :longest] if labels.dim() == 2 else labels,
-        )
+    Clients with fewer rows are filled up with copies of their first whose label is -100, which count nothing.
+    """
+    height = max(len(each) for each in rows)
+    filled = [np.resize(each, height) for each in rows]
+    lengths = torch.cat([part.lengths[torch.from_numpy(each)] for part, each in zip(examples, filled, strict=True)])
+    longest = int(lengths.max())
+    labels = torch.cat([part.labels[torch.from_numpy(each)] for part, each in zip(examples, filled, strict=True)])
+    for client, each in enumerate(rows):
+        labels[client * height + len(each) : (client + 1) * height] = IGNORED_LABEL
+    return (
+        torch.cat([part.states(each, longest) for part, each in zip(examples, filled, strict=True)]),
+        lengths,
+        labels[:, :longest] if labels.dim() == 2 else labels,
+    )
 
 
 def _chunks(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
