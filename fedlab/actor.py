@@ -1,5 +1,7 @@
 """The Ray actor that is any client of a run, on one core."""
 
+import os
+import platform
 import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -65,6 +67,7 @@ class Done(Generic[Result]):
 
     result: Result
     seconds: Mapping[str, float]
+    actor: str  # whose they are
 
 
 class ClientActor:
@@ -72,6 +75,7 @@ class ClientActor:
 
     def __init__(self, setup: ClientSetup) -> None:
         torch.set_num_threads(1)
+        self._name = f"{platform.node()}:{os.getpid()}"
         self._setup = setup if setup.shipped is None else _unpacked(setup, setup.shipped)
         self._app = load_client(setup.reference, setup.options, setup.base_folder)
 
@@ -79,14 +83,14 @@ class ClientActor:
         """Let clients answer messages that hold the same: together if they can, else one after the other."""
         with collecting() as seconds, span("client"):
             answers = self._handle(asked, content)
-        return Done(result=answers, seconds=seconds)
+        return Done(result=answers, seconds=seconds, actor=self._name)
 
     def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> Done[np.ndarray]:
         """Predict the labels of some rows of a split."""
         workbench = open_workbench(self._setup.run_config, self._setup.node_config)
         with collecting() as seconds, span("evaluate"):
             predictions = predict(workbench, arrays, split, start, stop)
-        return Done(result=predictions, seconds=seconds)
+        return Done(result=predictions, seconds=seconds, actor=self._name)
 
     def _handle(self, asked: Sequence[Asked], content: RecordDict) -> list[Answer]:
         for each in asked:

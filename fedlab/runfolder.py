@@ -59,6 +59,11 @@ class RunFolder:
         return self.path / "checkpoint"
 
     @property
+    def client_states(self) -> Path:
+        """The folder of what simulated clients keep between messages, to which the checkpoint refers."""
+        return self.path / "states"
+
+    @property
     def adapter(self) -> Path:
         """The folder of the final adapters, in their library's own format."""
         return self.path / "adapter"

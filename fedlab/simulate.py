@@ -23,6 +23,7 @@ from fedlab.runfolder import RunFolder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.shipping import ship
 from fedlab.simulation import RayGrid
+from fedlab.statelog import StateLog
 from fedlab.workbench import bundle_files, bundle_for, open_workbench
 from fedlab.workers import WorkerPool, start_ray, stop_ray
 
@@ -66,7 +67,8 @@ def simulate(
             num_partitions=len(workbench.partitions),
         )
         with _actors(experiment, setup, told) as pool:
-            grid = RayGrid(pool, workbench, pack=experiment.engine.pack, on_failure=partial(_tell, told))
+            states = StateLog(folder.client_states)
+            grid = RayGrid(pool, workbench, states, pack=experiment.engine.pack, on_failure=partial(_tell, told))
             summary = serve(
                 experiment,
                 bench_of(experiment, workbench, grid.measure),
@@ -77,7 +79,10 @@ def simulate(
                 recorder=recorder,
                 observers=observers,
             )
-        folder.write_engine({"workers": pool.workers, "actor_seconds": dict(grid.actor_seconds)})
+        states.close()
+        folder.write_engine(
+            {"workers": pool.workers, "actor_seconds": grid.actor_seconds, "busiest_seconds": grid.busiest_seconds}
+        )
         return summary
 
 

@@ -1,7 +1,7 @@
 """Flower's grid on a pool of Ray actors: clients that are not asked cost nothing."""
 
 import itertools
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -22,6 +22,7 @@ from fedlab.flower import (
 from fedlab.measuring import score, shards
 from fedlab.models.arrays import Arrays
 from fedlab.packing import pack_messages
+from fedlab.statelog import StateLog
 from fedlab.workbench import Split, Workbench
 from fedlab.workers import Call, Lost, WorkerPool, shared
 
@@ -52,14 +53,21 @@ class NodePartitions(Mapping[int, int]):
 class RayGrid(Grid):
     """A grid whose nodes are the partitions of one machine's data, served by a pool of actors.
 
-    Messages are answered when they are pushed. Client states are kept here between messages, so it does not matter
-    which actor serves a client. Up to `pack` messages that hold the same go to an actor together.
+    Messages are answered when they are pushed. Client states are kept in `states` between messages, as encoded, so it
+    does not matter which actor serves a client. Up to `pack` messages that hold the same go to an actor together.
     `on_failure` is told of each client that failed, in one line and with its traceback. `actor_seconds` adds
-    up what the actors spent real time on.
+    up what the actors spent real time on, `busiest_seconds` what the busiest actor of each call did: no round can be
+    shorter.
     """
 
     def __init__(
-        self, pool: WorkerPool, workbench: Workbench, *, pack: int, on_failure: Callable[[str, str | None], None]
+        self,
+        pool: WorkerPool,
+        workbench: Workbench,
+        states: StateLog,
+        *,
+        pack: int,
+        on_failure: Callable[[str, str | None], None],
     ) -> None:
         assume_identity(RUN_ID)
         self._pool = pool
@@ -68,8 +76,9 @@ class RayGrid(Grid):
         self._on_failure = on_failure
         self._ids = itertools.count(1)
         self._replies: dict[str, Message] = {}
-        self._states: dict[int, bytes] = {}  # as encoded, which is how they travel and are kept
+        self._states = states
         self.actor_seconds: Counter[str] = Counter()
+        self.busiest_seconds: Counter[str] = Counter()
 
     def set_run(self, run: object) -> None:
         """Do nothing: a pool serves one run."""
@@ -126,22 +135,13 @@ class RayGrid(Grid):
                 raise RunFailedError(prediction.reason)
         return score(self._workbench, split, np.concatenate(predictions))
 
-    def state(self) -> dict[str, np.ndarray]:
-        """Return the clients' states, for a checkpoint: their partitions, where each ends, and all their bytes."""
-        return {
-            "partitions": np.array(list(self._states), np.int64),
-            "ends": np.cumsum([len(state) for state in self._states.values()], dtype=np.int64),
-            "bytes": np.frombuffer(b"".join(self._states.values()), np.uint8),
-        }
+    def state(self) -> dict[str, Any]:
+        """Return where the clients' states stand, for a checkpoint."""
+        return {"states": self._states.mark()}
 
-    def restore(self, state: Mapping[str, np.ndarray]) -> None:
+    def restore(self, state: Mapping[str, Any]) -> None:
         """Take the clients' states back."""
-        data, ends = state["bytes"].tobytes(), state["ends"].tolist()
-        starts = [0, *ends[:-1]]
-        partitions = state["partitions"].tolist()
-        self._states = {
-            partition: data[start:end] for partition, start, end in zip(partitions, starts, ends, strict=False)
-        }
+        self._states.restore(state["states"])
 
     def _answer(self, packs: Sequence[Sequence[Message]], contents: Mapping[int, Any]) -> list[Sequence[Message]]:
         """Have packs answered and keep the replies; return the packs that were lost."""
@@ -153,9 +153,13 @@ class RayGrid(Grid):
     def _run(self, calls: Sequence[Call]) -> list[Any]:
         """Return what the calls came to, or that they were lost."""
         done = self._pool.run(calls)
+        spent: dict[str, Counter[str]] = defaultdict(Counter)
         for each in done:
             if isinstance(each, Done):
-                self.actor_seconds.update(each.seconds)
+                spent[each.actor].update(each.seconds)
+        for seconds in spent.values():
+            self.actor_seconds.update(seconds)
+        self.busiest_seconds.update(max(spent.values(), key=Counter.total, default={}))
         return [each.result if isinstance(each, Done) else each for each in done]
 
     def _call(self, pack: Sequence[Message], content: Any) -> Call:
@@ -163,7 +167,7 @@ class RayGrid(Grid):
             Asked(
                 message=envelope(message),
                 partition_id=_partition(message),
-                state=self._states.get(_partition(message), b""),
+                state=self._states.get(_partition(message)),
             )
             for message in pack
         ]
@@ -180,7 +184,7 @@ class RayGrid(Grid):
                 reply = error_reply(message, CLIENT_CRASHED, answers.reason)
             else:
                 reply = answers[place].reply
-                self._states[partition_id] = answers[place].state
+                self._states.put(partition_id, answers[place].state)
                 if reply.has_error():
                     reason = " ".join((reply.error.reason or "").split())
                     self._on_failure(f"client {partition_id}: {reason}", answers[place].traceback)
