@@ -4,7 +4,8 @@
 
 The work of a round: MiniLM and adapters of width 8 in the top d of 6 blocks, 20 Newsgroups at 64 tokens (docstrings
 where that is not at hand), 15 clients of 113 texts, one epoch in batches of 4, SGD, no evaluation. The methods are
-measured in turn, repeated, and compared pair by pair:
+measured in turn, repeated, and compared pair by pair. The overhead is what a round of fedlab takes beyond the training
+of its busiest actor. The methods:
 
 one-process    the adapters library's model in one process with as many threads as cores
 n-process      the same in as many processes of one thread as cores, the clients shared out
@@ -13,6 +14,7 @@ fedlab         a steady round of `fedlab run`: every client has been asked befor
 """
 
 import argparse
+import gzip
 import itertools
 import json
 import os
@@ -26,6 +28,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from memory import peak_memory
 from rich.console import Console
 from rich.table import Table
 
@@ -33,6 +36,7 @@ HERE = Path(__file__).parent
 COMMANDS = Path(sys.executable).parent
 CLIENTS = 15
 EXAMPLES = 113
+TEXTS = round(CLIENTS * EXAMPLES / 0.9) + 1  # a tenth is held out
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,10 +78,11 @@ class Engine:
 
     rounds: list[float]
     actor_seconds: dict[str, float]
-    workers: int
+    busiest_train_seconds: float  # of the busiest actor of each round, on average
+    peak_bytes: int  # of all processes together, shared pages once
 
 
-def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32") -> Engine:
+def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32", workers: int | None = None) -> Engine:
     """Run `fedlab run` for so many steady rounds, after a first one in which every client fills its cache."""
     settings = [
         *work.settings,
@@ -92,12 +97,18 @@ def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32") -> Engine
         run = Path(folder) / "run"
         words = [word for setting in settings for word in ("--set", setting)]
         command = [str(COMMANDS / "fedlab"), "run", str(work.experiment), "--quiet", "--out", str(run), *words]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        command += [] if workers is None else ["--workers", str(workers)]
+        peak_bytes = peak_memory(command)
         ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
         engine = json.loads((run / "engine.json").read_text())
     ends = ends[:-1]  # the last round ends with the test
     steady = [after - before for before, after in itertools.pairwise(ends)]
-    return Engine(rounds=steady, actor_seconds=engine["actor_seconds"], workers=engine["workers"])
+    return Engine(
+        rounds=steady,
+        actor_seconds=engine["actor_seconds"],
+        busiest_train_seconds=engine["busiest_seconds"]["train"] / (rounds + 2),
+        peak_bytes=peak_bytes,
+    )
 
 
 def flower_seconds(work: Work, rounds: int) -> float:
@@ -157,6 +168,7 @@ class Row:
     against_one_process_bf16: float
     against_n_process_bf16: float
     overhead_share: float
+    peak_bytes: int
     actor_seconds: dict[str, float]
 
 
@@ -178,8 +190,6 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
     def ratio(others: list[float], mine: list[float]) -> float:
         return statistics.median(other / our for other, our in zip(others, mine, strict=True))
 
-    # Training is what the engine is for; the first round trains too, and all rounds train alike.
-    pure = engine.actor_seconds["train"] / engine.workers / (len(engine.rounds) + 2)
     return Row(
         depth=work.depth,
         one_process_seconds=statistics.median(one),
@@ -191,7 +201,8 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
         against_n_process=ratio(many, ours),
         against_one_process_bf16=ratio(one, bf16),
         against_n_process_bf16=ratio(many, bf16),
-        overhead_share=1 - pure / statistics.median(engine.rounds),
+        overhead_share=1 - engine.busiest_train_seconds / statistics.mean(engine.rounds),
+        peak_bytes=engine.peak_bytes,
         actor_seconds=engine.actor_seconds,
     )
 
@@ -206,57 +217,61 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--no-flower", action="store_true", help="leave Flower's own simulation out")
     arguments = parser.parse_args()
-    experiment, settings = work_settings()
     rows = []
-    for depth in [2] if arguments.quick else arguments.depths:
-        row = measure(
-            Work(experiment=experiment, settings=settings, depth=depth),
-            repeats=1 if arguments.quick else arguments.repeats,
-            rounds=5,
-            clients=4 if arguments.quick else CLIENTS,
-            with_flower=not (arguments.quick or arguments.no_flower),
-        )
-        rows.append(row)
-        show([row], profile=arguments.profile)
+    with tempfile.TemporaryDirectory() as folder:
+        experiment, settings = work_settings(Path(folder))
+        for depth in [2] if arguments.quick else arguments.depths:
+            row = measure(
+                Work(experiment=experiment, settings=settings, depth=depth),
+                repeats=1 if arguments.quick else arguments.repeats,
+                rounds=10 if depth < 3 else 4,
+                clients=4 if arguments.quick else CLIENTS,
+                with_flower=not (arguments.quick or arguments.no_flower),
+            )
+            rows.append(row)
+            show(row, profile=arguments.profile)
     if arguments.json:
         machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
         arguments.json.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
 
 
-def work_settings() -> tuple[Path, tuple[str, ...]]:
-    """Return the experiment file and settings of the work: as many clients as a round has, all of 113 texts."""
+def work_settings(folder: Path) -> tuple[Path, tuple[str, ...]]:
+    """Return the experiment file and settings of the work: as many clients as a round has, all of 113 texts.
+
+    The texts are copied to `folder`, few of them for the test at the end, which is no part of what is measured.
+    """
     news = HERE.parent.parent / "shared" / "data" / "20news"
-    data = [f"task.data={news}", "task.label=label_text"] if news.exists() else ["task.data=docstrings"]
-    limit = round(CLIENTS * EXAMPLES / 0.9) + 1  # a tenth is held out
+    data = ["task.data=docstrings", f"task.limit={TEXTS}"]
+    if news.exists():
+        for split, count in (("train", TEXTS), ("test", 64)):
+            with gzip.open(news / f"{split}.jsonl.gz", "rt") as lines:
+                (folder / f"{split}.jsonl").write_text("".join(itertools.islice(lines, count)))
+        data = [f"task.data={folder}", "task.label=label_text"]
     partition = f"task.partition={{scheme='iid',clients={CLIENTS}}}"
-    rest = ["task.max_length=64", f"task.limit={limit}", partition, "client.options={}"]
+    rest = ["task.max_length=64", partition, "client.options={}"]
     return HERE.parent / "experiments" / "quickstart.toml", (*data, *rest)
 
 
-def show(rows: Sequence[Row], *, profile: bool) -> None:
-    """Print the figures."""
-    table = Table(title="seconds a round (median), and how many times faster fedlab is")
-    for column in ("depth", "one process", "n processes", "flower", "fedlab", "bf16", "x one", "x n", "overhead"):
-        table.add_column(column, justify="right")
-    for row in rows:
-        flower = "-" if row.flower_seconds is None else f"{row.flower_seconds:.2f}"
-        seconds = (row.one_process_seconds, row.n_process_seconds)
-        table.add_row(
-            str(row.depth),
-            *(f"{each:.2f}" for each in seconds),
-            flower,
-            f"{row.fedlab_seconds:.3f}",
-            f"{row.fedlab_bf16_seconds:.3f}",
-            f"{row.against_one_process:.1f} (bf16 {row.against_one_process_bf16:.1f})",
-            f"{row.against_n_process:.1f} (bf16 {row.against_n_process_bf16:.1f})",
-            f"{row.overhead_share:.0%}",
-        )
+def show(row: Row, *, profile: bool) -> None:
+    """Print the figures of a depth."""
+    table = Table(title=f"depth {row.depth}: seconds a round (median)")
+    for column in ("", "seconds", "fedlab is faster", "bf16 is faster"):
+        table.add_column(column, justify="right" if column else "left")
+    faster = f"{row.against_one_process:.1f} x", f"{row.against_one_process_bf16:.1f} x"
+    table.add_row("one process", f"{row.one_process_seconds:.2f}", *faster)
+    faster = f"{row.against_n_process:.1f} x", f"{row.against_n_process_bf16:.1f} x"
+    table.add_row("n processes", f"{row.n_process_seconds:.2f}", *faster)
+    if row.flower_seconds is not None:
+        ratios = (row.flower_seconds / ours for ours in (row.fedlab_seconds, row.fedlab_bf16_seconds))
+        table.add_row("flower", f"{row.flower_seconds:.2f}", *(f"{ratio:.1f} x" for ratio in ratios))
+    table.add_row("fedlab", f"{row.fedlab_seconds:.3f}")
+    table.add_row("fedlab bf16", f"{row.fedlab_bf16_seconds:.3f}")
     console = Console()
     console.print(table)
+    console.print(f"overhead {row.overhead_share:.0%}, peak memory {row.peak_bytes / 1e9:.1f} GB")
     if profile:
-        for row in rows:
-            spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))
-            console.print(f"depth {row.depth}, seconds of all actors over the run: {spent}")
+        spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))
+        console.print(f"seconds of all actors over the run: {spent}")
 
 
 def _start(work: Work, threads: int, clients: Sequence[int]) -> subprocess.Popen[str]:
