@@ -1,12 +1,16 @@
-"""Bandwidth models: how long bytes take between the server and a client."""
+"""Links: how long bytes take between the server and a client."""
 
+import inspect
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from pathlib import Path
+from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
 
+from fedlab.catalogue import LINKS
 from fedlab.errors import UserError
+from fedlab.plugins import call_with_options, resolve, with_known
 
 Direction = Literal["down", "up"]
 
@@ -27,22 +31,67 @@ _AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
 class Link(Protocol):
     """The network between the server and the clients."""
 
-    def transfer_seconds(self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int) -> float:
-        """Return the seconds a message of `num_bytes` takes to (`down`) or from (`up`) a client in a round."""
+    def transfer_seconds(
+        self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
+    ) -> float:
+        """Return the seconds a message takes to (`down`) or from (`up`) a client, sent at `start_seconds` simulated."""
+        ...
+
+
+class Bandwidth(Protocol):
+    """The speed of a client's link, which is the same for a whole round."""
+
+    def __call__(self, *, direction: Direction, partition_id: int, server_round: int) -> float:
+        """Return bytes per second, above zero."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
-class FixedLink:
-    """A symmetric link that never changes: partition i has entry i of the bandwidths, which repeat."""
+class BandwidthLink:
+    """A link whose speed does not change while a message travels."""
 
-    bandwidths_bytes_per_second: tuple[float, ...]
+    bandwidth: Bandwidth
     latency_seconds: float
 
-    def transfer_seconds(self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int) -> float:
-        """Return the latency plus the bytes over the partition's bandwidth."""
-        bandwidth = self.bandwidths_bytes_per_second[partition_id % len(self.bandwidths_bytes_per_second)]
-        return self.latency_seconds + num_bytes / bandwidth
+    def transfer_seconds(
+        self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
+    ) -> float:
+        """Return the latency plus the bytes over the client's bandwidth."""
+        speed = self.bandwidth(direction=direction, partition_id=partition_id, server_round=server_round)
+        return self.latency_seconds + num_bytes / speed
+
+
+@dataclass(frozen=True, kw_only=True)
+class ListedBandwidth:
+    """A bandwidth a client: partition i has entry i, and the list repeats."""
+
+    bytes_per_second: tuple[float, ...]
+
+    def __call__(self, *, direction: Direction, partition_id: int, server_round: int) -> float:
+        """Return the partition's own bandwidth, whatever the direction and the round."""
+        return self.bytes_per_second[partition_id % len(self.bytes_per_second)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class AsymmetricLink:
+    """A link that is another one down than up."""
+
+    down: Link
+    up: Link
+    latency_seconds: float
+
+    def transfer_seconds(
+        self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
+    ) -> float:
+        """Return the latency plus what the direction's own link takes."""
+        link = self.down if direction == "down" else self.up
+        return self.latency_seconds + link.transfer_seconds(
+            num_bytes,
+            direction=direction,
+            partition_id=partition_id,
+            server_round=server_round,
+            start_seconds=start_seconds,
+        )
 
 
 def constant(bandwidth: str | float = "1MB/s", latency_seconds: float = 0.0) -> Link:
@@ -54,10 +103,51 @@ def per_client(bandwidths: Sequence[str | float], latency_seconds: float = 0.0) 
     """Make a link with a bandwidth a client: partition i has entry i, modulo the length of the list."""
     if isinstance(bandwidths, str) or not bandwidths:
         raise UserError(f"link: bandwidths is {bandwidths!r}, expected a list such as ['1MB/s', '8Mbit/s']")
-    if not (math.isfinite(latency_seconds) and latency_seconds >= 0):
-        raise UserError(f"link: latency_seconds is {latency_seconds}, expected a number from 0 up")
     speeds = tuple(parse_bandwidth(bandwidth) for bandwidth in bandwidths)
-    return FixedLink(bandwidths_bytes_per_second=speeds, latency_seconds=latency_seconds)
+    listed = ListedBandwidth(bytes_per_second=speeds)
+    return BandwidthLink(bandwidth=listed, latency_seconds=check_latency(latency_seconds))
+
+
+def asymmetric(
+    down: Mapping[str, Any] | str | float,
+    up: Mapping[str, Any] | str | float,
+    latency_seconds: float = 0.0,
+    seed: int = 0,
+    base_folder: str = ".",
+) -> Link:
+    """Make a link of two: down and up are each a bandwidth, or a table of a link's name and options.
+
+    Both draw from the same seed, so that a client which is fast one way is fast the other way; a `seed` in one of the
+    tables parts them. Raises UserError for what is no link.
+    """
+    return AsymmetricLink(
+        down=_one_way("down", down, seed, base_folder),
+        up=_one_way("up", up, seed, base_folder),
+        latency_seconds=check_latency(latency_seconds),
+    )
+
+
+def make_link(
+    name: str,
+    options: Mapping[str, Any],
+    *,
+    seed: int,
+    base_folder: str,
+    name_key: str = "link.name",
+    options_key: str = "link.options",
+) -> Link:
+    """Make a link by its name; one that takes `seed` or `base_folder` is given the experiment's, unless an option is.
+
+    `name_key` and `options_key` say where these stand. Raises UserError where there is no such link, or it does not
+    take the options or a message.
+    """
+    found = resolve(name, LINKS, Path(base_folder))
+    known = with_known(found, options, seed=seed, base_folder=base_folder)
+    link = call_with_options(found, known, options_key)
+    if not isinstance(link, Link):
+        raise UserError(f"{name_key} = '{name}': what it returns has no transfer_seconds")
+    _check_signature(link, f"{name_key} = '{name}'")
+    return link
 
 
 def parse_bandwidth(bandwidth: str | float) -> float:
@@ -67,12 +157,24 @@ def parse_bandwidth(bandwidth: str | float) -> float:
     Raises UserError for anything else, and for what is not above zero.
     """
     speed = _parse_text(bandwidth) if isinstance(bandwidth, str) else bandwidth
-    if speed is None or isinstance(speed, bool) or not (math.isfinite(speed) and speed > 0):
+    if not is_number(speed) or speed <= 0:
         raise UserError(
             f"bandwidth {bandwidth!r} is not usable: expected a number above zero with a unit of "
             f"{', '.join(_BYTES_PER_UNIT)} (such as '1MB/s'), or a plain number of bytes per second"
         )
     return float(speed)
+
+
+def check_latency(latency_seconds: float) -> float:
+    """Return a latency as it is; raises UserError unless it is a number from 0 up."""
+    if not is_number(latency_seconds) or latency_seconds < 0:
+        raise UserError(f"link: latency_seconds is {latency_seconds!r}, expected a number from 0 up")
+    return latency_seconds
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Say whether a value is a finite number (a truth value is none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _parse_text(text: str) -> float | None:
@@ -83,3 +185,23 @@ def _parse_text(text: str) -> float | None:
         return float(match[1]) * _BYTES_PER_UNIT[match[2]]
     except ValueError:  # digits and dots that are no number, such as 1.2.3
         return None
+
+
+def _check_signature(link: Link, place: str) -> None:
+    keys = {"direction": "down", "partition_id": 0, "server_round": 1, "start_seconds": 0.0}
+    try:
+        inspect.signature(link.transfer_seconds).bind(0, **keys)
+    except TypeError as error:
+        raise UserError(
+            f"{place}: transfer_seconds must take num_bytes and, by keyword, {', '.join(keys)}: {error}"
+        ) from error
+
+
+def _one_way(direction: Direction, link: Mapping[str, Any] | str | float, seed: int, base_folder: str) -> Link:
+    if not isinstance(link, Mapping):
+        return constant(link)
+    key, options = f"link.options.{direction}", dict(link)
+    name = options.pop("name", None)
+    if not isinstance(name, str):
+        raise UserError(f"{key} names no link: expected a table such as {{ name = 'constant', bandwidth = '1MB/s' }}")
+    return make_link(name, options, seed=seed, base_folder=base_folder, name_key=f"{key}.name", options_key=key)

@@ -54,6 +54,18 @@ def load_object(reference: str, base: Path) -> Any:
     return getattr(module, name)
 
 
+def with_known(target: Callable[..., Any], options: Mapping[str, Any], **known: Any) -> dict[str, Any]:
+    """Add to the options what an experiment knows by itself, where `target` has such a parameter and no option is it.
+
+    What has no signature gets the options alone: `call_with_options` says what is wrong with it.
+    """
+    try:
+        parameters = inspect.signature(target).parameters
+    except (TypeError, ValueError):
+        return dict(options)
+    return {name: value for name, value in known.items() if name in parameters} | dict(options)
+
+
 def call_with_options(target: Callable[..., Any], options: Mapping[str, Any], place: str) -> Any:
     """Call `target(**options)`, the options having been checked against its signature.
 

@@ -4,7 +4,7 @@ from collections import deque
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.plugins import call_with_options, check_options, load_object, nearest, resolve
+from fedlab.plugins import call_with_options, check_options, load_object, nearest, resolve, with_known
 
 BUILT_IN = {"tail": "collections:deque", "count": "collections:Counter"}
 
@@ -165,3 +165,14 @@ def test_what_takes_any_option_is_given_any():
 @pytest.mark.parametrize("thing", [42, "text", dict])
 def test_what_cannot_be_called_or_takes_no_one_knows_what_is_refused(thing):
     assert refusal(lambda: call_with_options(thing, {}, "strategy.options")).startswith("strategy.options: ")
+
+
+def test_what_is_known_goes_to_parameters_of_that_name_unless_an_option_says_otherwise():
+    def taking(*, seed: int, rate: float = 1.0, **others: int): ...
+
+    assert with_known(taking, {"rate": 2}, seed=7, base_folder="here") == {"seed": 7, "rate": 2}
+    assert with_known(taking, {"seed": 8}, seed=7) == {"seed": 8}
+
+
+def test_what_has_no_signature_gets_the_options_alone():
+    assert with_known(5, {"rate": 2}, seed=7) == {"rate": 2}

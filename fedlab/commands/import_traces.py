@@ -1,0 +1,60 @@
+"""`fedlab import-traces`: convert the traces that other simulators use."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from fedlab.errors import UserError
+
+Kind = Literal["fedscale-device", "fedscale-availability", "flash-state", "flash-speed"]
+
+_USES = {
+    "fedscale-device": '[link] name = "table", options = {{ path = "{out}" }}; [fleet.throughput] csv = "{out}"',
+    "fedscale-availability": '[availability] name = "trace", options = {{ path = "{out}" }}',
+    "flash-state": '[availability] name = "trace", options = {{ path = "{out}" }}',
+    "flash-speed": '[link] name = "table", options = {{ path = "{out}" }}',
+}
+
+
+def import_traces(
+    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"What SOURCE is: {', '.join(_USES)}.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The other simulator's file.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="The CSV file to write; it must not exist.")],
+    base_milliseconds: Annotated[
+        float | None,
+        typer.Option(help="fedscale-device: ms a sample of a device of throughput 1.", show_default="the median"),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print what was done as one JSON object on the last line.")
+    ] = False,
+) -> None:
+    """Convert other simulators' traces to CSV files that links, fleets and availability read.
+
+    KIND is fedscale-device or fedscale-availability (FedScale's pickles), flash-state or flash-speed (the
+    state_traces.json and speed_distri.json of FLASH).
+    """
+    from fedlab.importers import fedscale, flash  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.importers.imported import describe_left_out, refuse_existing, write_csv  # noqa: PLC0415
+
+    refuse_existing(out)
+    if kind == "fedscale-device":
+        imported = fedscale.read_device_capacity(source, base_milliseconds)
+    elif base_milliseconds is not None:
+        raise UserError(f"--base-milliseconds is for fedscale-device: {kind} has no throughputs")
+    else:
+        readers = {
+            "fedscale-availability": fedscale.read_availability,
+            "flash-state": flash.read_state_traces,
+            "flash-speed": flash.read_speeds,
+        }
+        imported = readers[kind](source)
+    write_csv(imported, out)
+    typer.echo(f"{out}: clients {imported.clients}, rows {len(imported.rows)}")
+    if imported.left_out:
+        typer.echo(f"left out: {describe_left_out(imported.left_out)}")
+    typer.echo(f"to use it: {_USES[kind].format(out=out)}")
+    if as_json:
+        done = {"path": str(out), "clients": imported.clients, "rows": len(imported.rows)}
+        typer.echo(json.dumps(done | {"left_out": dict(imported.left_out)}))

@@ -1,0 +1,85 @@
+"""FedScale's traces: the pickles of device capacity and of client availability.
+
+Their formats are stated in FedScale's benchmark/dataset/data/device_info/README.md, units in its client manager.
+"""
+
+import math
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from statistics import median
+
+from fedlab.errors import UserError
+from fedlab.importers.imported import (
+    AVAILABILITY_COLUMNS,
+    Imported,
+    LeftOutError,
+    Rows,
+    clients_of,
+    gather,
+    positive,
+    value_of,
+)
+from fedlab.importers.plainpickle import load_plain
+
+DEVICE_COLUMNS = ("partition_id", "throughput", "down_bytes_per_second", "up_bytes_per_second")
+_BYTES_PER_KILOBIT = 125  # of 1000 bits
+
+Client = Mapping[str, object]
+
+
+def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> Imported:
+    """Read a pickle of {client: {"computation": ms a sample, "communication": kbit/s}}, the same up and down.
+
+    A throughput is `base_milliseconds` over the client's own; by default that of the median client, which so has 1.
+    Raises UserError for what is not of this form.
+    """
+    clients = clients_of(load_plain(path), path)
+    capacities = [_capacity(client, f"{path}, client {name}") for name, client in clients.items()]
+    usable = [milliseconds for milliseconds, _ in capacities if 0 < milliseconds < math.inf]
+    base = base_milliseconds if base_milliseconds is not None else median(usable or [1.0])
+    if not 0 < base < math.inf:
+        raise UserError(f"the base is {base:g} ms a sample, expected a number above 0")
+    return gather(DEVICE_COLUMNS, [partial(_device, each, base) for each in capacities], path)
+
+
+def read_availability(path: Path) -> Imported:
+    """Read a pickle of {client: {"active": [seconds], "inactive": [seconds], "finish_time": seconds}}.
+
+    A client is there from each active second to the inactive one of the same place; its times come again after its
+    `finish_time`, and one that has not ended by then ends there. Raises UserError for what is not of this form.
+    """
+    clients = clients_of(load_plain(path), path)
+    readers = [partial(_times, client, f"{path}, client {name}") for name, client in clients.items()]
+    return gather(AVAILABILITY_COLUMNS, readers, path)
+
+
+def _capacity(client: Client, place: str) -> tuple[float, float]:
+    return value_of(client, "computation", float, place), value_of(client, "communication", float, place)
+
+
+def _device(capacity: tuple[float, float], base_milliseconds: float) -> Rows:
+    milliseconds = positive(capacity[0], "computation")
+    bytes_per_second = positive(capacity[1], "communication") * _BYTES_PER_KILOBIT
+    return [(base_milliseconds / milliseconds, bytes_per_second, bytes_per_second)]
+
+
+def _times(client: Client, place: str) -> Rows:
+    active, inactive = _seconds(client, "active", place), _seconds(client, "inactive", place)
+    finish = positive(value_of(client, "finish_time", float, place), "finish_time")
+    if len(active) == len(inactive) + 1:
+        inactive.append(finish)
+    if len(active) != len(inactive):
+        raise UserError(f"{place}: {len(active)} active and {len(inactive)} inactive seconds, expected pairs")
+    clipped = [(max(0, on), min(off, finish)) for on, off in zip(active, inactive, strict=True)]
+    times: Rows = [(on, off, finish) for on, off in clipped if on < off]
+    if not times:
+        raise LeftOutError("never there")
+    return times
+
+
+def _seconds(client: Client, key: str, place: str) -> list[float]:
+    seconds = value_of(client, key, list, place)
+    if not all(isinstance(second, int | float) for second in seconds):
+        raise UserError(f"{place}: '{key}' holds something else than numbers of seconds")
+    return [*seconds]

@@ -1,0 +1,117 @@
+"""What an importer made of another simulator's file, and the CSV file it is written to."""
+
+import csv
+import io
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlab.errors import UserError
+
+Rows = list[tuple[float, ...]]
+
+AVAILABILITY_COLUMNS = ("partition_id", "on_seconds", "off_seconds", "period_seconds")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Imported:
+    """A table whose first column is the partition id, counted from 0 in the order of the source.
+
+    `left_out` counts the source's clients that are not in it, by reason.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[float, ...], ...]
+    left_out: Mapping[str, int]
+
+    @property
+    def clients(self) -> int:
+        """The number of clients in the table."""
+        return len({row[0] for row in self.rows})
+
+
+class LeftOutError(Exception):
+    """A client of a source has no usable data; the message is the reason, the same for all clients alike."""
+
+
+def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], Rows]], path: Path) -> Imported:
+    """Number the clients that are usable; the reader of each returns its rows, without the id, or raises LeftOutError.
+
+    Raises:
+        UserError: none is.
+    """
+    rows: list[tuple[float, ...]] = []
+    left_out: Counter[str] = Counter()
+    partition_id = 0
+    for read in readers:
+        try:
+            rows += [(partition_id, *row) for row in read()]
+        except LeftOutError as reason:
+            left_out[str(reason)] += 1
+        else:
+            partition_id += 1
+    if not rows:
+        raise UserError(f"{path}: no client can be used: {describe_left_out(left_out) or 'there is none'}")
+    return Imported(columns=columns, rows=tuple(rows), left_out=dict(left_out))
+
+
+def describe_left_out(left_out: Mapping[str, int]) -> str:
+    """Return the reasons and their counts in words."""
+    return ", ".join(f"{count} {reason}" for reason, count in left_out.items())
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise a UserError if there is anything at a path that is to be written."""
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path}: exists already and is not overwritten; choose another --out")
+
+
+def write_csv(imported: Imported, path: Path) -> None:
+    """Write the table to a new file, of which a reader sees the whole or nothing.
+
+    Raises:
+        UserError: the file exists, or cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(imported.columns)
+    writer.writerows(imported.rows)
+    partial = path.with_name(path.name + ".partial")
+    refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text.getvalue(), encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def clients_of(document: object, path: Path) -> Mapping[object, Mapping[str, object]]:
+    """Return a source's clients by their ids; raises UserError unless it is a table of tables."""
+    if not isinstance(document, dict) or not all(isinstance(client, dict) for client in document.values()):
+        raise UserError(f"{path}: expected a dictionary with one dictionary a client")
+    return document
+
+
+def value_of(client: Mapping[str, object], key: str, kind: type, place: str) -> Any:
+    """Return a client's value; raises UserError if it is missing or of another kind."""
+    if key not in client:
+        raise UserError(f"{place}: no '{key}'; it has {', '.join(map(str, client)) or 'nothing'}")
+    value = client[key]
+    wanted = (int, float) if kind is float else kind
+    if not isinstance(value, wanted) or isinstance(value, bool):
+        raise UserError(f"{place}: '{key}' is {str(value)[:40]!r}, expected {_KINDS[kind]}")
+    return value
+
+
+def positive(value: float, what: str) -> float:
+    """Return a number; raises LeftOutError unless it is finite and above zero."""
+    if not (math.isfinite(value) and value > 0):
+        raise LeftOutError(f"whose {what} is not above zero")
+    return value
+
+
+_KINDS = {float: "a number", str: "text", list: "a list"}

@@ -1,0 +1,36 @@
+"""Pickles of plain data, read without running anything that stands in them."""
+
+import pickle
+from pathlib import Path
+from typing import Any, NoReturn
+
+from fedlab.errors import UserError
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> NoReturn:
+        """Refuse every object that is no plain data: looking it up is how a pickle runs code."""
+        raise UserError(f"it refers to {module}.{name}")
+
+    def persistent_load(self, reference: object) -> NoReturn:
+        """Refuse what lies outside the file."""
+        raise UserError("it refers to something outside the file")
+
+
+def load_plain(path: Path) -> Any:
+    """Return the data of a pickle made of dictionaries, lists, tuples, text and numbers alone.
+
+    Raises:
+        UserError: the file cannot be read, is no pickle, or names anything that would have to be imported.
+    """
+    try:
+        with path.open("rb") as stream:
+            return _PlainUnpickler(stream, encoding="latin1").load()
+    except UserError as error:
+        raise UserError(
+            f"{path}: not read, because {error}; accepted: pickles of plain containers and numbers"
+        ) from error
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except Exception as error:  # a damaged pickle may fail in any way
+        raise UserError(f"{path}: not a pickle: {type(error).__name__}: {error}") from error
