@@ -1,7 +1,9 @@
 """The run's time, simulated or real, on a main line that can fork into lanes running side by side."""
 
+import datetime
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 
@@ -141,6 +143,26 @@ def stopwatch() -> Callable[[], float]:
     """Start a stopwatch: return a function that tells the real seconds since this call."""
     start = time.monotonic()
     return lambda: time.monotonic() - start
+
+
+def pause(seconds: float) -> None:
+    """Let real time pass: for what waits for others."""
+    time.sleep(seconds)
+
+
+def today() -> str:
+    """Return the date here, as in 2025-03-31: for what is measured in real time to say when."""
+    return time.strftime("%Y-%m-%d")
+
+
+def days_from_now(days: int) -> datetime.datetime:
+    """Return the moment so many days after this one: for what is valid for a time."""
+    return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
+
+
+def age_seconds(path: Path) -> float:
+    """Return how long ago a file was written; raises OSError if it is not there."""
+    return time.time() - path.stat().st_mtime
 
 
 def _check_seconds(seconds: float) -> None:

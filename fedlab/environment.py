@@ -1,11 +1,19 @@
 """The software and the machine a run was made with."""
 
+import contextlib
 import os
 import platform
+import re
 from importlib import metadata
+from pathlib import Path
 from typing import Any
 
 PACKAGES = ("fedlab-edge", "flwr", "ray", "torch", "transformers", "adapters", "datasets", "numpy")
+# Files that name the machine, and where in them.
+NAMES_OF_MACHINE = (
+    ("/proc/device-tree/model", r"^([^\0]+)"),  # of boards: "Raspberry Pi 4 Model B Rev 1.4"
+    ("/proc/cpuinfo", r"^model name\s*: (.+)$"),
+)
 
 
 def describe_environment() -> dict[str, Any]:
@@ -20,6 +28,15 @@ def describe_environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "memory_bytes": _memory_bytes(),
     }
+
+
+def machine_name() -> str:
+    """Return what the machine calls itself: the board's model, else the processor's, else its architecture."""
+    for path, pattern in NAMES_OF_MACHINE:
+        with contextlib.suppress(OSError):
+            if found := re.search(pattern, Path(path).read_text(errors="replace"), re.MULTILINE):
+                return found[1].strip()
+    return platform.processor() or platform.machine()
 
 
 def _version(package: str) -> str | None:

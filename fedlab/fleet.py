@@ -1,39 +1,49 @@
-"""Which board each client is."""
+"""Which board each client is, and how fast."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlab.devices import DeviceProfile, load_profile
-from fedlab.errors import UserError
+import numpy as np
+
+from fedlab.devices import DeviceProfile, at_throughput, load_profile
+from fedlab.experiment import FleetTable
 from fedlab.seeds import generator
+from fedlab.throughput import relative_throughputs
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Fleet:
-    """The boards of all clients, by partition id."""
+    """The boards of all clients, by partition id: for each which of a few profiles, and how many times as fast."""
 
     profiles: tuple[DeviceProfile, ...]
+    places: np.ndarray  # of each client's profile among `profiles`, integers [clients]
+    relative_throughputs: np.ndarray | None  # float64 [clients]; None: all are as profiled
+
+    def __len__(self) -> int:
+        return len(self.places)
 
     def profile(self, partition_id: int) -> DeviceProfile:
-        """Return the board of a partition."""
-        assert 0 <= partition_id < len(self.profiles), f"partition {partition_id} of {len(self.profiles)}"
-        return self.profiles[partition_id]
+        """Return the board of a partition; one of another throughput has it in its name, as in `jetson-tx2 x0.45`."""
+        assert 0 <= partition_id < len(self), f"partition {partition_id} of {len(self)}"
+        profile = self.profiles[int(self.places[partition_id])]
+        if self.relative_throughputs is None:
+            return profile
+        return at_throughput(profile, float(self.relative_throughputs[partition_id]))
 
 
-def build_fleet(shares: Mapping[str, float], num_clients: int, seed: int, base: Path) -> Fleet:
-    """Give each partition a board, in the proportions of `shares`, in an order drawn from the seed.
+def build_fleet(table: FleetTable, num_clients: int, seed: int, base: Path) -> Fleet:
+    """Give each partition a board in the proportions of the shares, in an order drawn from the seed, and a throughput.
 
-    `shares` maps a profile's name or path (relative ones start at `base`) to its share of the clients; shares need
-    not add up to one. Counts are exact, by largest remainder. Raises UserError for an unknown or broken profile.
+    Paths of profiles and of throughputs start at `base`. Shares need not add up to one; counts are exact, by largest
+    remainder. Raises UserError for an unknown or broken profile, or a broken file of throughputs.
     """
-    if not shares or min(shares.values()) < 0 or sum(shares.values()) <= 0:
-        raise UserError(f"fleet: shares {dict(shares)} cannot be dealt, expected a device with a positive share")
-    counts = apportion(tuple(shares.values()), num_clients)
-    profiles = [load_profile(name, base) for name in shares]
-    dealt = [profile for profile, count in zip(profiles, counts, strict=True) for _ in range(count)]
+    counts = apportion(tuple(table.devices.values()), num_clients)
     order = generator(seed, "fleet").permutation(num_clients)
-    return Fleet(profiles=tuple(dealt[index] for index in order))
+    return Fleet(
+        profiles=tuple(load_profile(name, base) for name in table.devices),
+        places=np.repeat(np.arange(len(counts)), counts)[order],
+        relative_throughputs=relative_throughputs(table.throughput, num_clients, seed, base),
+    )
 
 
 def apportion(shares: tuple[float, ...], total: int) -> tuple[int, ...]:

@@ -1,50 +1,43 @@
 """What a workload needs on a board: the one place that carries the tables over to other sizes.
 
-A table holds for the base encoder of its family (the workload's own family where the profile has it, else the other),
-for one batch size, sequence length and adapter width. From there:
+A table holds for one encoder (the workload's own family where the profile has it, else the other), one batch size,
+sequence length and adapter width. From that point:
 
 * Latency is linear in batch size and in sequence length (published: length 64 takes a quarter of length 256).
-* A block of another size takes its share r of matrix-product work: (4 H^2 + 2 H I) over the reference's.
+* A frozen block of another size takes its share of matrix products, 4 H^2 + 2 H I a token. A block that carries an
+  adapter of width w takes its share of 4 H^2 + 2 H I + 2 H w.
 * Of an uncached batch, the depth-0 figure is the forward pass and grows with the number of blocks; the rest is what
   training the top blocks adds. A cached batch takes the cached table as it is, but never more than an uncached one.
-* Depths beyond a table go on with its last step. Training all blocks whole also trains the embeddings: the excess of
-  `full`'s last step over the step before belongs to them, at whatever depth all blocks are reached.
-* An adapter of another width adds or removes its own matrix products in each adapted block, 2 H (w - 32) against the
-  reference block's 4 H^2 + 2 H I, times what the adapted blocks take.
+* Depths beyond a table go on with its mean step. Training all blocks whole also trains the embeddings: the excess of
+  `full`'s last step over the mean of those before belongs to them, at whatever depth all blocks are reached.
 * More depth never costs less time: a depth takes the most that any depth up to it takes.
-* Peak memory is the blocks' weights (4 bytes each) plus the rest, which is linear in batch size, sequence length and
-  hidden size, and which goes on beyond the table as latency does. The weights are its floor.
+* Peak memory is a fixed part (the process and the blocks' weights, 4 bytes each, which change with the encoder alone)
+  and the rest, which is linear in batch size, sequence length and hidden size, and goes on beyond the table as latency
+  does. By depth it is the table's own, also where that falls (DistilBERT's published adapters do, from 2 to 3).
+* A board that is n times as fast as its profile takes an n-th of the time.
 
 At the measured point, each is the table's own figure.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import get_args
+from dataclasses import asdict
 
-from fedlab.devices import REFERENCE_SHAPES, DeviceProfile, Family, Quantity, Standing, Table, TableName
+from fedlab.devices import DeviceProfile
 from fedlab.errors import UserError
+from fedlab.tables import (
+    REFERENCE_SHAPES,
+    Family,
+    Point,
+    Provenance,
+    Quantity,
+    Standing,
+    Table,
+    TableName,
+    least_sure,
+)
 from fedlab.workload import EncoderShape, Workload
 
 _WEIGHT_BYTES = 4
-
-
-@dataclass(frozen=True, kw_only=True)
-class Cell:
-    """What one batch takes on a board, and where the two figures come from."""
-
-    seconds: float
-    memory_bytes: int
-    seconds_standing: Standing
-    memory_standing: Standing
-
-
-@dataclass(frozen=True, kw_only=True)
-class DepthRow:
-    """A depth, and what one batch takes by each table the profile has."""
-
-    depth: int
-    cells: Mapping[TableName, Cell]
 
 
 def compute_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> float:
@@ -54,84 +47,119 @@ def compute_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderSh
     UserError where the profile lacks the table the method needs.
     """
     assert 0 <= workload.depth <= shape.blocks, f"depth {workload.depth} of {shape.blocks} blocks"
-    assert 0 <= workload.cached_batches <= workload.batches, "cached batches are some of the batches"
-    cached = workload.cached_batches if workload.method == "adapter" else 0
+    cached = _cached_batches(workload)
     uncached = workload.batches - cached
     seconds = 0.0
     if uncached:
         seconds += uncached * _uncached_batch_seconds(profile, workload, shape)
     if cached:
         seconds += cached * _cached_batch_seconds(profile, workload, shape)
-    return seconds
+    return seconds / profile.relative_throughput
 
 
 def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> int:
     """Return the peak memory of a workload; a single uncached batch makes it the uncached peak."""
-    uncached = _peak_bytes(profile, workload, shape, _uncached_table(workload))
-    if workload.method != "adapter" or not workload.cached_batches == workload.batches > 0:
+    uncached = _peak_bytes(profile, workload, shape, _uncached_name(profile, workload))
+    if not _all_cached(workload):
         return uncached
-    # Beyond the tables' depth their last slopes lead on, and the cached one's is the steeper.
+    # Beyond the tables' depth their slopes lead on, and the cached one's is the steeper.
     return min(uncached, _peak_bytes(profile, workload, shape, "cached_adapter"))
 
 
+def standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> Standing:
+    """Return how sure the latency of a workload is. Raises as `compute_seconds`."""
+    return provenance(profile, workload, shape, "latency_seconds").standing
+
+
+def provenance(
+    profile: DeviceProfile, workload: Workload, shape: EncoderShape, quantity: Quantity = "latency_seconds"
+) -> Provenance:
+    """Return where a workload's figure comes from; a scaled one names the point it was scaled from.
+
+    Where several tables have a part in it, that is the least sure of them. A figure is never surer than the table it
+    is scaled from. Raises UserError where the profile lacks a table.
+    """
+    found = [_of_table(profile, workload, shape, quantity, name) for name in _names(profile, workload, quantity)]
+    least = least_sure(*(each.standing for each in found))
+    return next(each for each in found if each.standing == least)
+
+
+def weight_bytes(shape: EncoderShape) -> int:
+    """Return the bytes of the weights of all blocks, embeddings apart."""
+    return shape.blocks * _block_products(shape) * _WEIGHT_BYTES
+
+
+def _names(profile: DeviceProfile, workload: Workload, quantity: Quantity) -> list[TableName]:
+    """Return the tables a workload is billed by; one of no batches is known as an uncached one."""
+    if _all_cached(workload):
+        return ["cached_adapter"]
+    uncached = _uncached_name(profile, workload)
+    return ["cached_adapter", uncached] if quantity == "latency_seconds" and _cached_batches(workload) else [uncached]
+
+
+def _of_table(
+    profile: DeviceProfile, workload: Workload, shape: EncoderShape, quantity: Quantity, name: TableName
+) -> Provenance:
+    table = _find(profile, quantity, shape.family, name)
+    trains_adapters = workload.method == "adapter" and workload.depth > 0 and quantity == "latency_seconds"
+    at = Point(
+        batch_size=workload.batch_size,
+        sequence_length=workload.sequence_length,
+        width=workload.width if trains_adapters else table.point.width,
+    )
+    speed = profile.relative_throughput if quantity == "latency_seconds" else 1.0
+    known = table.provenance
+    if (shape, at, speed) == (table.shape, table.point, 1.0):
+        return known
+    as_fast = "" if speed == 1.0 else f", x{speed:.2g} as fast"
+    place = f"{quantity}.{table.shape.family}.{name} at {_place(table)}{as_fast}"
+    return Provenance(
+        standing=least_sure(known.standing, "scaled"),
+        source=f"from {place} ({known.standing}: {known.source or 'no source given'})",
+    )
+
+
+def _place(table: Table) -> str:
+    sizes, point = asdict(table.shape), asdict(table.point)
+    return (
+        "{blocks} blocks of {hidden} x {intermediate}, batches of {batch_size} x {sequence_length} tokens, "
+        "width {width}"
+    ).format(**sizes, **point)
+
+
 def _peak_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape, name: TableName) -> int:
-    table, reference = _find(profile, "peak_memory_bytes", shape.family, name)
-    value = _at_depth(table, name, _trained_depth(workload), shape.blocks)
-    rest = max(0.0, value - _weight_bytes(reference)) * shape.hidden / reference.hidden
-    return round(_weight_bytes(shape) + rest * _batch_share(table, workload))
-
-
-def describe(profile: DeviceProfile, shape: EncoderShape) -> list[DepthRow]:
-    """List, for each depth of an encoder, what one batch takes on the board by the tables the profile has."""
-    present = [name for name in get_args(TableName) if _has(profile.latency_seconds, name)]
-    return [
-        DepthRow(depth=depth, cells={name: _cell(profile, shape, name, depth) for name in present})
-        for depth in range(shape.blocks + 1)
-    ]
-
-
-def _cell(profile: DeviceProfile, shape: EncoderShape, name: TableName, depth: int) -> Cell:
-    latency, reference = _find(profile, "latency_seconds", shape.family, name)
-    memory, _ = _find(profile, "peak_memory_bytes", shape.family, name)
-    workload = Workload(
-        method="full" if name == "full" else "adapter",
-        depth=depth,
-        batches=1,
-        cached_batches=1 if name == "cached_adapter" else 0,
-        num_examples=latency.point.batch_size,
-        **asdict(latency.point),
-    )
-    same = shape == reference
-    return Cell(
-        seconds=compute_seconds(profile, workload, shape),
-        memory_bytes=peak_memory_bytes(profile, workload, shape),
-        seconds_standing=latency.provenance.standing if same else "scaled",
-        memory_standing=memory.provenance.standing if same and latency.point == memory.point else "scaled",
-    )
+    table = _find(profile, "peak_memory_bytes", shape.family, name)
+    value, weights = _at_depth(table, name, _trained_depth(workload), shape.blocks), weight_bytes(table.shape)
+    fixed = min(value, weights if table.fixed is None else table.fixed)
+    # Only this much of the fixed part is weights: those of blocks that are never run are not in memory.
+    share_of_weights = min(fixed, weights) / weights
+    process = fixed - weights * share_of_weights
+    batch = (value - fixed) * shape.hidden / table.shape.hidden * _batch_share(table, workload)
+    return round(process + weight_bytes(shape) * share_of_weights + batch)
 
 
 def _uncached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> float:
-    name = _uncached_table(workload)
-    table, reference = _find(profile, "latency_seconds", shape.family, name)
-    forward = table.values[0]
-    block_share, width_share = _block_share(shape, reference), _width_share(workload, table, shape, reference)
+    name = _uncached_name(profile, workload)
+    table = _find(profile, "latency_seconds", shape.family, name)
+    blocks, forward = table.shape.blocks, table.values[0]
+    frozen, adapted = _frozen_share(shape, table), _adapted_share(shape, table, workload)
 
     def seconds(depth: int) -> float:
         value = _at_depth(table, name, depth, shape.blocks)
-        adapted = value - forward + forward * depth / reference.blocks
-        every = value + forward * (shape.blocks / reference.blocks - 1)
-        return block_share * every + width_share * max(0.0, adapted)
+        every = value + forward * (shape.blocks / blocks - 1)
+        in_adapted = value - forward + forward * depth / blocks
+        return frozen * every + (adapted - frozen) * max(0.0, in_adapted)
 
     return _most_up_to(_trained_depth(workload), seconds) * _batch_share(table, workload)
 
 
 def _cached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> float:
-    table, reference = _find(profile, "latency_seconds", shape.family, "cached_adapter")
-    block_share, width_share = _block_share(shape, reference), _width_share(workload, table, shape, reference)
+    table = _find(profile, "latency_seconds", shape.family, "cached_adapter")
+    frozen, adapted = _frozen_share(shape, table), _adapted_share(shape, table, workload)
 
     def seconds(depth: int) -> float:
         value = _at_depth(table, "cached_adapter", depth, shape.blocks)
-        return block_share * value + width_share * max(0.0, value - table.values[0])
+        return frozen * value + (adapted - frozen) * max(0.0, value - table.values[0])
 
     cached = _most_up_to(workload.depth, seconds) * _batch_share(table, workload)
     if not _has(profile.latency_seconds, "adapter"):
@@ -139,8 +167,20 @@ def _cached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: Enc
     return min(cached, _uncached_batch_seconds(profile, workload, shape))
 
 
-def _uncached_table(workload: Workload) -> TableName:
-    return "full" if workload.method in ("full", "freeze") else "adapter"
+def _cached_batches(workload: Workload) -> int:
+    assert 0 <= workload.cached_batches <= workload.batches, "cached batches are some of the batches"
+    return workload.cached_batches if workload.method == "adapter" else 0
+
+
+def _all_cached(workload: Workload) -> bool:
+    return _cached_batches(workload) == workload.batches > 0
+
+
+def _uncached_name(profile: DeviceProfile, workload: Workload) -> TableName:
+    if workload.method in ("full", "freeze"):
+        return "full"
+    only_full = not _has(profile.latency_seconds, "adapter") and _has(profile.latency_seconds, "full")
+    return "full" if workload.method == "evaluate" and only_full else "adapter"
 
 
 def _trained_depth(workload: Workload) -> int:
@@ -151,12 +191,12 @@ def _has(tables: Mapping[tuple[Family, TableName], Table], name: TableName) -> b
     return any((family, name) in tables for family in REFERENCE_SHAPES)
 
 
-def _find(profile: DeviceProfile, quantity: Quantity, family: Family, name: TableName) -> tuple[Table, EncoderShape]:
-    """Return a table and the encoder it is for: the family's own, else another's."""
+def _find(profile: DeviceProfile, quantity: Quantity, family: Family, name: TableName) -> Table:
+    """Return the nearest table: the family's own, else another's."""
     tables: Mapping[tuple[Family, TableName], Table] = getattr(profile, quantity)
     for candidate in (family, *REFERENCE_SHAPES):
         if (candidate, name) in tables:
-            return tables[candidate, name], REFERENCE_SHAPES[candidate]
+            return tables[candidate, name]
     present = ", ".join(f"{quantity}.{f}.{n}" for f, n in tables) or "none"
     raise UserError(
         f"device profile {profile.name}: {quantity}.{family}.{name}: missing, needed here; it has {present}"
@@ -174,10 +214,12 @@ def _at_depth(table: Table, name: TableName, depth: int, blocks: int) -> float:
 
 
 def _extended(values: Sequence[float], depth: int) -> float:
-    """Read entry `depth`, or go on beyond the end by the last step, never down."""
-    if depth < len(values):
+    """Read entry `depth`, or go on beyond the end by the mean step, never down."""
+    last = len(values) - 1
+    if depth <= last:
         return values[depth]
-    return values[-1] + (depth - len(values) + 1) * max(0.0, values[-1] - values[-2])
+    step = (values[last] - values[0]) / last if last else 0.0
+    return values[last] + (depth - last) * max(0.0, step)
 
 
 def _most_up_to(depth: int, seconds: Callable[[int], float]) -> float:
@@ -189,21 +231,19 @@ def _block_products(shape: EncoderShape) -> int:
     return 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
 
 
-def _block_share(shape: EncoderShape, reference: EncoderShape) -> float:
-    return _block_products(shape) / _block_products(reference)
+def _frozen_share(shape: EncoderShape, table: Table) -> float:
+    return _block_products(shape) / _block_products(table.shape)
 
 
-def _width_share(workload: Workload, table: Table, shape: EncoderShape, reference: EncoderShape) -> float:
-    """Return the products an adapter has more than the table's (less: negative), as a share of a reference block's."""
+def _adapted_share(shape: EncoderShape, table: Table, workload: Workload) -> float:
+    """Return the products of a trained block, its adapter included, as a share of those of the table's."""
     if workload.method != "adapter":
-        return 0.0
-    return 2 * shape.hidden * (workload.width - table.point.width) / _block_products(reference)
+        return _frozen_share(shape, table)
+    here = _block_products(shape) + 2 * shape.hidden * workload.width
+    there = _block_products(table.shape) + 2 * table.shape.hidden * table.point.width
+    return here / there
 
 
 def _batch_share(table: Table, workload: Workload) -> float:
     point = table.point
     return (workload.batch_size * workload.sequence_length) / (point.batch_size * point.sequence_length)
-
-
-def _weight_bytes(shape: EncoderShape) -> int:
-    return shape.blocks * _block_products(shape) * _WEIGHT_BYTES

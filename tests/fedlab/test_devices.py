@@ -1,13 +1,15 @@
 """The profiles hold exactly what was published, and a user's profile is read or refused in one line."""
 
+import re
 import tomllib
 from pathlib import Path
 
 import pytest
 
 import fedlab.devices
-from fedlab.devices import DeviceProfile, Point, built_in_profiles, load_profile
+from fedlab.devices import DeviceProfile, Point, at_throughput, built_in_profiles, load_profile
 from fedlab.errors import UserError
+from fedlab.workload import EncoderShape
 
 GB = 10**9
 HERE = Path()
@@ -29,7 +31,7 @@ MEMORY = {
 OF_TX2 = {"jetson-tx2": 1, "jetson-nano": 2, "rpi-4b": 20}
 OF_RPI = {"jetson-tx2": 1 / 20, "jetson-nano": 1 / 10, "rpi-4b": 1}
 
-POWER = "memory_bytes = 1e9\ncomputing_watts = 5\ncommunicating_watts = 2\n"
+POWER = "memory_bytes = 1e9\ncomputing_watts = 5\ncommunicating_watts = 2\nidle_watts = 1\n"
 BERT_ROW = "[" + ", ".join(str(depth + 1) for depth in range(13)) + "]"
 MINIMAL = f"{POWER}[latency_seconds.bert]\nadapter = {BERT_ROW}\n"
 
@@ -92,6 +94,43 @@ def test_power_and_memory_of_the_boards():
 
 
 @pytest.mark.parametrize("board", OF_TX2)
+def test_a_board_draws_least_when_idle_and_most_when_it_computes(board):
+    profile = load_profile(board, HERE)
+    assert 0 < profile.idle_watts < profile.communicating_watts < profile.computing_watts
+    assert profile.provenance["idle_watts"].standing == "assumed"
+    assert profile.provenance["idle_watts"].source.startswith("not in the paper")
+
+
+# Table 1 (TX2, width 32 in every block) and Table 3 (DistilBERT's adapters), where they agree with the artifact ...
+AGREEING = [
+    ("jetson-tx2", "distilbert", "full", 0.91),
+    ("rpi-4b", "distilbert", "adapter", 18.27),
+    ("rpi-4b", "bert", "full", 34.02),
+]
+# ... and where they do not: board, family, table, and what the other source says.
+DISAGREEING = [
+    ("jetson-tx2", "bert", "full", "1.86"),
+    ("jetson-tx2", "bert", "adapter", "1.14"),
+    ("jetson-tx2", "distilbert", "adapter", "0.56"),
+    ("jetson-tx2", "distilbert", "adapter", "0.88"),
+    ("jetson-nano", "distilbert", "adapter", "1.89"),
+]
+
+
+@pytest.mark.parametrize(("board", "family", "table", "published"), AGREEING)
+def test_cells_of_the_papers_tables_are_met_within_two_percent_where_sources_agree(board, family, table, published):
+    values = load_profile(board, HERE).latency_seconds[family, table].values
+    assert values[-1] == pytest.approx(published, rel=0.02)
+
+
+@pytest.mark.parametrize(("board", "family", "table", "other"), DISAGREEING)
+def test_where_sources_disagree_the_artifact_stands_and_the_other_figure_is_told(board, family, table, other):
+    found = load_profile(board, HERE).latency_seconds[family, table]
+    assert found.values[-1] != pytest.approx(float(other), rel=0.02)
+    assert re.search(rf"sources disagree.*\b{re.escape(other)}\b", found.provenance.source)
+
+
+@pytest.mark.parametrize("board", OF_TX2)
 def test_every_figure_says_where_it_comes_from(board):
     profile = load_profile(board, HERE)
     tables = [*profile.latency_seconds.values(), *profile.peak_memory_bytes.values()]
@@ -117,8 +156,9 @@ def test_a_profile_with_one_table_takes_memory_and_cached_latency_as_scaled(tmp_
     profile = profile_of(tmp_path, MINIMAL)
     cached = profile.latency_seconds["bert", "cached_adapter"]
     assert cached.provenance.standing == "scaled"
-    assert cached.values[0] == pytest.approx(1 - 1)  # the head alone: all of the forward pass is stored
-    assert cached.values[6] == pytest.approx(7 - 1 * 6 / 12)
+    # The published tables store all of the forward pass but 0.02 of 0.57: the head alone still takes that.
+    assert cached.values[0] == pytest.approx(0.02 / 0.57)
+    assert cached.values[6] == pytest.approx(7 - (1 - 0.02 / 0.57) * 6 / 12)
     assert cached.values[12] == 13
     assert profile.peak_memory_bytes["bert", "full"].values[12] == 5.3 * GB
     assert ("bert", "full") not in profile.latency_seconds
@@ -144,9 +184,68 @@ def test_the_shortest_profile_defaults_to_the_published_point(tmp_path):
     )
 
 
+SMALL = MINIMAL.replace(BERT_ROW, "[1, 2, 3]") + "[measured_at]\nblocks = 2\nhidden = 128\nintermediate = 512\n"
+
+
+def test_a_profile_may_be_measured_with_an_encoder_of_another_size(tmp_path):
+    table = profile_of(tmp_path, SMALL).latency_seconds["bert", "adapter"]
+    assert table.shape == EncoderShape(family="bert", blocks=2, hidden=128, intermediate=512)
+    assert table.values == (1, 2, 3)
+
+
+def test_a_table_scaled_from_another_profile_keeps_the_encoder_that_was_measured(tmp_path):
+    profile_of(tmp_path, SMALL, "small.toml")
+    text = f"{POWER}[latency_seconds.bert]\nadapter = {{ of = 'small.toml', factor = 3 }}"
+    table = profile_of(tmp_path, text).latency_seconds["bert", "adapter"]
+    assert (table.values, table.shape.blocks) == ((3, 6, 9), 2)
+
+
+def test_the_fixed_part_of_a_peak_is_read_and_scaled_with_its_table(tmp_path):
+    row = f"[peak_memory_bytes.bert.adapter]\nvalues = {BERT_ROW}\nfixed = 0.5\n"
+    assert profile_of(tmp_path, MINIMAL + row, "light.toml").peak_memory_bytes["bert", "adapter"].fixed == 0.5
+    heavy = "[peak_memory_bytes.bert.adapter]\nof = 'light.toml'\nfactor = 4\n"
+    assert profile_of(tmp_path, MINIMAL + heavy).peak_memory_bytes["bert", "adapter"].fixed == 2
+
+
+def test_no_derived_latency_is_zero_even_where_the_measured_ones_fall(tmp_path):
+    text = MINIMAL.replace(BERT_ROW, "[2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]")
+    assert min(profile_of(tmp_path, text).latency_seconds["bert", "cached_adapter"].values) > 0
+
+
+def test_a_board_at_another_throughput_has_it_in_its_name_and_shares_its_tables():
+    tx2 = load_profile("jetson-tx2", HERE)
+    slow = at_throughput(tx2, 0.4549)
+    assert (slow.name, slow.relative_throughput) == ("jetson-tx2 x0.45", 0.4549)
+    assert slow.latency_seconds is tx2.latency_seconds
+    assert slow.computing_watts == tx2.computing_watts
+
+
+@pytest.mark.parametrize("key", ["memory_bytes", "computing_watts", "communicating_watts", "idle_watts"])
+def test_a_missing_or_zero_figure_is_an_error_that_names_the_profile_and_the_figure(tmp_path, key):
+    lines = {line.split(" = ")[0]: line for line in POWER.splitlines()}
+    problem = problem_of(tmp_path, MINIMAL.replace(lines[key] + "\n", ""))
+    assert f"board.toml: {key}: missing, expected here" in problem
+    assert f"board.toml: {key}.value" in problem_of(tmp_path, MINIMAL.replace(lines[key], f"{key} = 0"))
+
+
+def test_a_zero_latency_is_an_error_that_names_the_profile_and_the_entry(tmp_path):
+    assert "board.toml: latency_seconds.bert.adapter.values.0" in problem_of(
+        tmp_path, MINIMAL.replace("[1, 2", "[0, 2")
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "key"),
     [
+        (
+            SMALL.replace("hidden = 128\n", ""),
+            "measured_at: has blocks and intermediate of an encoder, expected all of",
+        ),
+        (SMALL.replace("hidden = 128", "hidden = 0"), "measured_at.hidden"),
+        (
+            SMALL.replace("blocks = 2", "blocks = 3"),
+            "latency_seconds.bert.adapter: has 3 values, expected 4 (depth 0 to",
+        ),
         (MINIMAL.replace("computing_watts = 5\n", ""), "computing_watts"),
         (MINIMAL.replace("= 5", "= -5"), "computing_watts.value"),
         (MINIMAL.replace("= 5", "= 'much'"), "computing_watts"),

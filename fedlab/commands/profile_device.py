@@ -1,0 +1,103 @@
+"""`fedlab profile-device`: measure the machine it runs on as a device profile."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from fedlab.profiler.plan import Job, Plan, Reading
+    from fedlab.profiler.readings import Readings
+
+
+def profile_device(
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="The encoder, as in an experiment file.")],
+    out: Annotated[Path, typer.Option(metavar="PROFILE.toml", help="The profile to write; it must not exist.")],
+    watts_computing: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while it computes.")],
+    watts_communicating: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while it sends.")],
+    watts_idle: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while it waits.")],
+    watts_source: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="How the powers were measured; without it they are assumed.")
+    ] = None,
+    method: Annotated[str, typer.Option(help="What to measure: adapter (with and without cache), full.")] = (
+        "adapter,full"
+    ),
+    batches: Annotated[int, typer.Option(min=1, help="Batches a measured round.")] = 4,
+    repeats: Annotated[int, typer.Option(min=1, help="Measured rounds; their median counts.")] = 3,
+    seq_len: Annotated[int, typer.Option(min=4, max=512, help="Tokens a text.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts a batch.")] = 4,
+    width: Annotated[int, typer.Option(min=1, help="Bottleneck units of the adapters.")] = 32,
+    description: Annotated[
+        str | None, typer.Option(metavar="TEXT", help="A line about the board.", show_default="its own name")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as one JSON object, too.")] = False,
+) -> None:
+    """Measure this machine: seconds a batch and peak memory by depth, written as a device profile.
+
+    The client is the one an experiment runs, on texts made up to be of full length; each depth of each method runs in a
+    process of its own. Power is not measured: it has to be given.
+    """
+    from fedlab.errors import RunFailedError  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.profilefile import check_is_new, write_profile_file  # noqa: PLC0415
+    from fedlab.profiler.machine import describe_machine  # noqa: PLC0415
+    from fedlab.profiler.plan import Plan, parse_methods  # noqa: PLC0415
+    from fedlab.profiler.readings import Power, profile_table  # noqa: PLC0415
+    from fedlab.tables import Point  # noqa: PLC0415
+
+    check_is_new(out)
+    point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
+    plan = Plan(backbone=backbone, methods=parse_methods(method), point=point, batches=batches, repeats=repeats)
+    power = Power(
+        computing_watts=watts_computing,
+        communicating_watts=watts_communicating,
+        idle_watts=watts_idle,
+        source=watts_source,
+    )
+    machine = describe_machine(description)
+    readings = _measure(plan)
+    failures = "; ".join(f"{name}: {reason}" for name, reason in readings.failures.items())
+    if not readings.complete():
+        raise RunFailedError(f"nothing was measured at every depth, so no profile is written: {failures}")
+    write_profile_file(out, profile_table(readings, machine, power))
+    _show(out, readings, as_json=as_json)
+    if failures:
+        raise RunFailedError(f"{out} is written, without what could not be measured: {failures}")
+
+
+def _measure(plan: "Plan") -> "Readings":
+    from rich.console import Console  # noqa: PLC0415
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
+
+    from fedlab.profiler.session import measure_board  # noqa: PLC0415
+
+    console = Console(stderr=True)  # so that what is printed in the end can be piped
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        task = progress.add_task("preparing encoder and texts", total=None)
+
+        def on_job(job: "Job", total: int) -> None:
+            progress.update(task, description=f"{job.table.replace('_', ' ')}, depth {job.depth}", total=total)
+
+        def on_reading(job: "Job", found: "Reading | str") -> None:
+            progress.advance(task)
+            what = f"{job.table.replace('_', ' ')}, depth {job.depth}"
+            if isinstance(found, str):
+                console.print(f"{what}: not measured: {found}", style="red")
+            else:
+                console.print(f"{what}: {found.batch_seconds:.4g} s a batch, {found.peak_bytes / 1e9:.3g} GB")
+
+        return measure_board(plan, on_job=on_job, on_reading=on_reading)
+
+
+def _show(out: Path, readings: "Readings", *, as_json: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from fedlab.devicelisting import device_as_json, render_device  # noqa: PLC0415
+    from fedlab.devices import load_profile  # noqa: PLC0415
+
+    about = (load_profile(str(out), Path()), readings.plan.backbone, readings.shape, readings.plan.point)
+    Console().print(render_device(*about))
+    if as_json:
+        sys.stdout.write(json.dumps(device_as_json(*about)) + "\n")

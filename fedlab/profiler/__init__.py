@@ -1,0 +1,1 @@
+"""Measuring the machine it stands on, as a device profile."""

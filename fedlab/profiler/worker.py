@@ -1,0 +1,116 @@
+"""One measurement in a fresh process: the deployed client trains rounds of batches, and is timed by its own spans.
+
+Run as `python -m fedlab.profiler.worker JOB`, a job as JSON; the reading is written to stdout as JSON. The process is
+the client's as it is deployed: it opens a prepared bundle and answers orders. Uncached batches run without room to
+store activations; cached ones start from activations that another process has stored, so that the forward pass of the
+blocks below is in neither its time nor its memory.
+"""
+
+import json
+import resource
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import torch
+from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.clientapp import ClientApp
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.clock import stopwatch
+from fedlab.flower import assume_identity, with_id
+from fedlab.loading import load_client
+from fedlab.messages import order_content, read_workload, to_record
+from fedlab.models.arrays import Arrays, initial_arrays
+from fedlab.models.whole import whole_arrays
+from fedlab.profiler.plan import Job, Reading
+from fedlab.profiling import collecting
+from fedlab.seeds import generator
+from fedlab.tables import Point, TableName
+from fedlab.workbench import Workbench, open_workbench
+
+CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "adapter", "full": "full"}
+
+
+def measure(job: Job) -> Reading:
+    """Measure one entry of a table."""
+    assume_identity(1)
+    device = _node(job, stores=job.table == "cached_adapter")
+    workbench = open_workbench({}, device)
+    arrays = _first_arrays(workbench, job)
+    client, brief = _client(job), _client(job, max_batches=1)
+    loaded_bytes = peak_rss_bytes()
+    _round_seconds(brief, arrays, device)  # memory is claimed and code is loaded once
+    timed = [_round_seconds(client, arrays, device) for _ in range(job.repeats)]
+    reading = Reading(
+        round_seconds=tuple(seconds for seconds, _ in timed),
+        batches=timed[0][1],
+        loaded_bytes=loaded_bytes,
+        peak_bytes=peak_rss_bytes(),
+        threads=torch.get_num_threads(),
+    )
+    if job.table == "adapter":  # now that the peak is read: what the job of the cached table starts from
+        _round_seconds(brief, arrays, _node(job, stores=True))
+    return reading
+
+
+def peak_rss_bytes() -> int:
+    """Return the most memory this process has had resident.
+
+    Linux's VmHWM is of this program alone; `ru_maxrss` may be that of the process that started it.
+    """
+    status = Path("/proc/self/status")
+    if status.exists():
+        lines = dict(line.split(":", 1) for line in status.read_text().splitlines())
+        return int(lines["VmHWM"].split()[0]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+
+
+def _node(job: Job, *, stores: bool) -> dict[str, str | int]:
+    """Return what a client is told; one that does not store has no room to, in a folder where nothing is stored."""
+    folder, room = (job.activations, job.activation_bytes) if stores else (f"{job.activations}-none", 0)
+    places = {"bundle": job.bundle, "activations": folder, "activation-bytes": str(room)}
+    return {"partition-id": 0, "num-partitions": 1, **places}
+
+
+def _client(job: Job, **options: int) -> ClientApp:
+    return load_client(CLIENTS[job.table], {"batch_size": job.point.batch_size, **options}, Path())
+
+
+def _first_arrays(workbench: Workbench, job: Job) -> Arrays:
+    encoder, labels = workbench.network.encoder, len(workbench.label_names)
+    config = AdapterConfig(depth=0 if job.table == "full" else job.depth, width=job.point.width)
+    shape, draws = encoder.shape, generator(0, "initial")
+    arrays = initial_arrays(config, blocks=shape.blocks, hidden=shape.hidden, labels=labels, generator=draws)
+    if job.table != "full":
+        return arrays
+    return whole_arrays(encoder, job.depth, pooler=False) | arrays
+
+
+def _round_seconds(client: ClientApp, arrays: Arrays, node: Mapping[str, Any]) -> tuple[float, int]:
+    """Let the client train a round; return the seconds its batches took, and how many they were.
+
+    They are those of the client's spans, without unpacking and packing the message; of a client that has none, all.
+    """
+    content = order_content(to_record(arrays), server_round=1)
+    order = with_id(Message(content, 1, MessageType.TRAIN), "order")
+    context = Context(run_id=1, node_id=1, node_config=dict(node), state=RecordDict(), run_config={})
+    elapsed = stopwatch()
+    with collecting() as spans:
+        reply = client(order, context)
+    whole = elapsed()
+    workload = read_workload(reply)
+    assert workload is not None, "the client reports what it did"
+    return sum(spans.values()) or whole, workload.batches
+
+
+def _read(text: str) -> Job:
+    table = json.loads(text)
+    return Job(**{**table, "point": Point(**table["point"])})
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(asdict(measure(_read(sys.argv[1])))) + "\n")

@@ -1,0 +1,62 @@
+"""What was measured on a board: figures by depth, the batch and the encoder they are for, and where they come from."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from pydantic import ConfigDict, PositiveInt
+from pydantic.dataclasses import dataclass as checked_dataclass
+
+from fedlab.workload import EncoderShape
+
+Family = Literal["bert", "distilbert"]
+TableName = Literal["full", "adapter", "cached_adapter"]
+Quantity = Literal["latency_seconds", "peak_memory_bytes"]
+Standing = Literal["published", "scaled", "assumed", "measured"]
+
+# The encoders a table is for if it does not say: the base models of the two families.
+REFERENCE_SHAPES: Mapping[Family, EncoderShape] = {
+    "bert": EncoderShape(family="bert", blocks=12, hidden=768, intermediate=3072),
+    "distilbert": EncoderShape(family="distilbert", blocks=6, hidden=768, intermediate=3072),
+}
+_FROM_SUREST: tuple[Standing, ...] = ("measured", "published", "scaled", "assumed")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """Where a figure comes from: its standing, and the source or the reason in words."""
+
+    standing: Standing
+    source: str
+
+
+@checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
+class Point:
+    """The batch a table was measured with; the defaults are those of the published tables."""
+
+    batch_size: PositiveInt = 4
+    sequence_length: PositiveInt = 256
+    width: PositiveInt = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """A quantity for one batch by depth: entry d is for the top d blocks, from 0 to all blocks of the encoder.
+
+    `fixed` is the part of a peak of memory that no batch changes: the process and the weights of the blocks. None: the
+    weights alone.
+    """
+
+    values: tuple[float, ...]
+    shape: EncoderShape
+    point: Point
+    provenance: Provenance
+    fixed: float | None = None
+
+
+Tables = Mapping[tuple[Family, TableName], Table]
+
+
+def least_sure(*standings: Standing) -> Standing:
+    """Return the least sure of some standings: measured is surer than published, scaled and assumed, in this order."""
+    return max(standings, key=_FROM_SUREST.index)

@@ -1,0 +1,106 @@
+"""A board's table shows each figure, how it is known and where it comes from."""
+
+import io
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from fedlab.devicelisting import describe, device_as_json, render_device, shape_from
+from fedlab.devices import REFERENCE_SHAPES, load_profile
+from fedlab.errors import UserError
+from fedlab.tables import Point
+from fedlab.workload import EncoderShape
+
+BERT = REFERENCE_SHAPES["bert"]
+TX2, PI = (load_profile(name, Path()) for name in ("jetson-tx2", "rpi-4b"))
+ONE_TABLE = """
+memory_bytes = 1e9
+computing_watts = 5
+communicating_watts = 2
+idle_watts = 1
+latency_seconds.bert.adapter = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
+"""
+
+
+def text_of(board=TX2, backbone: str = "bert-base", shape: EncoderShape = BERT, columns: int = 100, **point) -> str:
+    output = io.StringIO()
+    Console(file=output, width=columns).print(render_device(board, backbone, shape, Point(**point)))
+    return output.getvalue()
+
+
+def row(text: str, depth: int) -> list[str]:
+    return next(line.split() for line in text.splitlines() if line.split()[:1] == [str(depth)])
+
+
+def test_a_board_is_described_by_depth_with_figures_and_provenance():
+    rows = describe(TX2, BERT, Point())
+    assert [each.depth for each in rows] == list(range(13))
+    cell = rows[2].cells["cached_adapter"]
+    assert (cell.seconds, cell.memory_bytes) == (0.18, 900_000_000)
+    assert cell.seconds_provenance.standing == cell.memory_provenance.standing == "published"
+    assert rows[12].cells["full"].seconds == 1.7
+
+
+def test_a_description_leaves_out_tables_the_profile_lacks(tmp_path):
+    (tmp_path / "board.toml").write_text(ONE_TABLE)
+    first = describe(load_profile("board.toml", tmp_path), BERT, Point())[0]
+    assert set(first.cells) == {"adapter", "cached_adapter"}
+
+
+def test_the_table_shows_published_figures_digit_for_digit_and_marked_as_such():
+    assert row(text_of(), 8) == ["8", "1.2465", "p", "3.9", "p", "0.89", "p", "2.7", "p", "0.72", "p", "2.54", "p"]
+
+
+def test_other_sizes_are_marked_as_scaled_and_name_the_point_they_are_scaled_from():
+    text = text_of(sequence_length=64)
+    assert row(text, 2)[1:3] == ["0.174", "~"]
+    assert "from latency_seconds.bert.full at 12 blocks of 768 x 3072" in text
+
+
+def test_depths_of_different_provenance_are_named_apart():
+    text = text_of(width=8)  # the head alone has no adapter that could be narrower
+    assert "adapter, seconds at depth 0 " in text
+    assert "adapter, seconds at depth 1 to 12 " in text
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_no_figure_is_cut_off_in_a_terminal(columns):
+    text = text_of(PI, columns=columns, sequence_length=64, width=8)
+    assert "…" not in text
+    assert all(len(row(text, depth)) == 13 for depth in range(13))
+
+
+def test_power_and_memory_of_the_board_stand_below_with_their_sources():
+    words = " ".join(text_of().split())
+    assert "memory 8.00 GB assumed" in words
+    assert "computing 12 W published AdaFL" in words
+    assert "communicating 4 W published" in words
+    assert "idle 2 W assumed not in the paper" in words
+
+
+def test_the_same_as_json():
+    table = json.loads(json.dumps(device_as_json(TX2, "bert-base", BERT, Point(width=8))))
+    assert table["idle_watts"] == {"value": 2.0, "standing": "assumed", "source": table["idle_watts"]["source"]}
+    assert (table["width"], table["shape"]["blocks"]) == (8, 12)
+    cell = table["by_depth"][12]["full"]
+    assert (cell["latency_seconds"]["value"], cell["latency_seconds"]["standing"]) == (1.7, "published")
+    assert cell["peak_memory_bytes"]["value"] == 5_300_000_000
+
+
+def test_a_backbone_is_named_as_in_an_experiment_or_by_its_sizes(tmp_path):
+    assert shape_from("distilbert-base") == REFERENCE_SHAPES["distilbert"]
+    mini = EncoderShape(family="bert", blocks=6, hidden=384, intermediate=1536)
+    assert shape_from("6x384x1536") == mini
+    sizes = {"num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **sizes}))
+    assert shape_from(str(tmp_path)) == mini
+
+
+@pytest.mark.parametrize("name", ["./nowhere", "0x384x1536", "package:no_such_package/model"])
+def test_no_such_backbone_is_told_in_one_line(name):
+    with pytest.raises(UserError) as caught:
+        shape_from(name)
+    assert str(caught.value).startswith("--backbone")
+    assert "\n" not in str(caught.value)
