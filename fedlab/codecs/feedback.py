@@ -1,0 +1,48 @@
+"""Error feedback: what encoding lost of one update is added to the next.
+
+Seide et al. 2014; that it restores the convergence of biased codecs: Karimireddy et al. 2019.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlab.codecs.codec import Shape
+from fedlab.codecs.pipeline import Pipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fed:
+    """An encoded update, and the residual it leaves for the next one."""
+
+    payload: bytes
+    residual: dict[str, np.ndarray]
+
+
+def encode_with_feedback(
+    update: Mapping[str, np.ndarray],
+    residual: Mapping[str, np.ndarray],
+    pipeline: Pipeline,
+    generator: np.random.Generator,
+) -> Fed:
+    """Encode update plus residual.
+
+    decoded + new residual = update + old residual, so over many rounds the sum of what is decoded stays within one
+    residual of the sum of the updates. A residual with infinite values or no numbers in it is dropped: one step that
+    diverged must not spoil all that follow.
+    """
+    wanted = {name: array + fitted(residual.get(name), array.shape) for name, array in update.items()}
+    payload = pipeline.encode(wanted, generator)
+    decoded = pipeline.decode(payload, {name: array.shape for name, array in wanted.items()})
+    with np.errstate(invalid="ignore"):  # infinite less infinite
+        left = {name: np.subtract(wanted[name], array, out=array) for name, array in decoded.items()}
+    return Fed(payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()})
+
+
+def fitted(residual: np.ndarray | None, shape: Shape) -> np.ndarray | np.float32:
+    """Return a residual for an array of this shape: with zeros added where the array grew, zero where it shrank."""
+    if residual is None or residual.ndim != len(shape):
+        return np.float32(0)
+    added = [new - old for old, new in zip(residual.shape, shape, strict=True)]
+    return np.float32(0) if min(added, default=0) < 0 else np.pad(residual, [(0, count) for count in added])

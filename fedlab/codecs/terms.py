@@ -1,0 +1,106 @@
+"""What server and clients encode with: the codecs of a run, as an experiment states them and an order carries them."""
+
+import inspect
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlab.catalogue import CODECS
+from fedlab.codecs.codec import Codec
+from fedlab.codecs.pipeline import Pipeline
+from fedlab.errors import UserError
+from fedlab.plugins import call_with_options, resolve
+
+Spec = str | Mapping[str, Any]  # "int8", "top-k:0.01", or a table of a name and its options
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodecTerms:
+    """The pipelines of a run, by their specs: of updates, of models sent down, of residuals kept.
+
+    Without a `memory` nothing is fed back. `seed` keys the draws of stochastic rounding.
+    """
+
+    up: tuple[Spec, ...] = ()
+    down: tuple[Spec, ...] = ()
+    memory: tuple[Spec, ...] | None = None
+    seed: int = 0
+
+    def to_json(self) -> str:
+        """Return the terms as they travel."""
+        return json.dumps(asdict(self), separators=(",", ":"))
+
+    @classmethod
+    def from_json(cls, text: str) -> "CodecTerms":
+        """Read terms that travelled."""
+        read = json.loads(text)
+        memory = None if read["memory"] is None else tuple(read["memory"])
+        return cls(up=tuple(read["up"]), down=tuple(read["down"]), memory=memory, seed=read["seed"])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coding:
+    """What a server encodes with: the terms it tells its clients, and the pipelines of both directions."""
+
+    terms: CodecTerms
+    up: Pipeline
+    down: Pipeline
+
+
+def build_pipeline(specs: Sequence[Spec], place: str, base: Path, trusted: Collection[str] | None = None) -> Pipeline:
+    """Make the codecs of a pipeline; `place` says where their specs stand.
+
+    Names that are not built in are imported, those in `trusted` only if that is given: who was sent terms must not
+    run what the sender likes.
+
+    Raises:
+        UserError: a codec does not exist, is not trusted, does not take its options or stands where it cannot.
+    """
+    codecs = tuple(_build(spec, place, base, trusted) for spec in specs)
+    for spec, codec in zip(specs, codecs[:-1], strict=False):
+        if codec.final:
+            raise UserError(f"{place}: '{name_of(spec)}' must be the last: it leaves nothing to encode")
+    return Pipeline(codecs=codecs)
+
+
+def name_of(spec: Spec) -> str:
+    """Return the name of the codec that a spec is of."""
+    return _parts(spec)[0]
+
+
+def _build(spec: Spec, place: str, base: Path, trusted: Collection[str] | None) -> Codec:
+    name, argument, options = _parts(spec)
+    if trusted is not None and name not in CODECS and name not in trusted:
+        raise UserError(f"{place}: codec '{name}' is neither built in nor named in the client's own experiment")
+    try:
+        factory = resolve(name, CODECS, base)
+    except UserError as error:
+        raise UserError(f"{place}: {error}") from error
+    if argument is not None:
+        options = {_first_option(factory, name, place): argument, **options}
+    codec = call_with_options(factory, options, f"{place}.{name}")
+    if not isinstance(codec, Codec):
+        raise UserError(f"{place}: what '{name}' makes is no fedlab.codecs.codec.Codec")
+    return codec
+
+
+def _parts(spec: Spec) -> tuple[str, Any, dict[str, Any]]:
+    """Return name, bare argument (None if there is none) and options."""
+    options = {"name": spec} if isinstance(spec, str) else dict(spec)
+    whole = options.pop("name")
+    name, colon, argument = whole.partition(":")
+    if not colon or name not in CODECS:  # module:Name is a name, too
+        return whole, None, options
+    try:
+        return name, json.loads(argument), options
+    except ValueError:
+        return name, argument, options
+
+
+def _first_option(factory: Any, name: str, place: str) -> str:
+    options = list(inspect.signature(factory).parameters)
+    if not options:
+        raise UserError(f"{place}: '{name}' takes no options")
+    return options[0]

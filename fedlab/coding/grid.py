@@ -1,0 +1,166 @@
+"""The server's side of a codec: a grid that encodes what a strategy sends and decodes what it gets back."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import count
+from typing import Any
+
+from flwr.app import ArrayRecord, Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+
+from fedlab.codecs.codec import GarbledError
+from fedlab.codecs.terms import Coding
+from fedlab.coding.records import Arrays, decode_update, encode_model, floats, is_encoded
+from fedlab.coding.reference import Reference
+from fedlab.flower import holding, unusable
+from fedlab.messages import (
+    CodecOrder,
+    encoded_order,
+    group_of,
+    plain_content,
+    read_ticket,
+    server_round_of,
+)
+from fedlab.seeds import generator
+
+_KEPT = 4  # calls that send something, for which what was sent is remembered: replies may come that late
+
+
+class CodingGrid(Grid):
+    """Send models and get updates encoded; a strategy sees whole models only, and knows nothing of it.
+
+    It stands above the grid that bills, which so sees the messages as they really travel. A reply's update is added
+    to the arrays the strategy sent, in full precision: what the way down loses only moves the point a client starts
+    from, and never gets into the model. A reply that is not encoded passes through; one that cannot be decoded
+    becomes an error, and `refuse` is told of which node, and why.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        *,
+        coding: Coding,
+        reference: Reference,
+        refuse: Callable[[int, str], None],
+    ) -> None:
+        self._grid = grid
+        self._coding = coding
+        self._reference = reference
+        self._refuse = refuse
+        self._numbers = count(1)
+        self._calls: list[dict[str, _Sent]] = []
+
+    def set_run(self, run: object) -> None:
+        """Pass on."""
+        self._grid.set_run(run)  # type: ignore[arg-type]
+
+    @property
+    def run(self) -> Any:
+        """Pass on."""
+        return self._grid.run
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Pass on."""
+        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
+
+    def get_node_ids(self) -> Iterable[int]:
+        """Pass on."""
+        return self._grid.get_node_ids()
+
+    def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
+        """Send messages encoded."""
+        return self._grid.push_messages(self._encoded(list(messages)))
+
+    def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
+        """Return the replies that are there, decoded."""
+        return [self._decoded(reply) for reply in self._grid.pull_messages(message_ids)]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
+        """Send messages encoded and return the replies decoded."""
+        replies = self._grid.send_and_receive(self._encoded(list(messages)), timeout=timeout)
+        return [self._decoded(reply) for reply in replies]
+
+    def _encoded(self, messages: Sequence[Message]) -> list[Message]:
+        """Encode each content once, for strategies share one among many messages."""
+        self._calls = [*self._calls[1 - _KEPT :], {}]
+        alike: dict[tuple[int, str], list[Message]] = {}
+        for message in messages:
+            alike.setdefault(_key(message), []).append(message)
+        contents = {key: self._encode(each) for key, each in alike.items()}
+        return [holding(message, contents[_key(message)]) for message in messages]
+
+    def _encode(self, messages: Sequence[Message]) -> RecordDict:
+        """Return the content of messages that hold the same, encoded."""
+        content, kind = messages[0].content, messages[0].metadata.message_type
+        terms, down = self._coding.terms, self._coding.down
+        records = dict(content.array_records)
+        trains = kind.partition(".")[0] == MessageType.TRAIN
+        if not records or not (trains or terms.down):
+            return content
+        ticket = self._ticket(messages, records) if trains else ""
+        if terms.down:
+            purpose = f"codec-down-{kind}-{group_of(messages[0])}"
+            draws = generator(terms.seed, purpose, server_round_of(messages[0]))
+            records = {key: encode_model(each, self._reference, down, draws) for key, each in records.items()}
+        return encoded_order(content, records, CodecOrder(terms=terms, ticket=ticket))
+
+    def _ticket(self, messages: Sequence[Message], records: Mapping[str, ArrayRecord]) -> str:
+        """Note what is sent to whom; return the number under which it is found again."""
+        ticket = f"{next(self._numbers):08x}"  # of fixed length, so that a resumed run sends as many bytes
+        self._calls[-1][ticket] = _Sent(records, [message.metadata.dst_node_id for message in messages])
+        return ticket
+
+    def _decoded(self, reply: Message) -> Message:
+        ticket = None if reply.has_error() else read_ticket(reply)
+        try:
+            if ticket is not None:
+                reply.content = self._decode(reply.content, ticket)
+        except Exception as error:  # whatever a client sends must not end the run
+            reason = f"the encoded reply cannot be read: {' '.join(str(error).split()) or type(error).__name__}"
+            self._refuse(reply.metadata.src_node_id, reason)
+            reply = unusable(reply, reason)
+        self._settle(reply.metadata.src_node_id, ticket)
+        return reply
+
+    def _decode(self, content: RecordDict, ticket: str) -> RecordDict:
+        sent = next((call[ticket] for call in self._calls if ticket in call), None)
+        if sent is None:
+            raise GarbledError("it answers an order of long ago")
+        records = {
+            key: decode_update(record, sent.base(key), self._coding.up)
+            for key, record in content.array_records.items()
+            if is_encoded(record)
+        }
+        return plain_content(content, records)
+
+    def _settle(self, node_id: int, ticket: str | None) -> None:
+        """Forget an order that all have answered; an answer without a ticket is one to the latest order."""
+        for call in reversed(self._calls):
+            for each, sent in call.items():
+                if node_id in sent.awaited and ticket in (None, each):
+                    sent.awaited.remove(node_id)
+                    if not sent.awaited:
+                        del call[each]
+                    return
+
+
+def _key(message: Message) -> tuple[int, str]:
+    return id(message.content), message.metadata.message_type
+
+
+class _Sent:
+    """The records of an order, from which the arrays are read once somebody answers, and who has yet to answer."""
+
+    def __init__(self, records: Mapping[str, ArrayRecord], awaited: list[int]) -> None:
+        self.awaited = awaited
+        self._records = records
+        self._bases: dict[str, Arrays] = {}
+
+    def base(self, key: str) -> Arrays:
+        """Return the arrays of a record; raises `GarbledError` if there was none of this key."""
+        if key not in self._records:
+            raise GarbledError(f"no record '{key}' was sent")
+        if key not in self._bases:
+            self._bases[key] = floats(self._records[key])
+        return self._bases[key]

@@ -1,0 +1,147 @@
+"""Array records with a model encoded in them, as both sides write and read them.
+
+What is encoded of an array is its difference to one that both sides have: of what a client trained, to what it was
+sent; of what the server sends, to a reference. Only arrays of floats are encoded, others travel beside the frame.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+from flwr.app import Array, ArrayRecord
+
+from fedlab.codecs.codec import GarbledError, Shape
+from fedlab.codecs.feedback import encode_with_feedback
+from fedlab.codecs.frame import Layout, read_frame, write_frame
+from fedlab.codecs.pipeline import Pipeline
+from fedlab.coding.reference import Reference
+
+_FRAME = "fedlab.frame"  # the array that holds it
+_FLOATS = ("float32", "float64")  # the latter of strategies of Flower's that compute in double precision
+
+Arrays = dict[str, np.ndarray]
+
+
+def is_encoded(record: ArrayRecord) -> bool:
+    """Tell whether a record holds a frame."""
+    return _FRAME in record
+
+
+def floats(record: ArrayRecord) -> Arrays:
+    """Return the arrays that can be encoded, as float32."""
+    return {
+        name: array.numpy().astype(np.float32, copy=False)
+        for name, array in record.items()
+        if array.dtype in _FLOATS and name != _FRAME
+    }
+
+
+def encode_model(
+    record: ArrayRecord, reference: Reference, pipeline: Pipeline, generator: np.random.Generator
+) -> ArrayRecord:
+    """Encode a model that is sent to clients; what the reference lacks, or has in another shape, counts from zero."""
+    arrays = floats(record)
+    known = reference(list(arrays))
+    differences = {name: array - _start(name, array.shape, known) for name, array in arrays.items()}
+    return _framed(record, differences, pipeline.encode(differences, generator), known=None)
+
+
+def decode_model(record: ArrayRecord, reference: Reference, pipeline: Pipeline) -> ArrayRecord:
+    """Decode what `encode_model` encoded.
+
+    Raises:
+        GarbledError: the frame is not one, or does not fit the pipeline.
+    """
+    payload, layout = _frame_in(record)
+    differences = pipeline.decode(payload, _shapes(layout or {}))
+    known = reference(list(differences))
+    whole = {name: change + _start(name, change.shape, known) for name, change in differences.items()}
+    return _unframed(record, layout or {}, whole)
+
+
+def encode_update(
+    record: ArrayRecord,
+    base: Mapping[str, np.ndarray],
+    residual: Mapping[str, np.ndarray] | None,
+    pipeline: Pipeline,
+    generator: np.random.Generator,
+) -> tuple[ArrayRecord, Arrays]:
+    """Encode a trained model as its difference to what the client was sent; return the residual for the next one, too.
+
+    Arrays the client was not sent, or that have another shape now, travel as they are. Without a residual there is
+    no feedback: nothing is added, and none is returned.
+    """
+    update = {
+        name: array - base[name]
+        for name, array in floats(record).items()
+        if name in base and base[name].shape == array.shape
+    }
+    if residual is None:
+        return _framed(record, update, pipeline.encode(update, generator), known=base), {}
+    fed = encode_with_feedback(update, residual, pipeline, generator)
+    return _framed(record, update, fed.payload, known=base), fed.residual
+
+
+def decode_update(record: ArrayRecord, base: Mapping[str, np.ndarray], pipeline: Pipeline) -> ArrayRecord:
+    """Decode an update and add it to what the client was sent.
+
+    Raises:
+        GarbledError: the frame is not one, or does not fit the pipeline or what was sent.
+    """
+    payload, found = _frame_in(record)
+    layout: Layout = {name: array.shape for name, array in base.items()} if found is None else found
+    shapes = _shapes(layout)
+    for name, shape in shapes.items():
+        if name not in base or base[name].shape != shape:
+            raise GarbledError(f"no array '{name}' of shape {list(shape)} was sent")
+    update = pipeline.decode(payload, shapes)
+    with np.errstate(invalid="ignore"):
+        trained = {name: base[name] + change for name, change in update.items()}
+    return _unframed(record, layout, trained)
+
+
+def encode_residual(residual: Arrays, pipeline: Pipeline, generator: np.random.Generator) -> Array:
+    """Return a residual as a client keeps it."""
+    layout = {name: array.shape for name, array in residual.items()}
+    return Array(write_frame(pipeline.encode(residual, generator), layout))
+
+
+def decode_residual(array: Array, pipeline: Pipeline) -> Arrays:
+    """Return a residual that was kept."""
+    payload, layout = read_frame(array.numpy())
+    return pipeline.decode(payload, _shapes(layout or {}))
+
+
+def _framed(
+    record: ArrayRecord, encoded: Mapping[str, np.ndarray], payload: bytes, known: Mapping[str, np.ndarray] | None
+) -> ArrayRecord:
+    """Return a frame, with the layout unless it is the known one, and the arrays that are not in it."""
+    layout = {name: encoded[name].shape if name in encoded else None for name in record}
+    as_known = known is not None and list(layout.items()) == [(name, array.shape) for name, array in known.items()]
+    beside = {name: array for name, array in record.items() if name not in encoded}
+    return ArrayRecord({_FRAME: Array(write_frame(payload, None if as_known else layout)), **beside})
+
+
+def _frame_in(record: ArrayRecord) -> tuple[memoryview, Layout | None]:
+    try:
+        frame = record[_FRAME].numpy()
+    except Exception as error:  # NumPy's own advice, to load it unsafely, is not for here
+        raise GarbledError("the frame is no array") from error
+    return read_frame(frame)
+
+
+def _unframed(record: ArrayRecord, layout: Layout, decoded: Mapping[str, np.ndarray]) -> ArrayRecord:
+    missing = [name for name, shape in layout.items() if shape is None and name not in record]
+    if missing:
+        raise GarbledError(f"array '{missing[0]}' is missing")
+    return ArrayRecord(
+        {name: record[name] if shape is None else Array(np.asarray(decoded[name])) for name, shape in layout.items()}
+    )
+
+
+def _shapes(layout: Layout) -> dict[str, Shape]:
+    return {name: shape for name, shape in layout.items() if shape is not None}
+
+
+def _start(name: str, shape: Shape, reference: Mapping[str, np.ndarray]) -> np.ndarray | np.float32:
+    found = reference.get(name)
+    return np.float32(0) if found is None or found.shape != shape else found
