@@ -2,24 +2,15 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-import torch
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from fedlab.measuring import predict_frozen, score_labels
-from fedlab.messages import (
-    EvaluateReport,
-    TrainReport,
-    evaluate_reply,
-    query_reply,
-    read_order,
-    train_reply,
-)
+from clients.partition import answer_evaluate, examples_of, partition_of
+from fedlab.messages import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of
 from fedlab.profiling import span
 from fedlab.seeds import generator
-from fedlab.training import Examples, LocalTraining, Trainee, TrainingResult, train_together
+from fedlab.training import LocalTraining, Trainee, TrainingResult, train_together
 from fedlab.workbench import Workbench, open_workbench
 from fedlab.workload import Workload
 
@@ -56,18 +47,18 @@ class AdapterClient(ClientApp):
         self._settings = settings
         self._caches = caches
         self.train()(lambda message, context: self.train_together([message], [context])[0])
-        self.evaluate()(lambda message, context: _answer_evaluate(message, context, settings))
-        self.query()(lambda message, context: query_reply(message, _partition_id(context)))
+        self.evaluate()(lambda message, context: answer_evaluate(message, context, settings.batch_size))
+        self.query()(lambda message, context: query_reply(message, partition_of(context)))
 
     def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
         """Train the clients of several orders that hold the same."""
         order = read_order(messages[0])
         workbench = open_workbench(contexts[0].run_config, contexts[0].node_config)
         depth = configuration_of(order.arrays).depth
-        partitions = [_partition_id(context) for context in contexts]
+        partitions = [partition_of(context) for context in contexts]
         trainees = [
             Trainee(
-                examples=_examples(workbench, partition, depth),
+                examples=examples_of(workbench, partition, depth),
                 generator=generator(workbench.seed, "batches", order.server_round, partition),
             )
             for partition in partitions
@@ -97,49 +88,9 @@ class AdapterClient(ClientApp):
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
 
 
-def _answer_evaluate(message: Message, context: Context, settings: LocalTraining) -> Message:
-    order = read_order(message)
-    workbench = open_workbench(context.run_config, context.node_config)
-    config = configuration_of(order.arrays)
-    examples = _examples(workbench, _partition_id(context), config.depth)
-    parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}
-    frozen = examples.frozen[examples.places]
-    predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, config.depth)
-    count = len(examples.lengths)
-    workload = Workload(
-        method="evaluate",
-        depth=config.depth,
-        width=config.width,
-        batches=-(-count // settings.batch_size),
-        cached_batches=0,
-        batch_size=settings.batch_size,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
-        num_examples=count,
-    )
-    accuracy = score_labels(workbench, examples.labels.numpy(), predictions)
-    return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=accuracy, workload=workload))
-
-
-def _examples(workbench: Workbench, partition_id: int, depth: int) -> Examples:
-    rows = np.asarray(workbench.partitions[partition_id])
-    tokens = workbench.tokens("train")
-    with span("load"):
-        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", depth=depth)
-        return Examples(
-            frozen=table,
-            places=places,
-            lengths=torch.from_numpy(tokens.lengths[rows]).long(),
-            labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
-        )
-
-
 def _batches_to_fill(context: Context, depth: int, count: int, settings: LocalTraining) -> int:
     """Return how many batches the device runs in full to fill its cache, and note the depth it will be filled for."""
     record = context.state.config_records.get(_STATE)
     filled = record is not None and record["cached-depth"] == depth
     context.state[_STATE] = ConfigRecord({"cached-depth": depth})
     return 0 if filled else -(-count // settings.batch_size)
-
-
-def _partition_id(context: Context) -> int:
-    return int(context.node_config["partition-id"])

@@ -5,8 +5,10 @@ import functools
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlab.deploy.node import check_node, clients_of
+from fedlab.deploy.watch import answer_measured
 from fedlab.experimentfile import experiment_of_run
-from fedlab.loading import load_client
+from fedlab.loading import codec_names, load_client
 
 app = ClientApp()
 
@@ -15,13 +17,15 @@ app = ClientApp()
 @app.evaluate()
 @app.query()
 def answer(message: Message, context: Context) -> Message:
-    """Let the experiment's client answer."""
-    clients = int(context.node_config["num-partitions"])
+    """Let the experiment's client answer, and say what it measured meanwhile."""
+    check_node(context.node_config)
+    clients = clients_of(context.node_config)
     named = _client(str(context.run_config["experiment"]), str(context.run_config["settings"]), clients)
-    return named(message, context)
+    return answer_measured(named, message, context)
 
 
 @functools.lru_cache(maxsize=2)
 def _client(experiment_name: str, settings: str, clients: int) -> ClientApp:
     experiment = experiment_of_run({"experiment": experiment_name, "settings": settings}, clients=clients)
-    return load_client(experiment.client.name, experiment.client.options, experiment.path("."))
+    client = experiment.client
+    return load_client(client.name, client.options, experiment.path("."), codec_names(experiment))

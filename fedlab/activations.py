@@ -1,8 +1,9 @@
-"""Frozen states, computed once a text and depth and kept where every process of the machine can read them."""
+"""Frozen states, computed once a text and cut and kept where every process of the machine can read them."""
 
 import fcntl
 import math
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ import torch
 from torch import Tensor
 
 from fedlab.data.tokens import TokenSet
+from fedlab.models.arrays import Cut, Whole
 from fedlab.models.network import Network
 from fedlab.profiling import span
+
+# Token ids, and arrays in Ray's store, are read where they lie, by all processes alike: nothing writes to them.
+warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 _CHUNK_ROWS = 16  # fixed, so that a text's state does not depend on who computes it
 
@@ -25,12 +30,13 @@ _BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationStore:
-    """Memory-mapped files of frozen states, one for each split and depth, of at most `budget_bytes` in all.
+    """Memory-mapped files of frozen states, one for each split and cut, of at most `budget_bytes` in all.
 
     A file is made in full size but takes room only for the rows that were written. When the one asked for does not
     fit, those used longest ago go; when it would not fit alone, states are computed each time they are asked for.
-    A pass through the encoder comes by the states of greater depths as well: they are stored with it while there is
-    room, so that a deeper configuration finds them.
+    A pass up to adapters comes by the states of greater depths as well: they are stored with it while there is room,
+    so that a deeper configuration finds them. Below whole blocks only what is asked for is stored: no search deepens
+    them. Where all blocks are trained there is nothing to store.
 
     A set of rows that is asked for together must always be the same set (a partition, a shard): its states are
     computed in fixed chunks, so every process gets the same bits.
@@ -39,41 +45,47 @@ class ActivationStore:
     folder: Path
     budget_bytes: int
 
-    def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, depth: int) -> Tensor:
-        """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision."""
-        table, places = self.table(network, tokens, rows, split=split, depth=depth)
+    def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, cut: Cut) -> Tensor:
+        """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision.
+
+        Where all blocks are trained they are the token ids, [N, T].
+        """
+        table, places = self.table(network, tokens, rows, split=split, cut=cut)
         return table[places]
 
     def table(
-        self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, depth: int
+        self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, cut: Cut
     ) -> tuple[Tensor, Tensor]:
         """Return a table that holds the frozen states of some texts, and the rows they have in it.
 
         The table is the stored file itself where there is one, so nothing is copied.
         """
-        stored = self._open(network, tokens, split, depth)
+        if cut == Whole(len(network.encoder.blocks)):
+            return torch.from_numpy(tokens.input_ids), torch.tensor(rows)
+        stored = self._open(network, tokens, split, cut)
         if not stored:
-            return _compute(network, tokens, rows, [depth])[depth], torch.arange(len(rows))
+            return _compute(network, tokens, rows, [cut])[cut], torch.arange(len(rows))
         bits = _BITS[network.encoder.dtype]
         missing = [each for each, (_, filled) in stored.items() if not filled[rows].all()]
-        if depth in missing:
+        if cut in missing:
             for each, computed in _compute(network, tokens, rows, missing).items():
                 states, filled = stored[each]
                 states[rows] = computed.view(bits).numpy()
                 filled[rows] = 1
-        return torch.from_numpy(stored[depth][0]).view(network.encoder.dtype), torch.tensor(rows)
+        return torch.from_numpy(stored[cut][0]).view(network.encoder.dtype), torch.tensor(rows)
 
     def _open(
-        self, network: Network, tokens: TokenSet, split: str, depth: int
-    ) -> dict[int, tuple[np.ndarray, np.ndarray]]:
-        """Map the file of a depth and those of greater depths there is room for; nothing if it does not fit alone."""
+        self, network: Network, tokens: TokenSet, split: str, cut: Cut
+    ) -> dict[Cut, tuple[np.ndarray, np.ndarray]]:
+        """Map the file of a cut and those of deeper adapters there is room for; nothing if it does not fit alone."""
         count, width = tokens.input_ids.shape
         item = np.dtype(str(_BITS[network.encoder.dtype]).removeprefix("torch."))
-        found: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+        cuts = [cut] if isinstance(cut, Whole) else range(cut, network.encoder.shape.blocks + 1)
+        found: dict[Cut, tuple[np.ndarray, np.ndarray]] = {}
         with self._locked():
-            for each in range(depth, network.encoder.shape.blocks + 1):
+            for each in cuts:
                 shape = (count, *network.state_shape(each, width))
-                if not self._provide(f"{split}-{each}", item.itemsize * math.prod(shape), count, wanted=each == depth):
+                if not self._provide(f"{split}-{each}", item.itemsize * math.prod(shape), count, wanted=each == cut):
                     break
                 path = self._path(f"{split}-{each}")
                 states = np.memmap(path, item, "r+", shape=shape)
@@ -125,15 +137,15 @@ def _make(path: Path, size: int) -> None:
         file.truncate(size)
 
 
-def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequence[int]) -> dict[int, Tensor]:
+def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequence[Cut]) -> dict[Cut, Tensor]:
     with span("cache"):
-        return _computed(network, tokens, rows, depths)
+        return _computed(network, tokens, rows, cuts)
 
 
-def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequence[int]) -> dict[int, Tensor]:
+def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequence[Cut]) -> dict[Cut, Tensor]:
     width = tokens.input_ids.shape[1]
     dtype = network.encoder.dtype
-    states = {depth: torch.zeros(len(rows), *network.state_shape(depth, width), dtype=dtype) for depth in depths}
+    states = {cut: torch.zeros(len(rows), *network.state_shape(cut, width), dtype=dtype) for cut in cuts}
     # Texts of like length go together, so that little is padded.
     order = np.argsort(tokens.lengths[rows], kind="stable")
     for start in range(0, len(order), _CHUNK_ROWS):
@@ -141,7 +153,8 @@ def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, depths: Sequ
         lengths = torch.from_numpy(tokens.lengths[rows[places]]).long()
         longest = int(lengths.max())
         ids = torch.from_numpy(tokens.input_ids[rows[places], :longest]).long()
-        for depth, computed in network.frozen(ids, lengths, depths).items():
-            target = states[depth] if computed.dim() == 2 else states[depth][:, :longest]
-            target[torch.from_numpy(places)] = computed
+        found = network.frozen(ids.to(network.device), lengths.to(network.device), cuts)
+        for cut, computed in found.items():
+            target = states[cut] if computed.dim() == 2 else states[cut][:, :longest]
+            target[torch.from_numpy(places)] = computed.cpu()
     return states

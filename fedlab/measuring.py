@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlab.data.metrics import accuracy, entity_f1
-from fedlab.models.arrays import configuration_of
+from fedlab.models.arrays import Cut, cut_of
 from fedlab.models.network import Network
 from fedlab.workbench import Split, Workbench
 
@@ -29,24 +29,26 @@ def shards(rows: int) -> list[tuple[int, int]]:
 def predict(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int) -> np.ndarray:
     """Predict rows `start` to `stop` of a split: label ids [N], or [N, T] for tagging."""
     tokens = workbench.tokens(split)
-    depth = configuration_of(arrays).depth
+    cut = cut_of(arrays)
     rows = np.arange(start, stop)
-    frozen = workbench.activations.states(workbench.network, tokens, rows, split=split, depth=depth)
+    frozen = workbench.activations.states(workbench.network, tokens, rows, split=split, cut=cut)
     lengths = torch.from_numpy(tokens.lengths[rows]).long()
-    parameters = {name: torch.tensor(array) for name, array in arrays.items()}
-    return predict_frozen(workbench.network, frozen, lengths, parameters, depth)
+    parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return predict_frozen(workbench.network, frozen, lengths, parameters, cut)
 
 
 @torch.inference_mode()
 def predict_frozen(
-    network: Network, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int
+    network: Network, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut
 ) -> np.ndarray:
     """Predict from frozen states: label ids [N], or [N, T] for tagging."""
+    frozen, lengths = frozen.to(network.device), lengths.to(network.device)
+    placed = {name: tensor.to(network.device) for name, tensor in parameters.items()}
     parts = [
-        network.logits(frozen[at : at + _BATCH_ROWS], lengths[at : at + _BATCH_ROWS], parameters, depth).argmax(-1)
+        network.logits(frozen[at : at + _BATCH_ROWS], lengths[at : at + _BATCH_ROWS], placed, cut).argmax(-1)
         for at in range(0, len(lengths), _BATCH_ROWS)
     ]
-    return torch.cat(parts).numpy()
+    return torch.cat(parts).cpu().numpy()
 
 
 def score(workbench: Workbench, split: Split, predictions: np.ndarray) -> float:

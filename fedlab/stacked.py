@@ -13,9 +13,9 @@ from fedlab.models.arrays import Arrays
 # The gradients lie where the optimisers want them, model by model, and not where autograd would put them.
 warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")
 
-_EPSILON = 1e-8  # AdamW's, as in torch
-_CLIP_EPSILON = 1e-6  # of torch.nn.utils.clip_grad_norm_
-_BETAS = (0.9, 0.999)
+EPSILON = 1e-8  # AdamW's, as in torch
+CLIP_EPSILON = 1e-6  # of torch.nn.utils.clip_grad_norm_
+BETAS = (0.9, 0.999)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +77,10 @@ def adamw(values: Tensor, *, weight_decay: float) -> Step:
     def step(values: Tensor, gradients: Tensor, rates: Tensor, number: int) -> None:
         mean, square = means[: len(values)], squares[: len(values)]
         values.mul_(1 - rates * weight_decay)
-        mean.lerp_(gradients, 1 - _BETAS[0])
-        square.mul_(_BETAS[1]).addcmul_(gradients, gradients, value=1 - _BETAS[1])
-        scale = (square / (1 - _BETAS[1] ** number)).sqrt_().add_(_EPSILON)
-        values.sub_(rates / (1 - _BETAS[0] ** number) * mean / scale)
+        mean.lerp_(gradients, 1 - BETAS[0])
+        square.mul_(BETAS[1]).addcmul_(gradients, gradients, value=1 - BETAS[1])
+        scale = (square / (1 - BETAS[1] ** number)).sqrt_().add_(EPSILON)
+        values.sub_(rates / (1 - BETAS[0] ** number) * mean / scale)
 
     return step
 
@@ -88,4 +88,4 @@ def adamw(values: Tensor, *, weight_decay: float) -> Step:
 def clip_norms(gradients: Tensor, limit: float) -> None:
     """Scale each model's gradients [A, P] down to a norm of at most `limit`."""
     norms = torch.linalg.vector_norm(gradients, dim=1, keepdim=True)
-    gradients.mul_((limit / (norms + _CLIP_EPSILON)).clamp_(max=1.0))
+    gradients.mul_((limit / (norms + CLIP_EPSILON)).clamp_(max=1.0))

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.errors import UserError
-from fedlab.models.arrays import Arrays, configuration_of
+from fedlab.models.arrays import Arrays, Whole, cut_of
 from fedlab.models.network import Network
 from fedlab.stacked import Step, adamw, clip_norms, sgd, stack
 
@@ -57,7 +57,7 @@ class Examples:
     states are stored, without a copy of all of them. By default row n is text n's.
     """
 
-    frozen: Tensor  # [N, H] or [N, T, H]; or of more rows, with places
+    frozen: Tensor  # [N, H], [N, T, H] or token ids [N, T]; or of more rows, with places
     lengths: Tensor  # [N]
     labels: Tensor  # [N] or [N, T]
     places: Tensor | None = None  # [N]
@@ -65,8 +65,16 @@ class Examples:
     def states(self, rows: np.ndarray, longest: int) -> Tensor:
         """Return the frozen states of some texts, cut to so many tokens."""
         index = torch.from_numpy(rows)
-        table = self.frozen[:, :longest] if self.frozen.dim() == 3 else self.frozen
+        has_tokens = self.frozen.dim() == 3 or not self.frozen.is_floating_point()
+        table = self.frozen[:, :longest] if has_tokens else self.frozen
         return table[index if self.places is None else self.places[index]]
+
+    def on(self, device: torch.device) -> "Examples":
+        """Return the same on a device: on another than the one they are on, the states of these texts alone."""
+        if self.frozen.device == device:
+            return self
+        frozen = self.frozen if self.places is None else self.frozen[self.places]
+        return Examples(frozen=frozen.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,7 +103,7 @@ def train(
     *,
     proximal_mu: float = 0.0,
 ) -> TrainingResult:
-    """Train the arrays on the examples; `proximal_mu` pulls them back to where they started (FedProx)."""
+    """Train adapters and head on the examples; `proximal_mu` pulls them back to where they started (FedProx)."""
     alone = [Trainee(examples=examples, generator=generator)]
     return train_together(network, alone, arrays, settings, proximal_mu=proximal_mu)[0]
 
@@ -112,21 +120,27 @@ def train_together(
 
     The frozen weights are read once for all of them. Results agree with training alone to the rounding of float32
     sums, since the products are the same and only their blocking differs.
+
+    Raises:
+        UserError: the arrays hold whole blocks (`fedlab.finetuning` trains them).
     """
+    depth = cut_of(arrays)
+    if isinstance(depth, Whole):
+        raise UserError("the arrays hold whole blocks, and this client trains adapters; see client.trains")
     plans = [batch_rows(len(each.examples.lengths), settings, each.generator) for each in trainees]
     # Longest first: those that still have a batch are always the first so many.
     order = sorted(range(len(trainees)), key=lambda place: -len(plans[place]))
-    examples = [trainees[place].examples for place in order]
+    device = network.device
+    examples = [trainees[place].examples.on(device) for place in order]
     plans = [plans[place] for place in order]
-    models = stack(arrays, len(trainees))
+    models = stack(arrays, len(trainees), device=device)
     start = models.values.clone() if proximal_mu else None
     update = _optimizer(models.values, settings)
-    losses = torch.zeros(len(trainees))
-    steps = torch.tensor([len(plan) for plan in plans])
-    depth = configuration_of(arrays).depth
+    losses = torch.zeros(len(trainees), device=device)
+    steps = torch.tensor([len(plan) for plan in plans], device=device)
     for step in range(len(plans[0])):
-        active = int((steps > step).sum())
-        frozen, lengths, labels = _batch(examples[:active], [plan[step] for plan in plans[:active]])
+        active = sum(len(plan) > step for plan in plans)
+        frozen, lengths, labels = take_batch(examples[:active], [plan[step] for plan in plans[:active]])
         parameters = {name: tensor[:active] for name, tensor in models.parameters.items()}
         means = network.losses(network.logits(frozen, lengths, parameters, depth), labels, active)
         models.gradients.zero_()
@@ -138,9 +152,9 @@ def train_together(
                 gradients.add_(values - start[:active], alpha=proximal_mu)
             if settings.clip_norm is not None:
                 clip_norms(gradients, settings.clip_norm)
-            update(values, gradients, _rates(settings, step, steps[:active]), step + 1)
+            update(values, gradients, learning_rates(settings, step, steps[:active]), step + 1)
     results = {
-        place: TrainingResult(arrays=models.arrays(row), loss=float(losses[row] / steps[row]), batches=int(steps[row]))
+        place: TrainingResult(arrays=models.arrays(row), loss=float(losses[row] / steps[row]), batches=len(plans[row]))
         for row, place in enumerate(order)
     }
     return [results[place] for place in range(len(trainees))]
@@ -153,7 +167,7 @@ def batch_rows(count: int, settings: LocalTraining, generator: np.random.Generat
     return batches[: settings.max_batches]
 
 
-def _batch(examples: Sequence[Examples], rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+def take_batch(examples: Sequence[Examples], rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """Return a batch of each client, [A * B, ...], cut to the longest text.
 
     Clients with fewer rows are filled up with copies of their first whose label is -100, which count nothing.
@@ -182,9 +196,9 @@ def _optimizer(values: Tensor, settings: LocalTraining) -> Step:
     return sgd(values, momentum=settings.momentum, weight_decay=settings.weight_decay)
 
 
-def _rates(settings: LocalTraining, step: int, steps: Tensor) -> Tensor:
+def learning_rates(settings: LocalTraining, step: int, steps: Tensor) -> Tensor:
     """Return the learning rate of each client at a step, [A, 1]."""
-    falling = 1 - step / steps if settings.schedule == "linear" else torch.ones(len(steps))
+    falling = 1 - step / steps if settings.schedule == "linear" else torch.ones(len(steps), device=steps.device)
     return settings.learning_rate * falling[:, None]
 
 

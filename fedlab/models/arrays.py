@@ -1,27 +1,79 @@
 """The trained arrays of a model, as they travel: plain named arrays.
 
 The protocol. Blocks are counted from 0 at the input; H is the hidden size, W the adapter's width, C the number of
-labels. All arrays are float32.
+labels, F the size inside the feed-forward part, V the vocabulary, P the positions. All arrays are float32, in this
+order. What is trained is read off them: adapters in the top `depth` blocks, or the top `depth` blocks whole.
 
-| name                  | shape  | present                            |
-|-----------------------|--------|------------------------------------|
-| `block.I.down.weight` | [W, H] | for each of the top `depth` blocks |
-| `block.I.down.bias`   | [W]    | "                                  |
-| `block.I.up.weight`   | [H, W] | "                                  |
-| `block.I.up.bias`     | [H]    | "                                  |
-| `head.weight`         | [C, H] | always                             |
-| `head.bias`           | [C]    | always                             |
+| name                          | shape   | present                                                      |
+|-------------------------------|---------|--------------------------------------------------------------|
+| `block.I.down.weight`         | [W, H]  | adapters: for each of the top `depth` blocks                 |
+| `block.I.down.bias`           | [W]     | "                                                            |
+| `block.I.up.weight`           | [H, W]  | "                                                            |
+| `block.I.up.bias`             | [H]     | "                                                            |
+| `embedding.words`             | [V, H]  | whole blocks: where all blocks are trained                   |
+| `embedding.positions`         | [P, H]  | "                                                            |
+| `embedding.token_type`        | [H]     | ", of BERT (that of type 0, the only one in use)             |
+| `embedding.norm.weight`       | [H]     | "                                                            |
+| `embedding.norm.bias`         | [H]     | "                                                            |
+| `block.I.attention.in.weight` | [3H, H] | whole blocks: for each of the top `depth`; query, key, value |
+| `block.I.attention.in.bias`   | [3H]    | "                                                            |
+| `block.I.attention.out.*`     |         | ", weight [H, H] and bias [H]                                |
+| `block.I.attention.norm.*`    |         | ", weight [H] and bias [H]                                   |
+| `block.I.feed_forward.in.*`   |         | ", weight [F, H] and bias [F]                                |
+| `block.I.feed_forward.out.*`  |         | ", weight [H, F] and bias [H]                                |
+| `block.I.norm.*`              |         | ", weight [H] and bias [H]                                   |
+| `pooler.weight`               | [H, H]  | whole blocks: where the head reads BERT's pooler             |
+| `pooler.bias`                 | [H]     | "                                                            |
+| `head.weight`                 | [C, H]  | always                                                       |
+| `head.bias`                   | [C]     | always                                                       |
 
-An adapter adds `up(relu(down(x)))` to the output of its block's feed-forward part.
+An adapter adds `up(relu(down(x)))` to the output of its block's feed-forward part. Whole blocks begin with the
+pretrained weights.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.errors import UserError
 
 Arrays = dict[str, np.ndarray]
+
+
+@dataclass(frozen=True, order=True)
+class Whole:
+    """A model whose top `depth` blocks are trained whole, and the embeddings as well if these are all its blocks."""
+
+    depth: int
+
+    def __str__(self) -> str:
+        """Return a name for files."""
+        return f"whole-{self.depth}"
+
+
+# Where a model is cut into a frozen and a trained part: at the adapters of the top so many blocks, or below whole ones.
+Cut = int | Whole
+
+# What the weights of an encoder are called as arrays, by their names in `fedlab.models.encoder`.
+EMBEDDING_NAMES: Mapping[str, str] = {
+    "words": "embedding.words",
+    "positions": "embedding.positions",
+    "token_type": "embedding.token_type",
+    "norm_weight": "embedding.norm.weight",
+    "norm_bias": "embedding.norm.bias",
+}
+POOLER_NAMES: Mapping[str, str] = {"pooler_weight": "pooler.weight", "pooler_bias": "pooler.bias"}
+_BLOCK_PARTS: Mapping[str, str] = {
+    "attention_in": "attention.in",
+    "attention_out": "attention.out",
+    "attention_norm": "attention.norm",
+    "up": "feed_forward.in",
+    "down": "feed_forward.out",
+    "norm": "norm",
+}
 
 _INITIAL_STD = 0.02  # as BERT's own weights (Devlin et al. 2019, and the adapters library's default)
 
@@ -30,6 +82,15 @@ def adapter_names(block: int) -> tuple[str, str, str, str]:
     """Return the names of one block's adapter: down weight and bias, up weight and bias."""
     stem = f"block.{block}"
     return f"{stem}.down.weight", f"{stem}.down.bias", f"{stem}.up.weight", f"{stem}.up.bias"
+
+
+def block_names(block: int) -> dict[str, str]:
+    """Return what the weights of one whole block are called, by their names in `fedlab.models.encoder.Block`."""
+    return {
+        f"{field}_{which}": f"block.{block}.{part}.{which}"
+        for field, part in _BLOCK_PARTS.items()
+        for which in ("weight", "bias")
+    }
 
 
 def adapted_blocks(config: AdapterConfig, blocks: int) -> range:
@@ -47,10 +108,38 @@ def array_shapes(config: AdapterConfig, *, blocks: int, hidden: int, labels: int
     return shapes | {"head.weight": (labels, hidden), "head.bias": (labels,)}
 
 
+def cut_of(names: Iterable[str]) -> Cut:
+    """Read off the names of the arrays where the model is cut.
+
+    Raises:
+        UserError: there are adapters and whole blocks.
+    """
+    found = list(names)
+    adapters = sum(name.endswith(".down.weight") for name in found)
+    blocks = sum(name.endswith(".attention.in.weight") for name in found)
+    if adapters and blocks:
+        raise UserError(f"the arrays hold {adapters} adapters and {blocks} whole blocks; accepted: one or the other")
+    return Whole(blocks) if blocks or POOLER_NAMES["pooler_weight"] in found else adapters
+
+
+def method_of(names: Iterable[str]) -> Literal["adapter", "freeze", "full"]:
+    """Read off the names of the arrays how a model is trained; the head alone passes for adapters of depth 0."""
+    found = list(names)
+    if EMBEDDING_NAMES["words"] in found:
+        return "full"
+    return "freeze" if isinstance(cut_of(found), Whole) else "adapter"
+
+
 def configuration_of(arrays: Mapping[str, np.ndarray], *, default_width: int = 1) -> AdapterConfig:
-    """Read the configuration off the arrays; `default_width` stands in where there are no adapters."""
-    downs = [array for name, array in arrays.items() if name.endswith(".down.weight")]
-    return AdapterConfig(depth=len(downs), width=downs[0].shape[0] if downs else default_width)
+    """Read the configuration off the arrays: of whole blocks the width is 1.
+
+    `default_width` stands in where there are neither adapters nor whole blocks.
+    """
+    cut = cut_of(arrays)
+    if isinstance(cut, Whole):
+        return AdapterConfig(depth=cut.depth, width=1)
+    widths = [array.shape[0] for name, array in arrays.items() if name.endswith(".down.weight")]
+    return AdapterConfig(depth=cut, width=widths[0] if widths else default_width)
 
 
 def initial_arrays(
@@ -62,7 +151,7 @@ def initial_arrays(
 
 
 def grow(arrays: Mapping[str, np.ndarray], to: AdapterConfig, *, blocks: int, generator: np.random.Generator) -> Arrays:
-    """Return the arrays of a deeper or wider model that computes the same function.
+    """Return the arrays of a model with deeper or wider adapters that computes the same function.
 
     Old weights are carried over. New bottleneck units and new adapters have a random down-projection and a zero
     up-projection, so they add nothing until they are trained (the idea of Net2Net, Chen et al. 2016).

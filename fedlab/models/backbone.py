@@ -1,7 +1,6 @@
 """Where an encoder's weights come from: a hub, a folder, an installed package, or random numbers."""
 
 import hashlib
-import importlib.util
 import json
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
@@ -15,30 +14,11 @@ from torch import Tensor
 from fedlab.errors import UserError
 from fedlab.experiment import BackboneTable
 from fedlab.models.encoder import BLOCK_WEIGHTS, Block, Encoder
+from fedlab.models.location import DISTILBERT_SIZES, RANDOM_BACKBONES, source_of
 from fedlab.models.vocabulary import tokenizer_for
 from fedlab.plugins import nearest
 from fedlab.seeds import seed_for
 from fedlab.workload import EncoderShape
-
-# Sizes of Devlin et al. 2019, Sanh et al. 2019 and Turc et al. 2019 (BERT-tiny).
-RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
-    "bert-base": {"model_type": "bert"},
-    "distilbert-base": {"model_type": "distilbert"},
-    "bert-tiny": {
-        "model_type": "bert",
-        "hidden_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 512,
-    },
-}
-
-_DISTILBERT_SIZES = {
-    "hidden_size": "dim",
-    "num_hidden_layers": "n_layers",
-    "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
-}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +43,7 @@ def load_pretrained(
         return _random(table, seed, texts)
     if table.overrides:
         raise UserError("backbone.overrides: sizes can be set for a randomly initialised encoder only")
-    return _from_files(_source(table.name, resolve), table.name)
+    return _from_files(source_of(table.name, resolve), table.name)
 
 
 def encoder_of(model: Any, precision: Literal["fp32", "bf16"] = "fp32") -> Encoder:
@@ -105,54 +85,22 @@ def encoder_sizes(encoder: Encoder) -> dict[str, Any]:
     return {"heads": encoder.heads, "epsilon": encoder.epsilon, "shape": vars(encoder.shape)}
 
 
-_TOP_WEIGHTS = ("words", "positions", "norm_weight", "norm_bias", "pooler_weight", "pooler_bias")
+_TOP_WEIGHTS = ("words", "positions", "token_type", "norm_weight", "norm_bias", "pooler_weight", "pooler_bias")
+
+
+_FORMAT = 2  # of what `encoder_tensors` returns: files of another are left alone
 
 
 def source_key(table: BackboneTable, seed: int, resolve: Callable[[str], Path]) -> str:
     """Return a key that changes when the weights a name stands for change."""
-    facts: list[Any] = [table.model_dump(mode="json")]
+    facts: list[Any] = [_FORMAT, table.model_dump(mode="json")]
     if table.name in RANDOM_BACKBONES:
         facts.append(seed)
     with suppress(UserError):
-        folder = _source(table.name, resolve)
+        folder = source_of(table.name, resolve)
         if isinstance(folder, Path):
             facts += [[str(p), p.stat().st_size, p.stat().st_mtime_ns] for p in sorted(folder.iterdir()) if p.is_file()]
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
-
-
-def _source(name: str, resolve: Callable[[str], Path]) -> Path | str:
-    """Return the folder a name stands for, or the name itself: a hub id."""
-    if name.startswith("package:"):
-        return _package_folder(name)
-    folder = resolve(name)
-    if folder.is_dir():
-        return folder
-    if name.startswith((".", "/", "~")) or not _hub_like(name):
-        raise UserError(f"backbone.name: no folder {folder}, and '{name}' is no hub id: {nearest(name, _NAMES)}")
-    return name
-
-
-_NAMES = [*RANDOM_BACKBONES, "a hub id", "a folder", "package:NAME/FOLDER"]
-
-
-def _hub_like(name: str) -> bool:
-    return name.count("/") <= 1 and not any(letter.isspace() for letter in name)
-
-
-def _package_folder(name: str) -> Path:
-    package, _, rest = name.removeprefix("package:").partition("/")
-    try:
-        spec = importlib.util.find_spec(package)
-    except (ImportError, ValueError):  # it is said to lie in a package that is not there, or has no name
-        spec = None
-    if spec is None or spec.origin is None:
-        raise UserError(
-            f"backbone.name: package '{package}' is not installed (pip install '.[demo]' brings the demo's)"
-        )
-    folder = Path(spec.origin).parent / rest
-    if not folder.is_dir():
-        raise UserError(f"backbone.name: package '{package}' has no folder '{rest}'")
-    return folder
 
 
 def _from_files(source: Path | str, name: str) -> Pretrained:
@@ -179,7 +127,7 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
     model_type = sizes.pop("model_type")
     _check_overrides(table.overrides)
     if model_type == "distilbert":
-        sizes = {_DISTILBERT_SIZES.get(key, key): value for key, value in sizes.items()}
+        sizes = {DISTILBERT_SIZES.get(key, key): value for key, value in sizes.items()}
     config = AutoConfig.for_model(model_type, **sizes)
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(seed_for(seed, "backbone"))  # transformers draws from torch's global generator
@@ -193,7 +141,7 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
 
 
 def _check_overrides(overrides: Mapping[str, int]) -> None:
-    accepted = [*_DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
+    accepted = [*DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
     for key, value in overrides.items():
         if key not in accepted:
             raise UserError(f"unknown key backbone.overrides.{key}: {nearest(key, accepted)}")
@@ -205,13 +153,13 @@ def _bert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
     _require(config.hidden_act == "gelu", f"its activation is {config.hidden_act}; accepted: gelu")
     position = getattr(config, "position_embedding_type", None) or "absolute"
     _require(position == "absolute", f"its positions are {position}; accepted: absolute")
-    types = weights["embeddings.token_type_embeddings.weight"]
     return Encoder(
         words=weights["embeddings.word_embeddings.weight"],
-        positions=weights["embeddings.position_embeddings.weight"] + types[0],
+        positions=weights["embeddings.position_embeddings.weight"],
+        token_type=weights["embeddings.token_type_embeddings.weight"][0].clone(),
         norm_weight=weights["embeddings.LayerNorm.weight"],
         norm_bias=weights["embeddings.LayerNorm.bias"],
-        blocks=tuple(_block(weights, f"encoder.layer.{i}.", _BERT_NAMES) for i in range(config.num_hidden_layers)),
+        blocks=tuple(_block(weights, "bert", i) for i in range(config.num_hidden_layers)),
         heads=config.num_attention_heads,
         epsilon=config.layer_norm_eps,
         pooler_weight=weights.get("pooler.dense.weight"),
@@ -230,9 +178,10 @@ def _distilbert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
     return Encoder(
         words=weights["embeddings.word_embeddings.weight"],
         positions=weights["embeddings.position_embeddings.weight"],
+        token_type=None,
         norm_weight=weights["embeddings.LayerNorm.weight"],
         norm_bias=weights["embeddings.LayerNorm.bias"],
-        blocks=tuple(_block(weights, f"transformer.layer.{i}.", _DISTILBERT_NAMES) for i in range(config.n_layers)),
+        blocks=tuple(_block(weights, "distilbert", i) for i in range(config.n_layers)),
         heads=config.n_heads,
         epsilon=1e-12,  # DistilBERT's own constant, not in its configuration
         pooler_weight=None,
@@ -243,35 +192,48 @@ def _distilbert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
     )
 
 
-_BERT_NAMES = {
-    "query": "attention.self.query",
-    "key": "attention.self.key",
-    "value": "attention.self.value",
-    "attention_out": "attention.output.dense",
-    "attention_norm": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "norm": "output.LayerNorm",
+# What transformers calls the parts of a block, by ours: where blocks lie, and the names inside one.
+PART_NAMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
+    "bert": (
+        "encoder.layer",
+        {
+            "query": "attention.self.query",
+            "key": "attention.self.key",
+            "value": "attention.self.value",
+            "attention_out": "attention.output.dense",
+            "attention_norm": "attention.output.LayerNorm",
+            "up": "intermediate.dense",
+            "down": "output.dense",
+            "norm": "output.LayerNorm",
+        },
+    ),
+    "distilbert": (
+        "transformer.layer",
+        {
+            "query": "attention.q_lin",
+            "key": "attention.k_lin",
+            "value": "attention.v_lin",
+            "attention_out": "attention.out_lin",
+            "attention_norm": "sa_layer_norm",
+            "up": "ffn.lin1",
+            "down": "ffn.lin2",
+            "norm": "output_layer_norm",
+        },
+    ),
 }
 
-_DISTILBERT_NAMES = {
-    "query": "attention.q_lin",
-    "key": "attention.k_lin",
-    "value": "attention.v_lin",
-    "attention_out": "attention.out_lin",
-    "attention_norm": "sa_layer_norm",
-    "up": "ffn.lin1",
-    "down": "ffn.lin2",
-    "norm": "output_layer_norm",
-}
 
+def _block(weights: Mapping[str, Tensor], family: str, index: int) -> Block:
+    place, names = PART_NAMES[family]
 
-def _block(weights: Mapping[str, Tensor], stem: str, names: Mapping[str, str]) -> Block:
+    def weight(part: str, which: str) -> Tensor:
+        return weights[f"{place}.{index}.{names[part]}.{which}"]
+
     def both(part: str) -> dict[str, Tensor]:
-        return {f"{part}_{which}": weights[f"{stem}{names[part]}.{which}"] for which in ("weight", "bias")}
+        return {f"{part}_{which}": weight(part, which) for which in ("weight", "bias")}
 
     def stacked(which: Literal["weight", "bias"]) -> Tensor:
-        return torch.cat([weights[f"{stem}{names[part]}.{which}"] for part in ("query", "key", "value")])
+        return torch.cat([weight(part, which) for part in ("query", "key", "value")])
 
     rest = both("attention_out") | both("attention_norm") | both("up") | both("down") | both("norm")
     return Block(attention_in_weight=stacked("weight"), attention_in_bias=stacked("bias"), **rest)

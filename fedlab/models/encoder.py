@@ -1,4 +1,4 @@
-"""A BERT-family encoder as plain functions of frozen weights, adapters and hidden states.
+"""A BERT-family encoder as plain functions of its weights, adapters and hidden states.
 
 BERT and DistilBERT are both post-norm transformers and differ only in the names of their weights and in what the
 embedding adds, so one set of functions runs both. Frozen blocks run without dropout: what they compute for a text is
@@ -25,7 +25,7 @@ from fedlab.workload import EncoderShape
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """The frozen weights of one transformer block."""
+    """The weights of one transformer block."""
 
     attention_in_weight: Tensor  # [3H, H]: query, key, value
     attention_in_bias: Tensor  # [3H]
@@ -43,10 +43,11 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoder:
-    """The frozen weights of an encoder."""
+    """The weights of an encoder, frozen or parameters."""
 
     words: Tensor  # [vocabulary, H]
-    positions: Tensor  # [at least T, H], token-type 0 already added
+    positions: Tensor  # [at least T, H]
+    token_type: Tensor | None  # [H], of type 0; DistilBERT has none
     norm_weight: Tensor  # [H]
     norm_bias: Tensor  # [H]
     blocks: tuple[Block, ...]
@@ -68,7 +69,10 @@ Adapters = Mapping[str, Tensor]
 
 def embed(encoder: Encoder, ids: Tensor) -> Tensor:
     """Return the input of block 0, [B, T, H], for token ids [B, T]."""
-    states = F.embedding(ids, encoder.words) + encoder.positions[: ids.shape[1]]
+    positions = encoder.positions[: ids.shape[1]]
+    if encoder.token_type is not None:
+        positions = positions + encoder.token_type
+    states = F.embedding(ids, encoder.words) + positions
     return F.layer_norm(states, states.shape[-1:], encoder.norm_weight, encoder.norm_bias, encoder.epsilon)
 
 
@@ -119,9 +123,10 @@ def affine(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
 
 
 def pool(encoder: Encoder, first_rows: Tensor) -> Tensor:
-    """Apply BERT's own pooler, frozen, to [CLS] rows [B, H]."""
+    """Apply BERT's own pooler to [CLS] rows [B, H]."""
     assert encoder.pooler_weight is not None, "this encoder has no pooler"
-    return torch.tanh(F.linear(first_rows, encoder.pooler_weight, encoder.pooler_bias))
+    assert encoder.pooler_bias is not None, "a pooler has both"
+    return torch.tanh(affine(first_rows, encoder.pooler_weight, encoder.pooler_bias))
 
 
 def _norm(states: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
@@ -149,15 +154,16 @@ def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads
     """
     batch, _, hidden = states.shape
     size = hidden // heads
-    weight, bias = block.attention_in_weight, block.attention_in_bias
-    query = F.linear(states[:, 0], weight[:hidden], bias[:hidden]).view(batch, heads, size)
-    key_weight, value_weight = (part.view(heads, size, hidden) for part in weight[hidden:].chunk(2))
+    query_weight, *rest = block.attention_in_weight.chunk(3)
+    query_bias, _, value_bias = block.attention_in_bias.chunk(3)
+    query = F.linear(states[:, 0], query_weight, query_bias).view(batch, heads, size)
+    key_weight, value_weight = (part.view(heads, size, hidden) for part in rest)
     asked = torch.einsum("bhs,hsd->bhd", query, key_weight)
     scores = asked @ states.transpose(1, 2) / math.sqrt(size)  # [B, heads, T]
     if mask is not None:
         scores = scores.masked_fill(~mask[:, 0], -math.inf)
     mixed = scores.softmax(-1) @ states  # [B, heads, H]
-    attended = torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + bias[2 * hidden :]
+    attended = torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + value_bias
     return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
 
 

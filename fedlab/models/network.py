@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.data.tokens import IGNORED_LABEL
+from fedlab.models.arrays import Cut, Whole
 from fedlab.models.encoder import Encoder, affine, attention_mask, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.whole import with_trained
 
 Kind = Literal["classification", "tagging"]
 
@@ -18,44 +20,60 @@ Kind = Literal["classification", "tagging"]
 class Network:
     """An encoder and what is read off it: a label a text ([CLS], perhaps through the pooler) or a label a token.
 
-    Sizes: B texts, T tokens, H hidden, C labels. The frozen state of a model of depth d is, for d = 0, what the head
-    reads; for d > 0 the sum before the lowest adapter. A classifier of depth 0 or 1 needs [CLS] only, so its frozen
-    state has no T.
+    Sizes: B texts, T tokens, H hidden, C labels. The frozen state is what a cut model goes on from:
+
+    * adapters of depth 0, which is the head alone: what the head reads;
+    * adapters of depth d > 0: the sum before the lowest adapter. A classifier of depth 1 needs [CLS] only;
+    * whole blocks, of depth d: the state that enters the lowest of them; for d = 0 what the pooler or the head reads;
+      where all blocks are trained the token ids, for the embeddings are trained with them.
+
+    Where it is [CLS] only, it has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
     """
 
     encoder: Encoder
     kind: Kind
     pooling: Literal["cls", "pooler"]
 
-    def state_shape(self, depth: int, tokens: int) -> tuple[int, ...]:
-        """Return the shape of one text's frozen state: [H] or [T, H]."""
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are, and so where training takes place."""
+        return self.encoder.words.device
+
+    def state_shape(self, cut: Cut, tokens: int) -> tuple[int, ...]:
+        """Return the shape of one text's frozen state: [H], [T, H], or [T] for token ids."""
+        if cut == Whole(len(self.encoder.blocks)):
+            return (tokens,)
         hidden = self.encoder.shape.hidden
-        return (hidden,) if self._only_first_row(depth) else (tokens, hidden)
+        return (hidden,) if self._only_first_row(cut) else (tokens, hidden)
 
     @torch.inference_mode()
-    def frozen(self, ids: Tensor, lengths: Tensor, depths: Collection[int]) -> dict[int, Tensor]:
-        """Compute the frozen states of texts for several depths in one pass: depth to [B, H] or [B, T, H].
+    def frozen(self, ids: Tensor, lengths: Tensor, cuts: Collection[Cut]) -> dict[Cut, Tensor]:
+        """Compute the frozen states of texts for several cuts in one pass: cut to [B, H], [B, T, H] or ids [B, T].
 
-        Takes ids [B, T] and lengths [B]. The pass goes no higher than the least depth needs.
+        Takes ids [B, T] and lengths [B]. The pass goes no higher than the highest cut needs.
         """
-        encoder = self.encoder
+        encoder, blocks = self.encoder, len(self.encoder.blocks)
         mask = attention_mask(lengths, ids.shape[1])
-        states, found = embed(encoder, ids), {}
-        for index in range(self._first(min(depths)) + 1):
-            sums = self._sums(index, states, mask)
+        states = embed(encoder, ids)
+        found: dict[Cut, Tensor] = {Whole(blocks): ids}
+        for index in range(max(self._blocks_below(cut) for cut in cuts)):
+            sums = self._sums(encoder, index, states, mask)
             states = block_end(encoder, index, sums, {})
-            if (depth := len(encoder.blocks) - index) in depths:
-                found[depth] = sums
-        if 0 in depths:
-            found[0] = self._features(states)
-        return found
+            found |= {blocks - index: sums, Whole(blocks - index - 1): states}
+        if 0 in cuts:
+            found[0] = self._features(encoder, states)
+        return {cut: found[cut] for cut in cuts}
 
-    def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
+    def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut) -> Tensor:
         """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging.
 
-        With parameters of K models stacked along a first dimension, the B texts are K equal parts, one a model.
+        With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
+        Whole blocks that are not among the parameters are the encoder's own.
         """
-        features = frozen if depth == 0 else self._trained(frozen, lengths, parameters, depth)
+        if isinstance(cut, Whole):
+            features = self._whole(frozen, lengths, parameters, cut)
+        else:
+            features = frozen if cut == 0 else self._adapted(frozen, lengths, parameters, cut)
         return affine(features.float(), parameters["head.weight"], parameters["head.bias"])
 
     def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
@@ -64,25 +82,36 @@ class Network:
         counted = (labels != IGNORED_LABEL).view(models, -1).sum(1)
         return each.view(models, -1).sum(1) / counted.clamp(min=1)
 
-    def _trained(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
-        first = self._first(depth)
-        states = block_end(self.encoder, first, frozen, parameters)
+    def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
+        encoder, first = self.encoder, len(self.encoder.blocks) - depth
+        states = block_end(encoder, first, frozen, parameters)
         mask = attention_mask(lengths, states.shape[1]) if depth > 1 else None
-        for index in range(first + 1, len(self.encoder.blocks)):
-            states = block_end(self.encoder, index, self._sums(index, states, mask), parameters)
-        return self._features(states)
+        for index in range(first + 1, len(encoder.blocks)):
+            states = block_end(encoder, index, self._sums(encoder, index, states, mask), parameters)
+        return self._features(encoder, states)
 
-    def _sums(self, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
+    def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Whole) -> Tensor:
+        encoder, blocks = with_trained(self.encoder, parameters), len(self.encoder.blocks)
+        states = (frozen if frozen.is_floating_point() else embed(encoder, frozen)).float()
+        mask = attention_mask(lengths, states.shape[1]) if cut.depth else None
+        for index in range(blocks - cut.depth, blocks):
+            states = block_end(encoder, index, self._sums(encoder, index, states, mask), {})
+        return self._features(encoder, states)
+
+    def _sums(self, encoder: Encoder, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
         """Run a block up to its last norm; a classifier's last block gives the first row alone, [B, H]."""
-        last = index == len(self.encoder.blocks) - 1
+        last = index == len(encoder.blocks) - 1
         run = block_sum_of_first if last and self.kind == "classification" else block_sum
-        return run(self.encoder, index, states, mask)
+        return run(encoder, index, states, mask)
 
-    def _features(self, states: Tensor) -> Tensor:
-        return pool(self.encoder, states) if self.pooling == "pooler" and self.kind == "classification" else states
+    def _features(self, encoder: Encoder, states: Tensor) -> Tensor:
+        return pool(encoder, states) if self.pooling == "pooler" and self.kind == "classification" else states
 
-    def _first(self, depth: int) -> int:
-        return len(self.encoder.blocks) - max(depth, 1)
+    def _blocks_below(self, cut: Cut) -> int:
+        """Return how many blocks a pass up to a cut runs; at an adapter's, its own block almost to the end."""
+        blocks = len(self.encoder.blocks)
+        return blocks - cut.depth if isinstance(cut, Whole) else blocks - max(cut, 1) + 1
 
-    def _only_first_row(self, depth: int) -> bool:
-        return self.kind == "classification" and depth <= 1
+    def _only_first_row(self, cut: Cut) -> bool:
+        """Tell whether what is above a cut reads the first row alone."""
+        return self.kind == "classification" and (cut == Whole(0) if isinstance(cut, Whole) else cut <= 1)

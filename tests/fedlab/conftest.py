@@ -44,6 +44,13 @@ class TinyWorld:
         draws = np.random.default_rng(seed)
         return {name: draws.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
 
+    def whole(self, network: Any, depth: int, seed: int = 0) -> dict[str, np.ndarray]:
+        """Return the arrays of a model of which so many blocks are to be trained whole, with a random head."""
+        from fedlab.models.whole import whole_arrays
+
+        pooler = network.pooling == "pooler"
+        return whole_arrays(network.encoder, depth, pooler=pooler) | self.trained(0, 1, seed)
+
     def texts(self, lengths: Sequence[int], seed: int = 0) -> tuple[Any, Any]:
         """Return token ids [B, T], padded with zeros to the longest, and lengths [B]."""
         import torch
@@ -59,6 +66,7 @@ class TinyWorld:
 def tiny() -> TinyWorld:
     import torch
 
+    from fedlab.models.arrays import cut_of
     from fedlab.models.backbone import encoder_of
     from fedlab.models.network import Network
 
@@ -70,10 +78,10 @@ def tiny() -> TinyWorld:
         return Network(encoder=encoders[family], kind=kind, pooling=pooling)
 
     def logits(network: Network, ids: Any, lengths: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        depth = sum(name.endswith("down.weight") for name in arrays)
+        cut = cut_of(arrays)
         parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        frozen = network.frozen(ids, lengths, [depth])[depth]
-        return network.logits(frozen, lengths, parameters, depth).numpy()
+        frozen = network.frozen(ids, lengths, [cut])[cut]
+        return network.logits(frozen, lengths, parameters, cut).numpy()
 
     return TinyWorld(models=models, network=network, logits=logits)
 
@@ -213,3 +221,101 @@ def hub_with() -> Callable[..., AbstractContextManager[dict[str, str]]]:
             server.server_close()
 
     return hub
+
+
+@pytest.fixture(scope="session")
+def planned_run() -> Callable[..., Any]:
+    """Return a function that runs an experiment with planned clients into a folder, its accuracy rising by a tenth."""
+    from dataclasses import replace
+
+    import numpy as np
+    from safetensors.numpy import save_file
+
+    from fedlab.digests import digest_arrays, digest_records
+    from fedlab.planning.dryrun import dry_run
+    from fedlab.planning.judges import cheapest
+    from fedlab.planning.plan import plan_of
+    from fedlab.recorder import Recorder
+    from fedlab.report import summarise
+    from fedlab.runfolder import create
+
+    def run(experiment: Any, path: Path, *, finished: bool = True) -> Any:
+        done = dry_run(plan_of(experiment, batches=5, labels=2), cheapest)
+        folder = create(path)
+        folder.write_experiment(experiment)
+        recorder = Recorder(folder)
+        recorder.on_clients(done.clients)
+        for record in done.rounds:
+            recorder.on_round(replace(record, test_accuracy=record.server_round / 10))
+        for trial in done.trials:
+            recorder.on_trial(trial)
+        recorder.close()
+        if finished:
+            arrays = {"head.weight": np.ones((2, 2), np.float32)}
+            save_file(arrays, folder.final)
+            folder.write_summary(
+                summarise(
+                    folder.rounds(), folder.trials(), folder.clients(), status="finished",
+                    arrays_digest=digest_arrays(arrays), records_digest=digest_records(folder),
+                )
+            )  # fmt: skip
+        return folder
+
+    return run
+
+
+CLIENT_BYTES, CLIENT_JOULES = 1000, 50.0  # of a recorded client in a round, half of the bytes down and half up
+
+
+def client_record(server_round: int, partition_id: int) -> Any:
+    from fedlab.records import ClientRecord
+
+    return ClientRecord(
+        server_round=server_round, group="train", partition_id=partition_id, device="jetson-tx2", depth=2, width=8,
+        num_examples=4, batches=1, train_loss=1.0, compute_seconds=1.0, download_seconds=0.5, upload_seconds=0.5,
+        joules=CLIENT_JOULES, bytes_down=CLIENT_BYTES // 2, bytes_up=CLIENT_BYTES // 2, peak_memory_bytes=10**9,
+    )  # fmt: skip
+
+
+def round_record(server_round: int, seconds: float, test: float | None, validation: float | None) -> Any:
+    from fedlab.records import RoundRecord
+
+    return RoundRecord(
+        server_round=server_round, trial=None, simulated_seconds=seconds, depth=2, width=8, groups=[],
+        validation_accuracy=validation, test_accuracy=test, wall_seconds=0.1 * server_round,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def recorded(tmp_path) -> Callable[..., Path]:
+    """Return a function that writes a run folder: two clients a round, and (seconds, test accuracy) round by round."""
+    from fedlab.experimentfile import load_experiment
+    from fedlab.recorder import Recorder
+    from fedlab.report import summarise
+    from fedlab.runfolder import create
+
+    file = tmp_path / "base.toml"
+    file.write_text("rounds = 3\n[strategy]\nname = 'fedavg'\n")
+
+    def write(
+        name: str,
+        curve: Sequence[tuple[float, float | None]],
+        settings: Mapping[str, Any] | None = None,
+        *,
+        validation: Sequence[float | None] = (),
+        finished: bool = True,
+    ) -> Path:
+        changed = [f"{key}={value}" for key, value in (settings or {}).items()]
+        folder = create(tmp_path / name)
+        folder.write_experiment(load_experiment(file, changed))
+        recorder = Recorder(folder)
+        for number, (seconds, accuracy) in enumerate(curve, start=1):
+            recorder.on_clients([client_record(number, 0), client_record(number, 1)])
+            measured = validation[number - 1] if validation else None
+            recorder.on_round(round_record(number, seconds, accuracy, measured))
+        recorder.close()
+        if finished:
+            folder.write_summary(summarise(folder.rounds(), [], folder.clients(), status="finished"))
+        return folder.path
+
+    return write

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from fedlab.activations import ActivationStore
 from fedlab.data.tokens import TokenSet
+from fedlab.models.arrays import Whole
 from fedlab.models.backbone import encoder_sizes, encoder_tensors
 
 COUNT, WIDTH, HIDDEN = 70, 9, 32
@@ -58,7 +59,7 @@ def store(tmp_path):
 
 
 def ask(store, network, tokens, *, split="train", depth=3, rows=ROWS):
-    return store.states(network, tokens, rows, split=split, depth=depth)
+    return store.states(network, tokens, rows, split=split, cut=depth)
 
 
 def computes(network, act):
@@ -127,6 +128,33 @@ def test_a_pass_stores_the_states_of_greater_depths_as_well(tagger, tokens, stor
 
     for depth in range(1, 4):
         assert not computes(tagger, lambda depth=depth: ask(store(), tagger, tokens, depth=depth))
+
+
+def test_what_enters_a_whole_block_is_not_what_its_adapter_reads(tagger, tokens, store):
+    at_adapter = ask(store(), tagger, tokens, depth=2)
+
+    entering = ask(store(), tagger, tokens, depth=Whole(2))
+
+    assert entering.shape == at_adapter.shape
+    assert not torch.allclose(entering, at_adapter, atol=1e-2)
+    assert torch.equal(entering, ask(store(0), tagger, tokens, depth=Whole(2)))
+    assert not computes(tagger, lambda: ask(store(), tagger, tokens, depth=Whole(2)))
+
+
+def test_below_whole_blocks_only_what_is_asked_for_is_stored(tagger, tokens, store, tmp_path):
+    ask(store(), tagger, tokens, depth=Whole(1))
+
+    assert [path.name for path in (tmp_path / "states").glob("*.states")] == ["train-whole-1.states"]
+
+
+def test_where_all_blocks_are_trained_the_states_are_the_token_ids_and_nothing_is_stored(
+    tagger, tokens, store, tmp_path
+):
+    ids = ask(store(), tagger, tokens, depth=Whole(3))
+
+    assert ids.tolist() == tokens.input_ids[ROWS].tolist()
+    assert not computes(tagger, lambda: ask(store(), tagger, tokens, depth=Whole(3)))
+    assert not (tmp_path / "states").exists()
 
 
 def test_what_fits_nowhere_is_computed_every_time_with_the_same_bits(tagger, tokens, store, tmp_path):
@@ -205,6 +233,7 @@ import numpy as np, torch
 from safetensors.torch import load_file
 from fedlab.activations import ActivationStore
 from fedlab.data.tokens import TokenSet
+from fedlab.models.arrays import Whole
 from fedlab.models.backbone import encoder_from_tensors
 from fedlab.models.network import Network
 
@@ -220,7 +249,7 @@ while not (folder / other).exists():
     time.sleep(0.001)
 for depth in (3, 1, 0, 2):
     for part in np.array_split(np.arange(len(tokens.lengths)), 4):
-        states = store.states(network, tokens, part, split="train", depth=depth)
+        states = store.states(network, tokens, part, split="train", cut=depth)
         print(hashlib.sha256(states.numpy().tobytes()).hexdigest())
 """
 

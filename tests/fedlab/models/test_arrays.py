@@ -6,7 +6,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.models.arrays import adapted_blocks, array_shapes, configuration_of, count_parameters, grow, initial_arrays
+from fedlab.errors import UserError
+from fedlab.models.arrays import (
+    Whole,
+    adapted_blocks,
+    adapter_names,
+    array_shapes,
+    block_names,
+    configuration_of,
+    count_parameters,
+    cut_of,
+    grow,
+    initial_arrays,
+    method_of,
+)
 
 DEPTHS, WIDTHS = st.integers(0, 3), st.integers(1, 12)
 FEW = settings(derandomize=True, deadline=None, max_examples=40)
@@ -54,6 +67,41 @@ def test_the_configuration_can_be_read_off_the_arrays(depth, width):
     arrays = initial_arrays(config(depth, width), blocks=3, hidden=4, labels=2, generator=np.random.default_rng(0))
 
     assert configuration_of(arrays, default_width=width) == config(depth, width)
+
+
+@pytest.mark.parametrize(
+    ("depth", "cut", "method"),
+    [(0, 0, "adapter"), (1, Whole(1), "freeze"), (2, Whole(2), "freeze"), (3, Whole(3), "full")],
+)
+def test_what_is_trained_whole_can_be_read_off_the_arrays(tiny, depth, cut, method):
+    arrays = tiny.whole(tiny.network(), depth)
+
+    assert (cut_of(arrays), method_of(arrays)) == (cut, method)
+    assert configuration_of(arrays, default_width=7) == config(depth, 7 if depth == 0 else 1)
+
+
+def test_a_head_above_a_trained_pooler_is_no_adapter_of_depth_0(tiny):
+    arrays = tiny.whole(tiny.network(pooling="pooler"), 0)
+
+    assert (cut_of(arrays), method_of(arrays)) == (Whole(0), "freeze")
+    assert configuration_of(arrays, default_width=7) == config(0, 1)
+
+
+@given(depth=DEPTHS, width=WIDTHS)
+@FEW
+def test_adapters_are_no_whole_blocks(depth, width):
+    names = array_shapes(config(depth, width), blocks=3, hidden=4, labels=2)
+
+    assert (cut_of(names), method_of(names)) == (depth, "adapter")
+
+
+def test_adapters_and_whole_blocks_together_are_refused():
+    with pytest.raises(UserError, match="the arrays hold 1 adapters and 1 whole blocks; accepted: one or the other"):
+        cut_of([*adapter_names(2), *block_names(2).values(), "head.weight"])
+
+
+def test_a_cut_below_whole_blocks_is_not_that_at_adapters_of_the_same_depth():
+    assert len({2, Whole(2), "2", str(Whole(2))}) == 4
 
 
 def test_a_new_model_is_drawn_as_bert_draws_its_weights():

