@@ -16,8 +16,15 @@ from fedlab.activations import default_budget_bytes
 from fedlab.actor import ClientActor, ClientSetup
 from fedlab.clock import VirtualClock
 from fedlab.environment import describe_environment
-from fedlab.experiment import Experiment
-from fedlab.loading import load_client, load_link, load_strategy
+from fedlab.experiment import EngineTable, Experiment
+from fedlab.loading import (
+    codec_names,
+    load_availability,
+    load_client,
+    load_coding,
+    load_link,
+    load_strategy,
+)
 from fedlab.recorder import Observer, Recorder
 from fedlab.runfolder import RunFolder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
@@ -25,7 +32,9 @@ from fedlab.shipping import ship
 from fedlab.simulation import RayGrid
 from fedlab.statelog import StateLog
 from fedlab.workbench import bundle_files, bundle_for, open_workbench
-from fedlab.workers import WorkerPool, start_ray, stop_ray
+from fedlab.workers import WorkerPool, places_on_gpus, start_ray, stop_ray
+
+_PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 
 
 def simulate(
@@ -43,6 +52,8 @@ def simulate(
     base = Path(experiment.base_folder)
     load_strategy(experiment)
     load_link(experiment)
+    load_availability(experiment)
+    load_coding(experiment)
     load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
         room = experiment.engine.cache_bytes
@@ -65,10 +76,12 @@ def simulate(
             run_config={},
             node_config=node_config,
             num_partitions=len(workbench.partitions),
+            codecs=codec_names(experiment),
         )
         with _actors(experiment, setup, told) as pool:
             states = StateLog(folder.client_states)
-            grid = RayGrid(pool, workbench, states, pack=experiment.engine.pack, on_failure=partial(_tell, told))
+            pack = experiment.engine.pack or _PACKS[experiment.engine.device]
+            grid = RayGrid(pool, workbench, states, pack=pack, on_failure=partial(_tell, told))
             summary = serve(
                 experiment,
                 bench_of(experiment, workbench, grid.measure),
@@ -88,25 +101,32 @@ def simulate(
 
 @contextmanager
 def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Observer]) -> Iterator[WorkerPool]:
-    address = experiment.engine.ray_address
-    cores = start_ray(address=address, workers=experiment.engine.workers)
-    if address is not None:
-        setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
+    engine, address = experiment.engine, experiment.engine.ray_address
+    cores = start_ray(address=address, workers=engine.workers)
+    try:
+        places = cores if engine.device == "cpu" else places_on_gpus(engine.actors_per_gpu)
+        setup = replace(setup, node_config={**setup.node_config, "device": engine.device})
+        if address is not None:
+            setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
+        yield _pool(engine, setup, places, observers)
+    finally:
+        stop_ray()
+
+
+def _pool(engine: EngineTable, setup: ClientSetup, places: int, observers: Sequence[Observer]) -> WorkerPool:
     # No cores are claimed, so that an actor of a machine that is lost finds room on another.
-    actor = ray.remote(num_cpus=0, scheduling_strategy="SPREAD")(ClientActor)
+    gpus = 1 / engine.actors_per_gpu if engine.device == "cuda" else 0
+    actor = ray.remote(num_cpus=0, num_gpus=gpus, scheduling_strategy="SPREAD")(ClientActor)
     reference = ray.put(setup)
     # In place of a lost one: Ray may not know yet that the machine it was on is gone, but this one is there.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    try:
-        yield WorkerPool(
-            lambda: actor.remote(reference),
-            remake=lambda: actor.options(scheduling_strategy=here).remote(reference),
-            workers=experiment.engine.workers or cores,
-            hang_seconds=experiment.engine.hang_seconds,
-            on_trouble=lambda line: _tell(observers, line, None),
-        )
-    finally:
-        stop_ray()
+    return WorkerPool(
+        lambda: actor.remote(reference),
+        remake=lambda: actor.options(scheduling_strategy=here).remote(reference),
+        workers=min(engine.workers or places, places) if gpus else engine.workers or places,
+        hang_seconds=engine.hang_seconds,
+        on_trouble=lambda line: _tell(observers, line, None),
+    )
 
 
 @contextmanager

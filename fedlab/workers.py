@@ -170,6 +170,18 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
     return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
+def places_on_gpus(actors_per_gpu: int) -> int:
+    """Return how many actors there is room for on the GPUs of the cluster.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if not gpus:
+        raise UserError("engine.device = 'cuda': Ray finds no GPU here; accepted: cpu")
+    return gpus * actors_per_gpu
+
+
 def stop_ray() -> None:
     """Leave the cluster, and end it if it is ours."""
     ray.shutdown()
