@@ -37,6 +37,7 @@ class ClientSetup:
     run_config: Mapping[str, str]
     node_config: Mapping[str, str]
     num_partitions: int
+    codecs: Sequence[str] = ()  # of the experiment, by name
     shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None  # the bundle's files, where machines share no disk
 
 
@@ -77,7 +78,7 @@ class ClientActor:
         torch.set_num_threads(1)
         self._name = f"{platform.node()}:{os.getpid()}"
         self._setup = setup if setup.shipped is None else _unpacked(setup, setup.shipped)
-        self._app = load_client(setup.reference, setup.options, setup.base_folder)
+        self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs)
 
     def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
         """Let clients answer messages that hold the same: together if they can, else one after the other."""

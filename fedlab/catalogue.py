@@ -1,10 +1,37 @@
 """The short names an experiment file may use, and what they stand for."""
 
 from collections.abc import Mapping
+from typing import Literal
 
+Trains = Literal["adapters", "blocks", "everything"]
 STRATEGIES: Mapping[str, str] = {"adafl": "strategies.adafl:AdaFL", "fedavg": "strategies.fedavg:FedAvg"}
-CLIENTS: Mapping[str, str] = {"adapter": "clients.adapter:adapter"}
-LINKS: Mapping[str, str] = {"constant": "fedlab.links:constant", "per_client": "fedlab.links:per_client"}
+CLIENTS: Mapping[str, str] = {
+    "adapter": "clients.adapter:adapter",
+    "full": "clients.full:full",
+    "freeze": "clients.full:full",
+}
+TRAINS: Mapping[str, Trains] = {"adapter": "adapters", "full": "everything", "freeze": "blocks"}  # by client
+LINKS: Mapping[str, str] = {
+    "constant": "fedlab.links:constant",
+    "per_client": "fedlab.links:per_client",
+    "asymmetric": "fedlab.links:asymmetric",
+    "uniform": "fedlab.bandwidths:uniform",
+    "log_normal": "fedlab.bandwidths:log_normal",
+    "table": "fedlab.bandwidths:table",
+    "trace": "fedlab.tracelinks:trace",
+}
+AVAILABILITY: Mapping[str, str] = {
+    "always": "fedlab.availability:always",
+    "bernoulli": "fedlab.availability:bernoulli",
+    "trace": "fedlab.availability:trace",
+}
+CODECS: Mapping[str, str] = {
+    "int8": "fedlab.codecs.quantiser:int8",
+    "int4": "fedlab.codecs.quantiser:int4",
+    "fp16": "fedlab.codecs.quantiser:fp16",
+    "top-k": "fedlab.codecs.sparse:top_k",
+    "skip-zero-rows": "fedlab.codecs.sparse:skip_zero_rows",
+}
 
 DATASETS: Mapping[str, str] = {
     "docstrings": "Docstrings of Python packages, labelled by package; on every machine.",

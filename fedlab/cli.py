@@ -9,6 +9,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from fedlab.commands.client import client
+from fedlab.commands.compare import compare
+from fedlab.commands.deploy import deploy
+from fedlab.commands.estimate import estimate
+from fedlab.commands.import_traces import import_traces
+from fedlab.commands.profile_device import profile_device
+from fedlab.commands.reprice import reprice
+from fedlab.commands.reproduce import reproduce
+from fedlab.commands.sweep import sweep
 from fedlab.errors import RunFailedError, UserError
 
 app = typer.Typer(
@@ -84,21 +93,43 @@ def verify(
     typer.echo("the runs are identical" if len(runs) > 1 else "the run is what its summary says")
 
 
-Listed = Literal["strategies", "clients", "devices", "links", "datasets", "backbones"]
+Listed = Literal["strategies", "clients", "devices", "links", "codecs", "availability", "datasets", "backbones"]
 
 
 @app.command(name="list")
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")],
     name: Annotated[str | None, typer.Argument(help="devices: the board whose table to print.")] = None,
-    backbone: Annotated[str, typer.Option(help="devices: bert-base or distilbert-base.")] = "bert-base",
+    backbone: Annotated[str, typer.Option(help="devices NAME: as in a file, or sizes: 6x384x1536.")] = "bert-base",
+    seq_len: Annotated[int, typer.Option(min=1, help="devices NAME: tokens a text.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="devices NAME: texts a batch.")] = 4,
+    width: Annotated[int, typer.Option(min=1, help="devices NAME: bottleneck units of the adapters.")] = 32,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """List what an experiment file can name."""
-    from fedlab.listing import describe_device, names_of  # noqa: PLC0415
+    from fedlab.listing import list_device, list_names  # noqa: PLC0415
 
     if name is not None and what != "devices":
         raise UserError(f"fedlab list {what} takes no name; accepted: fedlab list devices NAME")
-    _console().print(names_of(what) if name is None else describe_device(name, backbone))
+    if name is None:
+        table, plain = list_names(what)
+    else:
+        table, plain = list_device(name, backbone, sequence_length=seq_len, batch_size=batch_size, width=width)
+    if as_json:
+        sys.stdout.write(json.dumps(plain) + "\n")
+    else:
+        _console().print(table)
+
+
+app.command()(import_traces)
+app.command()(compare)
+app.command()(reproduce)
+app.command()(sweep)
+app.command()(reprice)
+app.command()(estimate)
+app.command()(profile_device)
+app.command()(client)
+app.add_typer(deploy, name="deploy")
 
 
 def main() -> None:

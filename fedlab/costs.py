@@ -1,11 +1,37 @@
-"""What one client's part in a round costs: the whole of the simulated physics as one pure function."""
+"""What one client's part in a round costs: its stages and its energy."""
 
-from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
 
 from fedlab.devices import DeviceProfile
 from fedlab.links import Link
 from fedlab.scaling import compute_seconds, peak_memory_bytes
 from fedlab.workload import Cost, EncoderShape, Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Stages:
+    """How long each stage of a client's part takes, one after the other."""
+
+    download_seconds: float = 0.0
+    compute_seconds: float = 0.0
+    upload_seconds: float = 0.0
+
+    @property
+    def seconds(self) -> float:
+        """The whole part, in the order it is done."""
+        return self.download_seconds + self.compute_seconds + self.upload_seconds
+
+    def until(self, seconds: float) -> "Stages":
+        """Return the stages as far as they have come after so many seconds."""
+        if seconds >= self.seconds:
+            return self
+        computing = max(0.0, seconds - self.download_seconds)
+        return Stages(
+            download_seconds=min(self.download_seconds, seconds),
+            compute_seconds=min(self.compute_seconds, computing),
+            upload_seconds=max(0.0, computing - self.compute_seconds),
+        )
 
 
 def charge(
@@ -18,30 +44,48 @@ def charge(
     bytes_up: int,
     partition_id: int,
     server_round: int,
+    start_seconds: float = 0.0,
 ) -> Cost:
-    """Return what a workload costs on a board, with the bytes of its messages moved over a link.
+    """Return what a workload costs a client that has the server to itself.
 
-    Raises UserError where the profile lacks a table for the workload's method.
+    The download starts at `start_seconds` of simulated time, the upload when the work is done. Raises UserError where
+    the profile lacks a table for the workload's method.
     """
-    down = link.transfer_seconds(bytes_down, direction="down", partition_id=partition_id, server_round=server_round)
-    up = link.transfer_seconds(bytes_up, direction="up", partition_id=partition_id, server_round=server_round)
     compute = compute_seconds(profile, workload, shape)
-    return Cost(
-        compute_seconds=compute,
-        download_seconds=down,
-        upload_seconds=up,
-        joules=energy_joules(profile, compute_seconds=compute, transfer_seconds=down + up),
+    transfer = partial(link.transfer_seconds, partition_id=partition_id, server_round=server_round)
+    down = transfer(bytes_down, direction="down", start_seconds=start_seconds)
+    up = transfer(bytes_up, direction="up", start_seconds=start_seconds + down + compute)
+    return cost_of(
+        Stages(download_seconds=down, compute_seconds=compute, upload_seconds=up),
+        profile=profile,
         bytes_down=bytes_down,
         bytes_up=bytes_up,
-        peak_memory_bytes=peak_memory_bytes(profile, workload, shape),
+        memory_bytes=peak_memory_bytes(profile, workload, shape),
     )
 
 
-def energy_joules(profile: DeviceProfile, *, compute_seconds: float, transfer_seconds: float) -> float:
-    """Return the energy of computing and then communicating, each at the board's power for it."""
-    return profile.computing_watts * compute_seconds + profile.communicating_watts * transfer_seconds
-
-
-def round_seconds(costs: Iterable[Cost]) -> float:
-    """Return how long a synchronous round lasts: as long as its slowest participant; nobody took part, no time."""
-    return max((cost.seconds for cost in costs), default=0.0)
+def cost_of(
+    stages: Stages,
+    *,
+    profile: DeviceProfile,
+    bytes_down: int,
+    bytes_up: int,
+    memory_bytes: int,
+    idle_seconds: float = 0.0,
+    late_seconds: float = 0.0,
+) -> Cost:
+    """Return the cost of stages on a board, each at the board's power for it."""
+    transfer_seconds = stages.download_seconds + stages.upload_seconds
+    return Cost(
+        compute_seconds=stages.compute_seconds,
+        download_seconds=stages.download_seconds,
+        upload_seconds=stages.upload_seconds,
+        compute_joules=profile.computing_watts * stages.compute_seconds,
+        transfer_joules=profile.communicating_watts * transfer_seconds,
+        bytes_down=bytes_down,
+        bytes_up=bytes_up,
+        peak_memory_bytes=memory_bytes,
+        idle_seconds=idle_seconds,
+        idle_joules=profile.idle_watts * idle_seconds,
+        late_seconds=late_seconds,
+    )

@@ -5,6 +5,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from fedlab.catalogue import TRAINS, Trains
+from fedlab.errors import UserError
+from fedlab.links import parse_bandwidth
+
 Options = dict[str, Any]
 
 
@@ -62,7 +66,7 @@ class BackboneTable(_Table):
     )
     pooling: Literal["cls", "pooler"] = Field("cls", description="what the head reads: [CLS], or BERT's frozen pooler")
     precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of the frozen weights and states; adapters and head are float32 either way"
+        "fp32", description="of the frozen weights and states; what is trained is float32 either way"
     )
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
 
@@ -78,17 +82,86 @@ class ClientTable(_Table):
     """How a client trains."""
 
     name: str = Field("adapter", description="a built-in name, module:name or path/to/file.py:name")
-    depth: int = Field(0, ge=0, description="adapted blocks, where the strategy does not say")
+    trains: Trains | None = Field(
+        None, description="what the server sends to be trained; default: by the client's name, else adapters"
+    )
+    depth: int = Field(
+        0, ge=0, description="adapted or whole trained blocks, where the strategy does not say; everything: all of them"
+    )
     width: int = Field(8, ge=1, description="bottleneck units, where the strategy does not say")
     options: Options = Field(default_factory=dict, description="its keyword arguments: optimiser, epochs, batch size")
 
+    @model_validator(mode="after")
+    def _fits(self) -> "ClientTable":
+        known = TRAINS.get(self.name, self.trains)
+        if self.trains not in (None, known):
+            raise ValueError(f"the client '{self.name}' trains {known}, not {self.trains}: leave out `trains`")
+        return self
+
+    @property
+    def trained(self) -> Trains:
+        """What the server sends to be trained."""
+        return self.trains or TRAINS.get(self.name, "adapters")
+
+
+class ThroughputTable(_Table):
+    """How fast the clients' boards are, against their profiles: all alike, drawn from a distribution, or from a file.
+
+    Draws are in any unit: a board is as fast as its profile at the throughput `base`, half as fast at half of it.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    distribution: Literal["truncated-normal", "log-normal", "uniform"] | None = Field(
+        None, description="truncated-normal: mean, sd, low, high; uniform: low, high; log-normal: median, sigma"
+    )
+    mean: float | None = Field(None, gt=0, description="truncated-normal: of the distribution before it is cut")
+    sd: float | None = Field(None, gt=0, description="truncated-normal: of the distribution before it is cut")
+    low: float | None = Field(None, gt=0, description="truncated-normal, uniform: the slowest")
+    high: float | None = Field(None, gt=0, description="truncated-normal, uniform: the fastest")
+    median: float | None = Field(None, gt=0, description="log-normal: half of the boards are slower")
+    sigma: float | None = Field(None, gt=0, description="log-normal: standard deviation of the natural logarithm")
+    base: float | None = Field(
+        None, gt=0, description="the throughput that a profile's tables stand for; default: high, or median"
+    )
+    csv: str | None = Field(
+        None, description="instead: a file of partition_id,throughput, where 1 is as fast as the profile"
+    )
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ThroughputTable":
+        if self.distribution is not None and self.csv is not None:
+            raise ValueError("has both a distribution and a csv, expected one of them")
+        needed = {
+            "truncated-normal": ("mean", "sd", "low", "high"),
+            "uniform": ("low", "high"),
+            "log-normal": ("median", "sigma"),
+        }.get(self.distribution or "", ())
+        for name in ("mean", "sd", "low", "high", "median", "sigma"):
+            if (getattr(self, name) is not None) != (name in needed):
+                takes = f"takes {', '.join(needed)}" if needed else "has no distribution"
+                raise ValueError(f"{takes}: {name} is {'missing' if name in needed else 'not one of them'}")
+        if self.base is not None and not needed:
+            raise ValueError("has no distribution: base is not one of its keys")
+        return self
+
+    @model_validator(mode="after")
+    def _in_order(self) -> "ThroughputTable":
+        if self.low is not None and self.high is not None:
+            if self.low >= self.high:
+                raise ValueError(f"low = {self.low:g} is not below high = {self.high:g}")
+            if self.mean is not None and not self.low <= self.mean <= self.high:
+                raise ValueError(f"mean = {self.mean:g} is not between low = {self.low:g} and high = {self.high:g}")
+        return self
+
 
 class FleetTable(_Table):
-    """Which boards the clients are."""
+    """Which boards the clients are, and how fast each of them is."""
 
     devices: dict[str, float] = Field(
         {"jetson-tx2": 1.0}, description="share of each device: a built-in name or a profile's path/to/file.toml"
     )
+    throughput: ThroughputTable = ThroughputTable()
 
     @field_validator("devices")
     @classmethod
@@ -103,13 +176,64 @@ class LinkTable(_Table):
 
     name: str = Field("constant", description="a built-in name, module:name or path/to/file.py:name")
     options: Options = Field(default_factory=dict, description="its keyword arguments, such as bandwidth = '1MB/s'")
+    server_bandwidth_down: str | float | None = Field(
+        None, description="what the server can send, shared among its clients, such as '100MB/s'; default: no limit"
+    )
+    server_bandwidth_up: str | float | None = Field(None, description="what it can receive, likewise")
+
+    @field_validator("server_bandwidth_down", "server_bandwidth_up")
+    @classmethod
+    def _bandwidth(cls, value: str | float | None) -> str | float | None:
+        try:
+            parse_bandwidth(1.0 if value is None else value)
+        except UserError as error:
+            raise ValueError(str(error)) from error
+        return value
+
+
+class AvailabilityTable(_Table):
+    """When clients can be asked for work."""
+
+    name: str = Field("always", description="a built-in name, module:name or path/to/file.py:name")
+    options: Options = Field(default_factory=dict, description="its keyword arguments, such as dropout = 0.1")
+
+
+class CodecTable(_Table):
+    """How models and updates are encoded to travel: pipelines of codecs, each by name or as a table with options."""
+
+    up: list[str | Options] = Field(
+        [], description="of what clients learnt: names such as 'int8', 'top-k:0.01' or { name = 'top-k', share = 0.01 }"
+    )
+    down: list[str | Options] = Field(
+        [], description="of the model sent to them, as its difference to the pretrained weights"
+    )
+    error_feedback: bool | None = Field(
+        None, description="a client adds what encoding lost to its next update; default: if `up` loses anything"
+    )
+    memory: list[str | Options] = Field(
+        ["skip-zero-rows", "int8"], description="how a client keeps what was lost: about a byte a trained parameter"
+    )
+
+    @field_validator("up", "down", "memory", mode="before")
+    @classmethod
+    def _one_or_more(cls, value: object) -> object:
+        codecs = value if isinstance(value, list) else [value]
+        if not all(isinstance(each.get("name") if isinstance(each, dict) else each, str) for each in codecs):
+            raise ValueError("expected a list of codecs, each a name or a table with a name")
+        return codecs
 
 
 class EngineTable(_Table):
-    """How the simulation uses this machine. Only `pack` touches results, in the rounding of float32 sums."""
+    """How the simulation uses this machine. `pack` and `device` touch results, in the rounding of float32 sums."""
 
-    workers: int | None = Field(None, ge=1, description="Ray actors; default: the machine's cores")
-    pack: int = Field(4, ge=1, description="clients trained side by side in an actor, where the client can")
+    workers: int | None = Field(None, ge=1, description="Ray actors; default: one a core, or `actors_per_gpu` a GPU")
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where clients compute: the cores, or the GPUs")
+    actors_per_gpu: int = Field(1, ge=1, description="actors that share a GPU")
+    pack: int | None = Field(
+        None,
+        ge=1,
+        description="clients trained side by side in an actor, if they can; default: 4, or 32 on a GPU",
+    )
     ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
     hang_seconds: float = Field(600.0, gt=0, description="an actor silent for longer is named and its work given up")
     cache_bytes: int | None = Field(
@@ -128,6 +252,7 @@ class Experiment(_Table):
     """One whole experiment, validated."""
 
     name: str = Field("experiment", min_length=1, description="names the run folder")
+    label: str | None = Field(None, min_length=1, description="what comparisons call the method; default: by its keys")
     seed: int = Field(0, ge=0, description="every random draw is keyed by it")
     rounds: int | None = Field(None, ge=1, description="stop after so many server rounds")
     simulated_hours: float | None = Field(None, gt=0, description="stop when the virtual clock has reached this")
@@ -138,6 +263,8 @@ class Experiment(_Table):
     client: ClientTable = ClientTable()
     fleet: FleetTable = FleetTable()
     link: LinkTable = LinkTable()
+    availability: AvailabilityTable = AvailabilityTable()
+    codec: CodecTable = CodecTable()
     engine: EngineTable = EngineTable()
     evaluation: EvaluationTable = EvaluationTable()
     base_folder: str = Field(".", description="where relative paths start; set to the experiment file's folder")

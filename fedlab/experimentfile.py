@@ -19,12 +19,52 @@ def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
     Raises:
         UserError: the file cannot be read, or a key or value in it or in a setting is not accepted.
     """
+    table = read_table(path)
+    if "sweep" in table:
+        raise UserError(f"{path}: has a [sweep] table, which stands for many experiments: use fedlab sweep {path}")
+    for setting in settings:
+        key, value = parse_setting(setting)
+        set_key(table, key, value, place=f"--set {setting}")
+    return experiment_from(table, str(path))
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Read an experiment file as it stands, with its name and folder filled in.
+
+    Raises:
+        UserError: it cannot be read, or is not TOML.
+    """
     table = _read(path)
     table.setdefault("name", path.stem)
     table.setdefault("base_folder", str(path.resolve().parent))
-    for setting in settings:
-        _apply(table, setting)
-    return experiment_from(table, str(path))
+    return table
+
+
+def parse_setting(setting: str) -> tuple[str, Any]:
+    """Return key and value of a setting; the value is read as TOML would, and what TOML does not know is a string.
+
+    Raises:
+        UserError: it is not of the form key=value.
+    """
+    key, equals, text = setting.partition("=")
+    if not equals or not key.strip():
+        raise UserError(f"--set {setting}: expected key=value, such as task.partition.alpha=0.5")
+    return key.strip(), _value(text)
+
+
+def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
+    """Set a dotted key of a table in place, making the tables above it; `place` says who wants it.
+
+    Raises:
+        UserError: a part of the key is a value, not a table.
+    """
+    *parents, last = key.split(".")
+    for parent in parents:
+        below = table.setdefault(parent, {})
+        if not isinstance(below, dict):
+            raise UserError(f"{place}: '{parent}' is a value, not a table")
+        table = below
+    table[last] = value
 
 
 def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experiment:
@@ -61,21 +101,7 @@ def _read(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: is not TOML: {error}") from error
 
 
-def _apply(table: dict[str, Any], setting: str) -> None:
-    key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
-        raise UserError(f"--set {setting}: expected key=value, such as task.partition.alpha=0.5")
-    *parents, last = key.strip().split(".")
-    for parent in parents:
-        below = table.setdefault(parent, {})
-        if not isinstance(below, dict):
-            raise UserError(f"--set {setting}: '{parent}' is a value, not a table")
-        table = below
-    table[last] = _value(text)
-
-
 def _value(text: str) -> Any:
-    """Read a value as TOML would; what TOML does not know is a string."""
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:

@@ -3,19 +3,27 @@
 Held to flwr 1.41 by the project's requirements.
 """
 
+import copy
+import functools
 import logging
 import random
+from typing import Any
 
 import numpy as np
-from flwr.app import Error, Message, Metadata, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, Metadata, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
-from flwr.common.serde import recorddict_from_proto, recorddict_to_proto
+from flwr.common.serde import config_record_to_proto, recorddict_from_proto, recorddict_to_proto
+from flwr.proto.recorddict_pb2 import Array as ProtoArray
 from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
+from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
 SERVER_NODE_ID = 1
 CLIENT_RAISED = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 CLIENT_CRASHED = ErrorCode.CLIENT_APP_CRASHED
+CLIENT_UNAVAILABLE = ErrorCode.NODE_UNAVAILABLE
+REPLY_UNUSABLE = ErrorCode.REPLY_MESSAGE_UNAVAILABLE
+REPLY_LATE = ErrorCode.MESSAGE_UNAVAILABLE
 
 
 def assume_identity(run_id: int) -> None:
@@ -25,9 +33,24 @@ def assume_identity(run_id: int) -> None:
     TaskIdentity.task_id = run_id
 
 
+def is_simulated(grid: Grid) -> bool:
+    """Tell whether the nodes of a grid are those of Flower's own simulation."""
+    # Imported here: it brings a database, and only a server asks.
+    from flwr.superlink.grid.inmemory_grid import InMemoryGrid  # noqa: PLC0415
+
+    return isinstance(grid, InMemoryGrid)
+
+
 def with_id(message: Message, message_id: str) -> Message:
     """Return the same message under an id; Flower leaves giving ids to its own server."""
     return _remade(message, message_id, message.content)
+
+
+def holding(message: Message, content: RecordDict) -> Message:
+    """Return a message of the same metadata with another content."""
+    other = copy.copy(message)
+    other.content = content
+    return other
 
 
 def envelope(message: Message) -> Message:
@@ -56,9 +79,60 @@ def error_reply(message: Message, code: int, reason: str) -> Message:
     return Message(Error(code=code, reason=reason), reply_to=message)
 
 
+def unusable(reply: Message, reason: str, code: int = REPLY_UNUSABLE) -> Message:
+    """Return the error that stands for a reply which cannot be used."""
+    error = Error(code=code, reason=reason)
+    return Message(metadata=reply.metadata, error=error)  # type: ignore[call-overload,no-any-return]
+
+
 def record_bytes(content: RecordDict) -> int:
-    """Return how many bytes a message's content takes on the wire (Flower's own encoding, headers included)."""
-    return int(recorddict_to_proto(content).ByteSize())
+    """Return how many bytes a message's content takes on the wire (Flower's own encoding, headers included).
+
+    Exactly as many as `record_to_wire` gives, but nothing is encoded for it: the data of arrays are not copied.
+    """
+    return sum(_field(_text(key) + _field(_items_bytes(record))) for key, record in content.items())
+
+
+def _items_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
+    if isinstance(record, ArrayRecord):
+        return sum(_field(_text(name) + _field(_array_bytes(array))) for name, array in record.items())
+    return sum(_field(_text(name) + _field(_value_bytes(value))) for name, value in record.items())
+
+
+def _field(length: int) -> int:
+    """Return the bytes of a Protocol Buffers field of such a length: a tag of one, the length and what it is of."""
+    return 1 + _varint(length) + length
+
+
+def _varint(number: int) -> int:
+    return -(-number.bit_length() // 7) or 1
+
+
+def _text(text: str) -> int:
+    return _field(len(text.encode())) if text else 0  # what is empty is left out
+
+
+def _value_bytes(value: Any) -> int:
+    if isinstance(value, bool):
+        return 2
+    if isinstance(value, int):
+        fits = value < 2**63  # a signed number has its sign in the last bit
+        return 1 + _varint((-2 * value - 1 if value < 0 else 2 * value) if fits else value)
+    if isinstance(value, float):
+        return 9
+    if isinstance(value, str | bytes):
+        return _field(len(value.encode() if isinstance(value, str) else value))
+    return int(next(iter(config_record_to_proto(ConfigRecord({"": value})).items)).value.ByteSize())  # a list
+
+
+def _array_bytes(array: Array) -> int:
+    length = len(array.data)
+    return _array_header_bytes(array.dtype, tuple(array.shape), array.stype) + (_field(length) if length else 0)
+
+
+@functools.lru_cache(maxsize=4096)
+def _array_header_bytes(dtype: str, shape: tuple[int, ...], stype: str) -> int:
+    return int(ProtoArray(dtype=dtype, shape=shape, stype=stype).ByteSize())
 
 
 def record_to_wire(content: RecordDict) -> bytes:

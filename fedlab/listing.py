@@ -2,57 +2,38 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
-from fedlab.catalogue import BACKBONES, CLIENTS, DATASETS, LINKS, STRATEGIES
-from fedlab.devices import REFERENCE_SHAPES, built_in_profiles, load_profile
-from fedlab.errors import UserError
-from fedlab.plugins import load_object, nearest
-from fedlab.scaling import Cell, describe
-from fedlab.units import human_bytes
-
-_FAMILIES = {"bert-base": "bert", "distilbert-base": "distilbert"}
+from fedlab.catalogue import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
+from fedlab.devicelisting import device_as_json, render_device, shape_from
+from fedlab.devices import built_in_profiles, load_profile
+from fedlab.plugins import load_object
+from fedlab.tables import Point
 
 
-def names_of(what: str) -> RenderableType:
-    """Return a table of the names of a kind, with a line about each."""
+def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:
+    """Return the names of a kind with a line about each, as a table and as plain values."""
+    about = dict(_DESCRIPTIONS[what]())
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    for name, about in _DESCRIPTIONS[what]():
-        table.add_row(name, about)
-    return table
+    for name, line in about.items():
+        table.add_row(name, line)
+    return table, about
 
 
-def describe_device(name: str, backbone: str) -> RenderableType:
+def list_device(
+    name: str, backbone: str, *, sequence_length: int, batch_size: int, width: int
+) -> tuple[RenderableType, dict[str, Any]]:
     """Return a board's table: seconds a batch and peak memory by depth, and where each figure comes from.
 
     Raises:
         UserError: no such board or backbone.
     """
-    if backbone not in _FAMILIES:
-        raise UserError(f"--backbone {backbone}: {nearest(backbone, _FAMILIES)}")
-    profile = load_profile(name, Path())
-    rows = describe(profile, REFERENCE_SHAPES[_FAMILIES[backbone]])  # type: ignore[index]
-    columns = list(rows[-1].cells)
-    table = Table(
-        title=f"{profile.name}: {profile.description}\n"
-        f"{backbone}, batch of 4, 256 tokens, width 32: seconds a batch, peak memory",
-        caption=f"{profile.computing_watts:g} W computing ({profile.provenance['computing_watts'].standing}), "
-        f"{profile.communicating_watts:g} W communicating ({profile.provenance['communicating_watts'].standing}), "
-        f"{human_bytes(profile.memory_bytes)} of memory ({profile.provenance['memory_bytes'].standing})",
-    )
-    table.add_column("depth", justify="right")
-    for column in columns:
-        table.add_column(column.replace("_", " "))
-    for row in rows:
-        table.add_row(str(row.depth), *(_cell(row.cells[column]) for column in columns))
-    return table
-
-
-def _cell(cell: Cell) -> str:
-    memory = f"{human_bytes(cell.memory_bytes)} ({cell.memory_standing})"
-    return f"{cell.seconds:.4g} s ({cell.seconds_standing}), {memory}"
+    profile, shape = load_profile(name, Path()), shape_from(backbone)
+    point = Point(batch_size=batch_size, sequence_length=sequence_length, width=width)
+    return render_device(profile, backbone, shape, point), device_as_json(profile, backbone, shape, point)
 
 
 def _objects(catalogue: dict[str, str]) -> list[tuple[str, str]]:
@@ -71,6 +52,8 @@ _DESCRIPTIONS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "clients": lambda: _objects(dict(CLIENTS)),
     "devices": lambda: [(name, load_profile(name, Path()).description) for name in built_in_profiles()],
     "links": lambda: _objects(dict(LINKS)),
+    "codecs": lambda: _objects(dict(CODECS)),
+    "availability": lambda: _objects(dict(AVAILABILITY)),
     "datasets": lambda: list(DATASETS.items()),
     "backbones": lambda: list(BACKBONES.items()),
 }

@@ -1,18 +1,25 @@
-"""Making what an experiment names: its strategy, its client, its link."""
+"""Making what an experiment names: its strategy, its client, its link, its clients' availability."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.catalogue import CLIENTS, LINKS, STRATEGIES
+from fedlab.availability import Availability
+from fedlab.catalogue import AVAILABILITY, CLIENTS, STRATEGIES
+from fedlab.codecs.terms import CodecTerms, Coding, build_pipeline, name_of
+from fedlab.coding.client import CodedClient
+from fedlab.coding.reference import reference_of_node
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
+from fedlab.fleet import build_fleet
 from fedlab.flower import quiet
-from fedlab.links import Link
-from fedlab.plugins import call_with_options, resolve
+from fedlab.links import Link, make_link, parse_bandwidth
+from fedlab.physics import Physics
+from fedlab.plugins import call_with_options, resolve, with_known
+from fedlab.workload import EncoderShape
 
 
 def load_strategy(experiment: Experiment) -> Strategy:
@@ -29,8 +36,10 @@ def load_strategy(experiment: Experiment) -> Strategy:
     return strategy
 
 
-def load_client(name: str, options: Mapping[str, Any], base: Path) -> ClientApp:
+def load_client(name: str, options: Mapping[str, Any], base: Path, codecs: Collection[str] = ()) -> ClientApp:
     """Make the ClientApp a name stands for: the object itself, or what a factory makes of the options.
+
+    It is wrapped so that it reads and answers orders that are encoded, by built-in codecs or by these.
 
     Raises:
         UserError: there is no such client, or it does not take the options.
@@ -39,7 +48,33 @@ def load_client(name: str, options: Mapping[str, Any], base: Path) -> ClientApp:
     client = found if isinstance(found, ClientApp) else call_with_options(found, options, "client.options")
     if not isinstance(client, ClientApp):
         raise UserError(f"client.name = '{name}': is no flwr.clientapp.ClientApp")
-    return client
+    return CodedClient(client, reference=reference_of_node, base=base, trusted=codecs)
+
+
+def load_coding(experiment: Experiment) -> Coding | None:
+    """Make the codecs an experiment names, None if it names none.
+
+    Raises:
+        UserError: a codec does not exist, does not take its options or stands where it cannot.
+    """
+    table, base = experiment.codec, Path(experiment.base_folder)
+    if not (table.up or table.down):
+        return None
+    up, down = build_pipeline(table.up, "codec.up", base), build_pipeline(table.down, "codec.down", base)
+    build_pipeline(table.memory, "codec.memory", base)
+    feeds_back = not up.lossless if table.error_feedback is None else table.error_feedback
+    memory = tuple(table.memory) if feeds_back else None
+    terms = CodecTerms(up=tuple(table.up), down=tuple(table.down), memory=memory, seed=experiment.seed)
+    return Coding(terms=terms, up=up, down=down)
+
+
+def codec_names(experiment: Experiment) -> list[str]:
+    """Return the names of all codecs of an experiment, which its clients accept in orders."""
+    return [
+        name_of(spec)
+        for specs in (experiment.codec.up, experiment.codec.down, experiment.codec.memory)
+        for spec in specs
+    ]
 
 
 def load_link(experiment: Experiment) -> Link:
@@ -48,8 +83,36 @@ def load_link(experiment: Experiment) -> Link:
     Raises:
         UserError: there is no such link, or it does not take the options.
     """
-    found = resolve(experiment.link.name, LINKS, Path(experiment.base_folder))
-    link = call_with_options(found, experiment.link.options, "link.options")
-    if not isinstance(link, Link):
-        raise UserError(f"link.name = '{experiment.link.name}': what it returns has no transfer_seconds")
-    return link
+    link = experiment.link
+    return make_link(link.name, link.options, seed=experiment.seed, base_folder=experiment.base_folder)
+
+
+def load_availability(experiment: Experiment) -> Availability:
+    """Make what says when clients are there; `seed` and `base_folder` are filled in as for links.
+
+    Raises:
+        UserError: there is no such availability, or it does not take the options.
+    """
+    table, base_folder = experiment.availability, experiment.base_folder
+    found = resolve(table.name, AVAILABILITY, Path(base_folder))
+    options = with_known(found, table.options, seed=experiment.seed, base_folder=base_folder)
+    availability = call_with_options(found, options, "availability.options")
+    if not isinstance(availability, Availability):
+        raise UserError(f"availability.name = '{table.name}': what it returns lacks available, until or next_change")
+    return availability
+
+
+def load_physics(experiment: Experiment, *, clients: int, shape: EncoderShape) -> Physics:
+    """Make the boards and the network that an experiment's clients are billed by.
+
+    Raises:
+        UserError: a board or the link does not exist, or cannot be what the experiment says.
+    """
+    down, up = experiment.link.server_bandwidth_down, experiment.link.server_bandwidth_up
+    return Physics(
+        fleet=build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder)),
+        link=load_link(experiment),
+        shape=shape,
+        server_down_bytes_per_second=None if down is None else parse_bandwidth(down),
+        server_up_bytes_per_second=None if up is None else parse_bandwidth(up),
+    )

@@ -8,6 +8,8 @@ from flwr.app import Context, Message
 
 Item = TypeVar("Item")
 
+_PACK_BYTES = 2**26  # of the models of a pack, which lie in memory together and whose replies travel in one piece
+
 
 @runtime_checkable
 class TrainsTogether(Protocol):
@@ -27,7 +29,7 @@ def even_packs(items: Sequence[Item], most: int) -> list[list[Item]]:
 def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) -> list[list[int]]:
     """Return the places of the messages that go together, the packs with most work first.
 
-    `sizes` are the clients' numbers of examples. Packs depend on the messages alone and not on who will serve them,
+    A pack has at most `most` messages, fewer where their models are large. `sizes` are the clients' numbers of examples. Packs depend on the messages alone and not on who will serve them,
     so results do not either. Clients of like size go together, for they finish together.
     """
     groups: dict[tuple[int, str], list[int]] = {}
@@ -36,9 +38,17 @@ def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) 
     packs = [
         pack
         for places in groups.values()
-        for pack in even_packs(sorted(places, key=lambda place: (-sizes[place], place)), most)
+        for pack in even_packs(
+            sorted(places, key=lambda place: (-sizes[place], place)), min(most, _most_of(messages[places[0]]))
+        )
     ]
     return sorted(packs, key=lambda pack: (-_work(messages[pack[0]], [sizes[place] for place in pack]), pack))
+
+
+def _most_of(message: Message) -> int:
+    """Return how many models like a message's a pack may hold."""
+    arrays = (array for record in message.content.array_records.values() for array in record.values())
+    return max(1, _PACK_BYTES // max(1, sum(len(array.data) for array in arrays)))
 
 
 def _work(message: Message, sizes: Sequence[int]) -> int:

@@ -1,12 +1,22 @@
 """What is written down of a run, as it happens: plain records of clients, rounds and trials."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+Dropout = Literal["failed", "memory", "gone", "late", "refused"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientRecord:
-    """One client's part in one round; costs are zero and `error` says why where it did not reply."""
+    """One client's part in one round.
+
+    Where its work is lost, `error` says why in words and `dropout` in one: it `failed` with an error of its own, had
+    not enough `memory`, was `gone` before it was done, was `late`, or what it sent was `refused`. Costs are what it
+    spent until then, zero for one that failed. Batches are those it did, `num_examples` those of its update.
+    `joules` holds the `idle_joules` of waiting for the round's end. Work of `late_seconds` was handed in so long after
+    that end. `latency_standing` says how sure the latency is that was charged for, "" where nothing was computed.
+    """
 
     server_round: int
     group: str
@@ -25,11 +35,35 @@ class ClientRecord:
     bytes_up: int
     peak_memory_bytes: int
     error: str | None = None
+    # Records of earlier versions have none of what follows.
+    dropout: Dropout | None = None
+    method: str = ""
+    cached_batches: int = 0
+    batch_size: int = 0
+    sequence_length: int = 0
+    idle_seconds: float = 0.0
+    idle_joules: float = 0.0
+    late_seconds: float = 0.0
+    latency_standing: str = ""
+
+    @property
+    def seconds(self) -> float:
+        """What the client was busy for: download, then compute, then upload."""
+        return self.download_seconds + self.compute_seconds + self.upload_seconds
+
+    @property
+    def round_seconds(self) -> float:
+        """How long it had to do with its round, with the wait for the round's end, and without work done after it."""
+        return self.seconds + self.idle_seconds - self.late_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRecord:
-    """One group of clients in one round: all share a configuration. `seconds` is its slowest client's."""
+    """One group of clients in one round: all share a configuration.
+
+    `seconds` is how long the round took it, `failures` counts the clients whose work is lost. Where the group itself
+    has `failed`, too few updates were left to average, and its model stayed as it was.
+    """
 
     group: str
     depth: int
@@ -41,6 +75,7 @@ class GroupRecord:
     bytes_down: int
     bytes_up: int
     train_loss: float | None
+    failed: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +85,7 @@ class RoundRecord:
     `simulated_seconds` is the virtual clock at the round's end, `depth` and `width` the configuration of the global
     model then, `budget_seconds` what the trial under way gives each group. Accuracies are None where nothing was
     measured. `wall_seconds` is the real time since the start of the run: the only field that may differ between two
-    runs of one seed.
+    runs of one seed. `notes` are what the strategy had to remark.
     """
 
     server_round: int
@@ -63,6 +98,7 @@ class RoundRecord:
     test_accuracy: float | None
     wall_seconds: float
     budget_seconds: float | None = None
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,26 +131,27 @@ class TrialRecord:
     width: int
 
 
-def group_records(clients: Iterable[ClientRecord]) -> list[GroupRecord]:
-    """Sum up the clients of one round by group, groups in the order they first appear."""
+def group_records(clients: Iterable[ClientRecord], failed: Collection[str] = ()) -> list[GroupRecord]:
+    """Sum up the clients of one round by group, groups in the order they first appear; these groups `failed`."""
     groups: dict[str, list[ClientRecord]] = {}
     for client in clients:
         groups.setdefault(client.group, []).append(client)
-    return [_group_record(group, members) for group, members in groups.items()]
+    return [_group_record(group, members, group in failed) for group, members in groups.items()]
 
 
-def _group_record(group: str, members: list[ClientRecord]) -> GroupRecord:
+def _group_record(group: str, members: list[ClientRecord], failed: bool) -> GroupRecord:
     replied = [member for member in members if member.error is None]
     losses = [member.train_loss for member in replied if member.train_loss is not None]
     return GroupRecord(
         group=group,
-        depth=max((member.depth for member in replied), default=0),
-        width=max((member.width for member in replied), default=1),
+        depth=max(member.depth for member in members),
+        width=max(member.width for member in members),
         clients=len(members),
         failures=len(members) - len(replied),
-        seconds=max((m.download_seconds + m.compute_seconds + m.upload_seconds for m in replied), default=0.0),
-        joules=sum(member.joules for member in replied),
-        bytes_down=sum(member.bytes_down for member in replied),
-        bytes_up=sum(member.bytes_up for member in replied),
+        seconds=max(member.round_seconds for member in members),
+        joules=sum(member.joules for member in members),
+        bytes_down=sum(member.bytes_down for member in members),
+        bytes_up=sum(member.bytes_up for member in members),
         train_loss=sum(losses) / len(losses) if losses else None,
+        failed=failed,
     )

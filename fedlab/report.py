@@ -2,6 +2,7 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import groupby
@@ -17,6 +18,15 @@ from fedlab.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.runfolder import RunFolder
 from fedlab.units import human_bytes, human_joules, human_seconds, human_share
 
+# How a client's work was lost (`fedlab.records.Dropout`), as a person reads it.
+_KINDS: Mapping[str, str] = {
+    "failed": "with an error",
+    "memory": "out of memory",
+    "gone": "gone",
+    "late": "late",
+    "refused": "turned away",
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class ClientTotal:
@@ -30,6 +40,8 @@ class ClientTotal:
     joules: float
     bytes_down: int
     bytes_up: int
+    idle_seconds: float = 0.0
+    idle_joules: float = 0.0
 
 
 def summarise(
@@ -44,7 +56,9 @@ def summarise(
     """Return what came of a run, as written to summary.json.
 
     Accuracies are the last measured and None where none was; bytes and joules are summed over the clients, and
-    `peak_memory_bytes` is that of the client that needed most. `status` says how the run ended.
+    `peak_memory_bytes` is that of the client that needed most. `idle_joules` are those of `joules` that were spent
+    waiting. `dropouts` counts clients' parts whose work was lost by the reason, `provenance` parts by how sure their
+    latency is. `status` says how the run ended.
     """
     last = rounds[-1] if rounds else None
     return {
@@ -57,11 +71,16 @@ def summarise(
         "bytes_down": sum(record.bytes_down for record in clients),
         "bytes_up": sum(record.bytes_up for record in clients),
         "joules": sum(record.joules for record in clients),
+        "idle_joules": sum(record.idle_joules for record in clients),
         "peak_memory_bytes": max((record.peak_memory_bytes for record in clients), default=0),
         "configuration": {"depth": last.depth, "width": last.width} if last else None,
         "trials": len(trials),
         "upgrades": sum(is_upgrade(record) for record in trials),
         "client_failures": sum(record.error is not None for record in clients),
+        "dropouts": _counts(record.dropout or "failed" for record in clients if record.error is not None),
+        "late": sum(record.late_seconds > 0 for record in clients),
+        "failed_rounds": sum(_failed(record) for record in rounds),
+        "provenance": _counts(record.latency_standing for record in clients if record.latency_standing),
         "arrays_digest": arrays_digest,
         "records_digest": records_digest,
     }
@@ -121,6 +140,14 @@ def render_summary(summary: Mapping[str, Any], run_dir: Path) -> RenderableType:
     return Group(figures, Text(), files)
 
 
+def _counts(kinds: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(kinds).items()))
+
+
+def _failed(record: RoundRecord) -> bool:
+    return bool(record.groups) and all(group.failed for group in record.groups)
+
+
 def _last(values: Iterable[float | None]) -> float | None:
     measured = [value for value in values if value is not None]
     return measured[-1] if measured else None
@@ -133,10 +160,12 @@ def _total(parts: Sequence[ClientRecord]) -> ClientTotal:
         device=parts[0].device,
         rounds=len(parts) - failures,
         failures=failures,
-        seconds=sum(part.download_seconds + part.compute_seconds + part.upload_seconds for part in parts),
+        seconds=sum(part.seconds for part in parts),
         joules=sum(part.joules for part in parts),
         bytes_down=sum(part.bytes_down for part in parts),
         bytes_up=sum(part.bytes_up for part in parts),
+        idle_seconds=sum(part.idle_seconds for part in parts),
+        idle_joules=sum(part.idle_joules for part in parts),
     )
 
 
@@ -165,21 +194,40 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
         ("simulated time", human_seconds(summary["simulated_seconds"])),
         ("real time", human_seconds(summary["wall_seconds"])),
         ("traffic", f"{human_bytes(summary['bytes_down'])} down, {human_bytes(summary['bytes_up'])} up"),
-        ("energy", human_joules(summary["joules"])),
+        ("energy", _energy(summary)),
     ]
     if configuration:
         rows.append(("configuration", f"depth {configuration['depth']}, width {configuration['width']}"))
     if summary["trials"]:
         rows.append(("trials", f"{summary['trials']}, of which {summary['upgrades']} changed the configuration"))
+    # Summaries of earlier versions have none of the following but the number of failures.
+    if provenance := summary.get("provenance"):
+        rows.append(("latencies", _enumerated(provenance)))
     if summary["client_failures"]:
-        rows.append(("failures of clients", Text(str(summary["client_failures"]), style="red")))
+        kinds = {_KINDS[kind]: count for kind, count in summary.get("dropouts", {}).items()}
+        text = _enumerated(kinds) or str(summary["client_failures"])
+        rows.append(("failures of clients", Text(text, style="red")))
+    if summary.get("late"):
+        rows.append(("late updates", str(summary["late"])))
+    if summary.get("failed_rounds"):
+        rows.append(("failed rounds", Text(str(summary["failed_rounds"]), style="red")))
     return rows
+
+
+def _energy(summary: Mapping[str, Any]) -> str:
+    idle = summary.get("idle_joules", 0.0)
+    return human_joules(summary["joules"]) + (f", {human_joules(idle)} of it waiting" if idle else "")
+
+
+def _enumerated(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
 
 
 def _written(folder: RunFolder) -> list[tuple[str, Path]]:
     files = [
-        ("model", folder.final),
+        ("arrays", folder.final),
         ("adapters", folder.adapter),
+        ("model", folder.model),
         ("plot", folder.plot),
         ("rounds", folder.rounds_file),
         ("trials", folder.trials_file),

@@ -11,7 +11,8 @@ from fedlab.errors import RunFailedError
 from fedlab.flower import seed_strategies
 from fedlab.messages import from_record, to_record
 from fedlab.models.arrays import Arrays, configuration_of
-from fedlab.records import ClientRecord, RoundRecord, group_records
+from fedlab.recorder import Observer
+from fedlab.records import RoundRecord, group_records
 from fedlab.seeds import seed_for
 from fedlab.server import Searching, Server
 
@@ -50,9 +51,9 @@ class Standing:
 class RoundLoop:
     """Runs rounds of a strategy over a grid.
 
-    `validation_every` counts rounds, `test_every` counts validations (0: at the end only). `clients` is where the
-    grid's bills of the round under way are found; `initial_width` is the bottleneck a model of depth 0 would get.
-    After every round `on_round` is told of it and `save` is given the standing.
+    `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
+    the server's ledger; `initial_width` is the bottleneck a model of depth 0 would get. After every round `observer` is
+    told of it and `save` is given the standing.
     """
 
     strategy: Strategy
@@ -62,8 +63,7 @@ class RoundLoop:
     validation_every: int
     test_every: int
     initial_width: int
-    clients: list[ClientRecord]
-    on_round: Callable[[RoundRecord], None]
+    observer: Observer
     save: Callable[[Standing], None]
     wall_seconds: Callable[[], float]
 
@@ -71,7 +71,7 @@ class RoundLoop:
         """Run from a standing until the stop rule holds, and return the last one.
 
         Raises:
-            RunFailedError: no client replied in a round.
+            RunFailedError: no client replied in a round, and not because they were gone or late.
         """
         while not self._over(standing):
             standing = self._round(standing)
@@ -83,14 +83,17 @@ class RoundLoop:
 
     def _round(self, before: Standing) -> Standing:
         server_round = before.server_round + 1
-        self.clients.clear()
-        arrays = self._train(server_round, before.arrays)
+        self.server.ledger.open()
+        try:
+            arrays = self._train(server_round, before.arrays)
+        finally:  # what clients did is known even of a round that breaks off
+            self.observer.on_clients(self.server.ledger.clients)
         after = replace(before, server_round=server_round, arrays=arrays or before.arrays)
         if arrays is None and self._over(after):
             arrays = self._conclude(server_round)
             after = replace(after, arrays=arrays or before.arrays)
         after = self._measured(after, changed=arrays is not None)
-        self.on_round(self._record(before, after))
+        self.observer.on_round(self._record(before, after))
         return after
 
     def _conclude(self, server_round: int) -> Arrays | None:
@@ -113,10 +116,14 @@ class RoundLoop:
         if not orders:
             raise RunFailedError(f"round {server_round}: the strategy asked no client")
         replies = list(self.grid.send_and_receive(orders))
-        if all(reply.has_error() for reply in replies):
+        if all(reply.has_error() for reply in replies) and not self._may_come_back():
             reason = replies[0].error.reason if replies else "nothing came back in time"
             raise RunFailedError(f"round {server_round}: none of {len(orders)} clients replied: {reason}")
         return replies
+
+    def _may_come_back(self) -> bool:
+        """Tell whether clients were lost to this round only."""
+        return any(client.dropout in ("gone", "late") for client in self.server.ledger.clients)
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord) -> None:
         config = ConfigRecord({"server-round": server_round})
@@ -148,9 +155,10 @@ class RoundLoop:
             simulated_seconds=self.server.clock.latest(),
             depth=config.depth,
             width=config.width,
-            groups=group_records(self.clients),
+            groups=group_records(self.server.ledger.clients, self.server.ledger.failed),
             validation_accuracy=after.validation_accuracy if measured else None,
             test_accuracy=after.test_accuracy if after.tests > before.tests else None,
             wall_seconds=self.wall_seconds(),
             budget_seconds=searching.budget_seconds if searching else None,
+            notes=list(self.server.ledger.notes),
         )

@@ -69,6 +69,11 @@ class RunFolder:
         return self.path / "adapter"
 
     @property
+    def model(self) -> Path:
+        """The folder of the final model in transformers' own format, where whole blocks were trained."""
+        return self.path / "model"
+
+    @property
     def final(self) -> Path:
         """The final arrays of the global model."""
         return self.path / "final.safetensors"

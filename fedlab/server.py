@@ -1,13 +1,14 @@
 """What the framework lends a strategy that asks for it, and what it asks of one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from flwr.app import ArrayRecord
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import Clock
+from fedlab.ledger import Ledger
 from fedlab.models.arrays import Arrays
 from fedlab.records import TrialRecord
 
@@ -20,7 +21,8 @@ class Server:
 
     `initial` is the configuration of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
     partition ids; draws are made over partition ids. `measure` returns a model's score on a split
-    the server holds; it costs the clients nothing, and nothing but the report may use the test split.
+    the server holds; it costs the clients nothing, and nothing but the report may use the test split. `ledger` has the
+    bills of the round under way.
     """
 
     seed: int
@@ -30,6 +32,7 @@ class Server:
     partitions: Mapping[int, int]
     measure: Measure
     on_trial: Callable[[TrialRecord], None]
+    ledger: Ledger = field(default_factory=Ledger)
 
 
 @runtime_checkable

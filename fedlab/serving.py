@@ -11,27 +11,28 @@ from flwr.serverapp.strategy import Strategy
 from safetensors.numpy import save_file
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.attendance import Attendance
+from fedlab.audience import Audience
 from fedlab.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.clock import Clock, stopwatch
-from fedlab.costs import charge
+from fedlab.coding.grid import CodingGrid
+from fedlab.coding.reference import Reference, nothing, reference_arrays
 from fedlab.digests import digest_arrays, digest_records
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
-from fedlab.fleet import Fleet, build_fleet
-from fedlab.grid import Charge, TimedGrid
-from fedlab.links import Link
-from fedlab.loading import load_link, load_strategy
-from fedlab.models.arrays import Arrays, initial_arrays
+from fedlab.fleet import build_fleet
+from fedlab.grid import Physics, TimedGrid
+from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
+from fedlab.models.arrays import Arrays, Whole, cut_of, initial_arrays
 from fedlab.plots import plot_accuracy
 from fedlab.recorder import Observer, Recorder
-from fedlab.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.report import client_totals, summarise, totals_csv
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.runfolder import RunFolder
 from fedlab.seeds import generator
 from fedlab.server import Attached, Measure, Resumable, Server
-from fedlab.workbench import Workbench, export_adapter
-from fedlab.workload import Cost, EncoderShape, Workload
+from fedlab.workbench import Workbench, export, pretrained_arrays
+from fedlab.workload import EncoderShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +43,8 @@ class Bench:
     labels: int
     measure: Measure
     export: Callable[[Arrays, AdapterConfig, Path], None]
+    pretrained: Callable[[int], Arrays]  # the weights of so many top blocks, to be trained whole
+    reference: Reference = nothing  # what models are sent as differences to
 
 
 def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> Bench:
@@ -50,7 +53,9 @@ def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> 
         shape=workbench.network.encoder.shape,
         labels=len(workbench.label_names),
         measure=measure,
-        export=partial(export_adapter, experiment, workbench),
+        export=partial(export, experiment, workbench),
+        pretrained=partial(pretrained_arrays, experiment, workbench),
+        reference=partial(reference_arrays, workbench.network),
     )
 
 
@@ -64,53 +69,24 @@ def serve(
     folder: RunFolder,
     recorder: Recorder,
     observers: Sequence[Observer],
+    physics: Physics | None = None,
 ) -> dict[str, Any]:
     """Run an experiment over a grid and write everything to its folder; return the summary.
 
+    Costs are what `physics` says, by default the boards and links of the experiment.
     A folder with a checkpoint is gone on with: what was recorded after the checkpoint is cut off and done again.
 
     Raises:
         UserError: the experiment names something that does not exist or does not fit.
         RunFailedError: the run cannot go on.
     """
-    told = [recorder, *observers]
-    clients: list[ClientRecord] = []
-    trials: list[TrialRecord] = []
-
-    def on_clients(records: Sequence[ClientRecord]) -> None:
-        clients.extend(records)
-        for observer in told:
-            observer.on_clients(records)
-
-    def on_round(record: RoundRecord) -> None:
-        for observer in told:
-            observer.on_round(record)
-        while trials:  # a trial ends inside its last round
-            trial = trials.pop(0)
-            for observer in told:
-                observer.on_trial(trial)
-
-    fleet = build_fleet(experiment.fleet.devices, len(partitions), experiment.seed, Path(experiment.base_folder))
-    server = Server(
-        seed=experiment.seed,
-        clock=clock,
-        blocks=bench.shape.blocks,
-        initial=initial_configuration(experiment, bench.shape),
-        partitions=partitions,
-        measure=bench.measure,
-        on_trial=trials.append,
-    )
-    timed = TimedGrid(
-        grid,
-        clock=clock,
-        charge=_physics(fleet, load_link(experiment), bench.shape),
-        partitions=partitions,
-        device_of=lambda partition_id: fleet.profile(partition_id).name,
-        on_clients=on_clients,
-    )
+    audience = Audience([recorder, *observers])
+    server = _server(experiment, bench, partitions, clock, audience)
     strategy = load_strategy(experiment)
     if isinstance(strategy, Attached):
         strategy.attach(server)
+    physics = physics or load_physics(experiment, clients=len(partitions), shape=bench.shape)
+    timed = _timed(grid, experiment, physics, server, strategy)
     parts = _Parts(clock=clock, strategy=strategy, clients=grid, recorder=recorder, path=folder.checkpoint)
     before_seconds, standing = parts.restore() or (0.0, _first_standing(experiment, server, bench))
     elapsed = stopwatch()
@@ -120,18 +96,13 @@ def serve(
 
     loop = RoundLoop(
         strategy=strategy,
-        grid=timed,
+        grid=_coded(timed, experiment, bench, server, audience),
         server=server,
-        stop=StopRule(
-            rounds=experiment.rounds,
-            simulated_seconds=None if experiment.simulated_hours is None else experiment.simulated_hours * 3600,
-            target_accuracy=experiment.target_accuracy,
-        ),
+        stop=_stop_rule(experiment),
         validation_every=experiment.evaluation.validation_every,
         test_every=experiment.evaluation.test_every,
-        initial_width=experiment.client.width,
-        clients=clients,
-        on_round=on_round,
+        initial_width=server.initial.width,
+        observer=audience,
         save=lambda each: parts.save(each, wall_seconds()),
         wall_seconds=wall_seconds,
     )
@@ -141,28 +112,39 @@ def serve(
 
 
 def initial_configuration(experiment: Experiment, shape: EncoderShape) -> AdapterConfig:
-    """Return the configuration of the first model.
+    """Return the configuration of the first model; where whole blocks are trained its width is 1.
 
     Raises:
         UserError: it is deeper than the encoder.
     """
+    if experiment.client.trained == "everything":
+        return AdapterConfig(depth=shape.blocks, width=1)
     if experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    return AdapterConfig(depth=experiment.client.depth, width=experiment.client.width)
+    width = experiment.client.width if experiment.client.trained == "adapters" else 1
+    return AdapterConfig(depth=experiment.client.depth, width=width)
 
 
 def check_clients_suffice(experiment: Experiment, clients: int) -> None:
     """Refuse what would only come out in the first round, or keep Flower's own strategies waiting for ever.
 
     Raises:
-        UserError: the strategy asks for more clients than there are, or the fleet cannot be dealt to them.
+        UserError: the strategy asks for more clients than there are or for others, or the fleet cannot be dealt to
+            them.
     """
-    build_fleet(experiment.fleet.devices, clients, experiment.seed, Path(experiment.base_folder))
+    build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder))
     strategy = load_strategy(experiment)
     for option in ("clients_per_round", "min_available_nodes"):
         needed = getattr(strategy, option, 0)
         if needed > clients:
             raise UserError(f"strategy.options.{option} = {needed}: more than there are clients ({clients})")
+    trained = experiment.client.trained
+    wanted = getattr(strategy, "trains", trained)
+    if wanted != trained:
+        raise UserError(
+            f"client.name = '{experiment.client.name}': trains {trained}, "
+            f"but the strategy '{experiment.strategy.name}' is for clients that train {wanted}"
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,6 +184,59 @@ class _Parts:
         return tree["wall_seconds"], Standing(**tree["standing"])
 
 
+def _server(
+    experiment: Experiment, bench: Bench, partitions: Mapping[int, int], clock: Clock, observer: Observer
+) -> Server:
+    return Server(
+        seed=experiment.seed,
+        clock=clock,
+        blocks=bench.shape.blocks,
+        initial=initial_configuration(experiment, bench.shape),
+        partitions=partitions,
+        measure=bench.measure,
+        on_trial=observer.on_trial,
+    )
+
+
+def _stop_rule(experiment: Experiment) -> StopRule:
+    return StopRule(
+        rounds=experiment.rounds,
+        simulated_seconds=None if experiment.simulated_hours is None else experiment.simulated_hours * 3600,
+        target_accuracy=experiment.target_accuracy,
+    )
+
+
+def _timed(grid: Grid, experiment: Experiment, physics: Physics, server: Server, strategy: Strategy) -> TimedGrid:
+    """Put what bills, and the experiment's clients that come and go, above a grid."""
+    # Flower's own strategies wait in real time until so many are there.
+    needs = [getattr(strategy, f"min_{what}_nodes", 1) for what in ("available", "train", "evaluate")]
+    attendance = Attendance(
+        load_availability(experiment), clock=server.clock, partitions=server.partitions, at_least=max(1, *needs)
+    )
+    return TimedGrid(
+        grid,
+        clock=server.clock,
+        physics=physics,
+        attendance=attendance,
+        partitions=server.partitions,
+        on_clients=server.ledger.bill,
+    )
+
+
+def _coded(grid: Grid, experiment: Experiment, bench: Bench, server: Server, observer: Observer) -> Grid:
+    """Put the experiment's codecs above a grid, if it names any."""
+    coding = load_coding(experiment)
+    if coding is None:
+        return grid
+
+    def refuse(node_id: int, reason: str) -> None:
+        partition_id = server.partitions[node_id]
+        server.ledger.refuse(partition_id, reason)
+        observer.on_message(f"client {partition_id}: {reason}")
+
+    return CodingGrid(grid, coding=coding, reference=bench.reference, refuse=refuse)
+
+
 def _state(strategy: Strategy) -> dict[str, Any]:
     return strategy.state() if isinstance(strategy, Resumable) else plain_attributes(strategy)
 
@@ -209,33 +244,23 @@ def _state(strategy: Strategy) -> dict[str, Any]:
 def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Standing:
     draws = generator(experiment.seed, "initial")
     shape = bench.shape
-    arrays = initial_arrays(
-        server.initial, blocks=shape.blocks, hidden=shape.hidden, labels=bench.labels, generator=draws
+    whole = experiment.client.trained != "adapters"
+    drawn = initial_arrays(
+        AdapterConfig(depth=0, width=1) if whole else server.initial,
+        blocks=shape.blocks,
+        hidden=shape.hidden,
+        labels=bench.labels,
+        generator=draws,
     )
-    return Standing(server_round=0, arrays=arrays)
-
-
-def _physics(fleet: Fleet, link: Link, shape: EncoderShape) -> Charge:
-    def charge_one(workload: Workload, *, partition_id: int, server_round: int, bytes_down: int, bytes_up: int) -> Cost:
-        return charge(
-            workload,
-            profile=fleet.profile(partition_id),
-            link=link,
-            shape=shape,
-            bytes_down=bytes_down,
-            bytes_up=bytes_up,
-            partition_id=partition_id,
-            server_round=server_round,
-        )
-
-    return charge_one
+    pretrained = bench.pretrained(server.initial.depth) if whole else {}
+    return Standing(server_round=0, arrays=pretrained | drawn)
 
 
 def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: Standing) -> dict[str, Any]:
     rounds, trials, clients = folder.rounds(), folder.trials(), folder.clients()
     save_file(final.arrays, folder.final)
     config = AdapterConfig(depth=rounds[-1].depth, width=rounds[-1].width)
-    bench.export(final.arrays, config, folder.adapter)
+    bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
     plot_accuracy(rounds, trials, folder.plot)
     folder.client_totals.write_text(totals_csv(client_totals(clients)))
     summary = summarise(

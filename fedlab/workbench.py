@@ -11,23 +11,26 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+import torch
 from safetensors.torch import load_file, save_file
 
 from fedlab.activations import ActivationStore, default_budget_bytes
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.data.cache import publish
 from fedlab.data.location import fingerprint
+from fedlab.data.own import load_own, undivided, with_own_data
 from fedlab.data.task import Partitions, Task, load_task, read_task, texts_for_vocabulary, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_of_run
+from fedlab.models.arrays import Arrays, Whole, cut_of
 from fedlab.models.backbone import (
     Pretrained,
     encoder_from_tensors,
@@ -39,6 +42,8 @@ from fedlab.models.backbone import (
 )
 from fedlab.models.encoder import Encoder
 from fedlab.models.network import Network
+from fedlab.models.whole import whole_arrays
+from fedlab.profiling import span
 
 Split = Literal["train", "validation", "test"]
 
@@ -84,8 +89,8 @@ def pretrained_of(experiment: Experiment) -> Pretrained:
     )
 
 
-def bundle_for(experiment: Experiment, scratch: Path) -> Path:
-    """Return the bundle of an experiment, from the cache if it was prepared before.
+def bundle_for(experiment: Experiment, scratch: Path, load: Callable[..., Task] = load_task) -> Path:
+    """Return the bundle of an experiment, its task loaded by `load`, from the cache if it was prepared before.
 
     A bundle is made in `scratch` and not kept if its data come from a user's function, which may change unseen.
 
@@ -96,21 +101,22 @@ def bundle_for(experiment: Experiment, scratch: Path) -> Path:
     if state is None:
         folder = scratch / "bundle"
         folder.mkdir(parents=True, exist_ok=True)
-        _prepare(experiment, folder)
+        _prepare(experiment, folder, load)
         return folder
     encoder = source_key(experiment.backbone, experiment.seed, experiment.path)
-    parts = [experiment.task.model_dump(mode="json"), experiment.base_folder, experiment.seed, state, encoder]
+    task = experiment.task.model_dump(mode="json")
+    parts = [task, experiment.base_folder, experiment.seed, state, encoder, load.__qualname__]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / "bundles" / key
     if not folder.exists():
-        publish(folder, lambda empty: _prepare(experiment, empty))
+        publish(folder, lambda empty: _prepare(experiment, empty, load))
     return folder
 
 
-def open_bundle(folder: Path, activations: ActivationStore) -> Workbench:
-    """Open a prepared bundle; arrays are mapped, not read."""
+def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cpu") -> Workbench:
+    """Open a prepared bundle, its weights on a device; there, arrays of the processor are mapped, not read."""
     about = json.loads((folder / "about.json").read_text())
-    encoder = encoder_from_tensors(load_file(_place(folder, about, "encoder")), about["sizes"])
+    encoder = encoder_from_tensors(load_file(_place(folder, about, "encoder"), device=device), about["sizes"])
     task = read_task(folder, _place(folder, about, "tokens"))
     return Workbench(
         network=Network(encoder=encoder, kind=task.kind, pooling=about["pooling"]),
@@ -140,29 +146,38 @@ def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]
     """Open the workbench of a node; a process opens each once.
 
     A node that was handed a prepared bundle names it: `bundle` is its folder, `activations` that of stored states,
-    `activation-bytes` their room. Any other prepares the experiment its run's configuration names, for as many
-    clients as there are.
+    `activation-bytes` their room, `device` where it computes. Any other prepares the experiment its run's configuration
+    names, for as many clients as there are, or with the data of its own at `data-path`. States are kept from process
+    to process below `state-path`, if it has one.
     """
     if "bundle" in node_config:
         places = (node_config["bundle"], node_config["activations"])
-        return _open_once(*map(str, places), int(node_config["activation-bytes"]))
-    experiment = experiment_of_run(run_config, clients=int(node_config["num-partitions"]))
-    return _prepare_once(experiment.model_dump_json())
+        return _open_once(
+            *map(str, places), int(node_config["activation-bytes"]), str(node_config.get("device", "cpu"))
+        )
+    own, state = (str(node_config.get(key, "")) for key in ("data-path", "state-path"))
+    experiment = experiment_of_run(run_config, clients=1 if own else int(node_config["num-partitions"]))
+    with span("prepare"):
+        return _prepare_once(experiment.model_dump_json(), own, state)
 
 
 @functools.lru_cache(maxsize=2)
-def _open_once(bundle: str, activations: str, budget_bytes: int) -> Workbench:
+def _open_once(bundle: str, activations: str, budget_bytes: int, device: str) -> Workbench:
     store = ActivationStore(folder=Path(activations), budget_bytes=budget_bytes)
-    return open_bundle(Path(bundle), store)
+    return open_bundle(Path(bundle), store, device=device)
 
 
 @functools.lru_cache(maxsize=2)
-def _prepare_once(experiment_json: str) -> Workbench:
+def _prepare_once(experiment_json: str, own_data: str, state: str) -> Workbench:
     scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
     atexit.register(shutil.rmtree, scratch, ignore_errors=True)
     experiment = Experiment.model_validate_json(experiment_json)
-    store = ActivationStore(folder=scratch / "activations", budget_bytes=default_budget_bytes())
-    return open_bundle(bundle_for(experiment, scratch), store)
+    load = load_own if own_data else load_task
+    bundle = bundle_for(with_own_data(experiment, Path(own_data)) if own_data else experiment, scratch, load)
+    lasts = state and scratch not in bundle.parents
+    folder = Path(state) / "activations" / bundle.name if lasts else scratch / "activations"
+    workbench = open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=default_budget_bytes()))
+    return replace(workbench, task=undivided(workbench.task)) if own_data else workbench
 
 
 def _check_fit(experiment: Experiment, encoder: Encoder) -> None:
@@ -173,9 +188,9 @@ def _check_fit(experiment: Experiment, encoder: Encoder) -> None:
         raise UserError("backbone.pooling = 'pooler': the encoder has none; accepted: cls")
 
 
-def _prepare(experiment: Experiment, folder: Path) -> None:
+def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) -> None:
     pretrained = pretrained_of(experiment)
-    task = load_task(
+    task = load(
         experiment.task,
         tokenizer=pretrained.tokenizer,
         seed=experiment.seed,
@@ -199,20 +214,31 @@ def _prepare(experiment: Experiment, folder: Path) -> None:
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def export_adapter(
+def pretrained_arrays(experiment: Experiment, workbench: Workbench, depth: int) -> Arrays:
+    """Return the pretrained weights that training the top `depth` blocks whole begins with.
+
+    They are those of the encoder as it was published, also where the frozen ones are kept in less precision.
+    """
+    network = workbench.network
+    encoder = network.encoder
+    if encoder.dtype != torch.float32:
+        encoder = encoder_of(pretrained_of(experiment).model)
+    return whole_arrays(encoder, depth, pooler=network.pooling == "pooler" and network.kind == "classification")
+
+
+def export(
     experiment: Experiment, workbench: Workbench, arrays: Mapping[str, np.ndarray], config: AdapterConfig, folder: Path
 ) -> None:
-    """Save adapter and head in the adapters library's own form."""
+    """Save adapter and head in the adapters library's own form; a model with whole trained blocks in transformers'."""
     # Imported here: seconds to import, and needed at the end of a run only.
+    from fedlab.models.finetuned import finetuned_model, save_finetuned  # noqa: PLC0415
     from fedlab.models.library import library_model, save_adapter  # noqa: PLC0415
 
-    network = workbench.network
-    model = library_model(
-        pretrained_of(experiment).model,
-        arrays,
-        kind=network.kind,
-        label_names=workbench.label_names,
-        pooling=network.pooling,
-        width=config.width,
-    )
-    save_adapter(model, folder)
+    network, pretrained = workbench.network, pretrained_of(experiment)
+    about: dict[str, Any] = {
+        "kind": network.kind, "label_names": workbench.label_names, "pooling": network.pooling,
+    }  # fmt: skip
+    if isinstance(cut_of(arrays), Whole):
+        save_finetuned(finetuned_model(pretrained.model, arrays, **about), pretrained.tokenizer, folder)
+    else:
+        save_adapter(library_model(pretrained.model, arrays, width=config.width, **about), folder)

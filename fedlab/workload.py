@@ -37,17 +37,30 @@ class Workload:
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
-    """What one client's part in a round cost."""
+    """What one client's part in a round cost.
+
+    `idle_seconds` is how long it waited for the round's end, `late_seconds` how long after that end its work is handed
+    in: one of the two is zero.
+    """
 
     compute_seconds: float
     download_seconds: float
     upload_seconds: float
-    joules: float
+    compute_joules: float
+    transfer_joules: float
     bytes_down: int
     bytes_up: int
     peak_memory_bytes: int
+    idle_seconds: float = 0.0
+    idle_joules: float = 0.0
+    late_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
         """The whole of the client's part: download, then compute, then upload."""
         return self.download_seconds + self.compute_seconds + self.upload_seconds
+
+    @property
+    def joules(self) -> float:
+        """The energy of computing, communicating and waiting."""
+        return self.compute_joules + self.transfer_joules + self.idle_joules

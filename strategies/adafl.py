@@ -9,16 +9,18 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import FedAvg, Strategy
+from flwr.serverapp.strategy import Strategy
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.messages import from_record, order_content, read_cost, to_record
+from fedlab.deadlines import Late, RoundTerms
+from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import Arrays, grow
 from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, AdapterSearch, SearchSpace
 from fedlab.seeds import generator
 from fedlab.server import Server
-from strategies.cohort import draw_cohort
+from strategies.cohort import CohortRules, draw_cohort
+from strategies.gathering import Update, busy_nodes, fits, gather, restored
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,34 +57,57 @@ class AdaFL(Strategy):
     A trial forks the clock into one lane a group. Every server round asks the clients of all groups that still have
     time for another round like their last; when none has, the groups are measured on the validation split, the most
     accurate wins and all go on from its configuration and weights. Every group runs at least one round, however long;
-    one that got no reply at all ends its trial there. The search starts from the experiment's `client.depth` and
-    `client.width`.
+    one whose clients all failed, or lack the memory, ends its trial there. The search starts from the experiment's
+    `client.depth` and `client.width`.
+
+    The options of `strategies.cohort.CohortRules` hold for each group, whose share of the clients is the same.
     """
+
+    trains = "adapters"  # what its clients must
 
     def __init__(
         self,
         *,
         clients_per_round: int = 15,
+        over_selection: float = 1.0,
+        deadline_seconds: float | None = None,
+        late: Late = "drop",
+        min_replies: int = 1,
+        max_update_norm: float | None = None,
         base_seconds: float = 60.0,
         expand: float = 4.0,
         depth_step: int = 1,
         width_step: int = 8,
         max_width: int = 64,
     ) -> None:
-        options = {name: value for name, value in locals().items() if name not in ("self", "__class__")}
-        for name, value in options.items():
+        self._space: dict[str, Any] = {
+            "base_seconds": base_seconds,
+            "expand": expand,
+            "depth_step": depth_step,
+            "width_step": width_step,
+            "max_width": max_width,
+        }
+        for name, value in self._space.items():
             if value <= 0:
                 raise ValueError(f"{name}: {value} is not positive")
         if clients_per_round < len(GROUPS):
             raise ValueError(f"clients_per_round: {clients_per_round} cannot be shared out among {len(GROUPS)} groups")
         self.clients_per_round = clients_per_round
-        self._options = options
+        self._rules = CohortRules(
+            clients_per_round=clients_per_round,
+            over_selection=over_selection,
+            deadline_seconds=deadline_seconds,
+            late=late,
+            min_replies=min_replies,
+            max_update_norm=max_update_norm,
+        )
         self._server: Server | None = None
         self._search: AdapterSearch | None = None
         self._trial: Trial | None = None
         self._trial_number: int | None = None
         self._budget_seconds: float | None = None
         self._group_of: dict[int, str] = {}
+        self._coming: tuple[Update, ...] = ()
 
     @property
     def configuration(self) -> AdapterConfig:
@@ -113,9 +138,8 @@ class AdaFL(Strategy):
 
     def attach(self, server: Server) -> None:
         """Take the server's side of the run, and start the search at the initial configuration."""
-        rules = {name: value for name, value in self._options.items() if name != "clients_per_round"}
         self._server = server
-        self._search = AdapterSearch(space=SearchSpace(blocks=server.blocks, **rules), current=server.initial)
+        self._search = AdapterSearch(space=SearchSpace(blocks=server.blocks, **self._space), current=server.initial)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -125,11 +149,12 @@ class AdaFL(Strategy):
             self._trial = self._start_trial(from_record(arrays))
         groups = self._trial.groups
         cohorts = self._cohorts(server_round, grid)
-        running = [name for name, group in groups.items() if group.running]
-        self._group_of = {node: name for name in running for node in cohorts[name]}
+        self._group_of = {node: name for name, nodes in cohorts.items() for node in nodes}
         contents = {
-            name: order_content(to_record(groups[name].arrays), server_round=server_round, group=name)
-            for name in running
+            name: order_content(
+                to_record(groups[name].arrays), server_round=server_round, group=name, terms=self._terms(name)
+            )
+            for name in cohorts
         }
         return [Message(contents[name], node, MessageType.TRAIN) for node, name in self._group_of.items()]
 
@@ -140,11 +165,10 @@ class AdaFL(Strategy):
         assert self._trial is not None, "configure_train comes first"
         by_group: dict[str, list[Message]] = {name: [] for name in self._group_of.values()}
         for reply in replies:
-            if not reply.has_error():
-                by_group[self._group_of[reply.metadata.src_node_id]].append(reply)
+            by_group[self._group_of[reply.metadata.src_node_id]].append(reply)
         groups = dict(self._trial.groups)
         for name, answers in by_group.items():
-            groups[name] = self._after_round(server_round, name, groups[name], answers)
+            groups[name] = self._after_round(name, groups[name], answers)
         self._trial = replace(self._trial, groups=groups)
         return (None if self._trial.running else self.conclude(server_round)), None
 
@@ -194,6 +218,7 @@ class AdaFL(Strategy):
             "trial_number": self._trial_number,
             "budget_seconds": self._budget_seconds,
             "trial": None if trial is None else _trial_state(trial),
+            "coming": [update.state() for update in self._coming],
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
@@ -202,6 +227,7 @@ class AdaFL(Strategy):
         self._trial_number = state["trial_number"]
         self._budget_seconds = state["budget_seconds"]
         self._trial = None if state["trial"] is None else _trial_from(state["trial"])
+        self._coming = tuple(restored(update) for update in state["coming"])
 
     def _start_trial(self, arrays: Arrays) -> Trial:
         self._trial_number = self.search.trials + 1
@@ -212,44 +238,71 @@ class AdaFL(Strategy):
         clock = self.server.clock
         clock.fork(list(groups))
         self._budget_seconds = self.search.budget_seconds()
+        self._drop_misfits(groups)
         return Trial(started_seconds=clock.now(), budget_seconds=self._budget_seconds, groups=groups)
 
     def _grown(self, arrays: Arrays, name: str, config: AdapterConfig) -> Arrays:
         draws = generator(self.server.seed, f"growth-{name}", self.search.trials)
         return grow(arrays, config, blocks=self.server.blocks, generator=draws)
 
+    def _drop_misfits(self, groups: Mapping[str, Group]) -> None:
+        """Give up late updates to a configuration that no group of the trial has."""
+        kept = tuple(each for each in self._coming if any(fits(each, group.arrays) for group in groups.values()))
+        if lost := len(self._coming) - len(kept):
+            self.server.ledger.note(f"{lost} late updates are lost: no group has their configuration any more")
+        self._coming = kept
+
     def _cohorts(self, server_round: int, grid: Grid) -> dict[str, list[int]]:
         """Draw this round's clients and share them out; a group that has ended leaves its share idle."""
         assert self._trial is not None
-        names = list(self._trial.groups)
+        groups, clock = self._trial.groups, self.server.clock
+        running = [name for name, group in groups.items() if group.running]
         nodes = draw_cohort(
             list(grid.get_node_ids()),
-            size=self.clients_per_round,
+            size=self._rules.asked,
             seed=self.server.seed,
             server_round=server_round,
+            busy=busy_nodes(self._coming, clock.latest()),
         )
-        return {name: nodes[place :: len(names)] for place, name in enumerate(names)}
+        # Where there are not enough for all groups, those that have ended get none.
+        names = list(groups) if len(nodes) >= len(groups) else running
+        dealt = {name: nodes[place :: len(names)] for place, name in enumerate(names)}
+        return {name: dealt[name] for name in running if dealt[name]}
 
-    def _after_round(self, server_round: int, name: str, group: Group, answers: Sequence[Message]) -> Group:
+    def _terms(self, name: str) -> RoundTerms:
         assert self._trial is not None
-        if not answers:
-            return replace(group, running=False)
-        averaged, _ = FedAvg(fraction_evaluate=1.0).aggregate_train(server_round, answers)
-        assert averaged is not None
-        costs = [read_cost(answer) for answer in answers]
-        round_seconds = max(cost.seconds for cost in costs)
-        used = self.server.clock.now(name) - self._trial.started_seconds
+        names = list(self._trial.groups)
+        return self._rules.terms(len(range(names.index(name), self.clients_per_round, len(names))))
+
+    def _after_round(self, name: str, group: Group, answers: Sequence[Message]) -> Group:
+        assert self._trial is not None
+        now = self.server.clock.now(name)
+        others = [update for update in self._coming if not fits(update, group.arrays)]
+        gathered = gather(
+            answers,
+            group.arrays,
+            coming=[update for update in self._coming if fits(update, group.arrays)],
+            rules=self._rules,
+            server=self.server,
+            group=name,
+            now_seconds=now,
+        )
+        self._coming = (*others, *gathered.coming)
+        bills, used = self.server.ledger.of_group(name), now - self._trial.started_seconds
+        round_seconds = used - group.seconds
         # The slack is for sums of floats: ten rounds of 6 s fit into 60 s.
-        fits = used + round_seconds <= self._trial.budget_seconds * (1 + 1e-9)
+        fits_in = used + round_seconds <= self._trial.budget_seconds * (1 + 1e-9)
+        averaged = gathered.arrays
+        hopeless = all(bill.dropout in ("failed", "memory") for bill in bills)
         return replace(
             group,
-            arrays=from_record(averaged),
-            running=fits,
-            rounds=group.rounds + 1,
+            arrays=group.arrays if averaged is None else from_record(averaged),
+            running=fits_in and (averaged is not None or (round_seconds > 0 and not hopeless)),
+            rounds=group.rounds + (averaged is not None),
             seconds=used,
-            joules=group.joules + sum(cost.joules for cost in costs),
-            bytes_down=group.bytes_down + sum(cost.bytes_down for cost in costs),
-            bytes_up=group.bytes_up + sum(cost.bytes_up for cost in costs),
+            joules=group.joules + sum(bill.joules for bill in bills),
+            bytes_down=group.bytes_down + sum(bill.bytes_down for bill in bills),
+            bytes_up=group.bytes_up + sum(bill.bytes_up for bill in bills),
         )
 
 

@@ -1,22 +1,53 @@
-"""FedAvg at one fixed configuration: Flower's own, with a cohort of fixed size drawn by the experiment's seed."""
+"""FedAvg at one fixed configuration, with cohorts drawn by the experiment's seed."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
-from flwr.serverapp import Grid, strategy
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
+from flwr.serverapp import Grid
+from flwr.serverapp.strategy import Strategy
 
-from fedlab.messages import order_content
+from fedlab.deadlines import Late
+from fedlab.messages import from_record, order_content
 from fedlab.server import Server
-from strategies.cohort import draw_cohort
+from strategies.cohort import CohortRules, draw_cohort
+from strategies.gathering import Update, busy_nodes, gather, restored
 
 
-class FedAvg(strategy.FedAvg):
-    """Average what `clients_per_round` clients send back, weighted by their examples (McMahan et al. 2017)."""
+class FedAvg(Strategy):
+    """Average what `clients_per_round` clients send back, weighted by their examples (McMahan et al. 2017).
 
-    def __init__(self, *, clients_per_round: int = 15) -> None:
-        super().__init__(fraction_evaluate=0.0)
+    The options are those of `strategies.cohort.CohortRules`.
+    """
+
+    def __init__(
+        self,
+        *,
+        clients_per_round: int = 15,
+        over_selection: float = 1.0,
+        deadline_seconds: float | None = None,
+        late: Late = "drop",
+        min_replies: int = 1,
+        max_update_norm: float | None = None,
+    ) -> None:
         self.clients_per_round = clients_per_round
+        self._rules = CohortRules(
+            clients_per_round=clients_per_round,
+            over_selection=over_selection,
+            deadline_seconds=deadline_seconds,
+            late=late,
+            min_replies=min_replies,
+            max_update_norm=max_update_norm,
+        )
+        self._coming: tuple[Update, ...] = ()
+        self._sent: ArrayRecord | None = None
         self._server: Server | None = None
+
+    @property
+    def server(self) -> Server:
+        """Return the server's side of the run."""
+        assert self._server is not None, "attach comes first"
+        return self._server
 
     def attach(self, server: Server) -> None:
         """Take the server's side of the run."""
@@ -26,12 +57,51 @@ class FedAvg(strategy.FedAvg):
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask this round's cohort to train the global model."""
-        assert self._server is not None, "attach comes first"
+        self._sent = arrays
         nodes = draw_cohort(
             list(grid.get_node_ids()),
-            size=self.clients_per_round,
-            seed=self._server.seed,
+            size=self._rules.asked,
+            seed=self.server.seed,
             server_round=server_round,
+            busy=busy_nodes(self._coming, self.server.clock.now()),
         )
-        content = order_content(arrays, server_round=server_round)
+        content = order_content(arrays, server_round=server_round, terms=self._rules.terms(self.clients_per_round))
         return [Message(content, node, MessageType.TRAIN) for node in nodes]
+
+    def aggregate_train(
+        self, server_round: int, replies: Iterable[Message]
+    ) -> tuple[ArrayRecord | None, MetricRecord | None]:
+        """Return the average of the replies that are fit for it, None if they are too few."""
+        assert self._sent is not None, "configure_train comes first"
+        gathered = gather(
+            replies,
+            from_record(self._sent),
+            coming=self._coming,
+            rules=self._rules,
+            server=self.server,
+            group=MessageType.TRAIN,
+            now_seconds=self.server.clock.now(),
+        )
+        self._coming = gathered.coming
+        return gathered.arrays, None
+
+    def configure_evaluate(
+        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
+    ) -> Iterable[Message]:
+        """Ask no client: the server measures the model itself."""
+        return []
+
+    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
+        """Return nothing, for nothing was asked."""
+        return None
+
+    def summary(self) -> None:
+        """Say nothing: the run's own records tell more."""
+
+    def state(self) -> dict[str, Any]:
+        """Return the updates that are still on their way."""
+        return {"coming": [update.state() for update in self._coming]}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Go on with them."""
+        self._coming = tuple(restored(update) for update in state["coming"])

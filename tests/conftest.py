@@ -71,6 +71,60 @@ def memory_grid(server_identity):
 
 
 @pytest.fixture(scope="session")
+def plain_board():
+    """Return a function that makes boards for an encoder of 4 blocks: a batch of 4 x 64 tokens takes 2 s at any depth,
+    and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
+    from fedlab.devices import DeviceProfile, Provenance
+    from fedlab.tables import Point, Table
+    from fedlab.workload import EncoderShape
+
+    shape = EncoderShape(family="bert", blocks=4, hidden=8, intermediate=16)
+
+    def table(values):
+        point = Point(batch_size=4, sequence_length=64, width=8)
+        return Table(values=values, shape=shape, point=point, provenance=Provenance(standing="measured", source=""))
+
+    def make(name="board", *, memory_bytes=50_000, seconds_a_batch=2.0, watts=(10.0, 4.0, 1.0)):
+        names = ("adapter", "cached_adapter", "full")
+        computing, communicating, idle = watts
+        return DeviceProfile(
+            name=name,
+            description="",
+            memory_bytes=memory_bytes,
+            computing_watts=computing,
+            communicating_watts=communicating,
+            idle_watts=idle,
+            latency_seconds={("bert", name): table((seconds_a_batch,) * 5) for name in names},
+            peak_memory_bytes={("bert", name): table((1e4, 2e4, 3e4, 4e4, 5e4)) for name in names},
+            provenance={},
+        )
+
+    make.shape = shape
+    return make
+
+
+@pytest.fixture(scope="session")
+def plain_physics(plain_board):
+    """Return a function that puts boards, one a partition, on a link of 1 kB/s."""
+    import numpy as np
+
+    from fedlab.fleet import Fleet
+    from fedlab.links import constant
+    from fedlab.physics import Physics
+
+    def make(boards=None, *, clients=4, link=None, **server):
+        boards = boards or [plain_board()] * clients
+        return Physics(
+            fleet=Fleet(profiles=tuple(boards), places=np.arange(len(boards)), relative_throughputs=None),
+            link=link or constant(1000.0),
+            shape=plain_board.shape,
+            **server,
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
 def day_and_night(tmp_path_factory) -> Path:
     """Write 160 short texts about day or night, which two words of eight tell apart."""
     draws = random.Random(0)

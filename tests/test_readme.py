@@ -12,9 +12,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import typer
+from safetensors.numpy import load_file
 
 from fedlab.cli import app
 from fedlab.experimentfile import experiment_from
+from fedlab.loading import load_availability, load_link
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -110,6 +112,14 @@ def test_the_link_is_slower_up_and_slow_in_every_third_round(mine):
         assert each["upload_seconds"] == pytest.approx(each["bytes_up"] / (4 * MEGABIT) * slow)
 
 
+def test_the_codec_sends_a_bit_a_value_up_and_none_down(mine):
+    arrays = load_file(mine / "final.safetensors")
+    values, overhead = sum(array.size for array in arrays.values()), 600  # what else a reply says, and headers
+    for each in records(mine / "clients.jsonl"):
+        assert values / 8 < each["bytes_up"] < values / 8 + 5 * len(arrays) + overhead
+        assert 4 * values < each["bytes_down"]
+
+
 def test_the_client_lets_every_fourth_ride_free(mine):
     clients = records(mine / "clients.jsonl")
     batches = sorted((each["server_round"], each["partition_id"], each["batches"]) for each in clients)
@@ -143,6 +153,18 @@ def test_the_choices_of_an_experiment_are_keys_it_has():
     fragment = re.search(r"^    \[task\]\n(?:(?:    .*)?\n)+", README, re.MULTILINE)[0]
     experiment = experiment_from(tomllib.loads(fragment) | {"rounds": 1}, "README.md")
     assert experiment.task.partition.clients == 50
+
+
+def test_the_links_and_the_availability_that_are_shown_can_be_made(tmp_path):
+    fragment = re.search(r"^    \[link\]\n(?:(?:    .*)?\n)+", README, re.MULTILINE)[0]
+    (tmp_path / "traces").mkdir()
+    (tmp_path / "traces" / "lte.down").write_text("1\n")
+    (tmp_path / "traces" / "phones.csv").write_text("partition_id,on_seconds,off_seconds\n0,0,60\n")
+    experiment = experiment_from(tomllib.loads(fragment) | {"rounds": 1, "base_folder": str(tmp_path)}, "README.md")
+    keys = {"partition_id": 5, "server_round": 1, "start_seconds": 0.0}
+    assert load_link(experiment).transfer_seconds(1_500_000, direction="down", **keys) == pytest.approx(1.0)
+    assert load_link(experiment).transfer_seconds(0, direction="up", **keys) == 0.05
+    assert load_availability(experiment).until(5, server_round=1, at_seconds=0.0) == 60.0
 
 
 @pytest.mark.parametrize("command", COMMANDS)

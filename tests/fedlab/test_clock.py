@@ -1,12 +1,13 @@
 """Simulated time passes when told to; forks run side by side and end together."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.clock import Clock, VirtualClock, WallClock, stopwatch
+from fedlab.clock import Clock, VirtualClock, WallClock, stopwatch, today
 
 
 def test_simulated_time_starts_at_zero_and_adds_up():
@@ -128,3 +129,7 @@ def test_real_time_goes_on_from_a_restored_state():
 def test_a_stopwatch_never_goes_back():
     elapsed = stopwatch()
     assert 0 <= elapsed() <= elapsed()
+
+
+def test_today_is_a_date():
+    assert re.fullmatch(r"\d{4}-\d{2}-\d{2}", today())

@@ -1,4 +1,4 @@
-"""A client's part in a round, worked out by hand; a round lasts as long as its slowest participant."""
+"""A client's part in a round, worked out by hand: its stages, its energy, and how far it has come at any time."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -7,13 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.costs import charge, energy_joules, round_seconds
-from fedlab.devices import REFERENCE_SHAPES, built_in_profiles, load_profile
+from fedlab.costs import Stages, charge, cost_of
+from fedlab.devices import REFERENCE_SHAPES, load_profile
 from fedlab.links import constant, per_client
 from fedlab.workload import Cost, Workload
 
 BERT = REFERENCE_SHAPES["bert"]
-BOARDS = [load_profile(name, Path()) for name in built_in_profiles()]
 TX2 = load_profile("jetson-tx2", Path())
 FULL = Workload(
     method="full",
@@ -38,6 +37,7 @@ def cost(workload: Workload = FULL, num_bytes: int = FULL_BYTES, profile=TX2, li
         bytes_up=num_bytes,
         partition_id=partition_id,
         server_round=1,
+        start_seconds=0.0,
     )
 
 
@@ -64,22 +64,45 @@ def test_the_link_is_asked_for_the_partitions_own_bandwidth():
     assert cost(link=link, partition_id=1).download_seconds == 219.0
 
 
+def test_the_upload_starts_when_the_work_is_done():
+    asked = []
+
+    class Noting:
+        def transfer_seconds(self, num_bytes, *, direction, partition_id, server_round, start_seconds):
+            asked.append((direction, start_seconds))
+            return 10.0
+
+    charge(
+        FULL, profile=TX2, link=Noting(), shape=BERT, bytes_down=1, bytes_up=1, partition_id=0, server_round=1,
+        start_seconds=100.0,
+    )  # fmt: skip
+    assert asked == [("down", 100.0), ("up", pytest.approx(100 + 10 + 29 * 1.7))]
+
+
 def test_energy_is_each_power_times_its_seconds():
-    assert energy_joules(TX2, compute_seconds=10, transfer_seconds=5) == 12 * 10 + 4 * 5
+    stages = Stages(download_seconds=3.0, compute_seconds=10.0, upload_seconds=2.0)
+    one = cost_of(stages, profile=TX2, bytes_down=1, bytes_up=2, memory_bytes=3, idle_seconds=7.0)
+    assert (one.compute_joules, one.transfer_joules) == (12 * 10, 4 * 5)
+    assert one.idle_joules == TX2.idle_watts * 7 > 0
+    assert one.joules == 120 + 20 + one.idle_joules
+    assert (one.seconds, one.idle_seconds) == (15.0, 7.0)
 
 
-def test_a_round_without_participants_takes_no_time():
-    assert round_seconds([]) == 0
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.0, (0, 0, 0)), (2.0, (2, 0, 0)), (3.0, (3, 0, 0)), (8.0, (3, 5, 0)), (14.0, (3, 10, 1)), (99.0, (3, 10, 2))],
+)
+def test_stages_come_one_after_the_other(seconds, expected):
+    stages = Stages(download_seconds=3.0, compute_seconds=10.0, upload_seconds=2.0).until(seconds)
+    assert (stages.download_seconds, stages.compute_seconds, stages.upload_seconds) == expected
 
 
-@given(st.lists(st.tuples(st.sampled_from(BOARDS), st.integers(0, 12), st.integers(0, 10**9)), min_size=1, max_size=8))
-def test_a_round_is_never_shorter_than_any_participants_part(parts):
-    costs = [
-        cost(replace(FULL, method="adapter", width=32, depth=depth), num_bytes, board)
-        for board, depth, num_bytes in parts
-    ]
-    assert all(round_seconds(costs) >= one.seconds for one in costs)
-    assert round_seconds(costs) in [one.seconds for one in costs]
+@given(st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 4e6))
+def test_at_any_time_so_much_is_done_as_time_has_passed(download, compute, upload, seconds):
+    whole = Stages(download_seconds=download, compute_seconds=compute, upload_seconds=upload)
+    done = whole.until(seconds)
+    assert done.seconds == pytest.approx(min(seconds, whole.seconds), rel=1e-9, abs=1e-9)
+    assert min(vars(done).values()) >= 0
 
 
 @given(st.floats(1e3, 1e9), st.floats(1e3, 1e9))

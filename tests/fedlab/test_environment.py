@@ -5,8 +5,10 @@ import subprocess
 import sys
 from importlib import metadata
 
+import pytest
+
 import fedlab.environment
-from fedlab.environment import describe_environment
+from fedlab.environment import describe_environment, machine_name
 
 
 def test_versions_are_those_installed():
@@ -45,3 +47,26 @@ def test_nothing_is_imported_to_learn_a_version():
     printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
 
     assert printed.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [
+        ("Raspberry Pi 4 Model B Rev 1.4\0", "Raspberry Pi 4 Model B Rev 1.4"),
+        ("vendor_id\t: X\nmodel name\t: Fast CPU @ 2 GHz\nmodel name\t: other\n", "Fast CPU @ 2 GHz"),
+    ],
+)
+def test_a_machine_is_called_by_its_board_or_its_processor(monkeypatch, tmp_path, content, name):
+    (board := tmp_path / "board").write_text(content)
+    patterns = [pattern for _, pattern in fedlab.environment.NAMES_OF_MACHINE]
+    places = [(str(tmp_path / "missing"), patterns[0]), (str(board), patterns["model name" in content])]
+    monkeypatch.setattr(fedlab.environment, "NAMES_OF_MACHINE", places)
+
+    assert machine_name() == name
+
+
+def test_a_machine_that_does_not_say_its_name_is_called_by_its_architecture(monkeypatch):
+    monkeypatch.setattr(fedlab.environment, "NAMES_OF_MACHINE", ())
+    monkeypatch.setattr(platform, "processor", lambda: "")
+
+    assert machine_name() == platform.machine()

@@ -7,7 +7,20 @@ from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_from, load_experiment
 
-EVERY_LEVEL = ["", "task", "task.partition", "backbone", "strategy", "client", "fleet", "link", "engine", "evaluation"]
+EVERY_LEVEL = [
+    "",
+    "task",
+    "task.partition",
+    "backbone",
+    "strategy",
+    "client",
+    "fleet",
+    "link",
+    "engine",
+    "evaluation",
+    "codec",
+    "availability",
+]
 
 
 def refusal(act):
@@ -81,7 +94,7 @@ def test_an_unknown_key_is_refused_with_its_place(written, table):
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ("sed=1", "unknown key sed: did you mean 'seed'? accepted: backbone, client,"),
+        ("sed=1", "unknown key sed: did you mean 'seed'? accepted: availability, backbone,"),
         ("task.lable=x", "unknown key task.lable: did you mean 'label'? accepted: column_names, data,"),
         ("task.partition.alpa=1", "unknown key task.partition.alpa: did you mean 'alpha'? accepted: alpha,"),
         ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: name, overrides, pooling"),
@@ -112,6 +125,8 @@ def test_a_key_that_is_set_by_the_program_is_not_advertised(written):
             "backbone.overrides.hidden_size = 'big': input should be a valid integer",
         ),
         ("fleet.devices={}", "fleet.devices = {}: expected at least one device with a positive share"),
+        ("link.server_bandwidth_up=fast", "link.server_bandwidth_up = 'fast': bandwidth 'fast' is not usable"),
+        ("link.server_bandwidth_down=0", "link.server_bandwidth_down = 0: bandwidth 0.0 is not usable"),
         ("fleet.devices.rpi-4b=-1", "expected at least one device with a positive share"),
         ("target_accuracy=1.5", "target_accuracy = 1.5: input should be less than or equal to 1"),
         ("name=", "name = '': string should have at least 1 character"),
@@ -221,3 +236,23 @@ def test_any_table_is_an_experiment_or_refused_in_one_line(table):
         assert len(str(error).splitlines()) == 1  # noqa: PT017
     else:
         assert experiment.rounds == 1
+
+
+@pytest.mark.parametrize(
+    ("client", "trained"),
+    [
+        ({}, "adapters"),
+        ({"name": "full"}, "everything"),
+        ({"name": "freeze"}, "blocks"),
+        ({"name": "mine.py:client"}, "adapters"),
+        ({"name": "mine.py:client", "trains": "blocks"}, "blocks"),
+        ({"name": "full", "trains": "everything"}, "everything"),
+    ],
+)
+def test_what_is_trained_goes_by_the_client_unless_the_file_says(client, trained):
+    assert experiment_from({"rounds": 1, "client": client}, "test").client.trained == trained
+
+
+def test_what_a_built_in_client_does_not_train_cannot_be_asked_of_it():
+    with pytest.raises(UserError, match="the client 'freeze' trains blocks, not adapters"):
+        experiment_from({"rounds": 1, "client": {"name": "freeze", "trains": "adapters"}}, "test")

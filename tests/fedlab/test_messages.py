@@ -1,11 +1,14 @@
 """Messages carry what server and clients say to each other unchanged, in records that Flower's own strategies take."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import strategy
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.deadlines import RoundTerms
 from fedlab.flower import record_from_wire, record_to_wire, with_id
 from fedlab.messages import (
     EvaluateReport,
@@ -14,17 +17,20 @@ from fedlab.messages import (
     evaluate_reply,
     from_record,
     group_of,
+    late_seconds_of,
     order_content,
     query_message,
     query_reply,
     read_cost,
     read_order,
     read_query_reply,
+    read_terms,
     read_train_loss,
     read_workload,
     server_round_of,
     to_record,
     train_reply,
+    values_of,
 )
 from fedlab.models.arrays import array_shapes, initial_arrays
 from fedlab.workload import Cost, Workload
@@ -38,10 +44,14 @@ COST = Cost(
     compute_seconds=1 / 3,
     download_seconds=0.1,
     upload_seconds=0.2,
-    joules=5.5,
+    compute_joules=5.5,
+    transfer_joules=1.5,
     bytes_down=10,
     bytes_up=20,
     peak_memory_bytes=2**33,
+    idle_seconds=0.5,
+    idle_joules=0.25,
+    late_seconds=0.0,
 )
 
 
@@ -97,6 +107,33 @@ def test_an_order_says_its_round_and_its_group():
 def test_round_and_group_can_be_told_without_unpacking_the_arrays():
     message = order({}, server_round=3, group="wide")
     assert (server_round_of(message), group_of(message)) == (3, "wide")
+
+
+@pytest.mark.parametrize(
+    "terms",
+    [
+        RoundTerms(),
+        RoundTerms(deadline_seconds=12.5),
+        RoundTerms(wait_for=3),
+        RoundTerms(deadline_seconds=1.0, wait_for=1, late="carry"),
+    ],
+)
+def test_an_order_says_on_what_terms_its_round_is_held(terms):
+    message = order({}, terms=terms)
+    message.content = record_from_wire(record_to_wire(message.content))
+    assert read_terms(message) == terms
+
+
+def test_an_order_that_does_not_say_waits_for_all_and_is_no_longer_for_it():
+    assert read_terms(Message(RecordDict(), 7, MessageType.TRAIN)) == RoundTerms()
+    assert order({}, terms=RoundTerms()).content == order({}).content
+
+
+def test_a_reply_says_how_late_it_is():
+    reply = trained({}, num_examples=1)
+    assert late_seconds_of(reply) == 0.0
+    add_cost(reply, replace(COST, idle_seconds=0.0, late_seconds=7.5))
+    assert late_seconds_of(reply) == 7.5
 
 
 def test_an_order_without_a_config_is_of_round_zero_and_no_group():
@@ -171,3 +208,19 @@ def test_flowers_fedavg_averages_our_evaluations_by_examples():
     metrics = strategy.FedAvg().aggregate_evaluate(1, replies)
     assert metrics["eval-accuracy"] == 0.625  # (1 x 1 + 3 x 0.5) / 4
     assert [read_workload(reply) for reply in replies] == [WORKLOAD, WORKLOAD]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "bool", ">f4"])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 0, 3)])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_is_read_as_flower_reads_it(dtype, shape, order):
+    array = Array(np.asarray(np.arange(np.prod(shape, dtype=int)).reshape(shape), dtype, order=order))
+    read, expected = values_of(array), array.numpy()
+    np.testing.assert_array_equal(read, expected)
+    assert read.dtype == expected.dtype
+    assert read.flags.writeable
+
+
+def test_an_array_with_a_long_header_is_read_as_flower_reads_it():
+    array = Array(np.zeros((1,) * 64, np.float32))
+    assert values_of(array).shape == (1,) * 64

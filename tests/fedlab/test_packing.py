@@ -60,3 +60,10 @@ def test_deeper_models_go_before_shallower_ones_of_as_many_examples():
     shallow, deep = content(2), content(10)
 
     assert pack_messages(orders([shallow, deep]), [50, 50], 4) == [[1], [0]]
+
+
+@pytest.mark.parametrize(("megabytes", "sizes"), [(15, [4, 4]), (30, [2, 2, 2, 2]), (90, [1] * 8)])
+def test_large_models_go_in_packs_of_64_megabytes_at_most(megabytes, sizes):
+    large = RecordDict({"arrays": to_record({"x": np.zeros(megabytes * 10**6, np.uint8)})})
+
+    assert [len(pack) for pack in pack_messages(orders([large] * 8), [10] * 8, 4)] == sizes

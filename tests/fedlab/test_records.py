@@ -53,6 +53,24 @@ def test_groups_come_in_the_order_they_first_appear():
     ]
 
 
+def test_a_group_lasts_until_its_round_ends_whoever_waits_or_comes_late():
+    waiting = client(0, "deep", seconds=(1.0, 5.0, 2.0), idle_seconds=3.0)
+    late = client(1, "deep", seconds=(1.0, 10.0, 4.0), late_seconds=4.0)
+    assert (waiting.round_seconds, late.round_seconds) == (11.0, 11.0)
+    assert group_records([waiting, late])[0].seconds == 11.0
+
+
+def test_a_client_that_dropped_out_is_a_failure_and_its_energy_and_bytes_count():
+    gone = client(1, "deep", seconds=(2.0, 1.0, 0.0), joules=5.0, bytes_down=60, error="gone", dropout="gone")
+    (group,) = group_records([client(0, "deep", seconds=(1.0, 1.0, 0.0), joules=7.0, bytes_down=40), gone])
+    assert (group.clients, group.failures, group.joules, group.bytes_down, group.seconds) == (2, 1, 12.0, 100, 3.0)
+
+
+def test_a_group_that_failed_is_marked():
+    members = [client(0, "deep"), client(1, "wide")]
+    assert [group.failed for group in group_records(members, failed=["wide"])] == [False, True]
+
+
 def test_a_client_that_failed_is_counted_and_adds_nothing():
     (group,) = group_records([client(0, "deep", seconds=(0, 3, 0), train_loss=0.5), failed(1, "deep")])
     assert (group.clients, group.failures, group.seconds, group.train_loss) == (2, 1, 3.0, 0.5)

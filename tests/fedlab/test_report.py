@@ -1,11 +1,12 @@
 import io
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from fedlab.records import CandidateRecord, ClientRecord, RoundRecord, TrialRecord
+from fedlab.records import CandidateRecord, ClientRecord, RoundRecord, TrialRecord, group_records
 from fedlab.report import (
     ClientTotal,
     client_totals,
@@ -18,11 +19,12 @@ from fedlab.report import (
 )
 
 
-def client(partition_id, *, error=None, joules=9.0):
+def client(partition_id, *, error=None, joules=9.0, **rest):
     return ClientRecord(
-        server_round=1, group="all", partition_id=partition_id, device="jetson-tx2", depth=2, width=8,
-        num_examples=40, batches=10, train_loss=1.0, compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25,
+        server_round=1, partition_id=partition_id, device="jetson-tx2", depth=2, width=8, num_examples=40, batches=10,
+        train_loss=1.0, compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25,
         joules=joules, bytes_down=1000, bytes_up=2000, peak_memory_bytes=1000 * partition_id, error=error,
+        **{"group": "all"} | rest,
     )  # fmt: skip
 
 
@@ -68,6 +70,60 @@ def test_a_summary_sums_what_the_clients_spent():
     assert (summary["bytes_down"], summary["bytes_up"], summary["joules"]) == (3000, 6000, 27.0)
     assert summary["client_failures"] == 1
     assert summary["peak_memory_bytes"] == 2000
+
+
+def test_a_summary_counts_who_dropped_out_and_why():
+    lost = [client(1, error="late: no", dropout="late"), client(2, error="late: no", dropout="late")]
+    lost += [client(3, error="out of memory", dropout="memory"), client(4, error="ValueError: an old record")]
+
+    summary = summarise([round_(1)], [], [*lost, client(5, late_seconds=3.0), client(6)], status="finished")
+
+    assert summary["dropouts"] == {"failed": 1, "late": 2, "memory": 1}
+    assert (summary["client_failures"], summary["late"]) == (4, 1)
+
+
+def test_a_summary_counts_how_sure_its_latencies_are():
+    clients = [client(1, latency_standing="scaled"), client(2, latency_standing="scaled"), client(3)]
+    clients.append(client(4, latency_standing="published"))
+
+    assert summarise([round_(1)], [], clients, status="finished")["provenance"] == {"published": 1, "scaled": 2}
+
+
+def test_a_summary_tells_the_energy_of_waiting_apart():
+    summary = summarise([round_(1)], [], [client(1, idle_joules=2.0), client(2, idle_joules=3.0)], status="finished")
+
+    assert (summary["joules"], summary["idle_joules"]) == (18.0, 5.0)
+
+
+def test_a_round_failed_where_all_its_groups_did():
+    groups = group_records([client(1, group="deep"), client(2, group="wide")], failed=["deep"])
+    half, whole = replace(round_(1), groups=groups), replace(round_(2), groups=groups[:1])
+
+    assert summarise([half, whole, round_(3)], [], [], status="finished")["failed_rounds"] == 1
+
+
+def test_what_came_of_the_clients_is_shown(tmp_path):
+    clients = [client(1, error="late", dropout="late"), client(2, error="gone", dropout="gone")]
+    clients += [client(3, error="late", dropout="late"), client(4, late_seconds=1.0)]
+    clients += [client(5, idle_joules=4.0, latency_standing="assumed")]
+    groups = group_records(clients, failed=["all"])
+    summary = summarise([replace(round_(1), groups=groups)], [], clients, status="finished")
+
+    shown = [" ".join(line.split()) for line in printed(render_summary(summary, tmp_path), width=300).splitlines()]
+
+    assert "energy 45.0 J, 4.00 J of it waiting" in shown
+    assert "latencies 1 assumed" in shown
+    assert "failures of clients 1 gone, 2 late" in shown
+    assert "late updates 1" in shown
+    assert "failed rounds 1" in shown
+
+
+def test_a_summary_of_an_earlier_version_is_shown(tmp_path):
+    summary = summarise([round_(1)], [], [client(1, error="no")], status="finished")
+    for key in ("idle_joules", "dropouts", "late", "failed_rounds", "provenance"):
+        del summary[key]
+
+    assert "failures of clients  1" in printed(render_summary(summary, tmp_path), width=300)
 
 
 def test_a_summary_has_the_configuration_the_last_round_left():
@@ -155,9 +211,9 @@ def test_a_summary_shows_accuracy_and_the_files_that_were_written(tmp_path):
         "energy 9.00 J",
         "configuration depth 0, width 8",
         "trials 1, of which 1 changed the configuration",
-        "failures of clients 1",
+        "failures of clients 1 with an error",
         "",
-        f"model {tmp_path}/final.safetensors",
+        f"arrays {tmp_path}/final.safetensors",
         f"rounds {tmp_path}/rounds.jsonl",
     ]
 
@@ -183,9 +239,11 @@ def test_totals_are_written_a_line_a_client():
         joules=9.0,
         bytes_down=10,
         bytes_up=20,
+        idle_seconds=0.25,
+        idle_joules=0.5,
     )
 
     assert totals_csv([total]).splitlines() == [
-        "partition_id,device,rounds,failures,seconds,joules,bytes_down,bytes_up",
-        "3,rpi-4b,2,1,1.5,9.0,10,20",
+        "partition_id,device,rounds,failures,seconds,joules,bytes_down,bytes_up,idle_seconds,idle_joules",
+        "3,rpi-4b,2,1,1.5,9.0,10,20,0.25,0.5",
     ]

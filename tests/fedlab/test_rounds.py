@@ -11,8 +11,10 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_RAISED, error_reply
+from fedlab.ledger import Ledger
 from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
+from fedlab.records import ClientRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.server import Server
 
@@ -72,11 +74,11 @@ def run(memory_grid):
     """Return a function that runs a loop; what happened comes back as attributes of the loop's bookkeeping."""
 
     def call(
-        strategy, *, standing=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1, **stop
-    ):
+        strategy, *, standing=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1,
+        log=None, ledger=None, **stop,
+    ):  # fmt: skip
         clock = VirtualClock()
-        clients = []
-        log = Log()
+        log = log or Log()
 
         def reply(message):
             clock.advance(SECONDS_A_ROUND if message.metadata.message_type == MessageType.TRAIN else 0.0)
@@ -99,13 +101,13 @@ def run(memory_grid):
                 partitions={node: at for at, node in enumerate(strategy.nodes)},
                 measure=measure,
                 on_trial=lambda trial: None,
+                ledger=ledger or Ledger(),
             ),
             stop=StopRule(**stop),
             validation_every=validation_every,
             test_every=test_every,
             initial_width=16,
-            clients=clients,
-            on_round=lambda record: (log.records.append(record), log.events.append(f"told {record.server_round}")),
+            observer=log,
             save=lambda each: (log.saved.append(each), log.events.append(f"saved {each.server_round}")),
             wall_seconds=lambda: 1.25,
         )
@@ -119,8 +121,15 @@ class Log:
     """What a loop did."""
 
     def __init__(self):
-        self.records, self.saved, self.events, self.measured = [], [], [], []
+        self.records, self.saved, self.events, self.measured, self.clients = [], [], [], [], []
         self.final = None
+
+    def on_clients(self, records):
+        self.clients.append([record.partition_id for record in records])
+
+    def on_round(self, record):
+        self.records.append(record)
+        self.events.append(f"told {record.server_round}")
 
     def rounds_with(self, field):
         return [record.server_round for record in self.records if getattr(record, field) is not None]
@@ -302,3 +311,60 @@ def test_a_round_in_which_nobody_answers_in_time_ends_the_run(run):
 def test_a_strategy_that_asks_nobody_ends_the_run(run):
     with pytest.raises(RunFailedError, match="round 1: the strategy asked no client"):
         run(Counting(nodes=()), rounds=3)
+
+
+def bill(partition_id, dropout=None):
+    return ClientRecord(
+        server_round=1, group="train", partition_id=partition_id, device="board", depth=1, width=8, num_examples=1,
+        batches=1, train_loss=None, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0, joules=1.0,
+        bytes_down=1, bytes_up=1, peak_memory_bytes=1, error=dropout, dropout=dropout,
+    )  # fmt: skip
+
+
+class Keeping(Counting):
+    """Keeps its model, whatever comes."""
+
+    def aggregate_train(self, server_round, replies):
+        return None, None
+
+
+@pytest.mark.parametrize("dropout", ["gone", "late"])
+def test_a_round_whose_clients_were_gone_or_late_is_not_the_runs_end(run, dropout):
+    ledger = Ledger()
+
+    def answer(message):
+        ledger.bill([bill(0, dropout)])
+        return error_reply(message, CLIENT_RAISED, "was gone")
+
+    log = run(Keeping(), answer=answer, ledger=ledger, rounds=3)
+    assert [record.groups[0].failures for record in log.records] == [1, 1, 1]
+    assert log.final.arrays["x"][0] == 0.0
+
+
+def test_a_round_for_which_no_board_has_the_memory_ends_the_run(run):
+    ledger, log = Ledger(), Log()
+
+    def answer(message):
+        ledger.bill([bill(0, "memory")])
+        return error_reply(message, CLIENT_RAISED, "out of memory: depth 12 needs 5.30 GB")
+
+    with pytest.raises(RunFailedError, match="out of memory: depth 12 needs"):
+        run(Counting(), answer=answer, ledger=ledger, log=log, rounds=3)
+    assert log.clients == [[0]]  # what is known of a round that breaks off is told
+
+
+def test_what_the_strategy_remarks_is_recorded_with_its_round(run):
+    ledger = Ledger()
+
+    class Remarking(Keeping):
+        def aggregate_train(self, server_round, replies):
+            ledger.fail("train", "too few")
+            return None, None
+
+    def answer(message):
+        ledger.bill([bill(0)])
+        return Message(RecordDict(), reply_to=message)
+
+    log = run(Remarking(), answer=answer, ledger=ledger, rounds=2)
+    assert [record.notes for record in log.records] == [["train: too few"]] * 2
+    assert [[group.failed for group in record.groups] for record in log.records] == [[True], [True]]

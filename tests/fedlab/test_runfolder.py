@@ -49,6 +49,27 @@ def test_records_come_back_as_they_were_written(tmp_path):
     assert folder.clients() == [CLIENT]
 
 
+def test_records_of_the_first_version_can_be_read(tmp_path):
+    (tmp_path / "clients.jsonl").write_text(
+        '{"server_round": 1, "group": "deep", "partition_id": 7, "device": "jetson-tx2", "depth": 2, "width": 8, '
+        '"num_examples": 40, "batches": 10, "train_loss": 1.25, "compute_seconds": 3.0, "download_seconds": 0.5, '
+        '"upload_seconds": 0.25, "joules": 9.0, "bytes_down": 10, "bytes_up": 20, "peak_memory_bytes": 1000, '
+        '"error": null}\n'
+    )
+    (tmp_path / "rounds.jsonl").write_text(
+        '{"server_round": 1, "trial": 1, "simulated_seconds": 3.75, "depth": 0, "width": 8, "groups": '
+        '[{"group": "deep", "depth": 2, "width": 8, "clients": 5, "failures": 1, "seconds": 3.75, "joules": 9.0, '
+        '"bytes_down": 10, "bytes_up": 20, "train_loss": null}], "validation_accuracy": 0.5, '
+        '"test_accuracy": null, "wall_seconds": 2.0, "budget_seconds": null}\n'
+    )
+
+    folder = RunFolder(tmp_path)
+
+    assert folder.clients() == [CLIENT]
+    (record,) = folder.rounds()
+    assert (record.notes, record.groups[0].failed) == ([], False)
+
+
 def test_records_not_written_yet_are_none_at_all(tmp_path):
     folder = create(tmp_path / "run")
 

@@ -13,10 +13,10 @@ from fedlab.digests import compare_runs, digest_arrays, verify_run
 from fedlab.errors import RunFailedError, UserError
 from fedlab.experimentfile import experiment_from
 from fedlab.messages import from_record, read_order, to_record, workload_record
-from fedlab.models.arrays import array_shapes, configuration_of
+from fedlab.models.arrays import array_shapes, block_names, configuration_of
 from fedlab.recorder import Recorder
 from fedlab.runfolder import RunFolder, create
-from fedlab.serving import Bench, initial_configuration, serve
+from fedlab.serving import Bench, check_clients_suffice, initial_configuration, serve
 from fedlab.workload import EncoderShape, Workload
 
 SHAPE = EncoderShape(family="bert", blocks=4, hidden=12, intermediate=24)
@@ -25,9 +25,13 @@ PARTITIONS = {40 + partition: partition for partition in range(8)}
 FLOWERS = "flwr.serverapp.strategy:"
 HALF = {"fraction_train": 0.5, "fraction_evaluate": 0.25}
 TRIALS = {"clients_per_round": 6, "base_seconds": 0.004}  # some rounds each: see the test of the trials below
+LATE = {"over_selection": 1.3, "deadline_seconds": 0.02, "late": "carry"}
+SLOW = {"name": "per_client", "options": {"bandwidths": ["2MB/s", "1MB/s", "100kB/s", "50kB/s"]}}
 STRATEGIES = {
     "adafl": {"name": "adafl", "options": TRIALS},
     "fedavg": {"name": "fedavg", "options": {"clients_per_round": 3}},
+    "adafl-late": {"name": "adafl", "options": TRIALS | LATE},
+    "fedavg-late": {"name": "fedavg", "options": {"clients_per_round": 4} | LATE},
     "FedAdam": {"name": f"{FLOWERS}FedAdam", "options": HALF},
     "FedYogi": {"name": f"{FLOWERS}FedYogi", "options": HALF},
     "FedAdagrad": {"name": f"{FLOWERS}FedAdagrad", "options": HALF},
@@ -91,6 +95,13 @@ def measure(arrays, split):
     return total % 1.0 if split == "validation" else (total / 2) % 1.0
 
 
+def pretrained(depth):
+    """Return weights of the top blocks, and of the embeddings if these are all."""
+    blocks = [name for block in range(SHAPE.blocks - depth, SHAPE.blocks) for name in block_names(block).values()]
+    names = ["embedding.words", *blocks] if depth == SHAPE.blocks else blocks
+    return {name: np.full(3, number, np.float32) for number, name in enumerate(names)}
+
+
 @pytest.fixture
 def serve_into(memory_grid, tmp_path, monkeypatch):
     """Return a function that runs, or goes on with, an experiment in a folder; nothing is plotted, to save time."""
@@ -112,6 +123,7 @@ def serve_into(memory_grid, tmp_path, monkeypatch):
                     place.mkdir(exist_ok=True),
                     (place / "told.json").write_text(json.dumps([config.depth, config.width, sorted(arrays)])),
                 ),
+                pretrained=pretrained,
             ),
             grid=memory_grid(answer, PARTITIONS),
             partitions=PARTITIONS,
@@ -140,6 +152,41 @@ def test_a_run_cut_off_before_a_checkpoint_ends_with_the_same_numbers(serve_into
     assert compare_runs(whole, resumed) == []
     assert resumed.final.read_bytes() == whole.final.read_bytes()
     verify_run(resumed)
+
+
+@pytest.mark.parametrize("strategy", ["adafl-late", "fedavg-late", "FedAvgM"])
+def test_a_run_whose_clients_drop_out_or_come_late_ends_with_the_same_numbers_too(serve_into, strategy):
+    world = {"link": SLOW, "availability": {"name": "bernoulli", "options": {"dropout": 0.2}}}
+    whole, summary = serve_into("whole", strategy, **world)
+    with pytest.raises(Cut):
+        serve_into("cut", strategy, observers=[Watcher(cut_at=5)], **world)
+    resumed, resumed_summary = serve_into("cut", strategy, resume=True, **world)
+
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+    assert summary["dropouts"]["gone"] > 0
+    assert (summary["late"] > 0) == strategy.endswith("late")
+    verify_run(resumed)
+
+
+def test_the_totals_of_a_run_are_the_sums_of_its_records(serve_into):
+    folder, summary = serve_into("run", "fedavg-late", link=SLOW)
+    clients, rounds = folder.clients(), folder.rounds()
+    for what in ("joules", "idle_joules", "bytes_down", "bytes_up"):
+        assert summary[what] == pytest.approx(sum(getattr(each, what) for each in clients))
+    for record in rounds:
+        mine = [each for each in clients if each.server_round == record.server_round]
+        assert sum(group.joules for group in record.groups) == pytest.approx(sum(each.joules for each in mine))
+    assert summary["simulated_seconds"] == pytest.approx(sum(group.seconds for r in rounds for group in r.groups))
+
+
+def test_flowers_own_strategies_wait_until_there_are_as_many_clients_as_they_need(serve_into, tmp_path):
+    trace = tmp_path / "there.csv"
+    rows = [f"{partition},{60 * partition},100000" for partition in range(8)]  # one more each minute
+    trace.write_text("\n".join(["partition_id,on_seconds,off_seconds", *rows]) + "\n")
+    folder, _ = serve_into("run", "FedAvgM", rounds=1, availability={"name": "trace", "options": {"path": str(trace)}})
+    assert sorted(each.partition_id for each in folder.clients() if each.group == "train") == [0, 1]
+    assert folder.rounds()[0].simulated_seconds > 60.0
 
 
 def test_the_trials_of_these_runs_take_several_rounds_and_the_cut_falls_inside_one(serve_into):
@@ -224,6 +271,55 @@ def test_the_first_model_is_the_one_the_client_table_names(serve_into):
 
     serve_into("run", "fedavg", answer=watch, depth=2, rounds=1)
     assert seen == [AdapterConfig(depth=2, width=8)] * 3
+
+
+@pytest.mark.parametrize(
+    ("client", "depth"), [({"name": "freeze", "depth": 2}, 2), ({"name": "freeze"}, 0), ({"name": "full"}, 4)]
+)
+def test_whole_blocks_begin_with_the_pretrained_weights(serve_into, client, depth):
+    seen = []
+
+    def watch(message):
+        seen.append(from_record(message.content["arrays"]))
+        return answer(message)
+
+    folder, summary = serve_into("run", "fedavg", answer=watch, client=client, rounds=1)
+
+    expected = pretrained(depth)
+    assert list(seen[0]) == [*expected, "head.weight", "head.bias"]
+    assert all(np.array_equal(seen[0][name], array) for name, array in expected.items())
+    assert seen[0]["head.weight"].std() == pytest.approx(0.02, rel=0.5)
+    assert summary["configuration"] == {"depth": depth, "width": 1}
+    told = folder.model if depth else folder.adapter  # a head alone is an adapter of depth 0
+    assert json.loads((told / "told.json").read_text())[:2] == [depth, 1]
+
+
+def test_the_same_seed_draws_the_head_of_whole_blocks_as_of_the_head_alone(serve_into):
+    seen = []
+
+    def watch(message):
+        seen.append(from_record(message.content["arrays"])["head.weight"])
+        return answer(message)
+
+    serve_into("whole", "fedavg", answer=watch, client={"name": "full"}, rounds=1)
+    serve_into("head", "fedavg", answer=watch, depth=0, rounds=1)
+    assert all(np.array_equal(seen[0], each) for each in seen[1:])
+
+
+def test_a_run_of_whole_blocks_cut_off_before_a_checkpoint_ends_with_the_same_numbers(serve_into):
+    client = {"name": "freeze", "depth": 1}
+    whole, summary = serve_into("whole", "FedAdam", client=client)
+    with pytest.raises(Cut):
+        serve_into("cut", "FedAdam", client=client, observers=[Watcher(cut_at=6)])
+    resumed, resumed_summary = serve_into("cut", "FedAdam", client=client, resume=True)
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+
+
+def test_a_strategy_that_grows_adapters_refuses_clients_that_train_blocks():
+    table = {"rounds": 1, "client": {"name": "freeze", "depth": 1}, "strategy": STRATEGIES["adafl"]}
+    with pytest.raises(UserError, match=r"client\.name = 'freeze': trains blocks, but the strategy 'adafl' is for"):
+        check_clients_suffice(experiment_from(table, "test"), 8)
 
 
 def test_federated_evaluation_is_billed_as_a_group_of_its_own(serve_into):

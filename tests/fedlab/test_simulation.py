@@ -15,6 +15,7 @@ from fedlab.flower import CLIENT_CRASHED, CLIENT_RAISED
 from fedlab.measuring import measure
 from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
+from fedlab.models.whole import whole_arrays
 from fedlab.simulation import RayGrid
 from fedlab.statelog import StateLog
 from fedlab.workers import WorkerPool
@@ -256,6 +257,17 @@ def test_a_model_is_measured_by_all_actors_as_by_one_process(grid, workbench):
     nodes = grid(workbench=workbench)
     for split in ("validation", "test"):
         assert nodes.measure(arrays, split) == measure(workbench, arrays, split)
+
+
+@pytest.mark.parametrize("depth", [1, 2])
+def test_whole_blocks_are_measured_by_all_actors_as_by_one_process(grid, workbench, depth):
+    network = workbench.network
+    draws = np.random.default_rng(4)
+    head = initial_arrays(AdapterConfig(depth=0, width=1), blocks=2, hidden=128, labels=2, generator=draws)
+    arrays = whole_arrays(network.encoder, depth, pooler=False) | head
+    nodes = grid(workbench=workbench)
+    for split in ("validation", "test"):
+        assert nodes.measure(arrays, split) == measure(workbench, arrays, split) == measure(workbench, head, split)
 
 
 def test_a_measurement_that_raises_fails_the_run_and_says_so(grid, workbench):

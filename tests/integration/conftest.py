@@ -49,22 +49,26 @@ from pathlib import Path
 from flwr.clientapp import ClientApp
 
 from clients.adapter import adapter
+from clients.full import full
 from fedlab.messages import read_order
+from fedlab.packing import TrainsTogether
 
 
 class Before(ClientApp):
     """Does something before each client trains."""
 
-    def __init__(self, do, **options):
+    def __init__(self, do, *, whole=False, **options):
         super().__init__()
-        self._do, self._inner = do, adapter(**options)
+        self._do, self._inner = do, full(**options) if whole else adapter(**options)
         self.train()(lambda message, context: self.train_together([message], [context])[0])
         self.evaluate()(self._inner)
 
     def train_together(self, messages, contexts):
         for message, context in zip(messages, contexts):
             self._do(read_order(message).server_round, context.node_config["partition-id"])
-        return self._inner.train_together(messages, contexts)
+        if isinstance(self._inner, TrainsTogether):
+            return self._inner.train_together(messages, contexts)
+        return [self._inner(message, context) for message, context in zip(messages, contexts)]
 
 
 def waiting(*, at_round: int, while_there: str, **options) -> ClientApp:

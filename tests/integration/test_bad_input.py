@@ -33,6 +33,10 @@ WRONG = {
         "unknown key strategy.options.base_secondes: did you mean 'base_seconds'?",
     ),
     "a strategy option that cannot be": (["--set", "strategy.options.base_seconds=-1"], "base_seconds"),
+    "too few clients asked": (
+        ["--set", "strategy.options.over_selection=0.5"],
+        "over_selection: 0.5, expected a factor",
+    ),
     "a strategy that is none": (
         ["--set", "strategy={name = 'json:JSONDecoder'}"],
         "is no flwr.serverapp.strategy.Strategy",
@@ -170,7 +174,8 @@ def test_a_wrong_word_on_the_command_line_costs_one_line_too(command):
         ("strategies", ["adafl", "fedavg", "flwr.serverapp.strategy"]),
         ("clients", ["adapter"]),
         ("devices", ["jetson-tx2", "jetson-nano", "rpi-4b"]),
-        ("links", ["constant", "per_client"]),
+        ("links", ["constant", "per_client", "asymmetric", "uniform", "log_normal", "table", "trace"]),
+        ("availability", ["always", "bernoulli", "trace"]),
         ("datasets", ["docstrings"]),
         ("backbones", ["bert-base", "distilbert-base", "bert-tiny"]),
     ],

@@ -8,12 +8,17 @@ import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.attendance import Attendance
+from fedlab.availability import always, schedule_of_times, scheduled
 from fedlab.checkpoint import load_tree, save_tree
 from fedlab.clock import VirtualClock
 from fedlab.flower import CLIENT_RAISED, error_reply
 from fedlab.grid import TimedGrid
-from fedlab.messages import from_record, group_of, read_order, to_record, workload_record
+from fedlab.ledger import Ledger
+from fedlab.links import constant
+from fedlab.messages import from_record, group_of, read_order, read_terms, to_record, workload_record
 from fedlab.models.arrays import Arrays, configuration_of, initial_arrays
+from fedlab.physics import Bill
 from fedlab.server import Attached, Resumable, Searching, Server
 from fedlab.workload import Cost, Workload
 from strategies.adafl import AdaFL
@@ -35,14 +40,49 @@ def workload_of(config):
     )
 
 
+class Paced:
+    """Bills every part of a model with `seconds(depth, width)` of work, 2 J, 100 bytes down and 10 up."""
+
+    def __init__(self, seconds):
+        self._seconds = seconds
+
+    def device(self, partition_id):
+        return "board"
+
+    def bill(self, parts, terms):
+        costs = [self._cost(part.workload) for part in parts]
+        ends = {}
+        for part, cost in zip(parts, costs, strict=True):
+            ends[part.group] = max(ends.get(part.group, 0.0), part.start_seconds + cost.seconds)
+        return [
+            Bill(cost=cost, round_ends_seconds=ends[part.group], standing="measured")
+            for part, cost in zip(parts, costs, strict=True)
+        ]
+
+    def _cost(self, work):
+        return Cost(
+            compute_seconds=self._seconds(work.depth, work.width),
+            download_seconds=0.0,
+            upload_seconds=0.0,
+            compute_joules=2.0,
+            transfer_joules=0.0,
+            bytes_down=100,
+            bytes_up=10,
+            peak_memory_bytes=0,
+        )
+
+
 class Rehearsal:
     """A run of AdaFL whose clients add 1 to every array, whose rounds last `seconds(depth, width)`, and whose models
     are as good as `accuracy(depth, width)` says."""
 
-    def __init__(self, memory_grid, *, start=(0, 8), seconds, accuracy=lambda depth, width: 0.0, fails=(), **options):
+    def __init__(
+        self, memory_grid, *, start=(0, 8), seconds=None, accuracy=lambda depth, width: 0.0, fails=(), physics=None,
+        availability=None, trains=None, **options,
+    ):  # fmt: skip
         self.clock, self.trials, self.measured, self.asked = VirtualClock(), [], [], []
-        self.server_round = 0
-        self._seconds, self._accuracy, self._fails = seconds, accuracy, fails
+        self.server_round, self.ledger = 0, Ledger()
+        self._accuracy, self._fails, self._trains = accuracy, fails, trains or (lambda order, partition: 1)
         initial = AdapterConfig(depth=start[0], width=start[1])
         self.arrays: Arrays = initial_arrays(
             initial, blocks=BLOCKS, hidden=6, labels=2, generator=np.random.default_rng(1)
@@ -50,10 +90,10 @@ class Rehearsal:
         self.grid = TimedGrid(
             memory_grid(self._answer, PARTITIONS),
             clock=self.clock,
-            charge=self._charge,
+            physics=physics or Paced(seconds),
+            attendance=Attendance(availability or always(), clock=self.clock, partitions=PARTITIONS),
             partitions=PARTITIONS,
-            device_of=lambda partition: "board",
-            on_clients=lambda records: None,
+            on_clients=self.ledger.bill,
         )
         self.strategy = AdaFL(**{"clients_per_round": 3} | options)
         self.strategy.attach(
@@ -65,12 +105,14 @@ class Rehearsal:
                 partitions=PARTITIONS,
                 measure=self._measure,
                 on_trial=self.trials.append,
+                ledger=self.ledger,
             )
         )
 
     def round(self):
         """Run one round and return how many clients each group asked."""
         self.server_round += 1
+        self.ledger.open()
         config = ConfigRecord({"server-round": self.server_round})
         orders = list(self.strategy.configure_train(self.server_round, to_record(self.arrays), config, self.grid))
         self.asked.append({group_of(order): [] for order in orders})
@@ -91,9 +133,10 @@ class Rehearsal:
         order = read_order(message)
         if (order.group, order.server_round) in self._fails:
             return error_reply(message, CLIENT_RAISED, "ValueError: no")
+        step = np.float32(self._trains(order, PARTITIONS[message.metadata.dst_node_id]))
         content = RecordDict(
             {
-                "arrays": to_record({name: array + 1 for name, array in order.arrays.items()}),
+                "arrays": to_record({name: array + step for name, array in order.arrays.items()}),
                 "metrics": MetricRecord({"num-examples": 4, "train-loss": 1.0}),
                 "workload": workload_record(workload_of(configuration_of(order.arrays, default_width=self._width))),
             }
@@ -103,17 +146,6 @@ class Rehearsal:
     @property
     def _width(self):
         return self.strategy.configuration.width
-
-    def _charge(self, work, *, partition_id, server_round, bytes_down, bytes_up):
-        return Cost(
-            compute_seconds=self._seconds(work.depth, work.width),
-            download_seconds=0.0,
-            upload_seconds=0.0,
-            joules=2.0,
-            bytes_down=100,
-            bytes_up=10,
-            peak_memory_bytes=0,
-        )
 
     def _measure(self, arrays, split):
         config = configuration_of(arrays, default_width=self._width)
@@ -414,3 +446,173 @@ def test_an_option_that_is_not_positive_is_refused_by_name(option):
 def test_fewer_clients_than_groups_are_refused():
     with pytest.raises(ValueError, match=r"clients_per_round: 2 .* 3 groups"):
         AdaFL(clients_per_round=2)
+
+
+@pytest.fixture
+def rehearse_on(rehearse, plain_board, plain_physics):
+    """Return a function that rehearses on boards that take 2 s a round, but those of `slow` partitions 20 s."""
+
+    def call(*, slow=(), memory_bytes=50_000, **options):
+        boards = [
+            plain_board(seconds_a_batch=20.0 if partition in slow else 2.0, memory_bytes=memory_bytes)
+            for partition in range(30)
+        ]
+        return rehearse(physics=plain_physics(boards, link=constant(1e12)), **options)
+
+    return call
+
+
+def partitions_of(orders):
+    return [PARTITIONS[order.metadata.dst_node_id] for order in orders]
+
+
+def test_of_each_group_more_are_asked_than_are_waited_for(rehearse):
+    run = rehearse(seconds=by_depth, clients_per_round=16, over_selection=1.25)
+    assert run.round() == {"shallow": 7, "deep": 7, "wide": 6}
+    terms = {group: read_terms(orders[0]) for group, orders in run.asked[0].items()}
+    assert {group: each.wait_for for group, each in terms.items()} == {"shallow": 6, "deep": 5, "wide": 5}
+
+
+def test_a_deadline_holds_for_every_group(rehearse_on):
+    run = rehearse_on(slow=range(30), deadline_seconds=7.0, base_seconds=60.0)
+    run.round()
+    assert {lane: run.clock.now(lane) for lane in run.clock.lanes()} == {"shallow": 7.0, "deep": 7.0, "wide": 7.0}
+    assert {record.dropout for record in run.ledger.clients} == {"late"}
+
+
+def test_a_group_that_lost_a_round_to_its_deadline_goes_on_while_it_has_time(rehearse_on):
+    run = rehearse_on(slow=range(30), deadline_seconds=20.0 - 1e-6, base_seconds=60.0)
+    before = run.arrays["head.weight"]
+    trial = run.trial()
+    assert (run.server_round, rounds(trial)) == (3, {"shallow": 0, "deep": 0, "wide": 0})
+    assert [each.seconds for each in trial.candidates] == pytest.approx([60.0] * 3)
+    np.testing.assert_array_equal(run.arrays["head.weight"], before)
+
+
+def test_a_candidate_pays_for_work_that_is_lost(rehearse_on):
+    trial = rehearse_on(slow=range(30), deadline_seconds=10.0, base_seconds=40.0).trial()
+    # 4 rounds of one client that computes for 10 s at 10 W.
+    assert [each.joules for each in trial.candidates] == pytest.approx([400.0] * 3)
+
+
+def test_a_candidate_that_no_board_has_the_memory_for_is_judged_as_it_started(rehearse_on):
+    run = rehearse_on(memory_bytes=20_000, base_seconds=10.0)  # for depth 0 and 1, not for 2
+    trial = run.trial()
+    assert rounds(trial) == {"shallow": 5, "deep": 0, "wide": 5}
+    assert trial.winner == "shallow"
+
+
+def slow_of_the_first_round(rehearse_on, group):
+    """Return the partition that this group asks first."""
+    run = rehearse_on()
+    run.round()
+    return partitions_of(run.asked[0][group])[0]
+
+
+def test_late_work_is_averaged_into_the_next_round_after_it_has_come(rehearse_on):
+    slow = slow_of_the_first_round(rehearse_on, "shallow")
+    run = rehearse_on(
+        slow={slow}, deadline_seconds=15.0, late="carry", base_seconds=60.0, start=(1, 8),
+        trains=lambda order, partition: 3 if partition == slow else 1,
+    )  # fmt: skip
+    head = run.arrays["head.weight"]
+    run.round()  # shallow's only client is not done after 15 s
+    assert list(run.ledger.failed) == ["shallow"]
+    run.round()  # at second 17 its work of the first round is still to come
+    run.round()
+    run.round()  # at second 21 it is there: (1 + 1 + 1 + 3) after the rounds before
+    sent = [read_order(asked["shallow"][0]).arrays["head.weight"] for asked in run.asked]
+    steps = [float(np.mean(each - head)) for each in sent]
+    assert steps == pytest.approx([0, 0, 1, 2], abs=1e-6)
+    after = run.strategy.state()["trial"]["groups"]["shallow"]["arrays"]["head.weight"]
+    # The late model is 3 above the head it was sent, the other 1 above the last average: (3 + 3) / 2.
+    assert float(np.mean(after - head)) == pytest.approx(3.0, abs=1e-6)
+    assert run.strategy.state()["coming"] == []
+
+
+def test_a_client_that_is_still_at_work_is_not_asked_again(rehearse_on):
+    run = rehearse_on(slow=range(30), deadline_seconds=5.0, late="carry", clients_per_round=9, base_seconds=1000.0)
+    run.round()
+    run.round()
+    first, second = ({node for orders in asked.values() for node in partitions_of(orders)} for asked in run.asked)
+    assert len(first) == len(second) == 9
+    assert not first & second
+
+
+def test_late_work_for_a_configuration_that_is_gone_is_lost_and_noted(rehearse_on):
+    run = rehearse_on(
+        slow=range(30), deadline_seconds=15.0, late="carry", base_seconds=15.0, accuracy=lambda depth, width: depth
+    )
+    assert run.trial().winner == "deep"
+    run.round()  # the groups are now (2, 8), (3, 8) and (2, 16); the late work was for (0, 8), (2, 8) and (0, 16)
+    assert next(iter(run.ledger.notes)) == "2 late updates are lost: no group has their configuration any more"
+
+
+def test_a_run_restored_while_updates_are_on_their_way_goes_on_identically(rehearse_on, tmp_path):
+    options = {"slow": range(0, 30, 2), "deadline_seconds": 9.0, "late": "carry", "clients_per_round": 6}
+    whole, first, rest = (rehearse_on(**options) for _ in range(3))
+    for _ in range(6):
+        whole.round()
+    for _ in range(2):
+        first.round()
+    assert first.strategy.state()["coming"]
+    save_tree(tmp_path / "checkpoint", {"strategy": first.strategy.state(), "clock": first.clock.state()})
+    tree = load_tree(tmp_path / "checkpoint")
+    rest.strategy.restore(tree["strategy"])
+    rest.clock.restore(tree["clock"])
+    rest.arrays, rest.server_round = first.arrays, 2
+    for _ in range(4):
+        rest.round()
+    assert rest.clock.state() == whole.clock.state()
+    for group, found in rest.strategy.state()["trial"]["groups"].items():
+        expected = whole.strategy.state()["trial"]["groups"][group]["arrays"]
+        for name, array in expected.items():
+            np.testing.assert_array_equal(found["arrays"][name], array)
+
+
+def test_what_cannot_be_averaged_is_turned_away_and_the_round_goes_on(rehearse):
+    bad = set(range(0, 30, 3))
+    run = rehearse(
+        seconds=by_depth,
+        clients_per_round=15,
+        trains=lambda order, partition: np.nan if partition in bad else 1,
+    )
+    run.round()
+    refused = {record.partition_id for record in run.ledger.clients if record.dropout == "refused"}
+    assert refused == bad & {record.partition_id for record in run.ledger.clients} != set()
+    assert list(run.ledger.failed) == []
+    for group in run.strategy.state()["trial"]["groups"].values():
+        assert all(np.isfinite(array).all() for array in group["arrays"].values())
+
+
+def test_a_group_with_too_few_updates_keeps_its_model_for_the_round(rehearse):
+    run = rehearse(
+        seconds=by_depth, clients_per_round=6, min_replies=2, max_update_norm=50.0, base_seconds=12.0,
+        trains=lambda order, partition: 100 if order.group == "wide" else 1,
+    )  # fmt: skip
+    trial = run.trial()
+    assert rounds(trial) == {"shallow": 2, "deep": 1, "wide": 0}
+    assert list(run.ledger.notes) == ["wide: 0 updates to average, 2 needed: the model stays"]
+
+
+def test_with_fewer_clients_than_groups_those_that_run_get_them(rehearse):
+    run = rehearse(seconds=lambda depth, width: 6.0, base_seconds=12.0, availability=only({3, 8}))
+    assert run.round() == {"shallow": 1, "deep": 1}
+    assert run.round() == {"shallow": 1, "deep": 1}
+    assert run.round() == {"wide": 2}
+    assert rounds(run.trial()) == {"shallow": 2, "deep": 2, "wide": 2}
+
+
+def only(partitions):
+    """Return availability of these partitions alone, for ever."""
+    return scheduled(
+        [schedule_of_times([(0, 1e9)] if partition in partitions else [], None) for partition in range(30)]
+    )
+
+
+def test_a_trial_takes_the_clients_that_are_there(rehearse):
+    run = rehearse(seconds=by_depth, clients_per_round=15, availability=only({1, 3, 5, 7}))
+    run.round()
+    asked = [partitions_of(orders) for orders in run.asked[0].values()]
+    assert sorted(partition for each in asked for partition in each) == [1, 3, 5, 7]
+    assert sorted(len(each) for each in asked) == [1, 1, 2]

@@ -6,9 +6,9 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import VirtualClock
-from fedlab.errors import UserError
-from fedlab.messages import from_record, read_order, to_record
-from fedlab.server import Attached, Server
+from fedlab.deadlines import RoundTerms
+from fedlab.messages import from_record, read_order, read_terms, to_record
+from fedlab.server import Attached, Resumable, Server
 from strategies.cohort import draw_cohort
 from strategies.fedavg import FedAvg
 
@@ -19,6 +19,7 @@ START = {"x": np.array([1.0, 2.0], np.float32)}
 def attached(**options):
     strategy = FedAvg(**options)
     assert isinstance(strategy, Attached)
+    assert isinstance(strategy, Resumable)
     strategy.attach(
         Server(
             seed=5,
@@ -71,6 +72,44 @@ def test_clients_are_not_asked_to_evaluate(grid):
     assert list(attached().configure_evaluate(1, to_record(START), ConfigRecord(), grid)) == []
 
 
-def test_more_clients_a_round_than_there_are_is_refused(grid):
-    with pytest.raises(UserError, match="10 clients a round, but there are 9"):
-        attached(clients_per_round=10).configure_train(1, to_record(START), ConfigRecord(), grid)
+def test_where_fewer_are_there_all_of_them_are_asked(grid):
+    messages = list(attached(clients_per_round=12).configure_train(1, to_record(START), ConfigRecord(), grid))
+    assert sorted(message.metadata.dst_node_id for message in messages) == sorted(PARTITIONS)
+
+
+def test_more_are_asked_than_count_and_told_when_it_is_too_late(grid):
+    strategy = attached(clients_per_round=4, over_selection=1.5, deadline_seconds=30.0, late="carry")
+    messages = list(strategy.configure_train(1, to_record(START), ConfigRecord(), grid))
+    assert len(messages) == 6
+    assert read_terms(messages[0]) == RoundTerms(deadline_seconds=30.0, wait_for=4, late="carry")
+
+
+def test_a_round_with_too_few_replies_leaves_the_model(grid, reply_with, floats):
+    strategy = attached(clients_per_round=4, min_replies=2)
+    strategy.configure_train(1, to_record(START), ConfigRecord(), grid)
+    assert strategy.aggregate_train(1, [reply_with({"x": floats(1.0, 1.0)})]) == (None, None)
+    assert list(strategy.server.ledger.failed) == ["train"]
+
+
+def test_late_work_counts_in_the_next_round_also_of_a_restored_run(grid, reply_with, floats):
+    strategy = attached(clients_per_round=8, late="carry", deadline_seconds=5.0)
+    strategy.configure_train(1, to_record(START), ConfigRecord(), grid)
+    strategy.aggregate_train(
+        1,
+        [
+            reply_with({"x": floats(2.0, 2.0)}, late_seconds=0.0),
+            reply_with({"x": floats(6.0, 6.0)}, node=104, late_seconds=3.0),
+        ],
+    )
+    resumed = attached(clients_per_round=8, late="carry", deadline_seconds=5.0)
+    resumed.restore(strategy.state())
+    asked = list(resumed.configure_train(2, to_record(START), ConfigRecord(), grid))
+    assert 104 not in [message.metadata.dst_node_id for message in asked]
+    resumed.server.clock.advance(3.0)
+    arrays, _ = resumed.aggregate_train(2, [reply_with({"x": floats(4.0, 4.0)}, late_seconds=0.0)])
+    np.testing.assert_array_equal(from_record(arrays)["x"], [5.0, 5.0])
+
+
+def test_a_setting_that_cannot_be_is_refused():
+    with pytest.raises(ValueError, match="over_selection"):
+        FedAvg(over_selection=0.5)

@@ -1,0 +1,106 @@
+"""`fedlab compare`: what methods took to reach an accuracy."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from fedlab.errors import UserError
+
+if TYPE_CHECKING:
+    from fedlab.comparison.formats import Format
+    from fedlab.comparison.outcomes import Comparison
+
+_SUFFIXES: dict[str, "Format"] = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex"}
+
+
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(metavar="RUN...", help="Run folders, or folders that hold some; LABEL=RUN names the method."),
+    ],
+    targets: Annotated[
+        str, typer.Option(metavar="PERCENT,...", help="Shares of the full-convergence accuracy.")
+    ] = "99,95,90,80,70",
+    full_accuracy: Annotated[
+        float | None,
+        typer.Option(help="The full-convergence accuracy.", show_default="the best method's, mean over seeds"),
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(metavar="METHOD", help="Take this method's best as the full-convergence accuracy.")
+    ] = None,
+    baseline: Annotated[str | None, typer.Option(metavar="METHOD", help="Give speed-ups over this method.")] = None,
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Whose accuracy.")] = "test",
+    smooth: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Take each accuracy as the mean of the last N measured.")
+    ] = 1,
+    oracle: Annotated[
+        str, typer.Option(metavar="KEY,...", help="Let hindsight choose these keys, such as client.depth.")
+    ] = "",
+    format_: Annotated[
+        Literal["text", "markdown", "csv", "json", "latex"] | None,
+        typer.Option("--format", help="How to write the tables.", show_default="text, or by the file of --out"),
+    ] = None,
+    out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to a new file.")] = None,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw pictures into a folder.")] = None,
+    log_time: Annotated[bool, typer.Option("--log-time", help="Draw time on a logarithmic axis.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line, too.")] = False,
+) -> None:
+    """Compare runs by the simulated time, traffic and energy their methods took to reach an accuracy."""
+    from fedlab.comparison.formats import as_json as values_of  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.comparison.options import options_from  # noqa: PLC0415
+    from fedlab.comparison.outcomes import compare as compare_runs  # noqa: PLC0415
+    from fedlab.comparison.runs import find_runs  # noqa: PLC0415
+
+    if out is not None and out.exists():
+        raise UserError(f"{out}: is there already; choose another --out")
+    said = {
+        "targets": targets,
+        "full_accuracy": full_accuracy,
+        "reference": reference,
+        "baseline": baseline,
+        "split": split,
+        "smooth": smooth,
+        "oracle": oracle,
+        "log_time": log_time,
+    }
+    comparison = compare_runs(find_runs(runs, split), options_from(said, "fedlab compare"))
+    _show(comparison, format_ or _SUFFIXES.get(out.suffix if out else "", "text"), out)
+    if plots is not None:
+        _draw(comparison, plots)
+    if as_json:
+        sys.stdout.write(json.dumps(values_of(comparison)) + "\n")
+
+
+def _show(comparison: "Comparison", form: "Format", out: Path | None) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    from fedlab.comparison.formats import show, write  # noqa: PLC0415
+
+    if out is not None:
+        _write_new(out, write(comparison, form))
+    elif form == "text":
+        show(comparison, Console())
+    else:
+        sys.stdout.write(write(comparison, form))
+
+
+def _write_new(path: Path, text: str) -> None:
+    partial = path.with_name(f"{path.name}.partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def _draw(comparison: "Comparison", folder: Path) -> None:
+    from fedlab.comparison.plots import plot_comparison  # noqa: PLC0415
+
+    try:
+        files = plot_comparison(comparison, folder)
+    except OSError as error:
+        raise UserError(f"{folder}: cannot be drawn into: {error.strerror}") from error
+    typer.echo("drawn: " + ", ".join(map(str, files)), err=True)

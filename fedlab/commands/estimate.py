@@ -1,0 +1,108 @@
+"""`fedlab estimate`: hours, bytes, joules and memory of a planned run, or of a trajectory, without training."""
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from fedlab.errors import UserError
+from fedlab.estimate.terms import CodecName, EstimateMethod
+
+
+def estimate(
+    source: Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml|TRAJECTORY.csv", help="What to estimate.")],
+    method: Annotated[
+        EstimateMethod | None, typer.Option(help="Trajectory: how it is trained.", show_default="adapter")
+    ] = None,
+    codec: Annotated[
+        CodecName | None, typer.Option(help="Trajectory: encodes the messages both ways.", show_default="none")
+    ] = None,
+    backbone: Annotated[
+        str | None, typer.Option(help="Trajectory: as in an experiment file.", show_default="bert-base")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Trajectory: a board, or a profile's .toml file.", show_default="jetson-tx2")
+    ] = None,
+    bandwidth: Annotated[
+        str | None, typer.Option(help="Trajectory: of the link, both ways.", show_default="1MB/s")
+    ] = None,
+    batches: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batches a client trains on in a round.", show_default="29; experiment: counted"),
+    ] = None,
+    seq_len: Annotated[int | None, typer.Option(min=1, help="Trajectory: tokens a text.", show_default="256")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Trajectory: texts a batch.", show_default="4")] = None,
+    labels: Annotated[int | None, typer.Option(min=1, help="Labels of the head.", show_default="20")] = None,
+    published: Annotated[
+        bool, typer.Option("--published", help="Trajectory: with the simplifications of AdaFL's artifact.")
+    ] = False,
+    trajectory: Annotated[
+        Path | None, typer.Option(metavar="FILE.csv", help="Experiment that searches: how its trials end.")
+    ] = None,
+    settings: Annotated[
+        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Experiment: change a key of it.")
+    ] = [],  # noqa: B006  (typer makes a new list each time)
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+) -> None:
+    """Say what rounds cost a client slot, without training: of a planned experiment, or of a trajectory.
+
+    A trajectory is a CSV file of the columns round,depth,width: the configuration in force up to and including that
+    round, rounds counted from 1.
+    """
+    words: dict[str, Any] = {
+        "method": method,
+        "codec": codec,
+        "backbone": backbone,
+        "device": device,
+        "bandwidth": bandwidth,
+        "sequence_length": seq_len,
+        "batch_size": batch_size,
+    }
+    given = {key: value for key, value in words.items() if value is not None}
+    counted = {"batches": batches, "labels": labels}
+    if source.suffix.lower() == ".toml":
+        _refuse([*given, *(["published"] if published else [])], "a trajectory, and says nothing to an experiment")
+        _print_planned(source, settings, trajectory, counted, as_json=as_json)
+    else:
+        _refuse(["trajectory"] * (trajectory is not None) + ["set"] * bool(settings), "an experiment")
+        given |= {key: value for key, value in counted.items() if value is not None}
+        _print_trajectory(source, given | {"published": published}, as_json=as_json)
+
+
+def _refuse(names: list[str], what: str) -> None:
+    for name in names[:1]:
+        option = {"sequence_length": "seq-len"}.get(name, name).replace("_", "-")
+        raise UserError(f"--{option} is for {what}")
+
+
+def _print_trajectory(path: Path, given: dict[str, Any], *, as_json: bool) -> None:
+    from fedlab.estimate.named import Named, estimate_named  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.estimate.rendering import as_plain, render_estimate  # noqa: PLC0415
+
+    named = Named(**given)
+    found = estimate_named(path, named)
+    _show(render_estimate(found, str(named)), as_plain(found), as_json=as_json)
+
+
+def _print_planned(
+    path: Path, settings: list[str], trajectory: Path | None, counted: dict[str, int | None], *, as_json: bool
+) -> None:
+    from fedlab.estimate.trajectory import read_trajectory  # noqa: PLC0415
+    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+
+    experiment = load_experiment(path, settings)
+    followed = None if trajectory is None else read_trajectory(trajectory)
+    from fedlab.planning.estimating import estimate_experiment  # noqa: PLC0415  (seconds of imports)
+
+    labels = counted["labels"] or 20
+    found = estimate_experiment(experiment, trajectory=followed, batches=counted["batches"], labels=labels)
+    _show(found.rendered(), found.plain(), as_json=as_json)
+
+
+def _show(table: Any, plain: dict[str, Any], *, as_json: bool) -> None:
+    from rich.console import Console  # noqa: PLC0415
+
+    Console().print(table)
+    if as_json:
+        typer.echo(json.dumps(plain))

@@ -1,0 +1,65 @@
+"""`fedlab sweep`: all experiments of a file with a [sweep] table."""
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from fedlab.errors import RunFailedError
+
+if TYPE_CHECKING:
+    from fedlab.sweep import SweepResult
+
+
+def sweep(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file with a [sweep] table.")],
+    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/NAME")] = None,
+    parallel: Annotated[int, typer.Option(min=1, metavar="N", help="Cells to run side by side.")] = 1,
+    settings: Annotated[
+        list[str],
+        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of all cells, or a list: sweep.KEY=[...]."),
+    ] = [],  # noqa: B006  (typer makes a new list each time)
+    repricing: Annotated[
+        bool, typer.Option("--reprice/--no-reprice", help="Bill anew what differs in boards and links alone.")
+    ] = True,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the outcome as one JSON object on the last line.")
+    ] = False,
+) -> None:
+    """Run every experiment of a sweep that is not done yet, and compare them."""
+    from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
+
+    from fedlab.comparison.formats import show  # noqa: PLC0415
+    from fedlab.sweep import run_sweep  # noqa: PLC0415
+    from fedlab.sweepdisplay import choose_sweep_display  # noqa: PLC0415
+
+    display = choose_sweep_display(Console(), plain=quiet or as_json)
+    with display:
+        result = run_sweep(
+            file, out=out, parallel=parallel, settings=settings, repricing=repricing, observers=[display]
+        )
+    if result.comparison is not None:
+        show(result.comparison, Console())
+    typer.echo(f"sweep folder: {result.folder}")
+    if as_json:
+        sys.stdout.write(json.dumps(_values(result)) + "\n")
+    if result.failed:
+        first = result.failed[0]
+        count = f"{len(result.failed)} of {len(result.cells)} cells failed"
+        raise RunFailedError(f"{count}, such as {first.name}: {first.reason}")
+    if result.trouble is not None:
+        raise RunFailedError(f"{result.folder}: the cells are done, but cannot be compared: {result.trouble}")
+
+
+def _values(result: "SweepResult") -> dict[str, Any]:
+    from fedlab.comparison.formats import as_json  # noqa: PLC0415
+
+    return {
+        "sweep_dir": str(result.folder),
+        "cells": [asdict(cell) for cell in result.cells],
+        "comparison": None if result.comparison is None else as_json(result.comparison),
+    }

@@ -1,0 +1,1 @@
+"""Runs set side by side: what each method took to reach an accuracy, over seeds, boards and links."""

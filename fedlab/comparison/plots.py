@@ -1,0 +1,47 @@
+"""The pictures of a comparison: which there are, and what each is of."""
+
+import re
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+
+from fedlab.comparison.canvas import Look, save
+from fedlab.comparison.curves import draw_accuracy
+from fedlab.comparison.keys import identity_of, table_of
+from fedlab.comparison.outcomes import Comparison, Row
+from fedlab.comparison.times import draw_by_device, draw_by_link
+
+
+def plot_comparison(comparison: Comparison, folder: Path) -> list[Path]:
+    """Draw a comparison into a folder, which is made if need be, and return the files.
+
+    Accuracy over time is a picture a setting. Time to accuracy by board is drawn where methods were run on several
+    fleets, by link where they were run over several links, other things being equal. Raises `OSError` if a file cannot
+    be written.
+    """
+    look = Look(comparison)
+    pictures = {
+        f"accuracy{name}": draw_accuracy(rows, look, comparison.options)
+        for name, rows in _alike(comparison, but_for="none")
+    }
+    for table, what, draw in (("fleet", "device", draw_by_device), ("link", "link", draw_by_link)):
+        for name, rows in _alike(comparison, but_for=table):
+            if len({identity_of(row.setting_keys) for row in rows}) > 1:
+                pictures[f"time-by-{what}{name}"] = draw(comparison, rows, look)
+    folder.mkdir(parents=True, exist_ok=True)
+    return [save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
+
+
+def _alike(comparison: Comparison, *, but_for: str) -> Iterator[tuple[str, list[Row]]]:
+    """Yield rows that agree in all of their setting but one table, with what to add to a picture's name."""
+    kept = [at for at, key in enumerate(comparison.setting_keys) if table_of(key) != but_for]
+
+    def rest(row: Row) -> tuple[str, ...]:
+        return tuple(row.setting[at] for at in kept)
+
+    for values, rows in groupby(sorted(comparison.rows, key=rest), key=rest):
+        yield "".join(f"-{_slug(value)}" for value in values), list(rows)
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "", text) or "none"

@@ -1,0 +1,101 @@
+"""The runs a comparison is made of, as their folders tell."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlab.comparison.measurements import Measurement, Split, measurements
+from fedlab.errors import RunFailedError, UserError
+from fedlab.experimentfile import experiment_from
+from fedlab.runfolder import RunFolder, open_run
+from fedlab.sweepfolder import cells_in_order
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComparedRun:
+    """A run: its experiment with all defaults filled in, and what it measured.
+
+    `origin` is what it was asked for by, `label` what its method is to be called, if anybody said so. A run that was
+    `repriced` was billed for other boards and links than it was trained with.
+    """
+
+    path: Path
+    origin: str
+    label: str | None
+    experiment: Mapping[str, Any]
+    finished: bool
+    repriced: bool
+    measured: tuple[Measurement, ...]
+
+    @property
+    def seed(self) -> int:
+        """The seed of its random draws."""
+        return int(self.experiment.get("seed", 0))
+
+
+def find_runs(arguments: Sequence[str], split: Split) -> list[ComparedRun]:
+    """Read the runs that arguments stand for: run folders, folders that hold some, and LABEL=FOLDER for either.
+
+    A run named twice is read once.
+
+    Raises:
+        RunFailedError: a folder neither is a run nor holds one.
+        UserError: the files of a run cannot be read.
+    """
+    found: dict[Path, ComparedRun] = {}
+    for argument in arguments:
+        label, path = _label_and_path(argument)
+        for folder in _run_folders(path):
+            if folder.resolve() not in found:
+                found[folder.resolve()] = _read(folder, origin=str(path), label=label, split=split)
+    return list(found.values())
+
+
+def _label_and_path(argument: str) -> tuple[str | None, Path]:
+    label, equals, rest = argument.partition("=")
+    if not equals or not label or Path(argument).exists():
+        return None, Path(argument)
+    return label, Path(rest)
+
+
+def _run_folders(path: Path) -> list[Path]:
+    if _is_run(path):
+        return [path]
+    within = sorted(file.parent for file in path.rglob(RunFolder(path).rounds_file.name)) if path.is_dir() else []
+    if found := [folder for folder in [*cells_in_order(path), *within] if _is_run(folder)]:
+        return found
+    try:
+        open_run(path)
+    except UserError as error:
+        raise RunFailedError(str(error)) from error
+    raise RunFailedError(f"{path}: not a run folder (no {RunFolder(path).rounds_file.name}), and none lies in it")
+
+
+def _is_run(path: Path) -> bool:
+    # A user's own experiment.toml may lie beside the runs made from it: it takes records to be a run.
+    folder = RunFolder(path)
+    return folder.experiment.is_file() and folder.rounds_file.is_file()
+
+
+def _read(path: Path, *, origin: str, label: str | None, split: Split) -> ComparedRun:
+    folder = open_run(path)
+    experiment, summary = _with_defaults(folder), folder.summary()
+    return ComparedRun(
+        path=path,
+        origin=origin,
+        label=label or experiment.get("label"),
+        experiment=experiment,
+        finished=summary is not None,
+        repriced="repriced_from" in (summary or {}),
+        measured=measurements(folder.rounds(), folder.clients(), split),
+    )
+
+
+def _with_defaults(folder: RunFolder) -> dict[str, Any]:
+    """Fill in the keys that are younger than the run, so that it is the same experiment as a younger run's."""
+    table = folder.experiment_table()
+    try:
+        return experiment_from(table, str(folder.experiment)).model_dump(mode="json", exclude_none=True)
+    except UserError:
+        return table  # keys of another version: what is written there is what is known

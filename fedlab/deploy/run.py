@@ -1,0 +1,106 @@
+"""A run over real nodes from beginning to end, or on from where one was cut off."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from flwr.serverapp import Grid
+
+from fedlab.clock import WallClock
+from fedlab.deploy.measured import Measured
+from fedlab.deploy.nodes import LiveGrid
+from fedlab.deploy.settings import RunSettings, settings_of_run
+from fedlab.deploy.voice import Voice
+from fedlab.devices import DeviceProfile, built_in_profiles, load_profile
+from fedlab.environment import describe_environment
+from fedlab.errors import UserError
+from fedlab.experiment import AvailabilityTable, Experiment
+from fedlab.experimentfile import experiment_of_run, load_experiment
+from fedlab.measuring import measure
+from fedlab.recorder import Observer, Recorder
+from fedlab.runfolder import RunFolder, create, next_free
+from fedlab.serving import bench_of, check_clients_suffice, serve
+from fedlab.workbench import open_workbench
+
+
+def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
+    """Run the experiment of a run's configuration over real nodes, on the wall clock; return the summary.
+
+    A run with a name whose folder is there is gone on with from its checkpoint.
+
+    Raises:
+        UserError: the experiment or a setting cannot be used, or the run of that name is another or has ended.
+        RunFailedError: too few nodes came, or the run cannot go on.
+    """
+    settings = settings_of_run(run_config)
+    voice = Voice(observer)
+    live = LiveGrid(grid, patience=settings.patience, tell=voice)
+    started = _started(settings)
+    nodes = live.gather()
+    experiment = _experiment(run_config, clients=len(nodes), started=started)
+    check_clients_suffice(experiment, _clients(experiment))
+    workbench = open_workbench(run_config, {"num-partitions": _clients(experiment)})
+    folder = started or _begin(settings, experiment)
+    clock, recorder = WallClock(), Recorder(folder)
+    voice.record(recorder)
+    return serve(
+        experiment,
+        bench_of(experiment, workbench, partial(measure, workbench)),
+        grid=live,
+        partitions=live.partitions,
+        clock=clock,
+        folder=folder,
+        recorder=recorder,
+        observers=[observer],
+        physics=Measured(now_seconds=clock.now, board=partial(_board, live.board)),
+    )
+
+
+def _started(settings: RunSettings) -> RunFolder | None:
+    """Return the folder of a run that was begun under this name."""
+    folder = RunFolder(settings.out / settings.run)
+    if not settings.run or not folder.experiment.exists():
+        return None
+    if folder.summary() is not None:
+        raise UserError(f"{folder.path}: this run has ended; choose another run='NAME'")
+    return folder
+
+
+def _begin(settings: RunSettings, experiment: Experiment) -> RunFolder:
+    path = settings.out / settings.run if settings.run else next_free(settings.out / experiment.name)
+    folder = create(path)
+    folder.write_environment(describe_environment())
+    folder.write_experiment(experiment)
+    return folder
+
+
+def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFolder | None) -> Experiment:
+    """Return the experiment; of a run that is gone on with it must be the same.
+
+    Real clients come and go by themselves: the experiment's `availability` is left out.
+    """
+    if started is not None:
+        clients = _clients(load_experiment(started.experiment))
+    experiment = experiment_of_run(run_config, clients=clients)
+    experiment = experiment.model_copy(update={"availability": AvailabilityTable()})
+    if started is not None:
+        _check_same(experiment, load_experiment(started.experiment), started.path)
+    return experiment
+
+
+def _check_same(now: Experiment, then: Experiment, path: Path) -> None:
+    """Raise a UserError if a run was begun with another experiment; the folder of the app may be another."""
+    for key in type(now).model_fields:
+        if key != "base_folder" and getattr(now, key) != getattr(then, key):
+            raise UserError(f"{path}: this run was begun with another {key}; choose another run='NAME'")
+
+
+def _clients(experiment: Experiment) -> int:
+    return experiment.task.partition.clients
+
+
+def _board(board: Callable[[int], str], partition_id: int) -> tuple[str, DeviceProfile | None]:
+    """Return what a node runs on, with its profile if it is a board fedlab knows."""
+    name = board(partition_id)
+    return name or "unknown", load_profile(name, Path()) if name in built_in_profiles() else None

@@ -1,0 +1,55 @@
+"""What the configuration of a Flower run says, beside the experiment: where it writes and whom it waits for."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fedlab.deploy.patience import Patience
+from fedlab.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """`out` is the folder of runs; a `run` with a name is gone on with if its folder is there."""
+
+    out: Path
+    run: str
+    patience: Patience
+
+
+def settings_of_run(run_config: Mapping[str, Any]) -> RunSettings:
+    """Read the settings of a run; those that are missing are as in `Patience`.
+
+    Raises:
+        UserError: a value is of the wrong kind.
+    """
+    default = Patience()
+    nodes = _number(run_config, "nodes", default.nodes, whole=True)
+    least = _number(run_config, "least-nodes", default.least_nodes, whole=True)
+    if least > nodes:
+        raise UserError(f"run config least-nodes = {least:g}: more than nodes = {nodes:g}")
+    return RunSettings(
+        out=Path(str(run_config.get("out", "runs"))).expanduser(),
+        run=_name(run_config),
+        patience=Patience(
+            nodes=int(nodes),
+            least_nodes=int(least),
+            wait_seconds=_number(run_config, "wait-seconds", default.wait_seconds),
+            reply_seconds=_number(run_config, "reply-seconds", default.reply_seconds),
+        ),
+    )
+
+
+def _name(run_config: Mapping[str, Any]) -> str:
+    name = str(run_config.get("run", ""))
+    if name != Path(name).name or name == "..":
+        raise UserError(f"run config run = {name!r}: expected the name of a folder below `out`")
+    return name
+
+
+def _number(run_config: Mapping[str, Any], key: str, default: float, *, whole: bool = False) -> float:
+    value = run_config.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or value <= 0:
+        raise UserError(f"run config {key} = {value!r}: expected a {'whole ' if whole else ''}number above 0")
+    return value

@@ -1,0 +1,44 @@
+"""A run on Flower's own simulation: its nodes, but the boards, links and time of the experiment."""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
+from flwr.serverapp import Grid
+
+from fedlab.clock import VirtualClock
+from fedlab.deploy.settings import settings_of_run
+from fedlab.environment import describe_environment
+from fedlab.experimentfile import experiment_of_run
+from fedlab.grid import find_partitions
+from fedlab.measuring import measure
+from fedlab.recorder import Observer, Recorder
+from fedlab.runfolder import create, next_free
+from fedlab.serving import bench_of, check_clients_suffice, serve
+from fedlab.workbench import open_workbench
+
+
+def run_simulated(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
+    """Run the experiment of a run's configuration over the nodes Flower simulates; return the summary.
+
+    Raises:
+        UserError: the experiment or a setting cannot be used.
+        RunFailedError: a node does not say what it holds, or the run cannot go on.
+    """
+    partitions = find_partitions(grid)
+    experiment = experiment_of_run(run_config, clients=len(partitions))
+    check_clients_suffice(experiment, len(partitions))
+    workbench = open_workbench(run_config, {"num-partitions": len(partitions)})
+    folder = create(next_free(settings_of_run(run_config).out / experiment.name))
+    folder.write_experiment(experiment)
+    folder.write_environment(describe_environment())
+    return serve(
+        experiment,
+        bench_of(experiment, workbench, partial(measure, workbench)),
+        grid=grid,
+        partitions=partitions,
+        clock=VirtualClock(),
+        folder=folder,
+        recorder=Recorder(folder),
+        observers=[observer],
+    )

@@ -1,0 +1,165 @@
+"""Flower's SuperNode with its traffic measured, and slowed down if wanted: the process `fedlab client` becomes.
+
+A client app runs in a process of its own and never sees the network; this one does. Of flwr it takes the place where a
+SuperNode connects, which is private: as `fedlab/flower.py` it is held to 1.41.
+"""
+
+import argparse
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from flwr.app import Message, MessageType
+from flwr.supernode import start_client_internal
+from flwr.supernode.cli.flower_supernode import flower_supernode
+
+from fedlab.clock import stopwatch
+from fedlab.deploy.journal import Download, Journal, write_journal
+from fedlab.deploy.pulse import beat
+from fedlab.deploy.uplink import Rates, start_relay
+from fedlab.measures import Upload
+
+
+class Meter:
+    """Seconds in which at least one transfer was under way, and the bytes that were moved."""
+
+    def __init__(self, now_seconds: Callable[[], float]) -> None:
+        self.seconds = 0.0
+        self.num_bytes = 0
+        self._now_seconds = now_seconds
+        self._lock = threading.Lock()
+        self._under_way = 0
+        self._since = 0.0
+
+    @contextmanager
+    def moving(self) -> Iterator[None]:
+        """Count the time within; several threads may be at it."""
+        with self._lock:
+            self._since = self._since if self._under_way else self._now_seconds()
+            self._under_way += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._under_way -= 1
+                self.seconds += 0.0 if self._under_way else self._now_seconds() - self._since
+
+
+class Metered:
+    """The connection of a SuperNode, which notes how long each order and each reply was on the way.
+
+    Of an order those are the request that found it and the requests for its arrays, not the polls that found nothing;
+    of a reply all its requests. Replies to queries are too small to tell a speed by.
+    """
+
+    def __init__(
+        self,
+        connection: tuple[Any, ...],
+        note: Callable[[Journal], None],
+        *,
+        pulse: Callable[[Literal["waiting", "working"]], None] = lambda doing: None,
+        now_seconds: Callable[[], float] | None = None,
+    ) -> None:
+        # Held to the order of flwr 1.41.
+        self._node, self._receive, self._send, self._get_run, self._get_fab = connection[:5]
+        self._pull_object, self._push_object, self._confirm = connection[5:]
+        self._note = note
+        self._pulse = pulse
+        self._now_seconds = now_seconds or stopwatch()
+        self._journal = Journal()
+        self._down, self._up = Meter(self._now_seconds), Meter(self._now_seconds)
+        self._sends = False
+
+    def parts(self) -> tuple[Any, ...]:
+        """Return the connection as the SuperNode takes it."""
+        plain = (self._get_run, self._get_fab)
+        return (self._node, self.receive, self.send, *plain, self.pull_object, self.push_object, self.confirm)
+
+    def receive(self) -> Any:
+        """Ask for an order; the last reply has been sent."""
+        self._settle()
+        self._pulse("waiting")
+        self._down = Meter(self._now_seconds)
+        with self._down.moving():
+            return self._receive()
+
+    def pull_object(self, run_id: int, object_id: str) -> bytes:
+        """Fetch a part of an order."""
+        with self._down.moving():
+            content: bytes = self._pull_object(run_id, object_id)
+        self._down.num_bytes += len(content)
+        return content
+
+    def confirm(self, run_id: int, message_id: str) -> None:
+        """Say that an order has come in, and note it."""
+        with self._down.moving():
+            self._confirm(run_id, message_id)
+        self._pulse("working")
+        seconds, num_bytes = self._down.seconds, self._down.num_bytes
+        download = Download(message_id=message_id, num_bytes=num_bytes, seconds=seconds)
+        self._journal = replace(self._journal, download=download)
+        self._note(self._journal)
+
+    def send(self, message: Message, *rest: Any) -> Any:
+        """Announce a reply."""
+        self._sends = message.metadata.message_type != MessageType.QUERY and not message.has_error()
+        self._up = Meter(self._now_seconds)
+        with self._up.moving():
+            return self._send(message, *rest)
+
+    def push_object(self, run_id: int, session_id: str, object_id: str, content: bytes) -> None:
+        """Send a part of it."""
+        with self._up.moving():
+            self._push_object(run_id, session_id, object_id, content)
+        self._up.num_bytes += len(content)
+
+    def _settle(self) -> None:
+        if self._sends and self._up.num_bytes:
+            upload = Upload(num_bytes=self._up.num_bytes, seconds=self._up.seconds)
+            self._journal = replace(self._journal, upload=upload)
+            self._note(self._journal)
+        self._sends = False
+
+
+def main() -> None:
+    """Run a SuperNode that keeps a journal; words after `--` are those of `flower-supernode`."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--superlink", required=True)
+    parser.add_argument("--up", type=float, help="bytes per second")
+    parser.add_argument("--down", type=float, help="bytes per second")
+    at = sys.argv.index("--")
+    own = parser.parse_args(sys.argv[1:at])
+    server = _slowed(own.superlink, Rates(up_bytes_per_second=own.up, down_bytes_per_second=own.down))
+    sys.argv[1:] = ["--superlink", server, *sys.argv[at + 1 :]]
+    _keep_journal(own.journal)
+    flower_supernode()
+
+
+def _slowed(server: str, rates: Rates) -> str:
+    """Return the address of a relay to the server, or the server's own where nothing is to be slowed down."""
+    if rates == Rates():
+        return server
+    host, _, port = server.rpartition(":")
+    return f"127.0.0.1:{start_relay(host.strip('[]'), int(port), rates)}"
+
+
+def _keep_journal(path: Path) -> None:
+    connect = vars(start_client_internal)["http_request_response"]
+
+    @contextmanager
+    def metered(*words: Any) -> Iterator[tuple[Any, ...]]:
+        with connect(*words) as connection:
+            note, pulse = partial(write_journal, path), partial(beat, path.parent)
+            yield Metered(connection, note, pulse=pulse).parts()
+
+    vars(start_client_internal)["http_request_response"] = metered
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""A slot and its rules from what a command line names."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedlab.devices import load_profile
+from fedlab.errors import UserError
+from fedlab.estimate.exact import exact_rules
+from fedlab.estimate.published import published_rules
+from fedlab.estimate.slot import Estimate, Slot, estimate
+from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.trajectory import read_trajectory
+from fedlab.experiment import BackboneTable
+from fedlab.links import constant
+from fedlab.models.sizes import EncoderSizes, read_sizes
+from fedlab.tables import REFERENCE_SHAPES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Named:
+    """How a trajectory is trained, in the words of the command line; the defaults are the study's for 20NEWS."""
+
+    method: EstimateMethod = "adapter"
+    codec: CodecName = "none"
+    backbone: str = "bert-base"
+    device: str = "jetson-tx2"
+    bandwidth: str = "1MB/s"
+    batches: int = 29
+    sequence_length: int = 256
+    batch_size: int = 4
+    labels: int = 20
+    published: bool = False
+
+    def __str__(self) -> str:
+        """Say all of it in a line."""
+        codec = "" if self.codec == "none" else f", {self.codec} updates"
+        head = "" if self.published else f", {self.labels} labels"
+        return (
+            f"{self.method}{codec} of {self.backbone} on {self.device}, {self.bandwidth}, "
+            f"{self.batches} batches of {self.batch_size} x {self.sequence_length} tokens a round{head}"
+        )
+
+
+def estimate_named(path: Path, named: Named) -> Estimate:
+    """Return what a trajectory costs; names are looked up as those of an experiment file in the current folder.
+
+    Raises:
+        UserError: the file, or something that is named, cannot be used.
+    """
+    trajectory = read_trajectory(path)
+    sizes = _sizes(named.backbone)
+    slot = Slot(
+        method=named.method,
+        shape=sizes.shape,
+        profile=load_profile(named.device, Path()),
+        link=constant(_bandwidth(named.bandwidth)),
+        batches=named.batches,
+        batch_size=named.batch_size,
+        sequence_length=named.sequence_length,
+    )
+    if not named.published:
+        return estimate(trajectory, slot, exact_rules(named.method, sizes, labels=named.labels, codec=named.codec))
+    family = sizes.shape.family
+    if sizes.shape != REFERENCE_SHAPES[family]:
+        raise UserError(
+            f"--published: the artifact's tables are for bert-base and distilbert-base, {named.backbone} is neither"
+        )
+    return estimate(trajectory, slot, published_rules(named.method, family, named.codec))
+
+
+def _sizes(backbone: str) -> EncoderSizes:
+    try:
+        return read_sizes(BackboneTable(name=backbone), resolve=lambda text: Path(text).expanduser())
+    except UserError as error:
+        raise UserError(f"--backbone: {str(error).removeprefix('backbone.name: ')}") from error
+
+
+def _bandwidth(text: str) -> str | float:
+    """Return a bandwidth as links take it: a bare number is bytes per second."""
+    try:
+        return float(text)
+    except ValueError:
+        return text

@@ -1,0 +1,59 @@
+"""What is known of the round under way before it is written down."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from fedlab.records import ClientRecord
+
+
+class Ledger:
+    """The bills of the round under way, and what the strategy makes of the work they are for."""
+
+    def __init__(self) -> None:
+        self._clients: list[ClientRecord] = []
+        self._failed: list[str] = []
+        self._notes: list[str] = []
+
+    @property
+    def clients(self) -> Sequence[ClientRecord]:
+        """The bills, in the order of the messages."""
+        return self._clients
+
+    @property
+    def failed(self) -> Sequence[str]:
+        """The groups whose round failed."""
+        return self._failed
+
+    @property
+    def notes(self) -> Sequence[str]:
+        """What the strategy remarked."""
+        return self._notes
+
+    def open(self) -> None:
+        """Begin a round: forget the last one."""
+        self._clients, self._failed, self._notes = [], [], []
+
+    def bill(self, records: Sequence[ClientRecord]) -> None:
+        """Enter what clients did."""
+        self._clients.extend(records)
+
+    def of_group(self, group: str) -> list[ClientRecord]:
+        """Return the bills of a group."""
+        return [record for record in self._clients if record.group == group]
+
+    def refuse(self, partition_id: int, reason: str) -> None:
+        """Note that the last work of a client is not used, and why."""
+        places = [at for at, record in enumerate(self._clients) if record.partition_id == partition_id]
+        for at in places[-1:]:
+            self._clients[at] = replace(
+                self._clients[at], error=reason, dropout="refused", num_examples=0, train_loss=None
+            )
+
+    def fail(self, group: str, reason: str) -> None:
+        """Note that a group's round came to nothing, and why."""
+        self._failed.append(group)
+        self.note(f"{group}: {reason}")
+
+    def note(self, text: str) -> None:
+        """Note a remark on the round."""
+        self._notes.append(text)

@@ -1,0 +1,1 @@
+"""The published study's own figures, and ours beside them."""

@@ -1,0 +1,76 @@
+"""Ours beside theirs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One figure of a table: ours, and the published one (None: there is none); `note` says what it is for."""
+
+    row: str
+    column: str
+    ours: float
+    paper: float | None = None
+    note: str = ""
+    inferred: bool = False  # ours rests on a number of rounds that is not published
+
+    @property
+    def difference(self) -> float | None:
+        """Return ours less theirs, as a share of theirs."""
+        return None if self.paper is None else self.ours / self.paper - 1
+
+    @property
+    def as_printed(self) -> bool | None:
+        """Tell whether ours, rounded as theirs is, is theirs."""
+        if self.paper is None:
+            return None
+        last_digit = Decimal(repr(self.paper)).as_tuple().exponent
+        assert isinstance(last_digit, int), "a finite number"
+        return abs(Decimal(repr(self.ours)) - Decimal(repr(self.paper))) <= Decimal(5).scaleb(last_digit - 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """A table of cells of one unit."""
+
+    title: str
+    unit: str
+    cells: tuple[Cell, ...]
+
+    @property
+    def rows(self) -> list[str]:
+        """Return the names of the rows, in order."""
+        return list(dict.fromkeys(cell.row for cell in self.cells))
+
+    @property
+    def columns(self) -> list[str]:
+        """Return the names of the columns, in order."""
+        return list(dict.fromkeys(cell.column for cell in self.cells))
+
+    def at(self, row: str, column: str) -> Cell | None:
+        """Return a cell, None if the table has none there."""
+        return next((cell for cell in self.cells if (cell.row, cell.column) == (row, column)), None)
+
+
+def as_plain(sections: Sequence[Section]) -> list[dict[str, Any]]:
+    """Return sections as JSON holds them."""
+    return [
+        {"title": section.title, "unit": section.unit, "cells": [_plain_cell(cell) for cell in section.cells]}
+        for section in sections
+    ]
+
+
+def _plain_cell(cell: Cell) -> dict[str, Any]:
+    return {
+        "row": cell.row,
+        "column": cell.column,
+        "ours": cell.ours,
+        "paper": cell.paper,
+        "relative_difference": cell.difference,
+        "as_printed": cell.as_printed,
+        "inferred": cell.inferred,
+        "note": cell.note,
+    }

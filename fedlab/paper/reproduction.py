@@ -1,0 +1,73 @@
+"""The published tables by name: what is recomputed of each, and which experiment trains the rest in small."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import get_args
+
+from fedlab.errors import UserError
+from fedlab.paper.cells import Cell, Section
+from fedlab.paper.figures import Disagreement, Figures
+from fedlab.paper.names import TaskName
+from fedlab.paper.tables import COST_TABLES
+from fedlab.planning.examples import count_examples
+from fedlab.sweepfile import Cell as SweepCell
+from fedlab.sweepfile import load_sweep
+
+_EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "paper"
+_TRAINED = ("table2", "table5", "figure6", "figure7")
+_TASKS: Mapping[str, TaskName] = {
+    "20NEWS": "20news",
+    "AGNEWS": "agnews",
+    "SEMEVAL": "semeval",
+    "W-NUT 17": "ontonotes",
+}
+
+
+def sections_of(name: str, figures: Figures) -> list[Section]:
+    """Return what is recomputed of a table or figure.
+
+    Raises:
+        UserError: it takes a file that is not there.
+    """
+    return _data_sets(figures) if name == "table4" else COST_TABLES[name](figures)
+
+
+def disagreements_of(name: str, figures: Figures) -> list[Disagreement]:
+    """Return in what the sources of a table or figure disagree."""
+    return [each for each in figures.disagreements if name in each.tables]
+
+
+def mini_of(name: str, task: TaskName) -> Path | None:
+    """Return the experiment that trains a table or figure in small, None for those that take no training.
+
+    Raises:
+        UserError: there is none for this task, or the experiments are not where fedlab is.
+    """
+    if name not in _TRAINED:
+        return None
+    if task != "20news" and name != "table5":
+        raise UserError(
+            f"--task {task}: {name} is on 20NEWS alone; accepted for table5: {', '.join(get_args(TaskName))}"
+        )
+    return _experiment(f"{name}-mini.toml" if task == "20news" else f"{name}-{task}-mini.toml")
+
+
+def _experiment(name: str) -> Path:
+    path = _EXPERIMENTS / name
+    if not path.is_file():
+        raise UserError(f"{path}: not there: the experiments come with the project's repository, not with the package")
+    return path
+
+
+def _data_sets(figures: Figures) -> list[Section]:
+    """Return Table 4: the data sets at hand beside the study's."""
+    cells = [cell for each in load_sweep(_experiment("table4-mini.toml")).cells for cell in _data_set(figures, each)]
+    return [Section(title="Table 4: data sets at hand, and the study's", unit="number of", cells=tuple(cells))]
+
+
+def _data_set(figures: Figures, cell: SweepCell) -> list[Cell]:
+    label = cell.experiment.label or cell.name
+    task, held = figures.tasks[_TASKS[label]], count_examples(cell.experiment)
+    row = label if label == task.name else f"{label} for {task.name}"
+    ours = {"clients": len(held.num_examples), "labels": held.labels, "samples": sum(held.splits.values())}
+    return [Cell(row=row, column=what, ours=number, paper=float(getattr(task, what))) for what, number in ours.items()]

@@ -1,0 +1,254 @@
+"""The published tables and figures recomputed: what needs no training."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+
+from fedlab.devices import DeviceProfile, built_in_profiles, load_profile
+from fedlab.estimate.exact import trained_shapes
+from fedlab.estimate.published import published_rules
+from fedlab.estimate.slot import Estimate, Slot, estimate
+from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.trajectory import Segment
+from fedlab.estimate.wire import num_parameters
+from fedlab.experiment import BackboneTable
+from fedlab.links import constant
+from fedlab.models.sizes import EncoderSizes, read_sizes
+from fedlab.paper.cells import Cell, Section
+from fedlab.paper.figures import METHODS, SHARES, Boards, Figures, Method, Task
+from fedlab.scaling import compute_seconds
+from fedlab.tables import Point
+from fedlab.workload import Workload
+
+_BOARD = "jetson-tx2"
+_BACKBONE = "bert-base"
+_LABELS = 20  # of the head in Table 1
+_BATCH_SIZE = 4
+_KIND: Mapping[Method, EstimateMethod] = {
+    "FT": "full",
+    "FTQ": "full",
+    "LF": "freeze",
+    "LFQ": "freeze",
+    "AdaFL": "adapter",
+}
+
+
+def table1(figures: Figures) -> list[Section]:
+    """Return Table 1: seconds a batch on the TX2 and trained parameters, adapters in every block or all weights."""
+    seconds, parameters = [], []
+    for row in figures.table1:
+        sizes, name = _sizes(row.backbone), f"{row.backbone} {'FT' if row.method == 'full' else 'adapters'}"
+        blocks, width = sizes.shape.blocks, Point().width
+        ours = _batch_seconds(_BOARD, sizes, row.method)
+        seconds.append(Cell(row=name, column="seconds a batch", ours=ours, paper=row.seconds))
+        count = num_parameters(trained_shapes(row.method, sizes, _LABELS)(blocks, width)) / 1e6
+        parameters.append(Cell(row=name, column="parameters", ours=count, paper=row.million_parameters))
+    return [
+        Section(title="Table 1: a batch of 4 x 256 tokens on the TX2", unit="s", cells=tuple(seconds)),
+        Section(title="Table 1: trained parameters, 20 labels", unit="million", cells=tuple(parameters)),
+    ]
+
+
+def table2(figures: Figures) -> list[Section]:
+    """Return the configurations of Table 2, which only training can find, with what a round takes at each of them."""
+    cells = tuple(
+        Cell(
+            row=figures.tasks[key].name,
+            column=f"{share:.0%}",
+            ours=_round_seconds(figures.tasks[key], *best),
+            note=f"({best[0]}, {best[1]})",
+        )
+        for key, configurations in figures.table2.items()
+        for share, best in zip(SHARES, configurations, strict=True)
+    )
+    return [Section(title="Table 2: a round at the best fixed configuration, TX2, 1 MB/s", unit="s", cells=cells)]
+
+
+def table3(figures: Figures) -> list[Section]:
+    """Return Table 3: seconds a batch by board."""
+    sizes = _sizes("distilbert-base")
+    cells = tuple(
+        Cell(row=board, column="seconds a batch", ours=_batch_seconds(board, sizes, "full"), paper=paper)
+        for board, paper in figures.table3.items()
+    )
+    return [Section(title="Table 3: a batch of 4 x 256 tokens, DistilBERT, full fine-tuning", unit="s", cells=cells)]
+
+
+def table5(figures: Figures) -> list[Section]:
+    """Return Table 5: hours to each share of the full-convergence accuracy; and the energy to the first of them."""
+    return [*(_hours_of(figures, key) for key in figures.tasks), _energy(figures)]
+
+
+def figure6(figures: Figures) -> list[Section]:
+    """Return Figure 6: hours by bandwidth, after the rounds of Table 5."""
+    panel = figures.figure6
+    task = figures.tasks[panel.task]
+    rounds = {row.method: row.rounds[0] for row in figures.table5 if row.task == panel.task}
+    cells = tuple(
+        Cell(row=method, column=bandwidth, ours=_hours(task, method, rounds[method], bandwidth=bandwidth), paper=paper)
+        for method in METHODS
+        for bandwidth, paper in zip(panel.bandwidths, panel.hours[method], strict=True)
+    )
+    return [Section(title=f"Figure 6: hours to 99% on {task.name} by bandwidth, TX2", unit="h", cells=cells)]
+
+
+def figure7(figures: Figures) -> list[Section]:
+    """Return Figure 7: hours by board, and the mean of the boards."""
+    return [_boards(figures.tasks[panel.task], panel) for panel in figures.figure7]
+
+
+COST_TABLES: Mapping[str, Callable[[Figures], list[Section]]] = {
+    "table1": table1,
+    "table2": table2,
+    "table3": table3,
+    "table5": table5,
+    "figure6": figure6,
+    "figure7": figure7,
+}
+
+
+def billed(
+    task: Task,
+    method: Method,
+    rounds: int,
+    *,
+    board: str = _BOARD,
+    bandwidth: str = "1MB/s",
+    sequence_length: int | None = None,
+) -> Estimate:
+    """Return what so many rounds of a method cost by the artifact's rules, on BERT."""
+    kind, family = _KIND[method], _sizes(_BACKBONE).shape.family
+    slot = _slot(task, kind, board=board, bandwidth=bandwidth, sequence_length=sequence_length)
+    return estimate(trajectory(task, method, rounds), slot, published_rules(kind, family, _codec(method, task)))
+
+
+def _slot(
+    task: Task,
+    kind: EstimateMethod,
+    *,
+    board: str = _BOARD,
+    bandwidth: str = "1MB/s",
+    sequence_length: int | None = None,
+) -> Slot:
+    return Slot(
+        method=kind,
+        shape=_sizes(_BACKBONE).shape,
+        profile=_board(board),
+        link=constant(bandwidth),
+        batches=task.batches,
+        batch_size=_BATCH_SIZE,
+        sequence_length=sequence_length or task.sequence_length,
+    )
+
+
+def _round_seconds(task: Task, depth: int, width: int) -> float:
+    slot = _slot(task, "adapter")
+    return estimate([Segment(1, depth, width)], slot, published_rules("adapter", slot.shape.family, "none")).seconds
+
+
+def trajectory(task: Task, method: Method, rounds: int) -> list[Segment]:
+    """Return what was trained in so many rounds: AdaFL's own configurations, cut off there, or a fixed depth."""
+    if method != "AdaFL":
+        depth = task.freeze_depth if method in ("LF", "LFQ") else _sizes(_BACKBONE).shape.blocks
+        return [Segment(rounds, depth, 0)]
+    started = [0, *(last for last, _, _ in task.segments)]
+    return [
+        Segment(min(last, rounds), depth, width)
+        for first, (last, depth, width) in zip(started, task.segments, strict=False)
+        if first < rounds
+    ]
+
+
+def _codec(method: Method, task: Task) -> CodecName:
+    """Return how updates are quantised: LFQ's to 4 bits up to depth 2."""
+    if method == "LFQ" and task.freeze_depth <= 2:
+        return "int4"
+    return "int8" if method in ("FTQ", "LFQ") else "none"
+
+
+def _hours(
+    task: Task,
+    method: Method,
+    rounds: int,
+    *,
+    board: str = _BOARD,
+    bandwidth: str = "1MB/s",
+    sequence_length: int | None = None,
+) -> float:
+    found = billed(task, method, rounds, board=board, bandwidth=bandwidth, sequence_length=sequence_length)
+    return found.seconds / 3600
+
+
+def _hours_of(figures: Figures, key: str) -> Section:
+    task = figures.tasks[key]
+    cells = [
+        Cell(
+            row=row.method,
+            column=f"{share:.0%}",
+            ours=_hours(task, row.method, rounds, sequence_length=row.billed_sequence_length),
+            paper=paper,
+            inferred=inferred,
+        )
+        for row in figures.table5
+        if row.task == key
+        for share, rounds, paper, inferred in zip(SHARES, row.rounds, row.hours, row.inferred, strict=True)
+    ]
+    title = f"Table 5: hours to a share of full convergence on {task.name}, BERT, TX2, 1 MB/s"
+    return Section(title=title, unit="h", cells=tuple(cells))
+
+
+def _energy(figures: Figures) -> Section:
+    cells = [
+        Cell(
+            row=method,
+            column=figures.tasks[row.task].name,
+            ours=billed(figures.tasks[row.task], method, rounds).joules / 1e3,
+            paper=paper,
+        )
+        for row in figures.energy
+        for method, rounds, paper in zip(METHODS, row.rounds, row.kilojoules, strict=True)
+    ]
+    return Section(title="Energy of a participant to 99%, TX2 (drawn in the paper)", unit="kJ", cells=tuple(cells))
+
+
+def _boards(task: Task, panel: Boards) -> Section:
+    cells = [
+        Cell(row=method, column=board, ours=_hours(task, method, rounds, board=board), paper=paper[place])
+        for place, (method, rounds) in enumerate(zip(METHODS, panel.rounds, strict=True))
+        for board, paper in panel.hours.items()
+    ]
+    means = [_mean([cell for cell in cells if cell.row == method]) for method in METHODS]
+    title = f"Figure 7: hours to {panel.share:.0%} on {task.name} by board, 1 MB/s"
+    return Section(title=title, unit="h", cells=(*cells, *means))
+
+
+def _mean(cells: Sequence[Cell]) -> Cell:
+    papers = [cell.paper for cell in cells if cell.paper is not None]
+    ours = sum(cell.ours for cell in cells) / len(cells)
+    return Cell(row=cells[0].row, column="heterogeneous", ours=ours, paper=sum(papers) / len(papers))
+
+
+def _batch_seconds(board: str, sizes: EncoderSizes, method: EstimateMethod) -> float:
+    point = Point()
+    workload = Workload(
+        method="full" if method == "full" else "adapter",
+        depth=sizes.shape.blocks,
+        width=point.width,
+        batches=1,
+        cached_batches=0,
+        batch_size=point.batch_size,
+        sequence_length=point.sequence_length,
+        num_examples=point.batch_size,
+    )
+    return compute_seconds(_board(board), workload, sizes.shape)
+
+
+@cache
+def _board(name: str) -> DeviceProfile:
+    assert name in built_in_profiles(), f"{name} is a board of the study"
+    return load_profile(name, Path())
+
+
+@cache
+def _sizes(backbone: str) -> EncoderSizes:
+    return read_sizes(BackboneTable(name=backbone), resolve=Path)

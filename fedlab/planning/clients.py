@@ -1,0 +1,88 @@
+"""A grid of planned clients: each answers at once what it was sent, and what it would have done."""
+
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from flwr.app import Message, MessageType, RecordDict
+from flwr.serverapp import Grid
+
+from fedlab.flower import assume_identity, with_id
+from fedlab.messages import EvaluateReport, Order, TrainReport, evaluate_reply, read_order, train_reply
+from fedlab.models.arrays import configuration_of, method_of
+from fedlab.planning.work import PlannedWork
+
+_RUN_ID = 1
+_FIRST_NODE_ID = 2  # 1 is the server's
+
+
+class PlannedClients(Grid):
+    """A client a partition; `num_examples` are their numbers of examples, by partition id.
+
+    They train `adapters` or whole blocks. `server_round` is the last one they were asked in.
+    """
+
+    def __init__(self, work: PlannedWork, num_examples: Sequence[int], *, adapters: bool) -> None:
+        assume_identity(_RUN_ID)
+        self._work = work
+        self._num_examples = num_examples
+        self._adapters = adapters
+        self.server_round = 0
+        self._ids = itertools.count(1)
+        self._replies: dict[str, Message] = {}
+        self._cached_depth: dict[int, int] = {}
+
+    def partitions(self) -> Mapping[int, int]:
+        """Return node ids with the partitions they hold."""
+        return {_FIRST_NODE_ID + partition: partition for partition in range(len(self._num_examples))}
+
+    def set_run(self, run: object) -> None:
+        """Do nothing: there is one run."""
+
+    @property
+    def run(self) -> Any:
+        """Refuse: there is no SuperLink to describe the run."""
+        raise NotImplementedError("a planned run has no description on a SuperLink")
+
+    def create_message(
+        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
+    ) -> Message:
+        """Return a new message."""
+        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
+
+    def get_node_ids(self) -> range:
+        """Return the ids of all nodes."""
+        return range(_FIRST_NODE_ID, _FIRST_NODE_ID + len(self._num_examples))
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Have every message answered and return their ids."""
+        sent = [with_id(message, str(next(self._ids))) for message in messages]
+        self._replies |= {message.metadata.message_id: self._answer(message) for message in sent}
+        return [message.metadata.message_id for message in sent]
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Hand over the replies to these messages."""
+        return [self._replies.pop(message_id) for message_id in message_ids if message_id in self._replies]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Have messages answered."""
+        return self.pull_messages(self.push_messages(messages))
+
+    def _answer(self, message: Message) -> Message:
+        order, partition = read_order(message), message.metadata.dst_node_id - _FIRST_NODE_ID
+        count, self.server_round = self._num_examples[partition], order.server_round
+        if message.metadata.message_type == MessageType.EVALUATE:
+            config = configuration_of(order.arrays)
+            work = self._work.evaluation(config, count)
+            return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=0.0, workload=work))
+        return train_reply(message, self._report(order, partition))
+
+    def _report(self, order: Order, partition: int) -> TrainReport:
+        config = configuration_of(order.arrays)
+        count, method = self._num_examples[partition], method_of(order.arrays)
+        if not self._adapters and method == "adapter":  # a head alone
+            method = "freeze"
+        filled = self._cached_depth.get(partition) == config.depth
+        self._cached_depth[partition] = config.depth
+        work = self._work.workload(method, config, count, cache_filled=filled)
+        return TrainReport(arrays=order.arrays, num_examples=count, train_loss=0.0, workload=work)

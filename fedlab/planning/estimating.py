@@ -1,0 +1,88 @@
+"""What a planned experiment costs, on the assumptions that this takes, and how that is shown."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.console import Group, RenderableType
+
+from fedlab.errors import UserError
+from fedlab.estimate.trajectory import Segment
+from fedlab.experiment import Experiment
+from fedlab.planning.dryrun import Plan, PlannedRun, dry_run
+from fedlab.planning.judges import cheapest, dearest, following
+from fedlab.planning.plan import plan_of
+from fedlab.planning.report import PlannedCost, cost_of_run, plain_cost, render_cost
+from fedlab.serving import initial_configuration
+
+_FIXED = "one configuration throughout"
+_CHEAPEST = "every trial is won by the group that stays as it is"
+_DEAREST = "every trial is won by the largest group"
+_FOLLOWED = "every trial is won by the group nearest to the trajectory"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Planned:
+    """What an experiment costs on an assumption; where its trials could end otherwise, the dearest way as well."""
+
+    title: str
+    assumption: str
+    cost: PlannedCost
+    dearest: PlannedCost | None = None
+
+    def plain(self) -> dict[str, Any]:
+        """Return it as JSON holds it."""
+        found = {**plain_cost(self.cost), "assumption": self.assumption}
+        if self.dearest is None:
+            return found
+        bounds = {"lower": plain_cost(self.cost), "upper": plain_cost(self.dearest)}
+        return {**found, "bounds": {key: _totals(value) for key, value in bounds.items()}}
+
+    def rendered(self) -> RenderableType:
+        """Return tables."""
+        first = render_cost(self.cost, f"{self.title}; {self.assumption}")
+        if self.dearest is None:
+            return first
+        return Group(first, render_cost(self.dearest, f"{self.title}; {_DEAREST}"))
+
+
+def estimate_experiment(
+    experiment: Experiment, *, trajectory: Sequence[Segment] | None, batches: int | None, labels: int
+) -> Planned:
+    """Return what an experiment costs without training.
+
+    Where its strategy searches, that depends on how trials end: as near as can be to the `trajectory`, or if there is
+    none, the cheapest and the dearest way.
+
+    Raises:
+        UserError: the experiment cannot be planned; see `plan_of` and `dry_run`.
+    """
+    plan = plan_of(experiment, batches=batches, labels=labels)
+    title = _title(experiment, plan)
+    run = dry_run(plan, cheapest if trajectory is None else following(trajectory))
+    if not run.searches and trajectory is not None:
+        raise UserError(f"--trajectory: the strategy '{experiment.strategy.name}' has no trials that could follow it")
+    if not run.searches:
+        return Planned(title=title, assumption=_FIXED, cost=_cost(plan, run))
+    if trajectory is not None:
+        return Planned(title=title, assumption=_FOLLOWED, cost=_cost(plan, run))
+    largest = _cost(plan, dry_run(plan, dearest))
+    return Planned(title=title, assumption=_CHEAPEST, cost=_cost(plan, run), dearest=largest)
+
+
+def _cost(plan: Plan, run: PlannedRun) -> PlannedCost:
+    return cost_of_run(run, initial_configuration(plan.experiment, plan.sizes.shape))
+
+
+def _title(experiment: Experiment, plan: Plan) -> str:
+    counts = sorted(plan.num_examples)
+    examples = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
+    return (
+        f"{experiment.name}: {experiment.strategy.name}, {experiment.client.name} of {experiment.backbone.name}; "
+        f"{len(counts)} clients of {examples} texts of {plan.work.sequence_length} tokens"
+    )
+
+
+def _totals(plain: dict[str, Any]) -> dict[str, Any]:
+    """Return the figures of a slot alone."""
+    return {key: plain[key] for key in ("seconds", "bytes_down", "bytes_up", "joules", "peak_memory_bytes")}

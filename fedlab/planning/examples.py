@@ -1,0 +1,52 @@
+"""How many examples each client of an experiment has, without tokenising any."""
+
+from dataclasses import dataclass
+
+from fedlab.data.location import Place, locate
+from fedlab.errors import UserError
+from fedlab.experiment import Experiment
+
+
+@dataclass(frozen=True, kw_only=True)
+class Holdings:
+    """The number of examples of each client, by partition id, and of labels; and of examples in each split."""
+
+    num_examples: tuple[int, ...]
+    labels: int
+    splits: dict[str, int]
+
+
+def count_examples(experiment: Experiment) -> Holdings:
+    """Read an experiment's data and split them over its clients, as a run would.
+
+    Raises:
+        UserError: the data are on a hub, or cannot be read, or do not fit what the experiment says of them.
+    """
+    table = experiment.task
+    if locate(table, experiment.path) is Place.HUB:
+        raise UserError(
+            f"task.data = '{table.data}' is a data set of the hub, which an estimate does not fetch: "
+            "say how much a client trains on in a round with --batches N"
+        )
+    # Imported here: what reads and splits data takes seconds to import.
+    from fedlab.data.build import hold_out, limited  # noqa: PLC0415
+    from fedlab.data.examples import declared_names, read_examples  # noqa: PLC0415
+    from fedlab.data.labels import label_set  # noqa: PLC0415
+    from fedlab.data.partition import split_indices  # noqa: PLC0415
+    from fedlab.data.sources import load_dataset_dict  # noqa: PLC0415
+
+    dataset = load_dataset_dict(table, resolve=experiment.path)
+    examples = {split: read_examples(dataset[split], table, split) for split in dataset}
+    names = label_set(examples["train"], table, declared_names(dataset["train"].features[table.label]))
+    limit = limited(examples["train"], table.limit, experiment.seed)
+    train = hold_out({**examples, "train": limit}, table, experiment.seed)["train"]
+    parts = split_indices(train.labels, table.partition, experiment.seed, client_ids=train.client_ids)
+    splits = {split: len(part) for split, part in examples.items()}
+    return Holdings(num_examples=tuple(map(len, parts)), labels=len(names), splits=splits)
+
+
+def assume_batches(experiment: Experiment, batches: int, batch_size: int, labels: int) -> Holdings:
+    """Return what clients have if each trains on so many full batches in an epoch."""
+    num_examples = (batches * batch_size,) * experiment.task.partition.clients
+    known = len(experiment.task.labels) if experiment.task.labels else labels
+    return Holdings(num_examples=num_examples, labels=known, splits={})

@@ -1,0 +1,36 @@
+"""The physics of a run whose messages are stand-ins: parts are billed for the bytes of the real ones."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from fedlab.deadlines import RoundTerms
+from fedlab.estimate.slot import Traffic
+from fedlab.estimate.wire import REPLY_BYTES
+from fedlab.physics import Bill, Part, Physics
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedPhysics:
+    """Bills parts as `physics` does, with the traffic of their depth and width."""
+
+    physics: Physics
+    traffic: Callable[[int, int], Traffic]
+
+    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+        """Return the bill of each part."""
+        return self.physics.bill([self._sized(part) for part in parts], terms)
+
+    def device(self, partition_id: int) -> str:
+        """Return the name of a partition's board."""
+        return self.physics.device(partition_id)
+
+    def _sized(self, part: Part) -> Part:
+        if part.workload is None:
+            return part
+        traffic = self.traffic(part.workload.depth, part.workload.width)
+        answers_with_arrays = part.workload.method != "evaluate"
+        return replace(
+            part,
+            bytes_down=traffic.bytes_down,
+            bytes_up=traffic.bytes_up if answers_with_arrays else REPLY_BYTES,
+        )

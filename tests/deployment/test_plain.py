@@ -1,0 +1,54 @@
+"""A run on a real SuperLink with real SuperNodes."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+FEDLAB = Path(sys.executable).with_name("fedlab")
+ROOT = Path(__file__).parents[2]
+THREE_ROUNDS = "rounds=3 strategy.name=fedavg strategy.options={clients_per_round=2}"
+
+
+@pytest.fixture
+def ended(lab):
+    """Run three rounds on two nodes, each with half of the texts, to the end."""
+    lab.start_link()
+    for number in range(2):
+        lab.start_node(number, f"partition-id={number} num-partitions=2")
+    run_id = lab.submit(THREE_ROUNDS, run="deployed", nodes=2)
+    assert lab.finish(run_id) == "finished:completed", lab.logs()
+    return lab
+
+
+def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measured(ended, tmp_path):
+    settings = [word for each in (*ended.words.split(), *THREE_ROUNDS.split()) for word in ("--set", each)]
+    simulated = [FEDLAB, "run", "experiments/quickstart.toml", *settings, "--set", "task.partition.clients=2"]
+    out = tmp_path / "runs" / "simulated"
+    done = subprocess.run(
+        [*simulated, "--out", out, "--workers", "1", "--quiet"], cwd=ROOT, env=ended.environment, check=False
+    )
+    assert done.returncode == 0
+    deployed, computed = (load_file(tmp_path / "runs" / run / "final.safetensors") for run in ("deployed", "simulated"))
+    assert deployed.keys() == computed.keys()
+    for name, array in deployed.items():
+        np.testing.assert_allclose(array, computed[name], atol=1e-6)
+    for record in ended.records("deployed", "clients.jsonl"):
+        assert record["compute_seconds"] > 0
+        assert record["peak_memory_bytes"] > 50e6
+        assert record["latency_standing"] == "measured"
+        assert record["error"] is None
+    shown = subprocess.run(
+        [FEDLAB, "compare", "deployed", "simulated", "--json"],
+        cwd=tmp_path / "runs",
+        env=ended.environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert json.loads(shown.stdout.splitlines()[-1])

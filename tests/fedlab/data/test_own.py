@@ -1,0 +1,76 @@
+import numpy as np
+import pytest
+
+from fedlab.data.own import Undivided, with_own_data
+from fedlab.errors import UserError
+from fedlab.experiment import Experiment
+from fedlab.models.backbone import load_pretrained
+from fedlab.workbench import open_workbench
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "texts.csv"
+    path.write_text("text,label\nsome words,night\nothers,day\nmore,day\n")
+    return path
+
+
+def experiment(**task):
+    return Experiment.model_validate(
+        {"rounds": 1, "task": {"data": "elsewhere", "limit": 5, "labels": ["day", "night"]} | task}
+    )
+
+
+def test_the_data_are_the_nodes_and_all_else_the_experiments(own):
+    task = with_own_data(experiment(max_length=16, partition={"clients": 9}), own).task
+    assert (task.data, task.limit, task.partition.clients) == (str(own), None, 100)
+    assert (task.labels, task.max_length) == (["day", "night"], 16)
+
+
+def test_labels_must_be_listed(own):
+    with pytest.raises(UserError, match=r"task\.labels is missing"):
+        with_own_data(experiment(labels=None), own)
+
+
+def test_a_vocabulary_made_from_the_texts_is_refused(own):
+    random = Experiment.model_validate({"rounds": 1, "task": {"labels": ["day"]}, "backbone": {"name": "bert-tiny"}})
+    with pytest.raises(UserError, match=r"backbone\.name = 'bert-tiny': its vocabulary is made from the texts"):
+        with_own_data(random, own)
+
+
+def test_data_that_are_not_there_are_named(tmp_path):
+    with pytest.raises(UserError, match=r"data-path = '.*nothing\.csv': no such file or folder"):
+        with_own_data(experiment(), tmp_path / "nothing.csv")
+
+
+def test_whatever_partition_is_asked_for_everything_is_there():
+    partitions = Undivided(np.arange(3), np.array([3]))
+    assert partitions[0].tolist() == partitions[77_123].tolist() == [0, 1, 2]
+
+
+@pytest.fixture
+def backbone(tmp_path, day_and_night):
+    """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
+    table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone
+    words = day_and_night.read_text().splitlines()
+    made = load_pretrained(table, seed=0, resolve=tmp_path.joinpath, texts=lambda: iter(words))
+    made.model.save_pretrained(tmp_path / "tiny")
+    made.tokenizer.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
+def test_a_node_opens_its_own_data_with_the_labels_and_words_of_all(
+    own, backbone, day_and_night, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / "cache"))
+    labels = 'task.labels=\'["day","night"]\''
+    settings = f"task.data={day_and_night} task.max_length=16 backbone.name={backbone} {labels}"
+    run_config = {"experiment": "experiments/quickstart.toml", "settings": settings}
+    state = {"state-path": str(tmp_path / "state")}
+    node = open_workbench(run_config, {"partition-id": 77_123, "data-path": str(own)} | state)
+    server = open_workbench(run_config, {"num-partitions": 2})
+
+    assert node.label_names == server.label_names == ("day", "night")
+    assert node.tokens("train").labels.tolist() == [1, 0, 0]
+    assert node.partitions[77_123].tolist() == [0, 1, 2]
+    assert node.activations.folder.is_relative_to(tmp_path / "state")

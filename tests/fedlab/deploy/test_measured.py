@@ -1,0 +1,66 @@
+from dataclasses import replace
+
+import pytest
+
+from fedlab.deploy.measured import Measured
+from fedlab.devices import load_profile
+from fedlab.measures import Measures, Upload
+from fedlab.physics import Part
+from fedlab.workload import Workload
+
+WORKLOAD = Workload(
+    method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14
+)
+MEASURES = Measures(
+    compute_seconds=3.0,
+    prepare_seconds=1.0,
+    peak_memory_bytes=5000,
+    download_seconds=0.5,
+    last_upload=Upload(num_bytes=100, seconds=1.0),
+)
+PART = Part(
+    workload=WORKLOAD,
+    partition_id=2,
+    server_round=1,
+    bytes_down=1000,
+    bytes_up=50,
+    group="train",
+    start_seconds=10.0,
+    measures=MEASURES,
+)
+
+
+def billed(part, board=lambda partition_id: ("a laptop", None)):
+    (bill,) = Measured(now_seconds=lambda: 20.0, board=board).bill([part], {})
+    return bill
+
+
+def test_a_part_is_billed_what_its_client_measured_and_the_rest_of_the_round_as_idle():
+    bill = billed(PART)
+    assert (bill.cost.download_seconds, bill.cost.compute_seconds, bill.cost.upload_seconds) == (0.5, 3.0, 0.5)
+    assert bill.cost.idle_seconds == 6.0  # of the ten seconds since it was asked
+    assert (bill.cost.bytes_down, bill.cost.bytes_up, bill.cost.peak_memory_bytes) == (1000, 50, 5000)
+    assert bill.cost.joules == 0  # the power of a laptop is not known
+    assert (bill.round_ends_seconds, bill.standing, bill.dropout) == (20.0, "measured", None)
+
+
+def test_the_energy_is_the_power_of_the_board_over_measured_seconds(tmp_path):
+    profile = replace(
+        load_profile("jetson-tx2", tmp_path), computing_watts=8.0, communicating_watts=2.0, idle_watts=1.0
+    )
+    bill = billed(PART, board=lambda partition_id: ("jetson-tx2", profile))
+    assert bill.cost.compute_joules == 24.0
+    assert bill.cost.transfer_joules == 2.0
+    assert bill.cost.idle_joules == 6.0
+
+
+def test_a_client_that_measured_nothing_is_charged_its_bytes_alone():
+    bill = billed(replace(PART, measures=None))
+    assert (bill.cost.seconds, bill.cost.idle_seconds, bill.cost.bytes_up) == (0.0, 10.0, 50)
+    assert bill.standing == ""
+
+
+@pytest.mark.parametrize("partition_id", [0, 7])
+def test_a_device_is_called_what_its_node_says(partition_id):
+    measured = Measured(now_seconds=lambda: 0.0, board=lambda each: (f"board {each}", None))
+    assert measured.device(partition_id) == f"board {partition_id}"

@@ -1,0 +1,197 @@
+import numpy as np
+import pytest
+from flwr.app import ConfigRecord, Message, MessageType, RecordDict
+
+from fedlab.deadlines import RoundTerms
+from fedlab.deploy.nodes import LiveGrid
+from fedlab.deploy.patience import Patience
+from fedlab.errors import RunFailedError
+from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, REPLY_LATE, error_reply
+from fedlab.messages import TrainReport, add_board, order_content, query_reply, to_record, train_reply
+from fedlab.workload import Workload
+
+ARRAYS = {"w": np.ones(2, np.float32)}
+WORKLOAD = Workload(
+    method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14
+)
+
+
+class World:
+    """Nodes 10, 11, 12 hold partitions 0, 1, 2; time passes when told to."""
+
+    def __init__(self, memory_grid):
+        self.seconds, self.said = 0.0, []
+        self.train = lambda message: train_reply(
+            message, TrainReport(arrays=ARRAYS, num_examples=14, train_loss=0.5, workload=WORKLOAD)
+        )
+        self.query = lambda message: query_reply(message, message.metadata.dst_node_id - 10)
+        self.below = memory_grid(self.answer, [10, 11, 12])
+        self.grid = LiveGrid(
+            self.below,
+            patience=Patience(nodes=3, wait_seconds=0.01, reply_seconds=600.0),
+            tell=self.said.append,
+            now_seconds=lambda: self.seconds,
+        )
+
+    def answer(self, message):
+        return (self.query if message.metadata.message_type == MessageType.QUERY else self.train)(message)
+
+    def order(self, nodes=(10, 11, 12), **terms):
+        content = order_content(to_record(ARRAYS), server_round=1, terms=RoundTerms(**terms))
+        return self.grid.push_messages([Message(content, node, MessageType.TRAIN) for node in nodes])
+
+    def errors(self, ids):
+        """Return code and reason by node of the replies that are errors."""
+        return {
+            reply.metadata.src_node_id: (reply.error.code, reply.error.reason)
+            for reply in self.grid.pull_messages(ids)
+            if reply.has_error()
+        }
+
+
+@pytest.fixture
+def world(memory_grid):
+    return World(memory_grid)
+
+
+def silent_from(node, answer):
+    return lambda message: None if message.metadata.dst_node_id >= node else answer(message)
+
+
+def test_nodes_are_listed_once_they_have_said_what_they_hold(world):
+    assert world.grid.gather() == [10, 11, 12]
+    assert world.grid.partitions == {10: 0, 11: 1, 12: 2}
+    assert sum(message.metadata.message_type == MessageType.QUERY for message in world.below.sent) == 3
+    world.grid.get_node_ids()
+    assert len(world.below.sent) == 3  # nobody is asked twice
+
+
+def test_a_run_starts_with_those_that_came_in_time_and_says_whom_it_waited_for(world):
+    world.query = silent_from(12, world.query)
+    assert world.grid.gather() == [10, 11]
+    assert any("waiting for 3 nodes: " in text for text in world.said)
+
+
+def test_too_few_nodes_end_the_wait_with_the_reason(world):
+    world.query = lambda message: None
+    with pytest.raises(RunFailedError, match="0 nodes are there and 1 are needed"):
+        world.grid.gather()
+
+
+def test_a_node_that_cannot_say_what_it_holds_is_left_out_with_the_reason(world):
+    honest = world.query
+
+    def query(message):
+        node = message.metadata.dst_node_id
+        if node == 10:
+            return error_reply(message, 2, "no such file")
+        if node == 11:
+            return Message(RecordDict({"client": ConfigRecord({"partition-id": "first"})}), reply_to=message)
+        return honest(message)
+
+    world.query = query
+    assert world.grid.gather() == [12]
+    assert "node 10 is left out: no such file" in world.said
+    assert any(text.startswith("node 11 is left out: its answer cannot be read") for text in world.said)
+
+
+def test_of_two_nodes_with_one_partition_the_later_counts(world):
+    world.grid.gather()
+    world.query = lambda message: query_reply(message, 0)
+    world.below._nodes.append(99)
+    assert world.grid.get_node_ids() == [99, 11, 12]
+    assert world.grid.partitions[10] == 0  # what it still has to say is billed to its partition
+
+
+def test_a_node_that_went_away_and_came_back_is_asked_again(world):
+    world.grid.gather()
+    world.below._nodes.remove(11)
+    assert world.grid.get_node_ids() == [10, 12]
+    world.query = lambda message: query_reply(message, 7)
+    world.below._nodes.append(11)
+    world.grid.get_node_ids()
+    assert world.grid.partitions[11] == 7
+
+
+def test_a_board_is_what_the_node_says(world):
+    def query(message):
+        reply = query_reply(message, message.metadata.dst_node_id - 10)
+        add_board(reply, "rpi-4b")
+        return reply
+
+    world.query = query
+    world.grid.gather()
+    assert (world.grid.board(1), world.grid.board(5)) == ("rpi-4b", "")
+
+
+def test_replies_come_through_as_they_are(world):
+    world.grid.gather()
+    replies = world.grid.pull_messages(world.order())
+    assert [reply.metadata.src_node_id for reply in replies] == [10, 11, 12]
+    assert not any(reply.has_error() for reply in replies)
+
+
+def test_a_silent_node_is_given_up_after_its_time_and_not_before(world):
+    world.train = silent_from(12, world.train)
+    ids = world.order()
+    assert world.errors(ids) == {}
+    world.seconds = 599.0
+    assert world.errors(ids) == {}
+    world.seconds = 600.0
+    assert world.errors(ids) == {12: (CLIENT_UNAVAILABLE, "silent for 10.0 min")}
+    assert world.grid.pull_messages(ids) == []  # each order is answered once
+
+
+def test_those_who_are_not_done_when_enough_are_are_late(world):
+    world.train = silent_from(12, world.train)
+    ids = world.order(wait_for=2)
+    assert world.errors(ids) == {12: (REPLY_LATE, "late: 2 others were done first, after 0.00 s")}
+
+
+def test_a_deadline_is_kept_in_real_time(world):
+    world.train = silent_from(11, world.train)
+    ids = world.order(deadline_seconds=30.0)
+    world.seconds = 29.0
+    assert world.errors(ids) == {}
+    world.seconds = 30.0
+    assert {node: code for node, (code, _) in world.errors(ids).items()} == {11: REPLY_LATE, 12: REPLY_LATE}
+
+
+def test_errors_do_not_count_as_done(world):
+    honest = world.train
+    world.train = lambda m: error_reply(m, 2, "broken") if m.metadata.dst_node_id == 10 else silent_from(12, honest)(m)
+    assert world.errors(world.order(wait_for=2)) == {10: (2, "broken")}
+
+
+def test_a_client_that_was_killed_is_gone(world):
+    world.train = lambda message: error_reply(message, CLIENT_CRASHED, "its process ended")
+    assert world.errors(world.order(nodes=[10])) == {10: (CLIENT_UNAVAILABLE, "its process ended")}
+
+
+def test_a_message_that_is_not_taken_is_answered_with_an_error(world):
+    world.below.push_messages = lambda messages: [None for _ in messages]
+    assert world.errors(world.order(nodes=[10]))[10][0] == CLIENT_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    ("workload", "reason"),
+    [
+        (None, "it reports no workload"),
+        ({"method": "adapter"}, "its workload cannot be read"),
+        (vars(WORKLOAD) | {"batches": -1}, "its workload says batches = -1"),
+        (vars(WORKLOAD) | {"depth": "deep"}, "its workload says depth = 'deep'"),
+        (vars(WORKLOAD) | {"method": "magic"}, "its workload has the method 'magic'"),
+    ],
+)
+def test_a_reply_whose_workload_makes_no_sense_is_an_error(world, workload, reason):
+    honest = world.train
+
+    def train(message):
+        reply = honest(message)
+        del reply.content["workload"]
+        if workload is not None:
+            reply.content["workload"] = ConfigRecord(workload)
+        return reply
+
+    world.train = train
+    assert world.errors(world.order(nodes=[10]))[10][1].startswith(reason)

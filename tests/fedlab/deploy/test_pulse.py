@@ -1,0 +1,36 @@
+import os
+
+import pytest
+
+from fedlab.clock import age_seconds
+from fedlab.deploy.pulse import beat, beats
+
+
+def grow_older(path, seconds):
+    written = path.stat().st_mtime
+    os.utime(path, (written - seconds, written - seconds))
+
+
+@pytest.mark.parametrize(("doing", "alive_after", "dead_after"), [("waiting", 30, 90), ("working", 3000, 4000)])
+def test_a_node_lives_as_long_as_what_it_does_may_take(tmp_path, doing, alive_after, dead_after):
+    beat(tmp_path, doing)
+    assert beats(tmp_path)
+    grow_older(tmp_path / "pulse", alive_after)
+    assert beats(tmp_path)
+    grow_older(tmp_path / "pulse", dead_after - alive_after)
+    assert not beats(tmp_path)
+
+
+def test_a_node_that_was_never_there_has_no_pulse(tmp_path):
+    assert not beats(tmp_path)
+
+
+def test_a_pulse_that_says_nothing_is_none(tmp_path):
+    (tmp_path / "pulse").write_text("")
+    assert not beats(tmp_path)
+
+
+def test_the_age_of_a_file_is_in_seconds(tmp_path):
+    (tmp_path / "file").touch()
+    grow_older(tmp_path / "file", 500)
+    assert 499 < age_seconds(tmp_path / "file") < 560

@@ -1,0 +1,19 @@
+from fedlab.deploy.voice import Voice
+from fedlab.display import QuietDisplay
+
+
+class Listener(QuietDisplay):
+    def __init__(self):
+        self.heard = []
+
+    def on_message(self, text, detail=None):
+        self.heard.append(text)
+
+
+def test_a_recorder_that_comes_later_hears_everything_in_order():
+    display, recorder = Listener(), Listener()
+    voice = Voice(display)
+    voice("one")
+    voice.record(recorder)
+    voice("two")
+    assert display.heard == recorder.heard == ["one", "two"]

@@ -1,0 +1,93 @@
+"""A small experiment run for real, without Ray, and the same planned."""
+# ruff: noqa: PLC0415  (imported where needed: most tests need none of it)
+
+from collections.abc import Callable
+from types import SimpleNamespace
+
+import pytest
+
+BASE = {
+    "seed": 5,
+    "backbone": {"name": "bert-tiny"},
+    "fleet": {"devices": {"jetson-tx2": 1, "rpi-4b": 1}},
+    "evaluation": {"test_every": 0},
+}
+
+
+@pytest.fixture(scope="session")
+def task(day_and_night):
+    """Return a task of 8 clients of 14 texts, all longer than its 8 tokens."""
+    return {"data": str(day_and_night), "max_length": 8, "partition": {"clients": 8}}
+
+
+@pytest.fixture(scope="session")
+def experiment_of(task) -> Callable:
+    """Return a function that makes an experiment of that task."""
+    from fedlab.experimentfile import experiment_from
+
+    return lambda **keys: experiment_from(BASE | {"task": task} | keys, "planned")
+
+
+@pytest.fixture(scope="session")
+def prepared(experiment_of, tmp_path_factory):
+    """Prepare data and encoder, and return what a client is told of where they lie, and its workbench."""
+    import torch
+
+    from fedlab.workbench import bundle_for, open_workbench
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("planned")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
+        bundle = bundle_for(experiment_of(rounds=1), folder)
+    config = {"bundle": str(bundle), "activations": str(folder / "activations"), "activation-bytes": str(2**26)}
+    return config, open_workbench({}, config)
+
+
+@pytest.fixture
+def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
+    """Return a function that runs an experiment's server over its real clients, and returns its records."""
+    from dataclasses import replace
+    from pathlib import Path
+
+    from flwr.app import Context, RecordDict
+
+    from fedlab.clock import VirtualClock
+    from fedlab.loading import load_client
+    from fedlab.recorder import Recorder
+    from fedlab.runfolder import create
+    from fedlab.serving import bench_of, serve
+
+    monkeypatch.setattr("fedlab.serving.plot_accuracy", lambda *_: None)
+    node_config, workbench = prepared
+
+    def run(experiment, measure=lambda arrays, split: 0.0):
+        app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
+        contexts = {
+            node: Context(
+                run_id=1,
+                node_id=node,
+                node_config=node_config | {"partition-id": node - 2, "num-partitions": 8},
+                state=RecordDict(),
+                run_config={},
+            )
+            for node in range(2, 10)
+        }
+        grid = memory_grid(lambda message: app(message, contexts[message.metadata.dst_node_id]), contexts)
+        folder = create(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
+        folder.write_experiment(experiment)
+        summary = serve(
+            experiment,
+            replace(bench_of(experiment, workbench, measure), export=lambda *_: None),
+            grid=grid,
+            partitions={node: node - 2 for node in contexts},
+            clock=VirtualClock(),
+            folder=folder,
+            recorder=Recorder(folder),
+            observers=[],
+        )
+        return SimpleNamespace(
+            summary=summary, clients=folder.clients(), rounds=folder.rounds(), trials=folder.trials()
+        )
+
+    return run

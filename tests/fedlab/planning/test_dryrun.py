@@ -1,0 +1,149 @@
+"""A planned run costs what the real one is then charged: to the last second, and to the headers' bytes."""
+
+import pytest
+
+from fedlab.errors import UserError
+from fedlab.estimate.trajectory import Segment
+from fedlab.estimate.wire import TOLERANCE_BYTES
+from fedlab.planning.dryrun import dry_run
+from fedlab.planning.judges import cheapest, dearest, following
+from fedlab.planning.plan import plan_of
+
+FEDAVG = {"name": "fedavg", "options": {"clients_per_round": 3}}
+ADAFL = {"name": "adafl", "options": {"clients_per_round": 6, "base_seconds": 0.02}}
+PLANS = {
+    "adapters": {"strategy": FEDAVG, "client": {"depth": 1}},
+    "the head alone": {"strategy": FEDAVG, "client": {"depth": 0}},
+    "no cache": {"strategy": FEDAVG, "client": {"depth": 1, "options": {"cache": False}}},
+    "epochs cut short": {"strategy": FEDAVG, "client": {"depth": 1, "options": {"epochs": 3, "max_batches": 10}}},
+    "everything": {"rounds": 1, "strategy": FEDAVG, "client": {"name": "full"}},
+    "the top block": {"strategy": FEDAVG, "client": {"name": "freeze", "depth": 1}},
+    "codecs": {"strategy": FEDAVG, "client": {"depth": 2}, "codec": {"up": ["int8"], "down": ["int8"]}},
+    "a codec up alone": {"strategy": FEDAVG, "client": {"name": "freeze", "depth": 1}, "codec": {"up": ["int8"]}},
+    "Flower's own": {
+        "strategy": {
+            "name": "flwr.serverapp.strategy:FedAvg",
+            "options": {"fraction_train": 0.5, "fraction_evaluate": 0.25},
+        },
+        "client": {"depth": 1},
+    },
+    "a deadline": {
+        "strategy": {"name": "fedavg", "options": {"clients_per_round": 4, "deadline_seconds": 0.025}},
+        "client": {"depth": 1},
+    },
+    "over-selection": {
+        "strategy": {"name": "fedavg", "options": {"clients_per_round": 2, "over_selection": 2.0}},
+        "client": {"depth": 1},
+    },
+    "dropouts": {
+        "strategy": FEDAVG,
+        "client": {"depth": 1},
+        "availability": {"name": "bernoulli", "options": {"dropout": 0.3}},
+    },
+    "a busy server": {
+        "strategy": FEDAVG,
+        "client": {"depth": 2},
+        "link": {"options": {"bandwidth": "100kB/s"}, "server_bandwidth_down": "150kB/s"},
+    },
+}
+
+
+def planned(experiment, judge=cheapest):
+    return dry_run(plan_of(experiment, batches=None, labels=2), judge)
+
+
+def assert_same(ours, real):
+    """Compare record by record: whoever took part did the same for the same time, headers apart."""
+    assert len(ours.clients) == len(real.clients)
+    for mine, theirs in zip(ours.clients, real.clients, strict=True):
+        for what in ("server_round", "group", "partition_id", "device", "method", "depth", "batches", "cached_batches"):
+            assert getattr(mine, what) == getattr(theirs, what), what
+        assert (mine.dropout, mine.latency_standing) == (theirs.dropout, theirs.latency_standing)
+        assert mine.compute_seconds == pytest.approx(theirs.compute_seconds, rel=1e-6)
+        assert mine.peak_memory_bytes == theirs.peak_memory_bytes
+        if mine.dropout is None:
+            assert abs(mine.bytes_down - theirs.bytes_down) <= 2 * TOLERANCE_BYTES
+            assert abs(mine.bytes_up - theirs.bytes_up) <= TOLERANCE_BYTES
+    assert ours.rounds[-1].simulated_seconds == pytest.approx(real.rounds[-1].simulated_seconds, rel=0.01)
+
+
+@pytest.mark.parametrize("name", PLANS)
+def test_a_plan_is_what_the_run_is_charged(experiment_of, run_for_real, name):
+    experiment = experiment_of(**{"rounds": 3} | PLANS[name])
+    real = run_for_real(experiment)
+    ours = planned(experiment)
+    assert_same(ours, real)
+    assert len(ours.rounds) == experiment.rounds
+    assert not ours.searches
+    lost = {record.dropout for record in ours.clients} - {None}
+    assert lost == {"a deadline": {"late"}, "over-selection": {"late"}, "dropouts": {"gone"}}.get(name, set())
+
+
+def test_seconds_are_exact_where_no_bytes_are_moved(experiment_of, run_for_real):
+    free = {"options": {"bandwidth": "1e9GB/s"}}
+    experiment = experiment_of(rounds=6, strategy=FEDAVG, client={"depth": 1}, link=free)
+    ours, real = planned(experiment), run_for_real(experiment)
+    for mine, theirs in zip(ours.rounds, real.rounds, strict=True):
+        assert mine.simulated_seconds == pytest.approx(theirs.simulated_seconds, rel=1e-6)
+    assert sum(each.joules for each in ours.clients) == pytest.approx(real.summary["joules"], rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("judge", "measure"),
+    [
+        (cheapest, lambda arrays, split: 0.0),
+        (dearest, lambda arrays, split: float(len(arrays)) + sum(array.size for array in arrays.values()) / 1e9),
+    ],
+    ids=["cheapest", "dearest"],
+)
+def test_a_search_costs_what_it_is_charged_when_its_trials_end_as_assumed(experiment_of, run_for_real, judge, measure):
+    experiment = experiment_of(rounds=7, strategy=ADAFL, client={"depth": 0})
+    ours, real = planned(experiment, judge), run_for_real(experiment, measure)
+    assert_same(ours, real)
+    assert ours.searches
+    assert [(trial.winner, trial.depth, trial.width) for trial in ours.trials] == [
+        (trial.winner, trial.depth, trial.width) for trial in real.trials
+    ]
+
+
+def test_the_dearest_way_costs_more_than_the_cheapest(experiment_of):
+    experiment = experiment_of(rounds=12, strategy=ADAFL, client={"depth": 0})
+    low, high = (planned(experiment, judge).rounds[-1] for judge in (cheapest, dearest))
+    assert (low.depth, low.width) == (0, 8)
+    assert high.depth == 2
+    assert high.width > 8
+    assert low.simulated_seconds < high.simulated_seconds
+
+
+def test_a_search_follows_a_trajectory(experiment_of):
+    experiment = experiment_of(rounds=15, strategy=ADAFL, client={"depth": 0})
+    ours = planned(experiment, following([Segment(4, 0, 8), Segment(30, 2, 24)]))
+    configurations = [(record.depth, record.width) for record in ours.rounds]
+    assert configurations[0] == (0, 8)
+    assert configurations[-1] == (2, 24)
+
+
+def test_a_run_by_the_clock_ends_when_that_says_so(experiment_of):
+    experiment = experiment_of(simulated_hours=0.001, strategy=FEDAVG, client={"depth": 1})
+    rounds = planned(experiment).rounds
+    assert rounds[-2].simulated_seconds < 3.6 <= rounds[-1].simulated_seconds
+
+
+def test_an_accuracy_alone_does_not_say_when_to_stop(experiment_of):
+    with pytest.raises(UserError, match="nothing is trained: give --set rounds=N"):
+        planned(experiment_of(target_accuracy=0.9, strategy=FEDAVG))
+
+
+@pytest.mark.parametrize(
+    ("keys", "message"),
+    [
+        ({"client": {"depth": 3}}, r"client\.depth = 3: the encoder has 2 blocks"),
+        ({"strategy": {"name": "fedavg", "options": {"clients_per_round": 9}}}, r"clients_per_round = 9: more than"),
+        ({"client": {"options": {"learnig_rate": 1}}}, "did you mean 'learning_rate'"),
+        ({"client": {"name": "clients.adapter:adapter"}}, "is not known until it runs"),
+        ({"fleet": {"devices": {"jetson-tx3": 1}}}, "unknown device 'jetson-tx3'"),
+    ],
+)
+def test_what_a_run_would_refuse_a_plan_refuses(experiment_of, keys, message):
+    with pytest.raises(UserError, match=message):
+        planned(experiment_of(rounds=2, **{"strategy": FEDAVG} | keys))

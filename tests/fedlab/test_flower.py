@@ -1,0 +1,41 @@
+"""The size of a message on the wire is known without encoding it."""
+
+import numpy as np
+from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlab.flower import record_bytes, record_to_wire
+
+NAMES = st.text(max_size=140)
+WHOLE = st.integers(-(2**63), 2**64 - 1)
+NUMBERS = st.one_of(WHOLE, st.floats(), st.lists(st.integers(-(2**63), 2**63 - 1)), st.lists(st.floats()))
+OTHERS = st.one_of(
+    st.booleans(),
+    st.text(max_size=200),
+    st.binary(max_size=200),
+    st.lists(st.text(max_size=5)),
+    st.lists(st.booleans()),
+    st.lists(st.binary(max_size=5)),
+)
+SHAPES = st.lists(st.integers(0, 200), max_size=3).filter(lambda shape: np.prod(shape) < 40_000)
+ARRAYS = st.builds(
+    lambda shape, dtype: Array(np.zeros(shape, dtype)), SHAPES, st.sampled_from(["float32", "int8", "float64"])
+)
+RECORDS = st.one_of(
+    st.dictionaries(NAMES, ARRAYS, max_size=3).map(ArrayRecord),
+    st.dictionaries(NAMES, NUMBERS, max_size=3).map(MetricRecord),
+    st.dictionaries(NAMES, st.one_of(NUMBERS, OTHERS), max_size=3).map(ConfigRecord),
+)
+
+
+@given(st.dictionaries(NAMES, RECORDS, max_size=4))
+def test_the_size_of_any_content_is_that_of_its_encoding(records):
+    content = RecordDict(records)
+    assert record_bytes(content) == len(record_to_wire(content))
+
+
+def test_the_data_of_an_array_count_with_their_header():
+    content = RecordDict({"a": ArrayRecord({"x": Array("int8", (300,), "", bytes(300))})})
+    # int8 6, shape 2 + 2, data 3 + 300, in a field 3; x 3, in a field 3; in a record 3; a 3, in a field 3.
+    assert record_bytes(content) == 6 + 4 + 303 + 3 + 3 + 3 + 3 + 3 + 3

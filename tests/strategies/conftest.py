@@ -1,0 +1,34 @@
+"""Orders and replies as a strategy sees them."""
+
+import numpy as np
+import pytest
+from flwr.app import Message, MessageType, MetricRecord, RecordDict
+
+from fedlab.messages import add_cost, order_content, to_record
+from fedlab.workload import Cost
+
+
+@pytest.fixture(scope="session")
+def reply_with(server_identity):
+    """Return a function that makes the reply of a node with these arrays."""
+
+    def make(arrays, *, node=100, num_examples=1, late_seconds=None):
+        packed = arrays if not isinstance(arrays, dict) else to_record(arrays)
+        content = RecordDict({"arrays": packed, "metrics": MetricRecord({"train-loss": 1.0})})
+        if num_examples is not None:
+            content["metrics"]["num-examples"] = num_examples
+        order = Message(order_content(to_record({}), server_round=1), node, MessageType.TRAIN)
+        reply = Message(content, reply_to=order)
+        if late_seconds is not None:
+            names = ("compute_seconds", "download_seconds", "upload_seconds", "compute_joules", "transfer_joules")
+            counts = dict.fromkeys(("bytes_down", "bytes_up", "peak_memory_bytes"), 0)
+            add_cost(reply, Cost(**dict.fromkeys(names, 0.0), **counts, late_seconds=late_seconds))
+        return reply
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def floats():
+    """Return a function that makes an array of numbers."""
+    return lambda *numbers: np.array(numbers, np.float32)

@@ -1,0 +1,163 @@
+"""A round's replies are averaged by their examples, with late ones of earlier rounds and without those unfit for it."""
+
+import numpy as np
+import pytest
+from flwr.serverapp import strategy
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.checkpoint import load_tree, save_tree
+from fedlab.clock import VirtualClock
+from fedlab.flower import CLIENT_RAISED, error_reply, with_id
+from fedlab.ledger import Ledger
+from fedlab.messages import from_record, query_message, to_record
+from fedlab.records import ClientRecord
+from fedlab.server import Server
+from strategies.cohort import CohortRules
+from strategies.gathering import Update, average, busy_nodes, fits, gather, restored
+
+PARTITIONS = {100 + partition: partition for partition in range(9)}
+SENT = {"x": np.zeros(2, np.float32)}
+
+
+def bill(partition_id):
+    return ClientRecord(
+        server_round=1, group="train", partition_id=partition_id, device="board", depth=1, width=8, num_examples=1,
+        batches=1, train_loss=1.0, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0, joules=1.0,
+        bytes_down=1, bytes_up=1, peak_memory_bytes=1,
+    )  # fmt: skip
+
+
+def update(node_id=100, arrives_seconds=0.0, num_examples=1, **arrays):
+    return Update(
+        node_id=node_id,
+        arrays=to_record(arrays or {"x": np.zeros(2, np.float32)}),
+        num_examples=num_examples,
+        arrives_seconds=arrives_seconds,
+    )
+
+
+@pytest.fixture
+def server():
+    ledger = Ledger()
+    ledger.bill([bill(partition) for partition in range(9)])
+    return Server(
+        seed=5,
+        clock=VirtualClock(),
+        blocks=2,
+        initial=AdapterConfig(depth=1, width=8),
+        partitions=PARTITIONS,
+        measure=lambda arrays, split: 0.0,
+        on_trial=lambda trial: None,
+        ledger=ledger,
+    )
+
+
+@pytest.fixture
+def gathered(server):
+    """Return a function that gathers replies 10 s into the run."""
+
+    def call(replies, *, coming=(), **rules):
+        return gather(
+            replies,
+            SENT,
+            coming=coming,
+            rules=CohortRules(**rules),
+            server=server,
+            group="train",
+            now_seconds=10.0,
+        )
+
+    return call
+
+
+def test_replies_are_averaged_by_their_examples(gathered, reply_with, floats):
+    replies = [
+        reply_with({"x": floats(0.0, 4.0)}, num_examples=3),
+        reply_with({"x": floats(8.0, 0.0)}, num_examples=1),
+    ]
+    found = gathered(replies)
+    np.testing.assert_array_equal(from_record(found.arrays)["x"], [2.0, 3.0])
+    assert found.coming == ()
+
+
+def test_errors_are_left_out(gathered, reply_with, floats):
+    failure = error_reply(with_id(query_message(101), "1"), CLIENT_RAISED, "no")
+    found = gathered([failure, reply_with({"x": floats(2.0, 2.0)})])
+    np.testing.assert_array_equal(from_record(found.arrays)["x"], [2.0, 2.0])
+
+
+def test_what_is_turned_away_is_noted_with_its_client_and_not_averaged(gathered, reply_with, floats, server):
+    found = gathered([reply_with({"x": floats(np.nan, 0.0)}, node=103), reply_with({"x": floats(2.0, 2.0)}, node=104)])
+    np.testing.assert_array_equal(from_record(found.arrays)["x"], [2.0, 2.0])
+    refused = [record for record in server.ledger.clients if record.dropout]
+    assert [(each.partition_id, each.dropout) for each in refused] == [(3, "refused")]
+    assert refused[0].error == "turned away: x has values that are not finite"
+
+
+def test_a_round_with_too_few_fails_and_says_so(gathered, reply_with, floats, server):
+    found = gathered([reply_with({"x": floats(2.0, 2.0)})], min_replies=2)
+    assert found.arrays is None
+    assert list(server.ledger.failed) == ["train"]
+    assert list(server.ledger.notes) == ["train: 1 updates to average, 2 needed: the model stays"]
+
+
+def test_a_round_without_replies_fails(gathered):
+    assert gathered([]).arrays is None
+
+
+def test_late_work_is_kept_until_it_has_come(gathered, reply_with, floats):
+    in_time = reply_with({"x": floats(2.0, 2.0)}, node=100, late_seconds=0.0)
+    late = reply_with({"x": floats(9.0, 9.0)}, node=101, late_seconds=5.0)
+    found = gathered([in_time, late])
+    np.testing.assert_array_equal(from_record(found.arrays)["x"], [2.0, 2.0])
+    assert [(each.node_id, each.arrives_seconds) for each in found.coming] == [(101, 15.0)]
+
+
+def test_late_work_that_has_come_is_averaged_with_the_rest(gathered, reply_with, floats):
+    coming = [
+        update(101, arrives_seconds=10.0, num_examples=3, x=floats(6.0, 6.0)),
+        update(102, arrives_seconds=10.1, x=floats(9.0, 9.0)),
+    ]
+    found = gathered([reply_with({"x": floats(2.0, 2.0)})], coming=coming)
+    np.testing.assert_array_equal(from_record(found.arrays)["x"], [5.0, 5.0])  # (3 x 6 + 2) / 4
+    assert found.coming == (coming[1],)
+
+
+def test_late_work_alone_may_make_a_round(gathered, floats):
+    found = gathered([], coming=[update(101, arrives_seconds=3.0, x=floats(6.0, 6.0))])
+    np.testing.assert_array_equal(from_record(found.arrays)["x"], [6.0, 6.0])
+
+
+@given(st.lists(st.tuples(st.integers(1, 1000), st.floats(-1e3, 1e3, width=32)), min_size=1, max_size=6))
+def test_an_average_is_flowers_own_to_the_last_bit(reply_with, told):
+    replies = [
+        reply_with({"x": np.array([value, -value], np.float32), "y": np.full((2, 2), value, np.float32)},
+                   num_examples=examples)
+        for examples, value in told
+    ]  # fmt: skip
+    theirs, _ = strategy.FedAvg().aggregate_train(1, replies)
+    ours = average([
+        Update(node_id=1, arrays=reply.content["arrays"], num_examples=examples, arrives_seconds=0.0)
+        for reply, (examples, _) in zip(replies, told, strict=True)
+    ])  # fmt: skip
+    assert list(ours) == list(theirs)
+    for name, array in ours.items():
+        np.testing.assert_array_equal(array, theirs[name].numpy())
+
+
+def test_nodes_are_busy_until_their_work_has_come():
+    assert busy_nodes([update(1, arrives_seconds=5.0), update(2, arrives_seconds=6.0)], 5.0) == {2}
+
+
+def test_an_update_fits_a_model_of_its_names_and_shapes(floats):
+    assert fits(update(x=floats(1.0, 2.0)), SENT)
+    assert not fits(update(x=floats(1.0)), SENT)
+    assert not fits(update(y=floats(1.0, 2.0)), SENT)
+
+
+def test_an_update_survives_a_checkpoint(tmp_path, floats):
+    before = update(107, arrives_seconds=1 / 3, num_examples=4, x=floats(0.1, 0.2))
+    save_tree(tmp_path / "checkpoint", {"update": before.state()})
+    assert restored(load_tree(tmp_path / "checkpoint")["update"]) == before
