@@ -29,8 +29,9 @@ def even_packs(items: Sequence[Item], most: int) -> list[list[Item]]:
 def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) -> list[list[int]]:
     """Return the places of the messages that go together, the packs with most work first.
 
-    A pack has at most `most` messages, fewer where their models are large. `sizes` are the clients' numbers of examples. Packs depend on the messages alone and not on who will serve them,
-    so results do not either. Clients of like size go together, for they finish together.
+    A pack has at most `most` messages, fewer where their models are large. `sizes` are the clients' numbers of
+    examples. Packs depend on the messages alone and not on who will serve them, so results do not either. Clients of
+    like size go together, for they finish together.
     """
     groups: dict[tuple[int, str], list[int]] = {}
     for place, message in enumerate(messages):

@@ -196,6 +196,8 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
         ("traffic", f"{human_bytes(summary['bytes_down'])} down, {human_bytes(summary['bytes_up'])} up"),
         ("energy", _energy(summary)),
     ]
+    if source := summary.get("repriced_from"):
+        rows.append(("billed anew from", str(source)))
     if configuration:
         rows.append(("configuration", f"depth {configuration['depth']}, width {configuration['width']}"))
     if summary["trials"]:

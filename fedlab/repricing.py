@@ -9,13 +9,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
-from itertools import groupby
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
-from fedlab.clock import VirtualClock
 from fedlab.comparison.keys import identity_of, table_of
 from fedlab.digests import digest_records
 from fedlab.errors import UserError
@@ -23,13 +21,13 @@ from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_from, parse_setting, set_key
 from fedlab.loading import load_physics, load_strategy
 from fedlab.models.sizes import read_sizes
-from fedlab.physics import Bill, Part, Physics
+from fedlab.physics import Physics
 from fedlab.plots import plot_accuracy
+from fedlab.rebilling import rebilled
 from fedlab.recorder import Recorder
-from fedlab.records import ClientRecord, RoundRecord, group_records
+from fedlab.records import ClientRecord, RoundRecord
 from fedlab.report import client_totals, summarise, totals_csv
 from fedlab.runfolder import RunFolder
-from fedlab.workload import Method, Workload
 
 REPRICED_TABLES = ("fleet", "link")
 
@@ -97,7 +95,7 @@ def reprice(source: RunFolder, experiment: Experiment, out: Path) -> dict[str, A
     if reason := why_not(experiment):
         raise UserError(f"{source.path}: cannot be billed anew: {reason}")
     rounds, clients = _checked(source, own)
-    rounds, clients = _rebilled(rounds, clients, _physics(experiment), str(source.path))
+    rounds, clients = rebilled(rounds, clients, _physics(experiment), str(source.path))
     return _written(source, summary, experiment, rounds, clients, out)
 
 
@@ -112,7 +110,7 @@ def _checked(source: RunFolder, own: Experiment) -> tuple[list[RoundRecord], lis
         raise UserError(
             f"{source.path}: cannot be billed anew: its records, of an earlier version, lack what clients did"
         )
-    again = _rebilled(rounds, clients, _physics(own), str(source.path))
+    again = rebilled(rounds, clients, _physics(own), str(source.path))
     if [_text(records) for records in again] != [_text(rounds), _text(clients)]:
         raise UserError(
             f"{source.path}: cannot be billed anew: its records are not what its own boards and links come to "
@@ -128,87 +126,6 @@ def _text(records: Sequence[RoundRecord | ClientRecord]) -> str:
 def _physics(experiment: Experiment) -> Physics:
     sizes = read_sizes(experiment.backbone, resolve=experiment.path)
     return load_physics(experiment, clients=experiment.task.partition.clients, shape=sizes.shape)
-
-
-def _rebilled(
-    rounds: Sequence[RoundRecord], clients: Sequence[ClientRecord], physics: Physics, place: str
-) -> tuple[list[RoundRecord], list[ClientRecord]]:
-    """Let a run's clock run again, each batch of clients setting out when the one before it is done."""
-    clock = VirtualClock()
-    by_round = {number: list(records) for number, records in groupby(clients, lambda record: record.server_round)}
-    new_rounds, new_clients = [], []
-    for record in rounds:
-        billed: list[ClientRecord] = []
-        for batch in _batches(by_round.get(record.server_round, [])):
-            ends, bills = _bills(batch, physics, clock.now(), place)
-            billed += [_record(each, bills.get(at), physics) for at, each in enumerate(batch)]
-            clock.advance(max(0.0, ends - clock.now()))
-        failed = [group.group for group in record.groups if group.failed]
-        groups = group_records(billed, failed)
-        new_rounds.append(replace(record, simulated_seconds=clock.latest(), groups=groups))
-        new_clients += billed
-    return new_rounds, new_clients
-
-
-def _batches(records: Sequence[ClientRecord]) -> Iterator[list[ClientRecord]]:
-    """Yield the clients of a round that set out together: those that trained, then those that evaluated."""
-    for _, batch in groupby(records, lambda record: record.method == "evaluate" or record.group == "evaluate"):
-        yield list(batch)
-
-
-def _bills(
-    batch: Sequence[ClientRecord], physics: Physics, now_seconds: float, place: str
-) -> tuple[float, Mapping[int, Bill]]:
-    """Return when a batch is done, and the bills of its clients by their places; what failed costs nothing."""
-    parts = {at: _part(each, now_seconds) for at, each in enumerate(batch) if each.dropout != "failed"}
-    bills = dict(zip(parts, physics.bill(list(parts.values()), {}), strict=True))
-    for at, bill in bills.items():
-        if bill.dropout is not None:
-            raise UserError(
-                f"{place}: cannot be billed anew: client {batch[at].partition_id} would drop out: {bill.reason}"
-            )
-    return max((bill.round_ends_seconds for bill in bills.values()), default=now_seconds), bills
-
-
-def _part(record: ClientRecord, now_seconds: float) -> Part:
-    return Part(
-        workload=Workload(
-            method=cast("Method", record.method),
-            depth=record.depth,
-            width=record.width,
-            batches=record.batches,
-            cached_batches=record.cached_batches,
-            batch_size=record.batch_size,
-            sequence_length=record.sequence_length,
-            num_examples=record.num_examples,
-        ),
-        partition_id=record.partition_id,
-        server_round=record.server_round,
-        bytes_down=record.bytes_down,
-        bytes_up=record.bytes_up,
-        group=record.group,
-        start_seconds=now_seconds,
-    )
-
-
-def _record(record: ClientRecord, bill: Bill | None, physics: Physics) -> ClientRecord:
-    device = physics.device(record.partition_id)
-    if bill is None:
-        return replace(record, device=device)
-    cost = bill.cost
-    return replace(
-        record,
-        device=device,
-        compute_seconds=cost.compute_seconds,
-        download_seconds=cost.download_seconds,
-        upload_seconds=cost.upload_seconds,
-        idle_seconds=cost.idle_seconds,
-        late_seconds=cost.late_seconds,
-        joules=cost.joules,
-        idle_joules=cost.idle_joules,
-        peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.standing,
-    )
 
 
 def _written(

@@ -73,8 +73,8 @@ class _Choice:
 def load_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
     """Read an experiment file with a [sweep] table, change it by settings, and make its cells.
 
-    A setting of a key that is swept fixes it; `sweep.KEY=[...]` lists other values for it. The first key varies
-    slowest, variants fastest.
+    A setting of a key that is swept, or of a table it is in, fixes it; `sweep.KEY=[...]` lists other values for it. The
+    first key varies slowest, variants fastest.
 
     Raises:
         UserError: the file cannot be read, has no [sweep] table, or a key or value in it is not accepted.
@@ -83,10 +83,9 @@ def load_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
     swept = table.pop("sweep", None)
     if not isinstance(swept, dict):
         raise UserError(f"{path}: has no [sweep] table; for a single experiment use fedlab run {path}")
-    variants = _variants(swept.pop(_VARIANTS, []), str(path))
-    compared = swept.pop(_COMPARE, {})
+    variants, compared = _variants(swept.pop(_VARIANTS, []), str(path)), swept.pop(_COMPARE, {})
     grid = _flat_grid(swept, f"{path}: sweep")
-    fixed = {}
+    fixed: dict[str, Any] = {}
     for setting in settings:
         key, value = parse_setting(setting)
         if key.startswith(f"sweep.{_COMPARE}."):
@@ -95,16 +94,22 @@ def load_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
             grid |= _flat_grid({key.removeprefix("sweep."): value}, f"--set {setting}")
         else:
             fixed[key] = value
-    choices = _choices(grid, variants, fixed)
-    if choices == [_Choice(variant=_Variant(name=None, settings={}, grid={}), values={})]:
+    return Sweep(
+        name=str(table["name"]),
+        cells=_cells(table, _choices(grid, variants, fixed), fixed, path),
+        comparison=options_from(compared, f"{path}: sweep.{_COMPARE}"),
+    )
+
+
+def _cells(
+    table: Mapping[str, Any], choices: Sequence[_Choice], fixed: Mapping[str, Any], path: Path
+) -> tuple[Cell, ...]:
+    if not any(choice.variant.name or choice.values for choice in choices):
         raise UserError(f"{path}: the [sweep] table lists nothing to vary: give KEY = [values] or [[sweep.variants]]")
-    names = _names(choices)
-    cells = [
+    return tuple(
         Cell(name=name, experiment=_experiment(table, choice, fixed, name, path))
-        for name, choice in zip(names, choices, strict=True)
-    ]
-    comparison = options_from(compared, f"{path}: sweep.{_COMPARE}")
-    return Sweep(name=str(table["name"]), cells=tuple(cells), comparison=comparison)
+        for name, choice in zip(_names(choices), choices, strict=True)
+    )
 
 
 def _variants(entries: Any, path: str) -> list[_Variant]:
@@ -155,7 +160,7 @@ def _choices(grid: Grid, variants: Sequence[_Variant], fixed: Mapping[str, Any])
 
 
 def _products(grid: Grid, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    free = {key: values for key, values in grid.items() if key not in fixed}
+    free = {key: values for key, values in grid.items() if not any(f"{key}.".startswith(f"{each}.") for each in fixed)}
     for values in itertools.product(*free.values()):
         yield dict(zip(free, values, strict=True))
 
@@ -201,7 +206,7 @@ def _shortest_ends(keys: Sequence[str]) -> list[str]:
 
 
 def _slug(value: Any) -> str:
-    return re.sub(r"[^A-Za-z0-9.+_-]+", "", _plain(value)).lstrip(".") or "none"
+    return re.sub(r"[^A-Za-z0-9.+_-]+", "", "-".join(_plain(value).split())).lstrip(".") or "none"
 
 
 def _plain(value: Any) -> str:

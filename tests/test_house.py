@@ -47,7 +47,11 @@ def test_a_module_has_at_most_400_lines():
     assert not names([path for path in MODULES if len(path.read_text().splitlines()) > 400])
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["run", "--help"], ["show", "--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["run", "--help"], ["show", "--help"], ["compare", "--help"], ["sweep", "--help"]],
+    ids=" ".join,
+)
 def test_asking_the_command_line_for_help_loads_nothing_heavy(arguments):
     program = f"""
 import atexit, json, sys

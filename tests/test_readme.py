@@ -17,6 +17,7 @@ from safetensors.numpy import load_file
 from fedlab.cli import app
 from fedlab.experimentfile import experiment_from
 from fedlab.loading import load_availability, load_link
+from fedlab.sweepfile import load_sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()
@@ -147,6 +148,13 @@ def test_the_records_are_read_by_pandas_in_a_line(fedadam, monkeypatch):
 @pytest.mark.parametrize("command", ["show RUN", "verify RUN", "verify RUN RUN", "run --resume RUN"])
 def test_a_run_that_has_ended_is_shown_verified_and_resumed(command, fedadam, folder, cache):
     assert call("fedlab", *command.replace("RUN", "runs/fedadam").split(), folder=folder, cache=cache)
+
+
+def test_the_sweep_has_a_cell_for_each_method_seed_and_link(folder):
+    sweep = load_sweep(folder / "methods.toml")
+    assert [cell.experiment.label for cell in sweep.cells[:3]] == ["LF", "LF", "AdaFL"]
+    assert len(sweep.cells) == 3 * 3 * 3
+    assert (sweep.comparison.baseline, sweep.comparison.oracle) == ("LF", ("client.depth",))
 
 
 def test_the_choices_of_an_experiment_are_keys_it_has():

@@ -1,5 +1,6 @@
 """Time to accuracy by board, as bars, and by link, as lines: a panel a target."""
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -57,12 +58,12 @@ def draw_by_device(comparison: Comparison, rows: Sequence[Row], look: Look) -> F
     figure, axes = panels(8.0, 0.9 + 2.2 * len(scene.targets), len(scene.targets))
     for each, at in zip(axes, scene.targets, strict=True):
         _draw_clusters(each, scene, at, look)
-        each.set_xticks(range(len(scene.places)), scene.places)
+        each.set_xticks(range(len(scene.places)), [re.sub(r"( \+|,) ", r"\1\n", place) for place in scene.places])
         each.set_xlim(-0.5, len(scene.places) - 0.5)
         each.tick_params(axis="x", length=0)
         each.set_title(_target_title(scene, at), loc="left", fontsize=10)
         each.set_ylabel(f"time ({UNIT_NAMES[scene.unit]})")
-        _scale(each, scene)
+        _scale(each, scene, crosses=0)
     legend(figure, [Patch(color=look.colour(row.method), label=legend_name(row)) for row in _one_a_method(scene)])
     return figure
 
@@ -81,7 +82,7 @@ def draw_by_link(comparison: Comparison, rows: Sequence[Row], look: Look) -> Fig
             _mark_never(each, [x for x, point in points.items() if not point.reached], scene, look, method)
         each.set_title(_target_title(scene, at), loc="left", fontsize=10)
         _mark_links(each, scene.places, bandwidths)
-        _scale(each, scene)
+        _scale(each, scene, crosses=len(scene.never))
     axes[0].set_ylabel(f"time to accuracy ({UNIT_NAMES[scene.unit]})")
     legend(figure, [_line_handle(row, look) for row in _one_a_method(scene)] + _special_handles(scene))
     return figure
@@ -161,15 +162,15 @@ def _bandwidths(comparison: Comparison, rows: Sequence[Row]) -> list[float]:
         return []
 
 
-def _scale(axes: Axes, scene: _Scene) -> None:
-    """Choose the axis of time by all panels, with room above for what is written there."""
+def _scale(axes: Axes, scene: _Scene, *, crosses: int) -> None:
+    """Choose the axis of time by all panels, with room above for what is written there and so many rows of crosses."""
     times = [each.seconds.mean / scene.size for each in scene.outcomes if each.seconds and each.seconds.mean > 0]
     if times and max(times) / min(times) > _LOG_RANGE:
         axes.set_yscale("log")
-        axes.set_ylim(min(times) / 2, max(times) * 5 * 1.5 ** len(scene.never))
+        axes.set_ylim(min(times) / 2, max(times) * 5 * 1.5**crosses)
         axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     else:
-        axes.set_ylim(0, (1.25 + 0.06 * len(scene.never)) * max(times, default=1.0))
+        axes.set_ylim(0, (1.25 + 0.06 * crosses) * max(times, default=1.0))
 
 
 def _target_title(scene: _Scene, at: int) -> str:

@@ -34,7 +34,7 @@ class Named:
     def __str__(self) -> str:
         """Say all of it in a line."""
         codec = "" if self.codec == "none" else f", {self.codec} updates"
-        head = "" if self.published else f", {self.labels} labels"
+        head = ", as the artifact bills it" if self.published else f", {self.labels} labels"
         return (
             f"{self.method}{codec} of {self.backbone} on {self.device}, {self.bandwidth}, "
             f"{self.batches} batches of {self.batch_size} x {self.sequence_length} tokens a round{head}"

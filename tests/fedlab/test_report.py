@@ -218,6 +218,13 @@ def test_a_summary_shows_accuracy_and_the_files_that_were_written(tmp_path):
     ]
 
 
+def test_a_run_that_was_billed_anew_says_from_which(tmp_path):
+    summary = summarise([], [], [], status="finished") | {"repriced_from": "runs/mine"}
+
+    assert "billed anew from" in printed(render_summary(summary, tmp_path))
+    assert "billed anew" not in printed(render_summary(summarise([], [], [], status="finished"), tmp_path))
+
+
 def test_a_report_needs_none_of_the_heavy_packages():
     code = (
         "import sys, fedlab.report;"

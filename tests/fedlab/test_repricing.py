@@ -80,6 +80,17 @@ def test_whole_models_are_billed_anew_too(planned_run, tmp_path):
     assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
 
 
+def test_rounds_in_which_clients_evaluate_after_training_are_billed_anew_too(planned_run, tmp_path):
+    flower = {"strategy": {"name": "flwr.serverapp.strategy:FedAvg", "options": {"fraction_train": 0.5}}}
+    source = planned_run(experiment(**flower), tmp_path / "source")
+    there = experiment(**flower, **ELSEWHERE["other boards"])
+    assert {record.group for record in source.clients()} == {"train", "evaluate"}
+
+    reprice(source, there, tmp_path / "billed")
+
+    assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
+
+
 def test_the_new_folder_is_a_whole_run_that_says_where_it_comes_from(source, tmp_path):
     summary = reprice(source, experiment(**ELSEWHERE["other boards"]), tmp_path / "billed")
 

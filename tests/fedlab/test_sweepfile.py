@@ -120,6 +120,18 @@ def test_a_setting_of_a_swept_key_fixes_it(written):
     ]
 
 
+def test_a_setting_of_a_table_fixes_what_is_swept_in_it(written):
+    path = written('[sweep]\nseed = [0, 1]\n"link.options.bandwidth" = ["1MB/s", "2MB/s"]\n')
+
+    sweep = load_sweep(path, ["link={name = 'constant'}"])
+
+    assert names(sweep) == ["seed-0", "seed-1"]
+
+
+def test_a_sweep_of_which_everything_is_fixed_is_refused(written):
+    assert "lists nothing to vary" in refusal(lambda: load_sweep(written("[sweep]\nseed = [0]\n"), ["seed=1"]))
+
+
 def test_a_setting_can_list_other_values(written):
     path = written('[sweep]\n"link.options.bandwidth" = ["1MB/s"]\n')
 

@@ -219,6 +219,11 @@ def test_the_same_generator_gives_the_same_bits(tiny):
     assert not all(np.array_equal(first[name], other[name]) for name in arrays)
 
 
+def test_whole_blocks_are_refused(tiny):
+    with pytest.raises(UserError, match=r"the arrays hold whole blocks, and this client trains adapters"):
+        train(tiny.network(), STATES, tiny.whole(tiny.network(), 1), LocalTraining(), draws())
+
+
 # FedProx
 
 

@@ -113,6 +113,15 @@ def test_bars_are_labelled_and_never_is_written_where_there_is_none(compared):
     assert [patch.get_height() for patch in hard.patches] == [2.0, 2.0]
 
 
+def test_the_boards_of_a_mixed_fleet_stand_below_each_other(compared):
+    runs = [(CURVE, board("jetson-tx2")), (CURVE, {"fleet.devices": "{jetson-tx2 = 1, rpi-4b = 1}"})]
+    comparison = compared(*runs)
+
+    axes = draw_by_device(comparison, comparison.rows, Look(comparison)).axes[0]
+
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["jetson-tx2", "jetson-tx2 +\nrpi-4b"]
+
+
 def test_lines_are_over_the_bandwidth_in_megabytes_a_second(compared):
     comparison = compared(*(([(HOUR / speed, 0.8)], link(speed)) for speed in (10, 0.1, 1)), shares=(1.0,))
 

@@ -1,0 +1,92 @@
+"""`fedlab reproduce` prints ours beside theirs, and runs the mini variant of what takes training."""
+
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from fedlab.cli import main
+from fedlab.paper.reproduction import mini_of
+
+
+@pytest.fixture
+def command(monkeypatch, capsys):
+    """Run `fedlab reproduce` with a sweep that trains nothing; return exit code, output, errors and what was swept."""
+    swept = []
+
+    def run_sweep(path, **options):
+        swept.append((path.name, options["parallel"], options["settings"]))
+        return SimpleNamespace(folder=Path("runs/mini"), cells=(), comparison=None, trouble=None, failed=[])
+
+    monkeypatch.setattr("fedlab.sweep.run_sweep", run_sweep)
+    monkeypatch.setenv("COLUMNS", "120")
+
+    def run(*words: str):
+        monkeypatch.setattr(sys, "argv", ["fedlab", "reproduce", *words])
+        code = 0
+        try:
+            main()
+        except SystemExit as end:
+            code = int(end.code or 0)
+        said = capsys.readouterr()
+        return code, said.out, said.err, swept
+
+    return run
+
+
+@pytest.mark.parametrize("what", ["table1", "table3"])
+def test_tables_without_training_are_printed_cell_by_cell(command, what):
+    code, out, _, swept = command(what, "--json")
+    found = json.loads(out.splitlines()[-1])
+    assert code == 0
+    assert swept == []
+    assert found["sweep"] is None
+    for section in found["sections"]:
+        for cell in section["cells"]:
+            assert cell["relative_difference"] == pytest.approx(cell["ours"] / cell["paper"] - 1)
+    assert found["disagreements"]
+    assert "Where the sources disagree" in out
+
+
+@pytest.mark.parametrize("what", ["table2", "table5", "figure6", "figure7"])
+def test_what_takes_training_runs_its_mini_variant_after_the_costs(command, what):
+    code, out, _, swept = command(what, "--parallel", "2", "--set", "rounds=1", "--quiet")
+    assert code == 0
+    assert swept == [(f"{what}-mini.toml", 2, ["rounds=1"])]
+    assert out.index("Where the sources disagree") < out.index("sweep folder")
+
+
+def test_costs_alone_train_nothing(command):
+    code, out, _, swept = command("figure7", "--no-run")
+    assert (code, swept) == (0, [])
+    assert "43.95 / 43.95" in out
+    assert "88.44 / 88.44" in out or "88.45 / 88.44" in out
+
+
+def test_table_5_has_a_mini_variant_for_each_task(command):
+    _, _, _, swept = command("table5", "--task", "semeval", "--quiet")
+    assert swept == [("table5-semeval-mini.toml", 1, [])]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["table6"], "'table6' is not one of"),
+        (["figure6", "--task", "agnews"], "--task agnews: figure6 is on 20NEWS alone"),
+    ],
+)
+def test_what_is_not_published_is_refused(command, words, message):
+    code, _, err, swept = command(*words)
+    assert code == 2
+    assert message in err
+    assert swept == []
+
+
+def test_without_the_repository_the_missing_experiments_are_named(monkeypatch, tmp_path, command):
+    monkeypatch.setattr("fedlab.paper.reproduction._EXPERIMENTS", tmp_path)
+    code, _, err, _ = command("table5")
+    assert code == 2
+    assert "come with the project's repository" in err
+    assert mini_of("table1", "20news") is None

@@ -1,0 +1,58 @@
+"""Tables by name: which are recomputed, which train a mini variant, and what their sources disagree on."""
+
+import pytest
+
+from fedlab.errors import UserError
+from fedlab.paper import reproduction
+from fedlab.paper.figures import published_figures
+from fedlab.paper.reproduction import disagreements_of, mini_of, sections_of
+
+FIGURES = published_figures()
+DATA_SETS = """
+rounds = 1
+[task]
+data = "texts.csv"
+partition = { clients = 4 }
+[sweep]
+[[sweep.variants]]
+name = "20NEWS"
+set = { "client.depth" = 1 }
+[[sweep.variants]]
+name = "W-NUT 17"
+set = { "task.partition.clients" = 2 }
+"""
+
+
+def test_data_sets_at_hand_are_counted_beside_the_studys(tmp_path, monkeypatch):
+    (tmp_path / "table4-mini.toml").write_text(DATA_SETS)
+    (tmp_path / "texts.csv").write_text("text,label\n" + "\n".join(f"text {n},{n % 5}" for n in range(60)) + "\n")
+    monkeypatch.setattr(reproduction, "_EXPERIMENTS", tmp_path)
+    (section,) = sections_of("table4", FIGURES)
+    assert section.rows == ["20NEWS", "W-NUT 17 for ONTONOTES"]
+    assert [(cell.column, cell.ours, cell.paper) for cell in section.cells[:3]] == [
+        ("clients", 4, 100),
+        ("labels", 5, 20),
+        ("samples", 60, 18_800),
+    ]
+    assert section.at("W-NUT 17 for ONTONOTES", "clients").paper == 600
+
+
+@pytest.mark.parametrize("name", ["table1", "table3", "table4"])
+def test_some_tables_take_no_training(name):
+    assert mini_of(name, "20news") is None
+
+
+@pytest.mark.parametrize("name", ["table2", "table5", "figure6", "figure7"])
+def test_the_others_have_a_mini_variant_that_is_there(name):
+    assert mini_of(name, "20news").name == f"{name}-mini.toml"
+
+
+def test_only_table_5_is_on_other_tasks():
+    assert mini_of("table5", "agnews").name == "table5-agnews-mini.toml"
+    with pytest.raises(UserError, match="figure7 is on 20NEWS alone"):
+        mini_of("figure7", "agnews")
+
+
+def test_disagreements_are_those_of_the_table():
+    found = disagreements_of("table3", FIGURES)
+    assert {each.id for each in found} == {"distilbert-latency", "board-factors"}

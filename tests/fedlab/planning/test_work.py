@@ -1,0 +1,51 @@
+"""What a planned client does is what the real one reports: batches, and which of them start from the cache."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.planning.work import PlannedWork
+
+CONFIG = AdapterConfig(depth=2, width=8)
+
+
+def work(method="adapter", num_examples=14, *, filled=False, **changes):
+    keys = {"batch_size": 4, "epochs": 1, "max_batches": None, "caches": True, "sequence_length": 64} | changes
+    done = PlannedWork(**keys).workload(method, CONFIG, num_examples, cache_filled=filled)
+    return done.batches, done.cached_batches
+
+
+def test_the_first_pass_fills_the_cache_and_later_ones_start_from_it():
+    assert work() == (4, 0)
+    assert work(filled=True) == (4, 4)
+    assert work(epochs=3) == (12, 8)
+    assert work(epochs=3, filled=True) == (12, 12)
+
+
+def test_epochs_are_cut_short():
+    assert work(epochs=3, max_batches=10) == (10, 6)
+    assert work(epochs=3, max_batches=3) == (3, 0)
+
+
+def test_only_adapters_with_a_cache_start_from_it():
+    assert work(filled=True, caches=False) == (4, 0)
+    assert work("full", filled=True) == work("freeze", filled=True) == (4, 0)
+
+
+def test_an_evaluation_runs_every_block_of_every_text_once():
+    plan = PlannedWork(batch_size=4, epochs=3, max_batches=2, caches=True, sequence_length=64)
+    done = plan.evaluation(CONFIG, 14)
+    assert (done.method, done.batches, done.cached_batches, done.num_examples) == ("evaluate", 4, 0, 14)
+
+
+@given(st.integers(1, 500), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 100)), st.booleans())
+def test_cached_batches_are_some_of_the_batches(num_examples, epochs, max_batches, filled):
+    batches, cached = work(num_examples=num_examples, epochs=epochs, max_batches=max_batches, filled=filled)
+    assert 0 <= cached <= batches <= (max_batches or batches)
+    assert batches >= 1
+
+
+@pytest.mark.parametrize(("num_examples", "batches"), [(1, 1), (4, 1), (5, 2), (116, 29)])
+def test_the_last_batch_may_be_short(num_examples, batches):
+    assert work(num_examples=num_examples)[0] == batches
