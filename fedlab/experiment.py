@@ -162,6 +162,9 @@ class FleetTable(_Table):
         {"jetson-tx2": 1.0}, description="share of each device: a built-in name or a profile's path/to/file.toml"
     )
     throughput: ThroughputTable = ThroughputTable()
+    memory_limit: bool = Field(
+        True, description="whether work that does not fit a board's memory drops out; the published study ignores it"
+    )
 
     @field_validator("devices")
     @classmethod

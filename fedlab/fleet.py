@@ -1,6 +1,7 @@
 """Which board each client is, and how fast."""
 
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,9 +39,12 @@ def build_fleet(table: FleetTable, num_clients: int, seed: int, base: Path) -> F
     remainder. Raises UserError for an unknown or broken profile, or a broken file of throughputs.
     """
     counts = apportion(tuple(table.devices.values()), num_clients)
+    profiles = [load_profile(name, base) for name in table.devices]
+    if not table.memory_limit:
+        profiles = [replace(profile, memory_bytes=sys.maxsize) for profile in profiles]
     order = generator(seed, "fleet").permutation(num_clients)
     return Fleet(
-        profiles=tuple(load_profile(name, base) for name in table.devices),
+        profiles=tuple(profiles),
         places=np.repeat(np.arange(len(counts)), counts)[order],
         relative_throughputs=relative_throughputs(table.throughput, num_clients, seed, base),
     )

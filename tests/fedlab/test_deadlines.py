@@ -1,6 +1,5 @@
 """A round lasts until enough clients are done, or until its deadline."""
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -115,3 +115,13 @@ def test_counts_add_up_and_are_within_one_of_the_share(shares, total):
     assert sum(counts) == total
     quotas = [total * share / sum(shares) for share in shares]
     assert all(abs(count - quota) < 1 + 1e-6 for count, quota in zip(counts, quotas, strict=True))
+
+
+def test_without_the_memory_limit_no_board_is_too_small(tmp_path):
+    table = FleetTable(devices={"jetson-nano": 1.0})
+    limited, unlimited = (
+        fleets.build_fleet(each, 1, 0, tmp_path).profile(0).memory_bytes
+        for each in (table, table.model_copy(update={"memory_limit": False}))
+    )
+    assert limited == 4e9
+    assert unlimited > 10**15
