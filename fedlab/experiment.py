@@ -49,6 +49,7 @@ class TaskTable(_Table):
     validation: float = Field(0.1, gt=0, lt=1, description="share of train held by the server, if there is no split")
     test: float = Field(0.2, gt=0, lt=1, description="share of train held out for the report, if there is no split")
     limit: int | None = Field(None, ge=1, description="use at most this many training examples")
+    test_limit: int | None = Field(None, ge=1, description="test on at most this many examples, drawn at random")
     partition: Partition = Partition()
 
     @field_validator("text", mode="before")

@@ -27,6 +27,7 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     # The labels are those of the source's training split: a rare one may end up in the held-out part alone.
     names = label_set(examples["train"], table, declared_names(dataset["train"].features[table.label]))
     splits = hold_out({**examples, "train": limited(examples["train"], table.limit, seed)}, table, seed)
+    splits["test"] = limited(splits["test"], table.test_limit, seed)
     tokens = {
         split: tokenize(
             part.texts,
@@ -50,11 +51,11 @@ def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:
     return [text if isinstance(text, str) else " ".join(text) for text in texts]
 
 
-def limited(train: Examples, limit: int | None, seed: int) -> Examples:
+def limited(examples: Examples, limit: int | None, seed: int) -> Examples:
     """Return at most `limit` examples, drawn at random, in the order of the source."""
-    if limit is None or limit >= len(train):
-        return train
-    return train.take(np.sort(generator(seed, "task limit").choice(len(train), limit, replace=False)))
+    if limit is None or limit >= len(examples):
+        return examples
+    return examples.take(np.sort(generator(seed, "task limit").choice(len(examples), limit, replace=False)))
 
 
 def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> dict[str, Examples]:

@@ -66,6 +66,12 @@ def test_partitions_are_cut_out_of_one_array():
             partitions[missing]
 
 
+def test_a_limit_of_the_test_split_leaves_the_others_as_they_are(load):
+    whole, limited = load(), load(test_limit=7)
+    assert len(limited.test) == 7
+    assert (len(limited.train), len(limited.validation)) == (len(whole.train), len(whole.validation))
+
+
 def test_a_limit_caps_what_is_used_for_training(load):
     task = load(limit=50)
     assert len(task.train) + len(task.validation) + len(task.test) == 50
