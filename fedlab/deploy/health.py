@@ -46,7 +46,7 @@ def main() -> None:
 
 def _status(method: str, url: str, trust: ssl.SSLContext | None) -> int | None:
     """Return the status a server answers with, None if it does not answer."""
-    headers = {"content-type": "application/x-protobuf"}
+    headers = {"content-type": "application/protobuf"}
     request = urllib.request.Request(url, data=b"" if method == "POST" else None, method=method, headers=headers)
     try:
         with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS, context=trust) as answer:

@@ -1,6 +1,7 @@
 """A real SuperLink and SuperNodes on loopback, each test with its own, ended with it."""
 
 import contextlib
+import ctypes
 import json
 import os
 import signal
@@ -19,6 +20,11 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 LIMIT_SECONDS = 240.0
 SMALL = "backbone.name=bert-tiny task.max_length=16 task.limit=60 client.depth=1 client.options.optimizer=sgd"
+
+
+def die_with_parent() -> None:
+    """End this process when the tests are killed: then no fixture ends it, and Flower's own children follow it."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG of Linux
 
 
 def free_port() -> int:
@@ -83,6 +89,7 @@ class Lab:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509  (no threads are started before)
             )
         self.processes[name] = process
         return process

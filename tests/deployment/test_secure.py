@@ -8,6 +8,8 @@ import urllib.request
 import pytest
 
 from fedlab.deploy.keys import make_keys
+from fedlab.experiment import Experiment
+from fedlab.models.backbone import load_pretrained
 
 
 @pytest.fixture
@@ -31,8 +33,29 @@ def secured(lab, wait_for, free_port):
     return lab
 
 
+@pytest.fixture
+def own_texts(tmp_path):
+    """Write six texts that no other node has."""
+    path = tmp_path / "own.csv"
+    path.write_text("text,label\n" + 3 * "warm sun over stone,day\nred moon cold river,night\n")
+    return path
+
+
+@pytest.fixture
+def backbone(tmp_path, day_and_night):
+    """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
+    table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone
+    words = day_and_night.read_text().splitlines()
+    made = load_pretrained(table, seed=0, resolve=tmp_path.joinpath, texts=lambda: iter(words))
+    made.model.save_pretrained(tmp_path / "tiny")
+    made.tokenizer.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
 @pytest.mark.slow
-def test_nodes_with_a_known_key_run_through_the_gateway_and_all_others_are_kept_out(secured, wait_for, tmp_path):
+def test_nodes_with_a_known_key_run_through_the_gateway_and_all_others_are_kept_out(
+    secured, own_texts, backbone, tmp_path
+):
     lab, keys = secured, secured.folder / "keys"
     stranger = tmp_path / "strangers"
     make_keys(stranger, hosts=["localhost"], nodes=1, days=2)
@@ -42,17 +65,23 @@ def test_nodes_with_a_known_key_run_through_the_gateway_and_all_others_are_kept_
         "no-key": lab.bare("no-key", "--root-certificates", keys / "ca.pem"),
         "plaintext": lab.bare("plaintext", "--insecure"),
     }
-    for number in range(2):
+    data = {0: ["--partition", "0/2"], 1: ["--data", own_texts, "--number", "77"]}
+    for number, words in data.items():
         secrets = ["--key", keys / f"node-{number}", "--ca", keys / "ca.pem"]
-        lab.join(number, "--partition", f"{number}/2", *secrets, port=lab.gateway_port)
-    run_id = lab.submit("rounds=2 strategy.name=fedavg strategy.options={clients_per_round=2}", run="secure", nodes=2)
+        lab.join(number, *words, *secrets, port=lab.gateway_port)
+    labels = r"task.labels=[\"day\",\"night\"]"  # words of settings are split as a shell would
+    settings = (
+        f"backbone.name={backbone} {labels} rounds=2 strategy.name=fedavg strategy.options={{clients_per_round=2}}"
+    )
+    run_id = lab.submit(settings, run="secure", nodes=2)
     for name, process in kept_out.items():
         assert process.wait(timeout=120) != 0, name
     assert lab.finish(run_id) == "finished:completed", lab.logs()
 
     clients = lab.records("secure", "clients.jsonl")
     done = {(each["server_round"], each["partition_id"]) for each in clients}
-    assert done == {(1, 0), (1, 1), (2, 0), (2, 1)}
+    assert done == {(1, 0), (1, 77), (2, 0), (2, 77)}
+    assert {each["num_examples"] for each in clients if each["partition_id"] == 77} == {6}
     assert all(each["download_seconds"] > 0 for each in clients)  # `fedlab client` measures its traffic
     assert all(each["upload_seconds"] > 0 for each in clients if each["server_round"] == 2)
     trust = ssl.create_default_context(cafile=str(keys / "ca.pem"))

@@ -1,0 +1,145 @@
+"""The containers of docker-compose.yml, from the build to the last volume, on a real Docker engine.
+
+`FEDLAB_WHEELS` names a folder with all packages as wheels, for an engine whose builds have no network.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PARTS = ("fedlab", "strategies", "clients", "experiments", "docker")
+FILES = (
+    "constraints.txt",
+    "pyproject.toml",
+    "README.md",
+    "LICENSE",
+    "Dockerfile",
+    "docker-compose.yml",
+    ".dockerignore",
+)
+LIMIT_SECONDS = 1500.0
+SETTINGS = (
+    "backbone.name=bert-tiny task.limit=300 task.max_length=24 rounds=4 client.depth=1"
+    " strategy.name=fedavg strategy.options={clients_per_round=3}"
+)
+
+
+def missing() -> str:
+    """Say what keeps containers from running here, nothing if nothing does."""
+    for command in (["docker", "version"], ["docker-compose", "version"]):
+        if shutil.which(command[0]) is None:
+            return f"there is no {command[0]} on the PATH"
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            return f"{' '.join(command)} fails: no engine answers"
+    return ""
+
+
+pytestmark = [pytest.mark.slow, pytest.mark.skipif(bool(missing()), reason=missing())]
+
+
+class Containers:
+    """A copy of the project with an image, keys and services of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for part in PARTS:
+            shutil.copytree(ROOT / part, folder / part, ignore=shutil.ignore_patterns("__pycache__"))
+        for name in FILES:
+            shutil.copy(ROOT / name, folder)
+        self.name = f"fedlab-{folder.name}-{os.getpid()}".lower().replace("_", "-")
+        self.environment = os.environ | {
+            "FEDLAB_IMAGE": self.name,
+            "FEDLAB_KEYS": str(folder / "keys"),
+            "COMPOSE_PROJECT_NAME": self.name,
+            "FEDLAB_PORT": "127.0.0.1:",
+        }
+
+    def __call__(self, *words: str, check: bool = True) -> str:
+        done = subprocess.run(
+            words,
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=LIMIT_SECONDS,
+        )
+        assert not check or done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+        return done.stdout
+
+    def build(self) -> None:
+        wheels = os.environ.get("FEDLAB_WHEELS")
+        for wheel in Path(wheels).glob("*.whl") if wheels else ():
+            os.link(wheel, self.folder / "docker" / "wheels" / wheel.name)
+        self("docker", "build", "-t", self.name, *(["--build-arg", "PIP_NO_INDEX=1"] if wheels else []), ".")
+
+    def service(self, name: str) -> str:
+        """Return the id of a service's container."""
+        label = f"label=com.docker.compose.service={name}"
+        project = f"label=com.docker.compose.project={self.name}"
+        return self("docker", "ps", "-aq", "--filter", label, "--filter", project).strip()
+
+    def inside(self, service: str, *words: str, check: bool = True) -> str:
+        return self("docker", "exec", self.service(service), *words, check=check)
+
+    def records(self, name: str) -> list[dict]:
+        text = self.inside("serverapp", "cat", f"/runs/boxed/{name}", check=False)
+        return [json.loads(line) for line in text.splitlines()]
+
+    def wait_for_rounds(self, count: int) -> None:
+        deadline = time.monotonic() + LIMIT_SECONDS
+        while len(self.records("rounds.jsonl")) < count:
+            assert time.monotonic() < deadline, self("docker", "logs", self.service("serverapp"), check=False)
+            time.sleep(2)
+
+
+@pytest.fixture
+def containers(tmp_path):
+    made = Containers(tmp_path)
+    made.build()
+    yield made
+    made("docker/down", "--volumes", check=False)
+    made("docker", "rmi", "-f", made.name, check=False)
+
+
+def test_a_run_in_containers_survives_a_killed_client_and_leaves_nothing_behind(containers):
+    containers("docker/up", "three", f"settings='{SETTINGS}' run='boxed' wait-seconds=600")
+    containers.wait_for_rounds(1)
+    containers("docker", "kill", containers.service("client-2"))
+    containers.wait_for_rounds(2)
+    containers("docker", "start", containers.service("client-2"))
+    containers("docker", "restart", containers.service("client-1"))
+    containers.wait_for_rounds(4)
+
+    assert [each["server_round"] for each in containers.records("rounds.jsonl")] == [1, 2, 3, 4]
+    assert {each["partition_id"] for each in containers.records("clients.jsonl")} == {0, 1, 2}
+
+    reach = "import socket, sys; socket.create_connection((sys.argv[1], 8000), timeout=5)"
+    for address in ("superlink", address_of(containers, "superlink")):
+        status = subprocess.run(
+            ["docker", "exec", containers.service("client-0"), "python", "-c", reach, address],
+            capture_output=True,
+            check=False,
+        )
+        assert status.returncode == 1, f"clients reach {address}"
+    assert containers.inside("client-0", "python", "-c", reach, "gateway") == ""
+    assert containers.inside("client-0", "id", "-u").strip() != "0"
+    assert containers.inside("client-0", "sh", "-c", "command -v gcc cc ld || true") == ""
+
+    containers("docker/down", "--volumes")
+    for kind in ("container", "volume", "network"):
+        listed = containers(
+            "docker", kind, "ls", "-q", "--filter", f"label=com.docker.compose.project={containers.name}"
+        )
+        assert listed == "", kind
+
+
+def address_of(containers: Containers, service: str) -> str:
+    form = "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}"
+    return containers("docker", "inspect", "--format", form, containers.service(service)).strip()

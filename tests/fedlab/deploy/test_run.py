@@ -1,0 +1,112 @@
+"""Whole runs over nodes that answer in this process, as real ones would."""
+
+import itertools
+import json
+
+import pytest
+from flwr.app import Context, RecordDict
+
+from clients.app import answer
+from fedlab.deploy.run import run_measured
+from fedlab.display import QuietDisplay
+from fedlab.errors import RunFailedError, UserError
+from fedlab.flower import CLIENT_CRASHED, error_reply
+
+SMALL = "backbone.name=bert-tiny task.max_length=16 task.limit=48 client.depth=1"
+NODES = {10: 0, 11: 1, 12: 2}
+
+
+@pytest.fixture
+def run(memory_grid, day_and_night, tmp_path, monkeypatch):
+    """Return a function that runs settings on three nodes, of which `lost` tells which answers get lost."""
+    monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / "cache"))
+
+    def run_settings(settings, *, lost=lambda order: False, **config):
+        settings = f"task.data={day_and_night} {SMALL} {settings}"
+        run_config = {"experiment": "experiments/quickstart.toml", "settings": settings, "out": str(tmp_path / "runs")}
+        run_config |= {"nodes": 3, "wait-seconds": 0.01} | config
+        contexts = {
+            node: Context(
+                run_id=1,
+                node_id=node,
+                node_config={"partition-id": partition, "num-partitions": 3},
+                state=RecordDict(),
+                run_config=run_config,
+            )
+            for node, partition in NODES.items()
+        }
+        orders = itertools.count()
+
+        def answered(message):
+            if lost(next(orders)):
+                return error_reply(message, CLIENT_CRASHED, "its process was killed")
+            return answer(message, contexts[message.metadata.dst_node_id])
+
+        return run_measured(memory_grid(answered, NODES), run_config, QuietDisplay())
+
+    return run_settings
+
+
+def records(folder, name):
+    return [json.loads(line) for line in (folder / name).read_text().splitlines()]
+
+
+def test_adafl_runs_on_the_wall_clock_and_bills_what_was_measured(run, tmp_path):
+    summary = run("rounds=3 strategy.name=adafl strategy.options={clients_per_round=3,base_seconds=0.001}")
+    folder = tmp_path / "runs" / "quickstart"
+    assert (summary["rounds"], summary["run_dir"]) == (3, str(folder))
+    assert summary["trials"] == 3  # each round takes longer than a trial
+    clients = records(folder, "clients.jsonl")
+    assert {each["latency_standing"] for each in clients} == {"measured"}
+    assert min(each["compute_seconds"] for each in clients) > 0
+    times = [each["simulated_seconds"] for each in records(folder, "rounds.jsonl")]
+    assert times == sorted(times)
+    assert "holds partition 2" in (folder / "run.log").read_text()
+
+
+FEDAVG = "strategy.name=fedavg strategy.options={clients_per_round=3,min_replies=2}"
+
+
+def test_a_round_goes_on_without_a_client_that_was_killed(run, tmp_path):
+    run(f"rounds=2 {FEDAVG}", lost=lambda order: order == 4)  # three queries, then the second of the first round
+    lost = [each for each in records(tmp_path / "runs" / "quickstart", "clients.jsonl") if each["dropout"]]
+    assert [(each["server_round"], each["dropout"]) for each in lost] == [(1, "gone")]
+
+
+def test_a_round_without_its_quorum_leaves_the_model_as_it_was(run, tmp_path):
+    run(f"rounds=2 {FEDAVG}", lost=lambda order: order in (3, 4))
+    failed = [each["groups"][0]["failed"] for each in records(tmp_path / "runs" / "quickstart", "rounds.jsonl")]
+    assert failed == [True, False]
+
+
+def test_a_run_with_a_name_is_gone_on_with_and_ends_as_if_it_had_not_been_cut_off(run, tmp_path):
+    whole = run(f"rounds=3 {FEDAVG}", run="whole")
+
+    def broken(order):
+        if order == 9:  # in the third round
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run(f"rounds=3 {FEDAVG}", lost=broken, run="cut")
+    resumed = run(f"rounds=3 {FEDAVG}", run="cut")
+    assert resumed["arrays_digest"] == whole["arrays_digest"]
+    assert [each["server_round"] for each in records(tmp_path / "runs" / "cut", "rounds.jsonl")] == [1, 2, 3]
+
+
+def test_a_run_that_has_ended_or_was_another_is_not_gone_on_with(run):
+    run(f"rounds=1 {FEDAVG}", run="done")
+    with pytest.raises(UserError, match="this run has ended"):
+        run(f"rounds=1 {FEDAVG}", run="done")
+
+
+def test_another_experiment_under_the_name_of_a_run_is_refused(run, tmp_path):
+    run(f"rounds=1 {FEDAVG}", run="first")
+    (tmp_path / "runs" / "first" / "summary.json").unlink()
+    with pytest.raises(UserError, match="begun with another seed"):
+        run(f"rounds=1 seed=9 {FEDAVG}", run="first")
+
+
+def test_too_few_nodes_are_said_to_be_too_few(run):
+    with pytest.raises(RunFailedError, match="3 nodes are there and 4 are needed"):
+        run(f"rounds=1 {FEDAVG}", nodes=5, **{"least-nodes": 4})
