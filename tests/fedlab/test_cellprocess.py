@@ -8,8 +8,8 @@ import pytest
 from fedlab.cellprocess import CellProcesses, reason_of
 
 SAYS = "import sys; print('round 1/2  0.1 s'); print('round 2/2'); print('around 9'); sys.exit(int(sys.argv[1]))"
-SLEEPS = (
-    "import time\nprint('round 1', flush=True)\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('fedlab: x')"
+SLEEPS = (  # that it heeds Ctrl-C is said: what is started in the background by a script ignores it otherwise
+    "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nprint('round 1', flush=True)\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('fedlab: x')"
 )
 STUBBORN = (
     "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('round 1', flush=True)\ntime.sleep(60)"

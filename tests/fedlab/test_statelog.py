@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.statelog import StateLog
@@ -62,6 +62,7 @@ def test_the_last_mark_can_be_restored_after_the_file_was_written_anew(tmp_path)
 
 
 @pytest.mark.parametrize("marked", [0, 1])
+@settings(deadline=None)
 @given(
     puts=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=30),
     later=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=10),
