@@ -8,9 +8,16 @@ import pytest
 from fedlab.cellprocess import CellProcesses, reason_of
 
 SAYS = "import sys; print('round 1/2  0.1 s'); print('round 2/2'); print('around 9'); sys.exit(int(sys.argv[1]))"
-SLEEPS = (  # that it heeds Ctrl-C is said: what is started in the background by a script ignores it otherwise
-    "import signal, time\nsignal.signal(signal.SIGINT, signal.default_int_handler)\nprint('round 1', flush=True)\ntry:\n time.sleep(60)\nexcept KeyboardInterrupt:\n print('fedlab: x')"
-)
+# That it heeds Ctrl-C is said: what a script starts in the background ignores it otherwise.
+SLEEPS = """
+import signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print('round 1', flush=True)
+try:
+    time.sleep(60)
+except KeyboardInterrupt:
+    print('fedlab: x')
+"""
 STUBBORN = (
     "import signal, time\nsignal.signal(signal.SIGINT, signal.SIG_IGN)\nprint('round 1', flush=True)\ntime.sleep(60)"
 )
