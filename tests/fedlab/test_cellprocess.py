@@ -12,8 +12,8 @@ SAYS = "import sys; print('round 1/2  0.1 s'); print('round 2/2'); print('around
 SLEEPS = """
 import signal, time
 signal.signal(signal.SIGINT, signal.default_int_handler)
-print('round 1', flush=True)
 try:
+    print('round 1', flush=True)  # from here on it may be asked to end
     time.sleep(60)
 except KeyboardInterrupt:
     print('fedlab: x')
