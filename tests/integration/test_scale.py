@@ -3,6 +3,7 @@
 import fcntl
 import json
 import random
+import struct
 import subprocess
 import sys
 import time
@@ -136,9 +137,9 @@ class Trace:
     """What a run of so many rounds holds of its clients, each of whom has one text."""
 
     took_part: list[int]  # a client a round, as recorded
-    states: list[int]  # clients with a state in the checkpoint
+    states: list[int]  # clients with a state, as the checkpoint says
     state_bytes: int
-    other_bytes: int  # of the checkpoint, beside the clients' states
+    other_bytes: int  # of the checkpoint itself
     texts_stored: int  # training texts of which frozen states are stored
     message_bytes: set[tuple[int, int]]  # down and up
 
@@ -147,18 +148,28 @@ def trace_before(started: Started, server_round: int) -> Trace:
     """Return what a run holds while its clients wait in a round."""
     list(started.until(server_round - 1))
     records = started.records("clients.jsonl")
-    tree = load_tree(started.run / "checkpoint")
-    states = tree["clients"]
+    states = _states(started.run)
     filled = next(started.temporary.glob("fedlab-*/activations/train-1.filled"))
     checkpoint_bytes = sum(path.stat().st_size for path in (started.run / "checkpoint").iterdir())
     return Trace(
         took_part=[record["partition_id"] for record in records],
-        states=states["partitions"].tolist(),
-        state_bytes=len(states["bytes"]),
-        other_bytes=checkpoint_bytes - sum(array.nbytes for array in states.values()),
+        states=list(states),
+        state_bytes=sum(states.values()),
+        other_bytes=checkpoint_bytes,
         texts_stored=int(np.fromfile(filled, np.uint8).sum()),
         message_bytes={(record["bytes_down"], record["bytes_up"]) for record in records},
     )
+
+
+def _states(run: Path) -> dict[int, int]:
+    """Return the length of each client's state, from the file the checkpoint names: id, length, state, and so on."""
+    mark, found, start = load_tree(run / "checkpoint")["clients"]["states"], {}, 0
+    data = (run / "states" / f"states.{mark['file']}").read_bytes()
+    while start < mark["bytes"]:
+        partition_id, length = struct.unpack_from("<qq", data, start)
+        found[partition_id] = length
+        start += 16 + length
+    return found
 
 
 def test_of_100_000_clients_only_those_that_take_part_leave_a_trace(start):
