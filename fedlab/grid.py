@@ -6,7 +6,7 @@ from dataclasses import replace
 from math import inf
 from typing import Protocol
 
-from flwr.app import Message, RecordDict
+from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedlab.attendance import Attendance
@@ -15,6 +15,7 @@ from fedlab.clock import Clock, stopwatch
 from fedlab.deadlines import RoundTerms
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
+from fedlab.grids import GridAround
 from fedlab.messages import add_cost, query_message, read_query_reply
 from fedlab.physics import Bill, Part
 from fedlab.records import ClientRecord
@@ -33,7 +34,7 @@ class Physics(Protocol):
         """Return the name of a partition's board."""
 
 
-class TimedGrid(Grid):
+class TimedGrid(GridAround):
     """Charge every message that trains or evaluates, and let the clock go on to the end of its round.
 
     Bytes are those of the messages as encoded; the client reports what it did; the physics turns both into a bill,
@@ -55,7 +56,7 @@ class TimedGrid(Grid):
         partitions: Mapping[int, int],
         on_clients: Callable[[Sequence[ClientRecord]], None],
     ) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._clock = clock
         self._physics = physics
         self._attendance = attendance
@@ -65,21 +66,6 @@ class TimedGrid(Grid):
         self._server_round = 0
         self._unsent = 0
         self._in_vain = 0
-
-    def set_run(self, run: object) -> None:
-        """Pass on."""
-        self._grid.set_run(run)  # type: ignore[arg-type]
-
-    @property
-    def run(self) -> object:  # type: ignore[override]
-        """Pass on."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Pass on."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> Sequence[int]:
         """Return the nodes that are there in the order of their partitions, so that draws pick the same clients.

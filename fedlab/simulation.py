@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 import ray
-from flwr.app import Message, RecordDict
-from flwr.serverapp import Grid
+from flwr.app import Message
 
 from fedlab.actor import RUN_ID, Answer, Asked, Done
 from fedlab.errors import RunFailedError
@@ -19,6 +18,7 @@ from fedlab.flower import (
     error_reply,
     with_id,
 )
+from fedlab.grids import AnsweringGrid
 from fedlab.measuring import score, shards
 from fedlab.models.arrays import Arrays
 from fedlab.packing import pack_messages
@@ -50,7 +50,7 @@ class NodePartitions(Mapping[int, int]):
         return len(self._nodes)
 
 
-class RayGrid(Grid):
+class RayGrid(AnsweringGrid):
     """A grid whose nodes are the partitions of one machine's data, served by a pool of actors.
 
     Messages are answered when they are pushed. Client states are kept in `states` between messages, as encoded, so it
@@ -69,30 +69,16 @@ class RayGrid(Grid):
         pack: int,
         on_failure: Callable[[str, str | None], None],
     ) -> None:
+        super().__init__("simulated")
         assume_identity(RUN_ID)
         self._pool = pool
         self._workbench = workbench
         self._pack = pack
         self._on_failure = on_failure
         self._ids = itertools.count(1)
-        self._replies: dict[str, Message] = {}
         self._states = states
         self.actor_seconds: Counter[str] = Counter()
         self.busiest_seconds: Counter[str] = Counter()
-
-    def set_run(self, run: object) -> None:
-        """Do nothing: a pool serves one run."""
-
-    @property
-    def run(self) -> Any:
-        """Refuse: there is no SuperLink to describe the run."""
-        raise NotImplementedError("a simulated run has no description on a SuperLink")
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Return a new message."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> range:
         """Return the ids of all nodes."""
@@ -113,14 +99,6 @@ class RayGrid(Grid):
         alone = [[message] for pack in lost if len(pack) > 1 for message in pack]
         self._answer(alone, contents)
         return [message.metadata.message_id for message in sent]
-
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Hand over the replies to these messages."""
-        return [self._replies.pop(message_id) for message_id in message_ids if message_id in self._replies]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Have every message answered and return the replies."""
-        return self.pull_messages(self.push_messages(messages))
 
     def measure(self, arrays: Arrays, split: Split) -> float:
         """Return the score of a model on a split held by the server, computed by all actors."""

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
-from typing import Any
 
 from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
@@ -12,6 +11,7 @@ from fedlab.codecs.terms import Coding
 from fedlab.coding.records import Arrays, decode_update, encode_model, floats, is_encoded
 from fedlab.coding.reference import Reference
 from fedlab.flower import holding, unusable
+from fedlab.grids import GridAround
 from fedlab.messages import (
     CodecOrder,
     encoded_order,
@@ -25,7 +25,7 @@ from fedlab.seeds import generator
 _KEPT = 4  # calls that send something, for which what was sent is remembered: replies may come that late
 
 
-class CodingGrid(Grid):
+class CodingGrid(GridAround):
     """Send models and get updates encoded; a strategy sees whole models only, and knows nothing of it.
 
     It stands above the grid that bills, which so sees the messages as they really travel. A reply's update is added
@@ -42,31 +42,12 @@ class CodingGrid(Grid):
         reference: Reference,
         refuse: Callable[[int, str], None],
     ) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._coding = coding
         self._reference = reference
         self._refuse = refuse
         self._numbers = count(1)
         self._calls: list[dict[str, _Sent]] = []
-
-    def set_run(self, run: object) -> None:
-        """Pass on."""
-        self._grid.set_run(run)  # type: ignore[arg-type]
-
-    @property
-    def run(self) -> Any:
-        """Pass on."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Pass on."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
-
-    def get_node_ids(self) -> Iterable[int]:
-        """Pass on."""
-        return self._grid.get_node_ids()
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages encoded."""

@@ -4,9 +4,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any
 
-from flwr.app import Message, MessageType, RecordDict
+from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from fedlab.clock import stopwatch
@@ -16,6 +15,7 @@ from fedlab.deploy.roster import Roster
 from fedlab.deploy.soundness import flaw
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, REPLY_LATE, error_reply, unusable, with_id
+from fedlab.grids import GridAround
 from fedlab.messages import group_of, read_terms
 from fedlab.units import human_seconds
 
@@ -31,7 +31,7 @@ class _Order:
     delivered: bool
 
 
-class LiveGrid(Grid):
+class LiveGrid(GridAround):
     """Lists nodes that have said which partition they hold; orders they leave unanswered come back as errors.
 
     A round's terms are kept in real time: once `wait_for` clients of a group have answered, or its deadline is over,
@@ -47,7 +47,7 @@ class LiveGrid(Grid):
         tell: Callable[[str], None],
         now_seconds: Callable[[], float] | None = None,
     ) -> None:
-        self._grid = grid
+        super().__init__(grid)
         self._patience = patience
         self._tell = tell
         self._roster = Roster(grid, tell=tell)
@@ -73,21 +73,6 @@ class LiveGrid(Grid):
         """
         there = self._roster.wait(self._patience.nodes, at_most_seconds=self._patience.wait_seconds)
         return self._enough(there)
-
-    def set_run(self, run: object) -> None:
-        """Pass on."""
-        self._grid.set_run(run)  # type: ignore[arg-type]
-
-    @property
-    def run(self) -> Any:
-        """Pass on."""
-        return self._grid.run
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Pass on."""
-        return self._grid.create_message(content, message_type, dst_node_id, group_id, ttl)
 
     def get_node_ids(self) -> Sequence[int]:
         """Return the nodes that are there, one a partition; wait for some where there are too few.

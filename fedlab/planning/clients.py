@@ -2,12 +2,11 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
 
-from flwr.app import Message, MessageType, RecordDict
-from flwr.serverapp import Grid
+from flwr.app import Message, MessageType
 
 from fedlab.flower import assume_identity, with_id
+from fedlab.grids import AnsweringGrid
 from fedlab.messages import EvaluateReport, Order, TrainReport, evaluate_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of, method_of
 from fedlab.planning.work import PlannedWork
@@ -16,39 +15,25 @@ _RUN_ID = 1
 _FIRST_NODE_ID = 2  # 1 is the server's
 
 
-class PlannedClients(Grid):
+class PlannedClients(AnsweringGrid):
     """A client a partition; `num_examples` are their numbers of examples, by partition id.
 
     They train `adapters` or whole blocks. `server_round` is the last one they were asked in.
     """
 
     def __init__(self, work: PlannedWork, num_examples: Sequence[int], *, adapters: bool) -> None:
+        super().__init__("planned")
         assume_identity(_RUN_ID)
         self._work = work
         self._num_examples = num_examples
         self._adapters = adapters
         self.server_round = 0
         self._ids = itertools.count(1)
-        self._replies: dict[str, Message] = {}
         self._cached_depth: dict[int, int] = {}
 
     def partitions(self) -> Mapping[int, int]:
         """Return node ids with the partitions they hold."""
         return {_FIRST_NODE_ID + partition: partition for partition in range(len(self._num_examples))}
-
-    def set_run(self, run: object) -> None:
-        """Do nothing: there is one run."""
-
-    @property
-    def run(self) -> Any:
-        """Refuse: there is no SuperLink to describe the run."""
-        raise NotImplementedError("a planned run has no description on a SuperLink")
-
-    def create_message(
-        self, content: RecordDict, message_type: str, dst_node_id: int, group_id: str, ttl: float | None = None
-    ) -> Message:
-        """Return a new message."""
-        return Message(content, dst_node_id, message_type, ttl=ttl, group_id=group_id)
 
     def get_node_ids(self) -> range:
         """Return the ids of all nodes."""
@@ -59,14 +44,6 @@ class PlannedClients(Grid):
         sent = [with_id(message, str(next(self._ids))) for message in messages]
         self._replies |= {message.metadata.message_id: self._answer(message) for message in sent}
         return [message.metadata.message_id for message in sent]
-
-    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Hand over the replies to these messages."""
-        return [self._replies.pop(message_id) for message_id in message_ids if message_id in self._replies]
-
-    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Have messages answered."""
-        return self.pull_messages(self.push_messages(messages))
 
     def _answer(self, message: Message) -> Message:
         order, partition = read_order(message), message.metadata.dst_node_id - _FIRST_NODE_ID
