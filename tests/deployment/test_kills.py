@@ -49,14 +49,16 @@ def gates(tmp_path) -> Path:
 
 
 def server_apps(lab) -> list[int]:
-    """Return the processes in which the server's side of runs goes on."""
+    """Return the processes in which the server's side of runs goes on; lines are whole even where COLUMNS is set."""
     found = subprocess.run(
-        ["ps", "-o", "pid=,args=", "-p", ",".join(map(str, lab.members("superexec")))],
+        ["ps", "-ww", "-o", "pid=,args=", "-p", ",".join(map(str, lab.members("superexec")))],
         capture_output=True,
         text=True,
         check=False,
     ).stdout
-    return [int(line.split()[0]) for line in found.splitlines() if "flwr-serverapp" in line]
+    apps = [int(line.split()[0]) for line in found.splitlines() if "flwr-serverapp" in line]
+    assert apps, f"no server app among\n{found}"
+    return apps
 
 
 @pytest.mark.slow
