@@ -10,14 +10,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedlab.activations import ActivationStore
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import stopwatch
 from fedlab.experimentfile import load_experiment
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.library import library_model
-from fedlab.training import LocalTraining, batch_rows
-from fedlab.workbench import bundle_for, cache_folder, open_bundle, pretrained_of
+from fedlab.training.activations import ActivationStore
+from fedlab.training.adapters import LocalTraining, batch_rows
+from fedlab.training.workbench import bundle_for, cache_folder, open_bundle, pretrained_of
 
 
 class Loop:

@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from fedlab.experimentfile import load_experiment
-from fedlab.runfolder import create
+from fedlab.run.folder import create
 from fedlab.simulate import simulate
 
 HERE = Path(__file__).parent

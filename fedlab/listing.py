@@ -9,9 +9,9 @@ from rich.table import Table
 
 from fedlab.catalogue import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
 from fedlab.devicelisting import device_as_json, render_device, shape_from
-from fedlab.devices import built_in_profiles, load_profile
+from fedlab.devices.profile import built_in_profiles, load_profile
+from fedlab.devices.tables import Point
 from fedlab.plugins import load_object
-from fedlab.tables import Point
 
 
 def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:

@@ -7,17 +7,17 @@ from typing import Any
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.availability import Availability
 from fedlab.catalogue import AVAILABILITY, CLIENTS, STRATEGIES
 from fedlab.codecs.terms import CodecTerms, Coding, build_pipeline, name_of
 from fedlab.coding.client import CodedClient
 from fedlab.coding.reference import reference_of_node
+from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
-from fedlab.fleet import build_fleet
 from fedlab.flower import quiet
-from fedlab.links import Link, make_link, parse_bandwidth
-from fedlab.physics import Physics
+from fedlab.network.availability import Availability
+from fedlab.network.links import Link, make_link, parse_bandwidth
+from fedlab.physics.simulated import Physics
 from fedlab.plugins import call_with_options, resolve, with_known
 from fedlab.workload import EncoderShape
 

@@ -5,7 +5,7 @@
 | train        | `arrays`           | the model to start from, as `fedlab.models.arrays` describes   |
 |              | `config`           | `server-round`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
-|              |                    | `wait-for` and `late` (`fedlab.deadlines.RoundTerms`)          |
+|              |                    | `wait-for` and `late` (`fedlab.physics.deadlines.RoundTerms`)          |
 | its reply    | `arrays`           | the trained arrays                                             |
 |              | `metrics`          | `num-examples` and `train-loss`                                |
 |              | `workload`         | what the client did (`fedlab.workload.Workload`)               |
@@ -29,9 +29,9 @@ import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.codecs.terms import CodecTerms
-from fedlab.deadlines import RoundTerms
 from fedlab.measures import Measures, from_fields, to_fields
 from fedlab.models.arrays import Arrays
+from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload import Cost, Workload
 
 NUM_EXAMPLES = "num-examples"

@@ -11,8 +11,8 @@ from fedlab.errors import RunFailedError
 from fedlab.flower import seed_strategies
 from fedlab.messages import from_record, to_record
 from fedlab.models.arrays import Arrays, configuration_of
-from fedlab.recorder import Observer
 from fedlab.records import RoundRecord, group_records
+from fedlab.run.recorder import Observer
 from fedlab.seeds import seed_for
 from fedlab.server import Searching, Server
 

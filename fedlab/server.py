@@ -7,8 +7,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 from flwr.app import ArrayRecord
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.billing.ledger import Ledger
 from fedlab.clock import Clock
-from fedlab.ledger import Ledger
 from fedlab.models.arrays import Arrays
 from fedlab.records import TrialRecord
 

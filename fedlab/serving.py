@@ -11,27 +11,27 @@ from flwr.serverapp.strategy import Strategy
 from safetensors.numpy import save_file
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.attendance import Attendance
-from fedlab.audience import Audience
-from fedlab.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.billing.attendance import Attendance
+from fedlab.billing.grid import Physics, TimedGrid
 from fedlab.clock import Clock, stopwatch
 from fedlab.coding.grid import CodingGrid
 from fedlab.coding.reference import Reference, nothing, reference_arrays
-from fedlab.digests import digest_arrays, digest_records
+from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
-from fedlab.fleet import build_fleet
-from fedlab.grid import Physics, TimedGrid
 from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
 from fedlab.models.arrays import Arrays, Whole, cut_of, initial_arrays
-from fedlab.plots import plot_accuracy
-from fedlab.recorder import Observer, Recorder
-from fedlab.report import client_totals, summarise, totals_csv
 from fedlab.rounds import RoundLoop, Standing, StopRule
-from fedlab.runfolder import RunFolder
+from fedlab.run.audience import Audience
+from fedlab.run.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.run.digests import digest_arrays, digest_records
+from fedlab.run.folder import RunFolder
+from fedlab.run.plots import plot_accuracy
+from fedlab.run.recorder import Observer, Recorder
+from fedlab.run.report import client_totals, summarise, totals_csv
 from fedlab.seeds import generator
 from fedlab.server import Attached, Measure, Resumable, Server
-from fedlab.workbench import Workbench, export, pretrained_arrays
+from fedlab.training.workbench import Workbench, export, pretrained_arrays
 from fedlab.workload import EncoderShape
 
 

@@ -12,10 +12,12 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fedlab.activations import default_budget_bytes
-from fedlab.actor import ClientActor, ClientSetup
 from fedlab.clock import VirtualClock
-from fedlab.environment import describe_environment
+from fedlab.engine.actor import ClientActor, ClientSetup
+from fedlab.engine.grid import RayGrid
+from fedlab.engine.shipping import ship
+from fedlab.engine.statelog import StateLog
+from fedlab.engine.workers import WorkerPool, places_on_gpus, start_ray, stop_ray
 from fedlab.experiment import EngineTable, Experiment
 from fedlab.loading import (
     codec_names,
@@ -25,14 +27,12 @@ from fedlab.loading import (
     load_link,
     load_strategy,
 )
-from fedlab.recorder import Observer, Recorder
-from fedlab.runfolder import RunFolder
+from fedlab.run.environment import describe_environment
+from fedlab.run.folder import RunFolder
+from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
-from fedlab.shipping import ship
-from fedlab.simulation import RayGrid
-from fedlab.statelog import StateLog
-from fedlab.workbench import bundle_files, bundle_for, open_workbench
-from fedlab.workers import WorkerPool, places_on_gpus, start_ray, stop_ray
+from fedlab.training.activations import default_budget_bytes
+from fedlab.training.workbench import bundle_files, bundle_for, open_workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 

@@ -12,9 +12,9 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.deadlines import Late, RoundTerms
 from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import Arrays, grow
+from fedlab.physics.deadlines import Late, RoundTerms
 from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, AdapterSearch, SearchSpace
 from fedlab.seeds import generator

@@ -8,8 +8,8 @@ from rich.console import Console
 
 from fedlab.deploy.run import run_measured
 from fedlab.deploy.simulated import run_simulated
-from fedlab.display import choose_display
 from fedlab.flower import is_simulated
+from fedlab.run.display import choose_display
 
 app = ServerApp()
 

@@ -5,7 +5,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
-from fedlab.deadlines import Late, RoundTerms
+from fedlab.physics.deadlines import Late, RoundTerms
 from fedlab.seeds import generator
 
 

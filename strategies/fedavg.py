@@ -7,8 +7,8 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.deadlines import Late
 from fedlab.messages import from_record, order_content
+from fedlab.physics.deadlines import Late
 from fedlab.server import Server
 from strategies.cohort import CohortRules, draw_cohort
 from strategies.gathering import Update, busy_nodes, gather, restored

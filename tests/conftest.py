@@ -74,8 +74,8 @@ def memory_grid(server_identity):
 def plain_board():
     """Return a function that makes boards for an encoder of 4 blocks: a batch of 4 x 64 tokens takes 2 s at any depth,
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
-    from fedlab.devices import DeviceProfile, Provenance
-    from fedlab.tables import Point, Table
+    from fedlab.devices.profile import DeviceProfile, Provenance
+    from fedlab.devices.tables import Point, Table
     from fedlab.workload import EncoderShape
 
     shape = EncoderShape(family="bert", blocks=4, hidden=8, intermediate=16)
@@ -108,9 +108,9 @@ def plain_physics(plain_board):
     """Return a function that puts boards, one a partition, on a link of 1 kB/s."""
     import numpy as np
 
-    from fedlab.fleet import Fleet
-    from fedlab.links import constant
-    from fedlab.physics import Physics
+    from fedlab.devices.fleet import Fleet
+    from fedlab.network.links import constant
+    from fedlab.physics.simulated import Physics
 
     def make(boards=None, *, clients=4, link=None, **server):
         boards = boards or [plain_board()] * clients
@@ -154,7 +154,7 @@ def small_experiment(day_and_night):
 @pytest.fixture(scope="session")
 def node_config(small_experiment, tmp_path_factory):
     """Prepare that experiment's data and encoder, and return what a client is told of where they lie."""
-    from fedlab.workbench import bundle_for
+    from fedlab.training.workbench import bundle_for
 
     folder = tmp_path_factory.mktemp("node")
     with pytest.MonkeyPatch.context() as patch:
@@ -168,7 +168,7 @@ def workbench(node_config):
     """Open it, in this process."""
     import torch
 
-    from fedlab.workbench import open_workbench
+    from fedlab.training.workbench import open_workbench
 
     torch.set_num_threads(1)
     return open_workbench({}, node_config)
@@ -179,7 +179,7 @@ def ray_address():
     """Start a Ray cluster of four cores for all tests, and return its address."""
     import ray
 
-    from fedlab.workers import start_ray, stop_ray
+    from fedlab.engine.workers import start_ray, stop_ray
 
     start_ray(address=None, workers=4)
     yield ray.get_runtime_context().gcs_address

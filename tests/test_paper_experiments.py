@@ -10,7 +10,7 @@ from fedlab.data.location import Place, locate
 from fedlab.paper.figures import METHODS, published_figures
 from fedlab.paper.names import Reproducible
 from fedlab.plugins import load_object
-from fedlab.sweepfile import load_sweep
+from fedlab.sweep.file import load_sweep
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "paper"
 FILES = sorted(FOLDER.glob("*.toml"))

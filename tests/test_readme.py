@@ -17,7 +17,7 @@ from safetensors.numpy import load_file
 from fedlab.cli import app
 from fedlab.experimentfile import experiment_from
 from fedlab.loading import load_availability, load_link
-from fedlab.sweepfile import load_sweep
+from fedlab.sweep.file import load_sweep
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

@@ -21,9 +21,9 @@ from fedlab.coding.records import (
 )
 from fedlab.flower import holding
 from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, server_round_of
-from fedlab.packing import TrainsTogether
 from fedlab.profiling import span
 from fedlab.seeds import generator
+from fedlab.training.packing import TrainsTogether
 
 _MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent
 

@@ -8,7 +8,7 @@ from flwr.app import Context
 from fedlab.models.arrays import POOLER_NAMES, Arrays, Whole, cut_of
 from fedlab.models.network import Network
 from fedlab.models.whole import whole_arrays
-from fedlab.workbench import open_workbench
+from fedlab.training.workbench import open_workbench
 
 Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 

@@ -39,12 +39,12 @@ def profile_device(
     The client is the one an experiment runs, on texts made up to be of full length; each depth of each method runs in a
     process of its own. Power is not measured: it has to be given.
     """
+    from fedlab.devices.file import check_is_new, write_profile_file  # noqa: PLC0415
+    from fedlab.devices.tables import Point  # noqa: PLC0415
     from fedlab.errors import RunFailedError  # noqa: PLC0415  (the command line starts in a moment)
-    from fedlab.profilefile import check_is_new, write_profile_file  # noqa: PLC0415
     from fedlab.profiler.machine import describe_machine  # noqa: PLC0415
     from fedlab.profiler.plan import Plan, parse_methods  # noqa: PLC0415
     from fedlab.profiler.readings import Power, profile_table  # noqa: PLC0415
-    from fedlab.tables import Point  # noqa: PLC0415
 
     check_is_new(out)
     point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
@@ -95,7 +95,7 @@ def _show(out: Path, readings: "Readings", *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from fedlab.devicelisting import device_as_json, render_device  # noqa: PLC0415
-    from fedlab.devices import load_profile  # noqa: PLC0415
+    from fedlab.devices.profile import load_profile  # noqa: PLC0415
 
     about = (load_profile(str(out), Path()), readings.plan.backbone, readings.shape, readings.plan.point)
     Console().print(render_device(*about))

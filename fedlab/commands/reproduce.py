@@ -12,7 +12,7 @@ from fedlab.errors import RunFailedError
 from fedlab.paper.names import Reproducible, TaskName
 
 if TYPE_CHECKING:
-    from fedlab.sweep import SweepResult
+    from fedlab.sweep.sweep import SweepResult
 
 
 def reproduce(
@@ -71,8 +71,8 @@ def _swept(mini: Path, out: Path | None, parallel: int, settings: list[str], *, 
     from rich.console import Console  # noqa: PLC0415
 
     from fedlab.comparison.formats import show  # noqa: PLC0415
-    from fedlab.sweep import run_sweep  # noqa: PLC0415
-    from fedlab.sweepdisplay import choose_sweep_display  # noqa: PLC0415
+    from fedlab.sweep.display import choose_sweep_display  # noqa: PLC0415
+    from fedlab.sweep.sweep import run_sweep  # noqa: PLC0415
 
     display = choose_sweep_display(Console(), plain=plain)
     with display:

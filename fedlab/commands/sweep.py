@@ -11,7 +11,7 @@ import typer
 from fedlab.errors import RunFailedError
 
 if TYPE_CHECKING:
-    from fedlab.sweep import SweepResult
+    from fedlab.sweep.sweep import SweepResult
 
 
 def sweep(
@@ -34,8 +34,8 @@ def sweep(
     from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
 
     from fedlab.comparison.formats import show  # noqa: PLC0415
-    from fedlab.sweep import run_sweep  # noqa: PLC0415
-    from fedlab.sweepdisplay import choose_sweep_display  # noqa: PLC0415
+    from fedlab.sweep.display import choose_sweep_display  # noqa: PLC0415
+    from fedlab.sweep.sweep import run_sweep  # noqa: PLC0415
 
     display = choose_sweep_display(Console(), plain=quiet or as_json)
     with display:

@@ -1,5 +1,6 @@
 """The runs a comparison is made of, as their folders tell."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,8 +9,9 @@ from typing import Any
 from fedlab.comparison.measurements import Measurement, Split, measurements
 from fedlab.errors import RunFailedError, UserError
 from fedlab.experimentfile import experiment_from
-from fedlab.runfolder import RunFolder, open_run
-from fedlab.sweepfolder import cells_in_order
+from fedlab.run.folder import RunFolder, open_run
+
+SWEEP_FILE = "sweep.json"  # the cells of a sweep in their order, and how each stands
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +52,16 @@ def find_runs(arguments: Sequence[str], split: Split) -> list[ComparedRun]:
             if folder.resolve() not in found:
                 found[folder.resolve()] = _read(folder, origin=str(path), label=label, split=split)
     return list(found.values())
+
+
+def cells_in_order(path: Path) -> list[Path]:
+    """Return the run folders of a sweep's cells in the sweep's order, those that are there; none if it is no sweep."""
+    try:
+        cells = json.loads((path / SWEEP_FILE).read_text(encoding="utf-8"))["cells"]
+        found = [path / cell["name"] for cell in cells]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [folder for folder in found if folder.is_dir()]
 
 
 def _label_and_path(argument: str) -> tuple[str | None, Path]:

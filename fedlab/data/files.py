@@ -8,8 +8,8 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedlab.data.columns import Columns
 from fedlab.data.conll import read_conll
-from fedlab.data.lines import Columns
 from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
 from fedlab.data.rows import read_csv, read_json
 from fedlab.data.semeval2010 import read_semeval2010

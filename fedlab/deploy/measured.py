@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
-from fedlab.costs import Stages
-from fedlab.deadlines import RoundTerms
-from fedlab.devices import DeviceProfile
+from fedlab.devices.profile import DeviceProfile
 from fedlab.measures import Measures
-from fedlab.physics import Bill, Part
+from fedlab.physics.costs import Stages
+from fedlab.physics.deadlines import RoundTerms
+from fedlab.physics.simulated import Bill, Part
 from fedlab.workload import Cost
 
 _NOTHING = Measures(compute_seconds=0.0, prepare_seconds=0.0, peak_memory_bytes=0)

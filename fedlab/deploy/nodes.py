@@ -9,7 +9,6 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from fedlab.clock import stopwatch
-from fedlab.deadlines import RoundTerms
 from fedlab.deploy.patience import Patience
 from fedlab.deploy.roster import Roster
 from fedlab.deploy.soundness import flaw
@@ -17,6 +16,7 @@ from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, REPLY_LATE, error_reply, unusable, with_id
 from fedlab.grids import GridAround
 from fedlab.messages import group_of, read_terms
+from fedlab.physics.deadlines import RoundTerms
 from fedlab.units import human_seconds
 
 

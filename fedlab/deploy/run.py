@@ -12,16 +12,16 @@ from fedlab.deploy.measured import Measured
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.settings import RunSettings, settings_of_run
 from fedlab.deploy.voice import Voice
-from fedlab.devices import DeviceProfile, built_in_profiles, load_profile
-from fedlab.environment import describe_environment
+from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
 from fedlab.experiment import AvailabilityTable, Experiment
 from fedlab.experimentfile import experiment_of_run, load_experiment
-from fedlab.measuring import measure
-from fedlab.recorder import Observer, Recorder
-from fedlab.runfolder import RunFolder, create, next_free
+from fedlab.run.environment import describe_environment
+from fedlab.run.folder import RunFolder, create, next_free
+from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, serve
-from fedlab.workbench import open_workbench
+from fedlab.training.measuring import measure
+from fedlab.training.workbench import open_workbench
 
 
 def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:

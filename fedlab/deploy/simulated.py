@@ -6,16 +6,16 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
+from fedlab.billing.grid import find_partitions
 from fedlab.clock import VirtualClock
 from fedlab.deploy.settings import settings_of_run
-from fedlab.environment import describe_environment
 from fedlab.experimentfile import experiment_of_run
-from fedlab.grid import find_partitions
-from fedlab.measuring import measure
-from fedlab.recorder import Observer, Recorder
-from fedlab.runfolder import create, next_free
+from fedlab.run.environment import describe_environment
+from fedlab.run.folder import create, next_free
+from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, serve
-from fedlab.workbench import open_workbench
+from fedlab.training.measuring import measure
+from fedlab.training.workbench import open_workbench
 
 
 def run_simulated(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:

@@ -11,11 +11,11 @@ from flwr.clientapp import ClientApp
 from fedlab.clock import stopwatch
 from fedlab.deploy.journal import Journal, read_journal
 from fedlab.deploy.node import owns_data
-from fedlab.environment import machine_name
 from fedlab.measures import Measures
 from fedlab.messages import add_board, add_measures
 from fedlab.profiling import collecting
-from fedlab.workbench import open_workbench
+from fedlab.run.environment import machine_name
+from fedlab.training.workbench import open_workbench
 
 _KIBIBYTE = 1024  # Linux gives the peak in these
 

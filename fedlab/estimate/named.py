@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlab.devices import load_profile
+from fedlab.devices.profile import load_profile
+from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.estimate.exact import exact_rules
 from fedlab.estimate.published import published_rules
@@ -11,9 +12,8 @@ from fedlab.estimate.slot import Estimate, Slot, estimate
 from fedlab.estimate.terms import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import read_trajectory
 from fedlab.experiment import BackboneTable
-from fedlab.links import constant
 from fedlab.models.sizes import EncoderSizes, read_sizes
-from fedlab.tables import REFERENCE_SHAPES
+from fedlab.network.links import constant
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ Source: UbiquitousLearning/FedAdapter, exps_data/draw-performance-*.py.
 
 from collections.abc import Mapping
 
+from fedlab.devices.tables import Family, Point
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.terms import CodecName, EstimateMethod
-from fedlab.tables import Family, Point
 
 _PARAMETER_BYTES = 4
 _DIVISORS: Mapping[CodecName, int] = {"none": 1, "int8": 4, "int4": 8}

@@ -3,23 +3,10 @@
 import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
+from fedlab.catalogue import RANDOM_BACKBONES
 from fedlab.errors import UserError
 from fedlab.plugins import nearest
-
-# Sizes of Devlin et al. 2019, Sanh et al. 2019 and Turc et al. 2019 (BERT-tiny).
-RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
-    "bert-base": {"model_type": "bert"},
-    "distilbert-base": {"model_type": "distilbert"},
-    "bert-tiny": {
-        "model_type": "bert",
-        "hidden_size": 128,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "intermediate_size": 512,
-    },
-}
 
 # What DistilBERT's configuration calls the sizes.
 DISTILBERT_SIZES: Mapping[str, str] = {

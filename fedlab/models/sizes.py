@@ -6,11 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlab.catalogue import RANDOM_BACKBONES
+from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.experiment import BackboneTable
-from fedlab.models.location import DISTILBERT_SIZES, RANDOM_BACKBONES, source_of
+from fedlab.models.location import DISTILBERT_SIZES, source_of
 from fedlab.plugins import nearest
-from fedlab.tables import REFERENCE_SHAPES
 from fedlab.workload import EncoderShape
 
 # The encoders whose sizes are transformers' defaults, by the names they have on the hub.

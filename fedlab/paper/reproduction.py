@@ -10,8 +10,8 @@ from fedlab.paper.figures import Disagreement, Figures
 from fedlab.paper.names import TaskName
 from fedlab.paper.tables import COST_TABLES
 from fedlab.planning.examples import count_examples
-from fedlab.sweepfile import Cell as SweepCell
-from fedlab.sweepfile import load_sweep
+from fedlab.sweep.file import Cell as SweepCell
+from fedlab.sweep.file import load_sweep
 
 _EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "paper"
 _TRAINED = ("table2", "table5", "figure6", "figure7")

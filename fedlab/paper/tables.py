@@ -4,7 +4,9 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
-from fedlab.devices import DeviceProfile, built_in_profiles, load_profile
+from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
+from fedlab.devices.scaling import compute_seconds
+from fedlab.devices.tables import Point
 from fedlab.estimate.exact import trained_shapes
 from fedlab.estimate.published import published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
@@ -12,12 +14,10 @@ from fedlab.estimate.terms import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import num_parameters
 from fedlab.experiment import BackboneTable
-from fedlab.links import constant
 from fedlab.models.sizes import EncoderSizes, read_sizes
+from fedlab.network.links import constant
 from fedlab.paper.cells import Cell, Section
 from fedlab.paper.figures import METHODS, SHARES, Boards, Figures, Method, Task
-from fedlab.scaling import compute_seconds
-from fedlab.tables import Point
 from fedlab.workload import Workload
 
 _BOARD = "jetson-tx2"

@@ -3,13 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fedlab.attendance import Attendance
-from fedlab.audience import Audience
+from fedlab.billing.attendance import Attendance
+from fedlab.billing.grid import TimedGrid
 from fedlab.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.estimate.slot import Traffic
 from fedlab.experiment import Experiment
-from fedlab.grid import TimedGrid
 from fedlab.loading import load_availability, load_physics, load_strategy
 from fedlab.models.sizes import EncoderSizes
 from fedlab.planning.clients import PlannedClients
@@ -19,6 +18,7 @@ from fedlab.planning.standins import stand_in
 from fedlab.planning.work import PlannedWork
 from fedlab.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule
+from fedlab.run.audience import Audience
 from fedlab.server import Attached, Server
 from fedlab.serving import check_clients_suffice, initial_configuration
 

@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fedlab.deadlines import RoundTerms
 from fedlab.estimate.slot import Traffic
 from fedlab.estimate.wire import REPLY_BYTES
-from fedlab.physics import Bill, Part, Physics
+from fedlab.physics.deadlines import RoundTerms
+from fedlab.physics.simulated import Bill, Part, Physics
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,9 +1,9 @@
 """What a measured profile says of the machine, the date and the software."""
 
 from fedlab.clock import today
-from fedlab.environment import describe_environment, machine_name
 from fedlab.errors import RunFailedError
 from fedlab.profiler.readings import Machine
+from fedlab.run.environment import describe_environment, machine_name
 
 
 def describe_machine(description: str | None) -> Machine:

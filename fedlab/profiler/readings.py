@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from fedlab.devices.scaling import weight_bytes
+from fedlab.devices.tables import TableName
 from fedlab.profiler.plan import Job, Plan, Reading
-from fedlab.scaling import weight_bytes
-from fedlab.tables import TableName
 from fedlab.workload import EncoderShape
 
 

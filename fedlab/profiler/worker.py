@@ -20,6 +20,7 @@ from flwr.clientapp import ClientApp
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import stopwatch
+from fedlab.devices.tables import Point, TableName
 from fedlab.flower import assume_identity, with_id
 from fedlab.loading import load_client
 from fedlab.messages import order_content, read_workload, to_record
@@ -28,8 +29,7 @@ from fedlab.models.whole import whole_arrays
 from fedlab.profiler.plan import Job, Reading
 from fedlab.profiling import collecting
 from fedlab.seeds import generator
-from fedlab.tables import Point, TableName
-from fedlab.workbench import Workbench, open_workbench
+from fedlab.training.workbench import Workbench, open_workbench
 
 CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "adapter", "full": "full"}
 

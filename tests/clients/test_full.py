@@ -11,7 +11,7 @@ from fedlab.flower import with_id
 from fedlab.messages import from_record, order_content, query_message, read_query_reply, read_workload, to_record
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
-from fedlab.packing import TrainsTogether
+from fedlab.training.packing import TrainsTogether
 from fedlab.workload import Workload
 
 PARTITION = 3

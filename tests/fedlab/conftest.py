@@ -231,13 +231,13 @@ def planned_run() -> Callable[..., Any]:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from fedlab.digests import digest_arrays, digest_records
     from fedlab.planning.dryrun import dry_run
     from fedlab.planning.judges import cheapest
     from fedlab.planning.plan import plan_of
-    from fedlab.recorder import Recorder
-    from fedlab.report import summarise
-    from fedlab.runfolder import create
+    from fedlab.run.digests import digest_arrays, digest_records
+    from fedlab.run.folder import create
+    from fedlab.run.recorder import Recorder
+    from fedlab.run.report import summarise
 
     def run(experiment: Any, path: Path, *, finished: bool = True) -> Any:
         done = dry_run(plan_of(experiment, batches=5, labels=2), cheapest)
@@ -290,9 +290,9 @@ def round_record(server_round: int, seconds: float, test: float | None, validati
 def recorded(tmp_path) -> Callable[..., Path]:
     """Return a function that writes a run folder: two clients a round, and (seconds, test accuracy) round by round."""
     from fedlab.experimentfile import load_experiment
-    from fedlab.recorder import Recorder
-    from fedlab.report import summarise
-    from fedlab.runfolder import create
+    from fedlab.run.folder import create
+    from fedlab.run.recorder import Recorder
+    from fedlab.run.report import summarise
 
     file = tmp_path / "base.toml"
     file.write_text("rounds = 3\n[strategy]\nname = 'fedavg'\n")

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from fedlab.finetuning import finetune
-from fedlab.measuring import predict_frozen
 from fedlab.models.arrays import cut_of
-from fedlab.training import Examples, LocalTraining, Trainee, train_together
+from fedlab.training.adapters import Examples, LocalTraining, Trainee, train_together
+from fedlab.training.blocks import finetune
+from fedlab.training.measuring import predict_frozen
 
 DEVICE = "cuda"
 SETTINGS = LocalTraining(optimizer="adamw", learning_rate=1e-3)

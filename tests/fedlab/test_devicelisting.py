@@ -8,9 +8,9 @@ import pytest
 from rich.console import Console
 
 from fedlab.devicelisting import describe, device_as_json, render_device, shape_from
-from fedlab.devices import REFERENCE_SHAPES, load_profile
+from fedlab.devices.profile import REFERENCE_SHAPES, load_profile
+from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.tables import Point
 from fedlab.workload import EncoderShape
 
 BERT = REFERENCE_SHAPES["bert"]

@@ -8,7 +8,6 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 from flwr.serverapp import strategy
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.deadlines import RoundTerms
 from fedlab.flower import record_from_wire, record_to_wire, with_id
 from fedlab.messages import (
     EvaluateReport,
@@ -33,6 +32,7 @@ from fedlab.messages import (
     values_of,
 )
 from fedlab.models.arrays import array_shapes, initial_arrays
+from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")

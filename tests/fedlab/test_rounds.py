@@ -8,10 +8,10 @@ from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.billing.ledger import Ledger
 from fedlab.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_RAISED, error_reply
-from fedlab.ledger import Ledger
 from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
 from fedlab.records import ClientRecord

@@ -9,13 +9,13 @@ from safetensors.numpy import load_file
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import VirtualClock
-from fedlab.digests import compare_runs, digest_arrays, verify_run
 from fedlab.errors import RunFailedError, UserError
 from fedlab.experimentfile import experiment_from
 from fedlab.messages import from_record, read_order, to_record, workload_record
 from fedlab.models.arrays import array_shapes, block_names, configuration_of
-from fedlab.recorder import Recorder
-from fedlab.runfolder import RunFolder, create
+from fedlab.run.digests import compare_runs, digest_arrays, verify_run
+from fedlab.run.folder import RunFolder, create
+from fedlab.run.recorder import Recorder
 from fedlab.serving import Bench, check_clients_suffice, initial_configuration, serve
 from fedlab.workload import EncoderShape, Workload
 

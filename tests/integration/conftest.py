@@ -51,7 +51,7 @@ from flwr.clientapp import ClientApp
 from clients.adapter import adapter
 from clients.full import full
 from fedlab.messages import read_order
-from fedlab.packing import TrainsTogether
+from fedlab.training.packing import TrainsTogether
 
 
 class Before(ClientApp):

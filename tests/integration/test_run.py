@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from fedlab.runfolder import RunFolder
+from fedlab.run.folder import RunFolder
 
 KEYS = {
     "accuracy", "rounds", "simulated_seconds", "wall_seconds", "bytes_down", "bytes_up", "joules", "configuration",
@@ -110,7 +110,7 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     import torch  # noqa: PLC0415
 
     from fedlab.experimentfile import load_experiment  # noqa: PLC0415
-    from fedlab.workbench import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
+    from fedlab.training.workbench import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
     experiment = load_experiment(base.run / "experiment.toml")

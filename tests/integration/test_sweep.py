@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.digests import compare_runs
-from fedlab.runfolder import open_run
+from fedlab.run.digests import compare_runs
+from fedlab.run.folder import open_run
 
 SWEEP = """
 name = "small-sweep"

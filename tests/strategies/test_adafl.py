@@ -8,17 +8,17 @@ import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.attendance import Attendance
-from fedlab.availability import always, schedule_of_times, scheduled
-from fedlab.checkpoint import load_tree, save_tree
+from fedlab.billing.attendance import Attendance
+from fedlab.billing.grid import TimedGrid
+from fedlab.billing.ledger import Ledger
 from fedlab.clock import VirtualClock
 from fedlab.flower import CLIENT_RAISED, error_reply
-from fedlab.grid import TimedGrid
-from fedlab.ledger import Ledger
-from fedlab.links import constant
 from fedlab.messages import from_record, group_of, read_order, read_terms, to_record, workload_record
 from fedlab.models.arrays import Arrays, configuration_of, initial_arrays
-from fedlab.physics import Bill
+from fedlab.network.availability import always, schedule_of_times, scheduled
+from fedlab.network.links import constant
+from fedlab.physics.simulated import Bill
+from fedlab.run.checkpoint import load_tree, save_tree
 from fedlab.server import Attached, Resumable, Searching, Server
 from fedlab.workload import Cost, Workload
 from strategies.adafl import AdaFL

@@ -6,8 +6,8 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import VirtualClock
-from fedlab.deadlines import RoundTerms
 from fedlab.messages import from_record, read_order, read_terms, to_record
+from fedlab.physics.deadlines import RoundTerms
 from fedlab.server import Attached, Resumable, Server
 from strategies.cohort import draw_cohort
 from strategies.fedavg import FedAvg

@@ -7,12 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.checkpoint import load_tree, save_tree
+from fedlab.billing.ledger import Ledger
 from fedlab.clock import VirtualClock
 from fedlab.flower import CLIENT_RAISED, error_reply, with_id
-from fedlab.ledger import Ledger
 from fedlab.messages import from_record, query_message, to_record
 from fedlab.records import ClientRecord
+from fedlab.run.checkpoint import load_tree, save_tree
 from fedlab.server import Server
 from strategies.cohort import CohortRules
 from strategies.gathering import Update, average, busy_nodes, fits, gather, restored

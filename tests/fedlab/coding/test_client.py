@@ -5,17 +5,17 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.actor import Asked, ClientActor, ClientSetup
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.coding.client import CodedClient
 from fedlab.coding.grid import CodingGrid
 from fedlab.coding.reference import nothing
+from fedlab.engine.actor import Asked, ClientActor, ClientSetup
 from fedlab.errors import UserError
 from fedlab.flower import envelope, record_to_wire, with_id
 from fedlab.loading import load_client
 from fedlab.messages import from_record, order_content, read_codec, to_record
 from fedlab.models.arrays import initial_arrays
-from fedlab.packing import TrainsTogether
+from fedlab.training.packing import TrainsTogether
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

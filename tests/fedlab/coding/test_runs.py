@@ -11,13 +11,13 @@ from clients.adapter import adapter
 from fedlab.clock import VirtualClock
 from fedlab.coding.client import CodedClient
 from fedlab.coding.reference import reference_of_node
-from fedlab.digests import compare_runs
 from fedlab.experimentfile import experiment_from
-from fedlab.measuring import measure
 from fedlab.messages import to_record
-from fedlab.recorder import Recorder
-from fedlab.runfolder import RunFolder, create
+from fedlab.run.digests import compare_runs
+from fedlab.run.folder import RunFolder, create
+from fedlab.run.recorder import Recorder
 from fedlab.serving import bench_of, serve
+from fedlab.training.measuring import measure
 
 PARTITIONS = {node: node for node in range(8)}
 FLOWERS = {"fraction_train": 0.5, "fraction_evaluate": 0.0}

@@ -6,10 +6,10 @@ import sys
 
 import pytest
 
-from fedlab.availability import trace
-from fedlab.bandwidths import table
 from fedlab.cli import main
-from fedlab.throughput import read_throughputs
+from fedlab.devices.throughput import read_throughputs
+from fedlab.network.availability import trace
+from fedlab.network.bandwidths import table
 
 FILES = {
     "fedscale-device": {9: {"computation": 100.0, "communication": 8000.0}, 5: {"computation": 0, "communication": 1}},

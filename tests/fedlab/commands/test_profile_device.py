@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from fedlab.cli import app
-from fedlab.devices import load_profile
+from fedlab.devices.profile import load_profile
 from fedlab.errors import RunFailedError, UserError
 from fedlab.profiler import session
 from fedlab.profiler.plan import Reading, jobs_of

@@ -7,7 +7,7 @@ import pytest
 
 from fedlab.cli import main
 from fedlab.experimentfile import experiment_from
-from fedlab.runfolder import RunFolder
+from fedlab.run.folder import RunFolder
 
 EXPERIMENT = {
     "rounds": 2,

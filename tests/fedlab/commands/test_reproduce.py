@@ -20,7 +20,7 @@ def command(monkeypatch, capsys):
         swept.append((path.name, options["parallel"], options["settings"]))
         return SimpleNamespace(folder=Path("runs/mini"), cells=(), comparison=None, trouble=None, failed=[])
 
-    monkeypatch.setattr("fedlab.sweep.run_sweep", run_sweep)
+    monkeypatch.setattr("fedlab.sweep.sweep.run_sweep", run_sweep)
     monkeypatch.setenv("COLUMNS", "120")
 
     def run(*words: str):

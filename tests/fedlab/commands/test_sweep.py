@@ -55,7 +55,7 @@ def command(monkeypatch, capsys, tmp_path, planned_run):
         said = capsys.readouterr()
         return code, said.out, said.err
 
-    monkeypatch.setattr("fedlab.sweep.CellProcesses", Planned)
+    monkeypatch.setattr("fedlab.sweep.sweep.CellProcesses", Planned)
     monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda comparison, folder: [])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SWEEP)

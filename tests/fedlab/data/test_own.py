@@ -5,7 +5,7 @@ from fedlab.data.own import Undivided, with_own_data
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.models.backbone import load_pretrained
-from fedlab.workbench import open_workbench
+from fedlab.training.workbench import open_workbench
 
 
 @pytest.fixture

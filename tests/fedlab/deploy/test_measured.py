@@ -3,9 +3,9 @@ from dataclasses import replace
 import pytest
 
 from fedlab.deploy.measured import Measured
-from fedlab.devices import load_profile
+from fedlab.devices.profile import load_profile
 from fedlab.measures import Measures, Upload
-from fedlab.physics import Part
+from fedlab.physics.simulated import Part
 from fedlab.workload import Workload
 
 WORKLOAD = Workload(

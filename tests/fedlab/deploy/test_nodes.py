@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
-from fedlab.deadlines import RoundTerms
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.patience import Patience
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, REPLY_LATE, error_reply
 from fedlab.messages import TrainReport, add_board, order_content, query_reply, to_record, train_reply
+from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload import Workload
 
 ARRAYS = {"w": np.ones(2, np.float32)}

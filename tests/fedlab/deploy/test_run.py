@@ -8,9 +8,9 @@ from flwr.app import Context, RecordDict
 
 from clients.app import answer
 from fedlab.deploy.run import run_measured
-from fedlab.display import QuietDisplay
 from fedlab.errors import RunFailedError, UserError
 from fedlab.flower import CLIENT_CRASHED, error_reply
+from fedlab.run.display import QuietDisplay
 
 SMALL = "backbone.name=bert-tiny task.max_length=16 task.limit=48 client.depth=1"
 NODES = {10: 0, 11: 1, 12: 2}

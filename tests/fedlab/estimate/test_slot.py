@@ -7,12 +7,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.devices import load_profile
+from fedlab.devices.profile import load_profile
+from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.estimate.slot import Rules, Slot, Traffic, estimate
 from fedlab.estimate.trajectory import Segment
-from fedlab.links import constant
-from fedlab.tables import REFERENCE_SHAPES
+from fedlab.network.links import constant
 
 SLOT = Slot(
     method="adapter",

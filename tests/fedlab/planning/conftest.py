@@ -33,7 +33,7 @@ def prepared(experiment_of, tmp_path_factory):
     """Prepare data and encoder, and return what a client is told of where they lie, and its workbench."""
     import torch
 
-    from fedlab.workbench import bundle_for, open_workbench
+    from fedlab.training.workbench import bundle_for, open_workbench
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("planned")
@@ -54,8 +54,8 @@ def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
 
     from fedlab.clock import VirtualClock
     from fedlab.loading import load_client
-    from fedlab.recorder import Recorder
-    from fedlab.runfolder import create
+    from fedlab.run.folder import create
+    from fedlab.run.recorder import Recorder
     from fedlab.serving import bench_of, serve
 
     monkeypatch.setattr("fedlab.serving.plot_accuracy", lambda *_: None)

@@ -2,9 +2,9 @@
 
 import pytest
 
+from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler.plan import Plan, Reading, jobs_of, parse_methods
-from fedlab.tables import Point
 from fedlab.workload import EncoderShape
 
 SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)

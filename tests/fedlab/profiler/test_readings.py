@@ -2,12 +2,12 @@
 
 import pytest
 
-from fedlab.devices import load_profile
-from fedlab.profilefile import write_profile_file
+from fedlab.devices.file import write_profile_file
+from fedlab.devices.profile import load_profile
+from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, standing
+from fedlab.devices.tables import Point
 from fedlab.profiler.plan import Job, Plan, Reading
 from fedlab.profiler.readings import Machine, Power, Readings, profile_table
-from fedlab.scaling import compute_seconds, peak_memory_bytes, standing
-from fedlab.tables import Point
 from fedlab.workload import EncoderShape, Workload
 
 SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)

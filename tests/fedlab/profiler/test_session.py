@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler import session
 from fedlab.profiler.plan import Job, Plan, Reading
-from fedlab.tables import Point
 from fedlab.workload import EncoderShape
 
 POINT = Point(batch_size=4, sequence_length=16, width=8)

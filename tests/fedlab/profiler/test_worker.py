@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from fedlab.devices.tables import Point
 from fedlab.models.network import Network
 from fedlab.profiler import worker
 from fedlab.profiler.plan import Job
-from fedlab.tables import Point
 
 BATCHES = 4  # the first of the small experiment's clients has 14 texts, so that the last batch is of 2
 

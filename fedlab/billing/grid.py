@@ -1,0 +1,200 @@
+"""A grid that bills what passes through it."""
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
+from math import inf
+from typing import Protocol
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedlab.billing.attendance import Attendance
+from fedlab.billing.orders import Order, Sent, bill_of_failure, order_of, part_of, record_of
+from fedlab.clock import Clock, stopwatch
+from fedlab.errors import RunFailedError
+from fedlab.flower import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
+from fedlab.grids import GridAround
+from fedlab.messages import add_cost, query_message, read_query_reply
+from fedlab.physics.deadlines import RoundTerms
+from fedlab.physics.simulated import Bill, Part
+from fedlab.records import ClientRecord
+
+_POLL_SECONDS = 0.5
+_MOST_IN_VAIN = 1000  # batches in a row that reach nobody
+
+
+class Physics(Protocol):
+    """What the parts of clients cost that work side by side."""
+
+    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+        """Return the bill of each part; the rounds of groups are held on these terms."""
+
+    def device(self, partition_id: int) -> str:
+        """Return the name of a partition's board."""
+
+
+class TimedGrid(GridAround):
+    """Charge every message that trains or evaluates, and let the clock go on to the end of its round.
+
+    Bytes are those of the messages as encoded; the client reports what it did; the physics turns both into a bill,
+    which is written on the reply and told to `on_clients`. Work that is lost, because its client is late, gone or out
+    of memory, comes back as an error that says so. Groups of one call to `send_and_receive` run side by side: each
+    advances its own lane of the clock, if the clock has been forked for it. Replies come back in the order of the
+    messages they answer, whatever order they arrive in.
+
+    Only nodes that are there are listed. One that is gone when it is asked is not sent its message.
+    """
+
+    def __init__(
+        self,
+        grid: Grid,
+        *,
+        clock: Clock,
+        physics: Physics,
+        attendance: Attendance,
+        partitions: Mapping[int, int],
+        on_clients: Callable[[Sequence[ClientRecord]], None],
+    ) -> None:
+        super().__init__(grid)
+        self._clock = clock
+        self._physics = physics
+        self._attendance = attendance
+        self._partitions = partitions
+        self._on_clients = on_clients
+        self._sent: dict[str, Sent] = {}
+        self._server_round = 0
+        self._unsent = 0
+        self._in_vain = 0
+
+    def get_node_ids(self) -> Sequence[int]:
+        """Return the nodes that are there in the order of their partitions, so that draws pick the same clients.
+
+        Raises:
+            RunFailedError: too few will ever be there.
+        """
+        return self._attendance.nodes(self._grid.get_node_ids(), server_round=self._server_round)
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Send messages, and note how large they are and when they set out.
+
+        Raises:
+            RunFailedError: they reach nobody, once again.
+        """
+        outgoing = list(messages)
+        # Strategies share one content among many messages: look at each content once.
+        orders = {key: order_of(each) for key, each in {id(each.content): each for each in outgoing}.items()}
+        notes = [self._note(message, orders[id(message.content)]) for message in outgoing]
+        self._check_reached(notes)
+        ids = iter(self._grid.push_messages([note.message for note in notes if note.reached]))
+        sent = {next(ids) if note.reached else self._id_of_unsent(): note for note in notes}
+        self._sent |= sent
+        return list(sent)
+
+    def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
+        """Return the replies that are there, billed, in the order of `message_ids`."""
+        wanted = list(message_ids)
+        replies = self._bill(self._pull(wanted))
+        return [replies[message_id] for message_id in wanted if message_id in replies]
+
+    def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
+        """Send messages and wait for the replies, at most `timeout` real seconds; bill those that came."""
+        ids = self.push_messages(messages)
+        elapsed_seconds = stopwatch()
+        replies = self._pull(ids)
+        while len(replies) < len(ids) and (timeout is None or elapsed_seconds() < timeout):
+            time.sleep(_POLL_SECONDS)
+            replies |= self._pull([message_id for message_id in ids if message_id not in replies])
+        billed = self._bill(replies)
+        return [billed[message_id] for message_id in ids if message_id in billed]
+
+    def _note(self, message: Message, order: Order) -> Sent:
+        now = self._clock.now(self._lane(order.group))
+        partition_id, server_round = self._partitions[message.metadata.dst_node_id], order.server_round
+        self._server_round = max(self._server_round, server_round)
+        leaves = self._attendance.leaves_seconds(partition_id, server_round=server_round, at_seconds=now)
+        sent = Sent(message=message, order=order, partition_id=partition_id, start_seconds=now, leaves_seconds=leaves)
+        return sent if sent.billed else replace(sent, leaves_seconds=inf)
+
+    def _check_reached(self, notes: Sequence[Sent]) -> None:
+        self._in_vain = 0 if any(note.reached for note in notes) else self._in_vain + 1
+        if self._in_vain > _MOST_IN_VAIN:
+            raise RunFailedError(f"no client was there to be asked, {_MOST_IN_VAIN} times in a row")
+
+    def _id_of_unsent(self) -> str:
+        self._unsent += 1
+        return f"unsent-{self._unsent}"
+
+    def _lane(self, group: str) -> str | None:
+        return group if group in self._clock.lanes() else None
+
+    def _pull(self, message_ids: Sequence[str]) -> dict[str, Message]:
+        """Return the replies that are there, and an error for each message that was never sent."""
+        known = {each: self._sent[each] for each in message_ids if each in self._sent}
+        unsent = {
+            message_id: error_reply(with_id(sent.message, message_id), CLIENT_UNAVAILABLE, "gone")
+            for message_id, sent in known.items()
+            if not sent.reached
+        }
+        arrived = self._grid.pull_messages([each for each in message_ids if each not in unsent])
+        return unsent | {reply.metadata.reply_to_message_id: reply for reply in arrived}
+
+    def _bill(self, replies: Mapping[str, Message]) -> dict[str, Message]:
+        """Charge replies that came together, for their senders worked side by side; return them as billed."""
+        came = {
+            message_id: self._sent.pop(message_id) for message_id in [each for each in self._sent if each in replies]
+        }
+        asked = {message_id: sent for message_id, sent in came.items() if sent.billed}
+        parts = {
+            message_id: part_of(sent, replies[message_id])
+            for message_id, sent in asked.items()
+            if not (sent.reached and replies[message_id].has_error())
+        }
+        terms = {sent.order.group: sent.order.terms for sent in asked.values()}
+        bills = dict(zip(parts, self._physics.bill(list(parts.values()), terms), strict=True))
+        for message_id, sent in asked.items():
+            if message_id not in bills:
+                bills[message_id] = bill_of_failure(sent, replies[message_id])
+        self._advance(asked, bills)
+        self._on_clients(
+            [
+                record_of(sent, bills[each], parts.get(each), replies[each], self._physics.device(sent.partition_id))
+                for each, sent in asked.items()
+            ]
+        )
+        return {each: _billed(reply, bills.get(each)) for each, reply in replies.items()}
+
+    def _advance(self, asked: Mapping[str, Sent], bills: Mapping[str, Bill]) -> None:
+        """Let each lane go on to the end of its round."""
+        ends: dict[str | None, float] = {}
+        for message_id, sent in asked.items():
+            lane = self._lane(sent.order.group)
+            ends[lane] = max(ends.get(lane, 0.0), bills[message_id].round_ends_seconds)
+        for lane, end in ends.items():
+            self._clock.advance(max(0.0, end - self._clock.now(lane)), lane)
+
+
+def _billed(reply: Message, bill: Bill | None) -> Message:
+    """Return a reply with its cost, or in its place an error if its work is lost."""
+    if bill is None or bill.dropout == "failed":
+        return reply
+    if bill.dropout is not None:
+        return unusable(reply, bill.reason or "")
+    add_cost(reply, bill.cost)
+    return reply
+
+
+def find_partitions(grid: Grid) -> dict[int, int]:
+    """Ask every node which partition it holds: node id to partition id.
+
+    Node ids of Flower's runtimes are random; partition ids are what seeded draws are made over.
+
+    Raises:
+        RunFailedError: a node does not answer.
+    """
+    nodes = list(grid.get_node_ids())
+    replies = list(grid.send_and_receive([query_message(node) for node in nodes]))
+    for reply in replies:
+        if reply.has_error():
+            raise RunFailedError(f"a client did not say which partition it holds: {reply.error.reason}")
+    return {reply.metadata.src_node_id: read_query_reply(reply) for reply in replies}

@@ -1,0 +1,144 @@
+"""From messages to what the physics bills, and from its bills to records."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from flwr.app import Message, MessageType
+
+from fedlab.errors import RunFailedError
+from fedlab.flower import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
+from fedlab.messages import group_of, read_measures, read_terms, read_train_loss, read_workload, server_round_of
+from fedlab.physics.deadlines import RoundTerms
+from fedlab.physics.simulated import Bill, Part
+from fedlab.records import ClientRecord, Dropout
+from fedlab.workload import Cost
+
+_NOTHING = Cost(
+    compute_seconds=0.0,
+    download_seconds=0.0,
+    upload_seconds=0.0,
+    compute_joules=0.0,
+    transfer_joules=0.0,
+    bytes_down=0,
+    bytes_up=0,
+    peak_memory_bytes=0,
+)
+
+
+# What the grid of real nodes says of those it waited for in vain.
+_DROPOUTS: Mapping[int, Dropout] = {CLIENT_UNAVAILABLE: "gone", REPLY_LATE: "late"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What messages have in common that share their content."""
+
+    num_bytes: int
+    group: str
+    server_round: int
+    terms: RoundTerms
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A message on its way, and the simulated seconds at which it set out and its client goes away."""
+
+    message: Message
+    order: Order
+    partition_id: int
+    start_seconds: float
+    leaves_seconds: float
+
+    @property
+    def reached(self) -> bool:
+        """Whether the client was there to get it."""
+        return self.start_seconds < self.leaves_seconds
+
+    @property
+    def billed(self) -> bool:
+        """Whether it costs anything: queries are free."""
+        return bool(self.message.metadata.message_type != MessageType.QUERY)
+
+
+def order_of(message: Message) -> Order:
+    """Return what a message has in common with others of its content."""
+    return Order(
+        num_bytes=record_bytes(message.content),
+        group=group_of(message),
+        server_round=server_round_of(message),
+        terms=read_terms(message),
+    )
+
+
+def part_of(sent: Sent, reply: Message) -> Part:
+    """Return a client's part by its reply, which is an error if the client was not reached.
+
+    Raises:
+        RunFailedError: the reply says nothing of the work.
+    """
+    workload = read_workload(reply) if sent.reached else None
+    if workload is None and sent.reached:
+        raise RunFailedError(
+            f"client {sent.partition_id} reported no workload, so its time is unknown: "
+            "put messages.workload_record(...) into its reply under the key 'workload'"
+        )
+    return Part(
+        workload=workload,
+        partition_id=sent.partition_id,
+        server_round=sent.order.server_round,
+        bytes_down=sent.order.num_bytes,
+        bytes_up=record_bytes(reply.content) if sent.reached else 0,
+        group=sent.order.group,
+        start_seconds=sent.start_seconds,
+        leaves_seconds=sent.leaves_seconds,
+        measures=read_measures(reply) if sent.reached else None,
+    )
+
+
+def bill_of_failure(sent: Sent, reply: Message) -> Bill:
+    """Return the bill of a client that gave an error for an answer, or none: nobody knows what it did until then."""
+    return Bill(
+        cost=_NOTHING,
+        round_ends_seconds=sent.start_seconds,
+        standing="",
+        dropout=_DROPOUTS.get(reply.error.code, "failed"),
+        reason=reply.error.reason or "no reason given",
+    )
+
+
+def record_of(sent: Sent, bill: Bill, part: Part | None, reply: Message, device: str) -> ClientRecord:
+    """Return what is written down of a client's part; of one that failed nothing is known."""
+    workload, cost = part.workload if part else None, bill.cost
+    lost = bill.dropout is not None
+    return ClientRecord(
+        server_round=sent.order.server_round,
+        group=sent.order.group or sent.message.metadata.message_type,
+        partition_id=sent.partition_id,
+        device=device,
+        method=workload.method if workload else "",
+        depth=workload.depth if workload else 0,
+        width=workload.width if workload else 1,
+        num_examples=workload.num_examples if workload and not lost else 0,
+        batches=_done(bill, workload.batches if workload else 0),
+        cached_batches=_done(bill, workload.cached_batches if workload else 0),
+        batch_size=workload.batch_size if workload else 0,
+        sequence_length=workload.sequence_length if workload else 0,
+        train_loss=None if lost else read_train_loss(reply),
+        compute_seconds=cost.compute_seconds,
+        download_seconds=cost.download_seconds,
+        upload_seconds=cost.upload_seconds,
+        idle_seconds=cost.idle_seconds,
+        late_seconds=cost.late_seconds,
+        joules=cost.joules,
+        idle_joules=cost.idle_joules,
+        bytes_down=cost.bytes_down,
+        bytes_up=cost.bytes_up,
+        peak_memory_bytes=cost.peak_memory_bytes,
+        latency_standing=bill.standing,
+        dropout=bill.dropout,
+        error=bill.reason,
+    )
+
+
+def _done(bill: Bill, batches: int) -> int:
+    return int(batches * bill.done)

@@ -1,0 +1,192 @@
+"""The file of a device profile: TOML, checked key by key, read and written."""
+
+import json
+import os
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    PositiveFloat,
+    PositiveInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
+
+from fedlab.devices.tables import REFERENCE_SHAPES, Family, Point, Standing, TableName
+from fedlab.errors import UserError
+from fedlab.workload import EncoderShape
+
+SCALARS = ("memory_bytes", "computing_watts", "communicating_watts", "idle_watts")
+_SIZES = ("blocks", "hidden", "intermediate")
+_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class FigureEntry(BaseModel):
+    """A single figure: a bare number, or a table that says where it comes from."""
+
+    model_config = _STRICT
+
+    value: PositiveFloat
+    provenance: Standing = "assumed"
+    source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, given: Any) -> Any:
+        return given if isinstance(given, dict) else {"value": given}
+
+
+class TableEntry(BaseModel):
+    """A table by depth: a bare list, a table that says where its values come from, or another profile's by a factor."""
+
+    model_config = _STRICT
+
+    values: list[PositiveFloat] | None = None
+    of: str | None = None
+    factor: PositiveFloat = 1.0
+    fixed: PositiveFloat | None = None
+    provenance: Standing | None = None
+    source: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _bare(cls, given: Any) -> Any:
+        return given if isinstance(given, dict) else {"values": given}
+
+    @model_validator(mode="after")
+    def _either(self) -> "TableEntry":
+        if (self.values is None) == (self.of is None):
+            raise ValueError("expected either values = [...] or of = 'another profile' with a factor")
+        return self
+
+
+Entries = dict[Family, dict[TableName, TableEntry]]
+
+
+class MeasuredAt(BaseModel):
+    """The batch and the encoder that the file's own values are for; without sizes the base model of each family."""
+
+    model_config = _STRICT
+
+    batch_size: PositiveInt = 4
+    sequence_length: PositiveInt = 256
+    width: PositiveInt = 32
+    blocks: PositiveInt | None = None
+    hidden: PositiveInt | None = None
+    intermediate: PositiveInt | None = None
+
+    @model_validator(mode="after")
+    def _all_sizes(self) -> "MeasuredAt":
+        given = [name for name in _SIZES if getattr(self, name) is not None]
+        if given and len(given) < len(_SIZES):
+            raise ValueError(f"has {' and '.join(given)} of an encoder, expected all of {', '.join(_SIZES)}, or none")
+        return self
+
+    @property
+    def point(self) -> Point:
+        """The batch."""
+        return Point(batch_size=self.batch_size, sequence_length=self.sequence_length, width=self.width)
+
+    def shape(self, family: Family) -> EncoderShape:
+        """Return the sizes of the encoder that the values of a family are for."""
+        if self.blocks is None or self.hidden is None or self.intermediate is None:
+            return REFERENCE_SHAPES[family]
+        return EncoderShape(family=family, blocks=self.blocks, hidden=self.hidden, intermediate=self.intermediate)
+
+
+class ProfileFile(BaseModel):
+    """A whole profile, as it stands in its file."""
+
+    model_config = _STRICT
+
+    description: str = ""
+    measured_at: MeasuredAt = MeasuredAt()
+    memory_bytes: FigureEntry
+    computing_watts: FigureEntry
+    communicating_watts: FigureEntry
+    idle_watts: FigureEntry
+    latency_seconds: Entries
+    peak_memory_bytes: Entries = {}
+
+    @field_validator("latency_seconds")
+    @classmethod
+    def _some_table(cls, given: Entries) -> Entries:
+        if not any(given.values()):
+            raise ValueError("no table, expected at least one, such as latency_seconds.bert.adapter")
+        return given
+
+
+def read_profile_file(path: Path) -> ProfileFile:
+    """Read and check a profile's file. Raises UserError, naming file and key."""
+    try:
+        return ProfileFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"device profile {path}: cannot be read ({error.strerror}), expected a TOML file") from error
+    except ValidationError as error:
+        raise UserError(f"device profile {path}: {_first_problem(error)}") from error
+    except ValueError as error:  # not UTF-8, or not TOML
+        raise UserError(f"device profile {path}: not a TOML file ({error})") from error
+
+
+def write_profile_file(path: Path, table: Mapping[str, Any]) -> None:
+    """Write a new profile, complete or not at all. Raises UserError if there is such a file, or it cannot be made."""
+    ProfileFile.model_validate(table)
+    text = "".join(_lines_of(table))
+    assert tomllib.loads(text) == table, "what is written is what is read"
+    check_is_new(path)
+    part = path.with_name(f".{path.name}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.rename(path)
+    except OSError as error:
+        raise UserError(f"device profile {path}: cannot be written ({error.strerror})") from error
+
+
+def check_is_new(path: Path) -> None:
+    """Refuse a path that is taken or that no file can be made at, before anything is measured for it."""
+    if path.suffix != ".toml":
+        raise UserError(f"device profile {path}: expected a name that ends in .toml")
+    if path.exists():
+        raise UserError(f"device profile {path}: is there already and is not overwritten; expected a new file")
+    if not path.parent.is_dir():
+        raise UserError(f"device profile {path}: there is no folder {path.parent}")
+    if not os.access(path.parent, os.W_OK):
+        raise UserError(f"device profile {path}: the folder {path.parent} cannot be written to")
+
+
+def _lines_of(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
+    """Yield a table's TOML: a list stands on one line, as the published profiles have it."""
+    below = {key: value for key, value in table.items() if isinstance(value, dict)}
+    if len(below) < len(table):
+        yield f"\n[{name}]\n" if name else ""
+        yield from (f"{key} = {_value(value)}\n" for key, value in table.items() if key not in below)
+    for key, value in below.items():
+        yield from _lines_of(value, f"{name}.{key}" if name else key)
+
+
+def _value(value: object) -> str:
+    # A JSON string is a TOML string, if what lies beyond 16 bits is not escaped.
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _first_problem(error: ValidationError) -> str:
+    problem = error.errors()[0]
+    place = [str(part) for part in problem["loc"] if part != "[key]"]
+    if problem["type"] == "missing":
+        return f"{'.'.join(place)}: missing, expected here"
+    if problem["type"] != "extra_forbidden":
+        return f"{'.'.join(place)}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{'.'.join(place)}: unknown key, expected one of {', '.join(_accepted_keys(place))}"
+
+
+def _accepted_keys(place: Sequence[str]) -> list[str]:
+    if len(place) == 1:
+        return list(ProfileFile.model_fields)
+    if place[0] == "measured_at":
+        return list(MeasuredAt.model_fields)
+    return list((FigureEntry if place[0] in SCALARS else TableEntry).model_fields)

@@ -1,0 +1,173 @@
+"""Flower's grid on a pool of Ray actors: clients that are not asked cost nothing."""
+
+import itertools
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import ray
+from flwr.app import Message
+
+from fedlab.engine.actor import RUN_ID, Answer, Asked, Done
+from fedlab.engine.statelog import StateLog
+from fedlab.engine.workers import Call, Lost, WorkerPool, shared
+from fedlab.errors import RunFailedError
+from fedlab.flower import (
+    CLIENT_CRASHED,
+    assume_identity,
+    envelope,
+    error_reply,
+    with_id,
+)
+from fedlab.grids import AnsweringGrid
+from fedlab.models.arrays import Arrays
+from fedlab.training.measuring import score, shards
+from fedlab.training.packing import pack_messages
+from fedlab.training.workbench import Split, Workbench
+
+FIRST_NODE_ID = 2  # 1 is the server's
+
+
+class NodePartitions(Mapping[int, int]):
+    """Node ids with the partitions they hold, worked out instead of stored."""
+
+    def __init__(self, count: int) -> None:
+        self._nodes = range(FIRST_NODE_ID, FIRST_NODE_ID + count)
+
+    def __getitem__(self, node_id: int) -> int:
+        """Return the partition a node holds."""
+        if node_id not in self._nodes:
+            raise KeyError(node_id)
+        return node_id - FIRST_NODE_ID
+
+    def __iter__(self) -> Iterator[int]:
+        """Go through the nodes in the order of their partitions."""
+        return iter(self._nodes)
+
+    def __len__(self) -> int:
+        """Return how many nodes there are."""
+        return len(self._nodes)
+
+
+class RayGrid(AnsweringGrid):
+    """A grid whose nodes are the partitions of one machine's data, served by a pool of actors.
+
+    Messages are answered when they are pushed. Client states are kept in `states` between messages, as encoded, so it
+    does not matter which actor serves a client. Up to `pack` messages that hold the same go to an actor together.
+    `on_failure` is told of each client that failed, in one line and with its traceback. `actor_seconds` adds
+    up what the actors spent real time on, `busiest_seconds` what the busiest actor of each call did: no round can be
+    shorter.
+    """
+
+    def __init__(
+        self,
+        pool: WorkerPool,
+        workbench: Workbench,
+        states: StateLog,
+        *,
+        pack: int,
+        on_failure: Callable[[str, str | None], None],
+    ) -> None:
+        super().__init__("simulated")
+        assume_identity(RUN_ID)
+        self._pool = pool
+        self._workbench = workbench
+        self._pack = pack
+        self._on_failure = on_failure
+        self._ids = itertools.count(1)
+        self._states = states
+        self.actor_seconds: Counter[str] = Counter()
+        self.busiest_seconds: Counter[str] = Counter()
+
+    def get_node_ids(self) -> range:
+        """Return the ids of all nodes."""
+        return range(FIRST_NODE_ID, FIRST_NODE_ID + len(self._workbench.partitions))
+
+    def partitions(self) -> NodePartitions:
+        """Return node ids with the partitions they hold, which a simulation knows without asking."""
+        return NodePartitions(len(self._workbench.partitions))
+
+    def push_messages(self, messages: Iterable[Message]) -> list[str]:
+        """Have every message answered and return their ids."""
+        sent = [with_id(message, str(next(self._ids))) for message in messages]
+        contents = shared(message.content for message in sent)
+        sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
+        packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, self._pack)]
+        lost = self._answer(packs, contents)
+        # One client that ends its actor must not take the others of its pack with it.
+        alone = [[message] for pack in lost if len(pack) > 1 for message in pack]
+        self._answer(alone, contents)
+        return [message.metadata.message_id for message in sent]
+
+    def measure(self, arrays: Arrays, split: Split) -> float:
+        """Return the score of a model on a split held by the server, computed by all actors."""
+        reference = ray.put(arrays)
+        calls = [
+            Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}")
+            for shard in shards(len(self._workbench.tokens(split)))
+        ]
+        predictions = self._run(calls)
+        for prediction in predictions:
+            if isinstance(prediction, Lost):
+                raise RunFailedError(prediction.reason)
+        return score(self._workbench, split, np.concatenate(predictions))
+
+    def state(self) -> dict[str, Any]:
+        """Return where the clients' states stand, for a checkpoint."""
+        return {"states": self._states.mark()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Take the clients' states back."""
+        self._states.restore(state["states"])
+
+    def _answer(self, packs: Sequence[Sequence[Message]], contents: Mapping[int, Any]) -> list[Sequence[Message]]:
+        """Have packs answered and keep the replies; return the packs that were lost."""
+        answers = self._run([self._call(pack, contents[id(pack[0].content)]) for pack in packs])
+        for pack, answer in zip(packs, answers, strict=True):
+            self._keep(pack, answer)
+        return [pack for pack, answer in zip(packs, answers, strict=True) if isinstance(answer, Lost)]
+
+    def _run(self, calls: Sequence[Call]) -> list[Any]:
+        """Return what the calls came to, or that they were lost."""
+        done = self._pool.run(calls)
+        spent: dict[str, Counter[str]] = defaultdict(Counter)
+        for each in done:
+            if isinstance(each, Done):
+                spent[each.actor].update(each.seconds)
+        for seconds in spent.values():
+            self.actor_seconds.update(seconds)
+        self.busiest_seconds.update(max(spent.values(), key=Counter.total, default={}))
+        return [each.result if isinstance(each, Done) else each for each in done]
+
+    def _call(self, pack: Sequence[Message], content: Any) -> Call:
+        asked = [
+            Asked(
+                message=envelope(message),
+                partition_id=_partition(message),
+                state=self._states.get(_partition(message)),
+            )
+            for message in pack
+        ]
+        about = ", ".join(str(each.partition_id) for each in asked)
+        return Call(method="handle", arguments=(asked, content), about=f"client {about}")
+
+    def _keep(self, pack: Sequence[Message], answers: Sequence[Answer] | Lost) -> None:
+        """Keep the replies to a pack, and the states of its clients."""
+        for place, message in enumerate(pack):
+            partition_id = _partition(message)
+            if isinstance(answers, Lost):
+                if len(pack) == 1:
+                    self._on_failure(f"client {partition_id}: {answers.reason}", None)
+                reply = error_reply(message, CLIENT_CRASHED, answers.reason)
+            else:
+                reply = answers[place].reply
+                self._states.put(partition_id, answers[place].state)
+                if reply.has_error():
+                    reason = " ".join((reply.error.reason or "").split())
+                    self._on_failure(f"client {partition_id}: {reason}", answers[place].traceback)
+            self._replies[message.metadata.message_id] = reply
+
+
+def _partition(message: Message) -> int:
+    return message.metadata.dst_node_id - FIRST_NODE_ID

@@ -1,0 +1,192 @@
+"""A pool of Ray actors that never idles while there is work, survives their deaths and names the one that hangs."""
+
+import contextlib
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.exceptions import RayActorError, RayTaskError
+
+from fedlab.errors import RunFailedError, UserError
+
+_IN_FLIGHT = 2  # calls queued at an actor: the next one starts while the last one's answer travels
+_TRIES = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Call:
+    """One call of a method of whichever actor is free."""
+
+    method: str
+    arguments: tuple[Any, ...]
+    about: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lost:
+    """What stands for the answer of a call whose actor died or hung, every time it was tried."""
+
+    reason: str
+
+
+@dataclass(kw_only=True)
+class _Actor:
+    number: int
+    handle: Any
+    calls: dict[Any, int] = field(default_factory=dict)  # object reference to index of the call, oldest first
+
+
+class WorkerPool:
+    """Actors that are given calls in their order as they come free.
+
+    They are made by `make`, and by `remake` in place of one that is gone.
+
+    `on_trouble` is told, in one line, of every actor that died or was ended because it hung.
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Any],
+        *,
+        workers: int,
+        remake: Callable[[], Any] | None = None,
+        hang_seconds: float,
+        on_trouble: Callable[[str], None],
+    ) -> None:
+        self._remake = remake or make
+        self._hang_seconds = hang_seconds
+        self._on_trouble = on_trouble
+        self._actors = [_Actor(number=number, handle=make()) for number in range(workers)]
+
+    @property
+    def workers(self) -> int:
+        """Return the number of actors."""
+        return len(self._actors)
+
+    def run(self, calls: Sequence[Call]) -> list[Any]:
+        """Return the calls' answers in the order of the calls; a call that cannot be answered gives a `Lost`.
+
+        Raises:
+            RunFailedError: a call raised.
+        """
+        for actor in self._actors:
+            actor.calls = {}  # what a run that failed left behind is nobody's any more
+        work = _Work(calls=calls, waiting=deque(range(len(calls))), tries=[0] * len(calls), answers=[None] * len(calls))
+        while work.waiting or any(actor.calls for actor in self._actors):
+            self._hand_out(work)
+            references = [reference for actor in self._actors for reference in actor.calls]
+            ready, _ = ray.wait(references, num_returns=1, timeout=self._hang_seconds)
+            if not ready:
+                self._end_hanging(work)
+            for reference in ready:
+                self._take(reference, work)
+        return work.answers
+
+    def close(self) -> None:
+        """End every actor."""
+        for actor in self._actors:
+            ray.kill(actor.handle)
+
+    def _hand_out(self, work: "_Work") -> None:
+        for queued in range(_IN_FLIGHT):
+            for actor in self._actors:
+                if work.waiting and len(actor.calls) <= queued:
+                    index = work.waiting.popleft()
+                    call = work.calls[index]
+                    actor.calls[getattr(actor.handle, call.method).remote(*call.arguments)] = index
+
+    def _take(self, reference: Any, work: "_Work") -> None:
+        actor = next(actor for actor in self._actors if reference in actor.calls)
+        index = actor.calls[reference]
+        try:
+            work.answers[index] = ray.get(reference)
+            del actor.calls[reference]
+        except RayTaskError as error:
+            raise RunFailedError(
+                f"worker {actor.number} failed at {work.calls[index].about}: {error.cause!r}"
+            ) from error
+        except RayActorError as error:
+            self._replace(actor, work, f"died at {{about}}: {_why(error)}")
+
+    def _end_hanging(self, work: "_Work") -> None:
+        for actor in self._actors:
+            if actor.calls:
+                ray.kill(actor.handle)
+                self._replace(actor, work, f"has not answered for {self._hang_seconds:g} s at {{about}}")
+
+    def _replace(self, actor: _Actor, work: "_Work", what: str) -> None:
+        """Start the actor anew; only the call it was at counts as tried, those queued behind it just go back."""
+        current, *queued = actor.calls.values()
+        reason = f"worker {actor.number} " + what.replace("{about}", work.calls[current].about)
+        self._on_trouble(reason)
+        work.tries[current] += 1
+        if work.tries[current] < _TRIES:
+            queued.insert(0, current)
+        else:
+            work.answers[current] = Lost(reason=reason)
+        work.waiting.extendleft(reversed(queued))
+        actor.calls = {}
+        actor.handle = self._remake()
+
+
+def _why(error: RayActorError) -> str:
+    """Return the line that tells most: the exception where the actor could not be made, else Ray's first."""
+    lines = str(error).strip().splitlines()
+    return lines[-1].strip() if "creation task" in lines[0] else lines[0]
+
+
+@dataclass(kw_only=True)
+class _Work:
+    calls: Sequence[Call]
+    waiting: deque[int]
+    tries: list[int]
+    answers: list[Any]
+
+
+def start_ray(*, address: str | None, workers: int | None) -> int:
+    """Join a Ray cluster, or start one on this machine; return how many cores there are for actors.
+
+    Raises:
+        UserError: there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    cores = workers or os.cpu_count() or 1
+    own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False}
+    where: dict[str, Any] = own if address is None else {"address": address}
+    try:
+        # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
+        with contextlib.chdir(Path(__file__).parents[2]):
+            ray.init(**where, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
+        reason = str(error).splitlines()[0]
+        raise UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}") from error
+    return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def places_on_gpus(actors_per_gpu: int) -> int:
+    """Return how many actors there is room for on the GPUs of the cluster.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if not gpus:
+        raise UserError("engine.device = 'cuda': Ray finds no GPU here; accepted: cpu")
+    return gpus * actors_per_gpu
+
+
+def stop_ray() -> None:
+    """Leave the cluster, and end it if it is ours."""
+    ray.shutdown()
+
+
+def shared(values: Iterable[Any]) -> dict[int, Any]:
+    """Put each distinct object into Ray's store once: `id(value)` to its reference."""
+    return {key: ray.put(value) for key, value in {id(value): value for value in values}.items()}

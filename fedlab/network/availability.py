@@ -1,0 +1,208 @@
+"""When a client can be asked for work, and when it goes away again."""
+
+import math
+from array import array
+from bisect import bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+
+from fedlab.errors import UserError
+from fedlab.network.links import is_number
+from fedlab.numbertable import NumberRow, number_rows
+from fedlab.seeds import generator
+
+_EARLY_SECONDS = 1e-6  # a change holds from this much before it, so that rounded simulated times do not miss it
+_COLUMNS = ("partition_id", "on_seconds", "off_seconds")
+
+
+@runtime_checkable
+class Availability(Protocol):
+    """Which clients are there at which second of simulated time."""
+
+    def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
+        """Say whether the client may be asked for work now."""
+        ...
+
+    def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
+        """Return the second at which a client asked now goes away.
+
+        Infinity: it stays; `at_seconds` itself: it never answers.
+        """
+        ...
+
+    def next_change(self, at_seconds: float) -> float | None:
+        """Return the next second, later than `at_seconds`, at which any client may come or go; None: there is none."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlwaysAvailable:
+    """Clients that are always there."""
+
+    def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
+        """Say yes."""
+        return True
+
+    def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
+        """Return infinity."""
+        return math.inf
+
+    def next_change(self, at_seconds: float) -> float | None:
+        """Return None."""
+        return None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BernoulliDropout(AlwaysAvailable):
+    """Clients that can always be asked, each of which stays silent in a round with the same probability."""
+
+    dropout: float
+    seed: int
+
+    def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
+        """Return `at_seconds` if the coin of this partition and round says that it drops out, else infinity."""
+        silent = generator(self.seed, "availability", partition_id, server_round).random() < self.dropout
+        return at_seconds if silent else math.inf
+
+
+@dataclass(frozen=True, kw_only=True)
+class Schedule:
+    """The seconds at which something changes between there and away, from second 0 on, rising.
+
+    With a period, which all of them lie below, they come again and again.
+    """
+
+    changes_seconds: Sequence[float]
+    there_at_first: bool
+    period_seconds: float | None
+
+    def there(self, at_seconds: float) -> bool:
+        """Say whether the client is there."""
+        _, passed = self._look(at_seconds)
+        return self.there_at_first != bool(passed % 2)
+
+    def next_change(self, at_seconds: float) -> float | None:
+        """Return the next second, later than `at_seconds`, at which it changes; None: it stays as it is."""
+        origin, passed = self._look(at_seconds)
+        if passed < len(self.changes_seconds):
+            return origin + self.changes_seconds[passed]
+        if self.period_seconds is None or not self.changes_seconds:
+            return None
+        return origin + self.period_seconds + self.changes_seconds[0]
+
+    def _look(self, at_seconds: float) -> tuple[float, int]:
+        """Return the second at which the current period began, and how many of its changes have passed."""
+        now = at_seconds + _EARLY_SECONDS
+        within = now if self.period_seconds is None else now % self.period_seconds
+        return now - within, bisect_right(self.changes_seconds, within)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduledAvailability:
+    """Clients that come and go: partition i by schedule i, modulo their number."""
+
+    schedules: tuple[Schedule, ...]
+    calendars: tuple[Schedule, ...]  # the changes of all schedules of one period, in order
+
+    def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
+        """Say whether the client is there."""
+        return self._schedule(partition_id).there(at_seconds)
+
+    def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
+        """Return when the client goes away next; `at_seconds` if it is away already."""
+        schedule = self._schedule(partition_id)
+        if not schedule.there(at_seconds):
+            return at_seconds
+        change = schedule.next_change(at_seconds)
+        return math.inf if change is None else change
+
+    def next_change(self, at_seconds: float) -> float | None:
+        """Return when the next of all schedules changes, one that no client follows included."""
+        changes = (calendar.next_change(at_seconds) for calendar in self.calendars)
+        return min((change for change in changes if change is not None), default=None)
+
+    def _schedule(self, partition_id: int) -> Schedule:
+        return self.schedules[partition_id % len(self.schedules)]
+
+
+def always() -> Availability:
+    """Make clients that are always there."""
+    return AlwaysAvailable()
+
+
+def bernoulli(dropout: float = 0.1, seed: int = 0) -> Availability:
+    """Make clients of which each stays silent in a round with probability `dropout`."""
+    if not is_number(dropout) or not 0 <= dropout <= 1:
+        raise UserError(f"availability: dropout is {dropout!r}, expected a probability from 0 to 1")
+    return BernoulliDropout(dropout=dropout, seed=seed)
+
+
+def trace(path: str, period_seconds: float | None = None, base_folder: str = ".") -> Availability:
+    """Make clients that come and go as recorded in a CSV file; `fedlab import-traces` writes such files.
+
+    A row is a time in which a client is there: partition_id, on_seconds, off_seconds. After `period_seconds`, for all
+    clients or in a column of that name for each, its times come again; without, it is away after the last. Partition i
+    follows the i-th of the ids in the file, counted from 0 and modulo their number. Raises UserError with file and line
+    for what is not of this form.
+    """
+    if period_seconds is not None and not (is_number(period_seconds) and period_seconds > 0):
+        raise UserError(f"availability: period_seconds is {period_seconds!r}, expected a number above 0")
+    times: dict[int, list[tuple[float, float]]] = defaultdict(list)
+    periods: dict[int, float | None] = {}
+    for row in number_rows(Path(base_folder) / Path(path).expanduser(), _COLUMNS, ("period_seconds",)):
+        client, period = row.partition_id(), _period(row, period_seconds)
+        if periods.setdefault(client, period) != period:
+            raise UserError(f"{row.place}: another period_seconds than in an earlier row of this partition_id")
+        times[client].append(_time(row, period))
+    return scheduled([schedule_of_times(times[client], periods[client]) for client in sorted(times)])
+
+
+def scheduled(schedules: Sequence[Schedule]) -> ScheduledAvailability:
+    """Return the availability of clients by their schedules."""
+    changes: Mapping[float | None, list[Sequence[float]]] = defaultdict(list)
+    for schedule in schedules:
+        changes[schedule.period_seconds].append(schedule.changes_seconds)
+    calendars = [
+        Schedule(changes_seconds=_numbers(np.unique(np.concatenate(each))), there_at_first=False, period_seconds=period)
+        for period, each in changes.items()
+    ]
+    return ScheduledAvailability(schedules=tuple(schedules), calendars=tuple(calendars))
+
+
+def schedule_of_times(times: Iterable[tuple[float, float]], period_seconds: float | None) -> Schedule:
+    """Return the schedule of a client that is there in times (from, to) within the period, which may overlap."""
+    joined: list[list[float]] = []
+    for on, off in sorted(times):
+        if joined and on <= joined[-1][1]:
+            joined[-1][1] = max(off, joined[-1][1])
+        else:
+            joined.append([on, off])
+    changes = [second for time in joined for second in time]
+    if period_seconds is None or not changes or changes[-1] < period_seconds:
+        return Schedule(changes_seconds=_numbers(changes), there_at_first=False, period_seconds=period_seconds)
+    # The last time ends with the period: at second 0 of the next the client leaves, unless a time begins there.
+    changes = changes[1:-1] if changes[0] == 0 else [0.0, *changes[:-1]]
+    return Schedule(changes_seconds=_numbers(changes), there_at_first=True, period_seconds=period_seconds)
+
+
+def _numbers(values: Iterable[float]) -> Sequence[float]:
+    """Pack numbers: a file of a hundred thousand clients has millions."""
+    return array("d", values)
+
+
+def _period(row: NumberRow, period_seconds: float | None) -> float | None:
+    return row.positive("period_seconds") if "period_seconds" in row.values else period_seconds
+
+
+def _time(row: NumberRow, period_seconds: float | None) -> tuple[float, float]:
+    on, off = row.not_negative("on_seconds"), row.values["off_seconds"]
+    if off <= on:
+        raise UserError(f"{row.place}: off_seconds is {off:g}, expected more than on_seconds, {on:g}")
+    if period_seconds is not None and off > period_seconds:
+        raise UserError(f"{row.place}: off_seconds is {off:g}, expected at most the period, {period_seconds:g} s")
+    return on, off

@@ -1,0 +1,1 @@
+"""What work costs in simulated seconds, joules and bytes: pure functions."""

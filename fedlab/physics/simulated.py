@@ -1,0 +1,213 @@
+"""What the parts of a batch of clients cost that run side by side: the simulated physics as one pure function."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
+from typing import Literal
+
+from fedlab.devices.fleet import Fleet
+from fedlab.devices.profile import DeviceProfile, Standing
+from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, standing
+from fedlab.measures import Measures
+from fedlab.network.links import Direction, Link
+from fedlab.physics.contention import Transfer, shared_seconds
+from fedlab.physics.costs import Stages, cost_of
+from fedlab.physics.deadlines import Ending, RoundTerms, round_seconds
+from fedlab.records import Dropout
+from fedlab.units import human_bytes, human_seconds
+from fedlab.workload import Cost, EncoderShape, Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """What one client was sent and did, and from when on; `workload` is None where it was gone before it began.
+
+    `leaves_seconds` is the simulated second at which it goes away. `measures` are those of a real client.
+    """
+
+    workload: Workload | None
+    partition_id: int
+    server_round: int
+    bytes_down: int
+    bytes_up: int
+    group: str
+    start_seconds: float
+    leaves_seconds: float = inf
+    measures: Measures | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bill:
+    """What a part cost, when its round was over, and why its work is lost if it is.
+
+    `standing` says how sure the latency is that it was charged for, "" where nothing was computed. `done` is the share
+    of its work that it came to do.
+    """
+
+    cost: Cost
+    round_ends_seconds: float
+    standing: Standing | Literal[""]
+    dropout: Dropout | None = None
+    reason: str | None = None
+    done: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Physics:
+    """The boards, the network and the encoder that is trained; the server's bandwidths are None where unlimited."""
+
+    fleet: Fleet
+    link: Link
+    shape: EncoderShape
+    server_down_bytes_per_second: float | None = None
+    server_up_bytes_per_second: float | None = None
+
+    def device(self, partition_id: int) -> str:
+        """Return the name of a partition's board."""
+        return self.fleet.profile(partition_id).name
+
+    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+        """Return the bill of each part.
+
+        The parts of a group that start together make a round, on the terms of the group (none given: all are waited
+        for). Raises UserError where a profile lacks a table for a workload's method.
+        """
+        needs = self._needs(parts)
+        courses = self._courses(parts, needs)
+        rounds: dict[tuple[str, float], list[Ending]] = {}
+        for part, course in zip(parts, courses, strict=True):
+            rounds.setdefault((part.group, part.start_seconds), []).append(course.ending)
+        lasted = {key: round_seconds(endings, terms.get(key[0], RoundTerms())) for key, endings in rounds.items()}
+        return [
+            _bill(part, need, course, lasted[part.group, part.start_seconds], terms.get(part.group, RoundTerms()))
+            for part, need, course in zip(parts, needs, courses, strict=True)
+        ]
+
+    def _needs(self, parts: Sequence[Part]) -> list["_Needs"]:
+        """Return what the parts need of their boards; those of one board are often sent the same work."""
+        profiles = [self.fleet.profile(part.partition_id) for part in parts]
+        keys = [(id(profile), part.workload) for profile, part in zip(profiles, parts, strict=True)]
+        by_key = dict(zip(keys, profiles, strict=True))
+        known = {key: _needs_of(profile, key[1], self.shape) for key, profile in by_key.items()}
+        return [known[key] for key in keys]
+
+    def _courses(self, parts: Sequence[Part], needs: Sequence["_Needs"]) -> list["_Course"]:
+        """Let the parts run, each as far as it comes by itself."""
+        begins = {at: part.start_seconds for at, part in enumerate(parts) if part.start_seconds < part.leaves_seconds}
+        down = self._transfers(parts, begins, "down")
+        computed = {at: begin + down[at] + needs[at].compute_seconds for at, begin in begins.items() if needs[at].fits}
+        sends = {at: second for at, second in computed.items() if second < parts[at].leaves_seconds}
+        up = self._transfers(parts, sends, "up")
+        return [_course(part, needs[at], down.get(at), up.get(at)) for at, part in enumerate(parts)]
+
+    def _transfers(self, parts: Sequence[Part], starts: Mapping[int, float], direction: Direction) -> dict[int, float]:
+        """Return how long the downloads or uploads take that start at these seconds, by place."""
+        transfers = [self._transfer(parts[at], start, direction) for at, start in starts.items()]
+        down = direction == "down"
+        capacity = self.server_down_bytes_per_second if down else self.server_up_bytes_per_second
+        return dict(zip(starts, shared_seconds(transfers, capacity), strict=True))
+
+    def _transfer(self, part: Part, start_seconds: float, direction: Direction) -> Transfer:
+        num_bytes = part.bytes_down if direction == "down" else part.bytes_up
+        alone_seconds = self.link.transfer_seconds(
+            num_bytes,
+            direction=direction,
+            partition_id=part.partition_id,
+            server_round=part.server_round,
+            start_seconds=start_seconds,
+        )
+        return Transfer(start_seconds=start_seconds, num_bytes=num_bytes, alone_seconds=alone_seconds)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Needs:
+    profile: DeviceProfile
+    compute_seconds: float = 0.0
+    memory_bytes: int = 0
+    standing: Standing | Literal[""] = ""
+
+    @property
+    def fits(self) -> bool:
+        return self.memory_bytes <= self.profile.memory_bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Course:
+    """How far a part would come if its round went on for ever."""
+
+    stages: Stages
+    ending: Ending
+
+
+def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: EncoderShape) -> _Needs:
+    if workload is None:
+        return _Needs(profile=profile)
+    return _Needs(
+        profile=profile,
+        compute_seconds=compute_seconds(profile, workload, shape),
+        memory_bytes=peak_memory_bytes(profile, workload, shape),
+        standing=standing(profile, workload, shape) if workload.batches else "",
+    )
+
+
+def _course(part: Part, need: _Needs, down: float | None, up: float | None) -> _Course:
+    """Return a part's course; it has a download unless it was gone, an upload if it came so far."""
+    stages = Stages(
+        download_seconds=down or 0.0,
+        compute_seconds=need.compute_seconds if need.fits else 0.0,
+        upload_seconds=up or 0.0,
+    )
+    stays = max(0.0, part.leaves_seconds - part.start_seconds)
+    if stays < stages.seconds or down is None or (need.fits and up is None):
+        return _Course(stages=stages, ending=Ending(seconds=stays, how="gone"))
+    return _Course(stages=stages, ending=Ending(seconds=stages.seconds, how="finished" if need.fits else "failed"))
+
+
+def _bill(part: Part, need: _Needs, course: _Course, lasted: float, terms: RoundTerms) -> Bill:
+    ending, over = course.ending, part.start_seconds + lasted
+    if ending.how == "finished" and (ending.seconds <= lasted or terms.late == "carry"):
+        cost = cost_of(
+            course.stages,
+            profile=need.profile,
+            bytes_down=part.bytes_down,
+            bytes_up=part.bytes_up,
+            memory_bytes=need.memory_bytes,
+            idle_seconds=max(0.0, lasted - ending.seconds),
+            late_seconds=max(0.0, ending.seconds - lasted),
+        )
+        return Bill(cost=cost, round_ends_seconds=over, standing=need.standing)
+    cut_off = lasted < ending.seconds and terms.late == "drop"
+    stages = course.stages.until(lasted if cut_off else ending.seconds)
+    cost = cost_of(
+        stages,
+        profile=need.profile,
+        bytes_down=_sent(part.bytes_down, stages.download_seconds, course.stages.download_seconds),
+        bytes_up=_sent(part.bytes_up, stages.upload_seconds, course.stages.upload_seconds),
+        memory_bytes=need.memory_bytes if stages.compute_seconds else 0,
+        late_seconds=max(0.0, stages.seconds - lasted),
+    )
+    dropout, reason = _late(lasted) if cut_off else _lost(part, need, ending)
+    return Bill(
+        cost=cost,
+        round_ends_seconds=over,
+        standing=need.standing if stages.compute_seconds else "",
+        dropout=dropout,
+        reason=reason,
+        done=stages.compute_seconds / need.compute_seconds if need.compute_seconds else 0.0,
+    )
+
+
+def _late(lasted: float) -> tuple[Dropout, str]:
+    return "late", f"late: not done when the round was over, after {human_seconds(lasted)}"
+
+
+def _lost(part: Part, need: _Needs, ending: Ending) -> tuple[Dropout, str]:
+    if ending.how == "gone":
+        return "gone", f"went away after {human_seconds(ending.seconds)}" if ending.seconds else "was gone at the start"
+    assert part.workload is not None, "only work fails to fit"
+    needs, has = human_bytes(need.memory_bytes), human_bytes(need.profile.memory_bytes)
+    return "memory", f"out of memory: depth {part.workload.depth} needs {needs}, {need.profile.name} has {has}"
+
+
+def _sent(num_bytes: int, done_seconds: float, whole_seconds: float) -> int:
+    return int(num_bytes * (done_seconds / whole_seconds)) if whole_seconds else 0

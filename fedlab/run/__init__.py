@@ -1,0 +1,1 @@
+"""What is written, shown and read of a run."""

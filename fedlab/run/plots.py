@@ -1,0 +1,101 @@
+"""The figure of a run: accuracy and adapter configuration against simulated time."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from fedlab.records import RoundRecord, TrialRecord
+from fedlab.run.report import is_upgrade, starting_configuration
+
+# Okabe and Ito's palette, told apart with any kind of colour vision.
+_VALIDATION, _TEST, _DEPTH, _WIDTH = "#0072B2", "#D55E00", "#009E73", "#AA4499"
+_GREY = "#8A8A8A"
+_LABEL_SPACING = 0.022  # of the width of the plot: the height of a line of turned text
+
+_UNITS = (("hours", 3600.0, 7200.0), ("minutes", 60.0, 90.0), ("seconds", 1.0, 0.0))  # and from how long on
+
+
+def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], path: Path) -> None:
+    """Draw accuracy over simulated time, and below it depth and width, to an image file.
+
+    Trials are bands of two shades; where one changed the configuration there is a line with the new (depth, width).
+    Raises `OSError` if the file cannot be written.
+    """
+    figure = Figure(figsize=(8.0, 5.4), dpi=150, layout="constrained")
+    FigureCanvasAgg(figure)  # no window and no state shared with other figures
+    accuracy, configuration = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    end = max([record.simulated_seconds for record in rounds], default=0.0) or 1.0
+    unit, size = next((unit, size) for unit, size, least in _UNITS if end > least)
+    _draw_trials((accuracy, configuration), trials, size)
+    _draw_accuracy(accuracy, rounds, trials, size)
+    _label_upgrades(accuracy, trials, size, end)
+    _draw_configuration(configuration, rounds, trials, size)
+    configuration.set_xlabel(f"simulated time ({unit})")
+    configuration.set_xlim(0, 1.01 * end / size)
+    figure.savefig(path)
+
+
+def _draw_trials(panels: Sequence[Axes], trials: Sequence[TrialRecord], size: float) -> None:
+    for axes in panels:
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.spines[["left", "bottom"]].set_color(_GREY)
+        for trial in trials[::2]:
+            axes.axvspan(trial.started_seconds / size, trial.ended_seconds / size, color="#F1F1F1", lw=0, zorder=0)
+        for number, trial in enumerate(filter(is_upgrade, trials)):
+            label = None if number else "upgrade to (depth, width)"
+            axes.axvline(trial.ended_seconds / size, color=_GREY, lw=0.8, ls=(0, (4, 3)), zorder=1, label=label)
+
+
+def _draw_accuracy(axes: Axes, rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], size: float) -> None:
+    losers = [(t.ended_seconds, c.validation_accuracy) for t in trials for c in t.candidates if c.group != t.winner]
+    if losers:
+        xs, ys = zip(*losers, strict=True)
+        axes.plot([x / size for x in xs], ys, "x", color=_VALIDATION, ms=4, alpha=0.45, label="losing candidates")
+    for label, colour, marker, points in (
+        ("validation", _VALIDATION, "o", [(r.simulated_seconds, r.validation_accuracy) for r in rounds]),
+        ("test", _TEST, "s", [(r.simulated_seconds, r.test_accuracy) for r in rounds]),
+    ):
+        measured = [(seconds / size, share) for seconds, share in points if share is not None]
+        if measured:
+            style = marker if len(measured) <= 60 else ""
+            axes.plot(*zip(*measured, strict=True), color=colour, marker=style, ms=3.5, lw=1.6, label=label)
+    axes.set_ylabel("accuracy")
+    axes.grid(axis="y", color="#DDDDDD", lw=0.6)
+    if axes.get_legend_handles_labels()[0]:
+        axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
+
+
+def _label_upgrades(axes: Axes, trials: Sequence[TrialRecord], size: float, end: float) -> None:
+    previous = -end
+    for trial in filter(is_upgrade, trials):
+        if trial.ended_seconds - previous < _LABEL_SPACING * end:
+            continue  # it would be written over the one before; the panel below shows the change all the same
+        previous = trial.ended_seconds
+        place = (trial.ended_seconds / size, 1.01)
+        text = f"({trial.depth}, {trial.width})"
+        axes.text(*place, text, transform=axes.get_xaxis_transform(), rotation=90, ha="center", va="bottom", fontsize=8)
+
+
+def _draw_configuration(axes: Axes, rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], size: float) -> None:
+    if not rounds:
+        return
+    start = starting_configuration(trials[0]) if trials else (rounds[0].depth, rounds[0].width)
+    times = [0.0, *(record.simulated_seconds / size for record in rounds)]
+    depths = [start[0], *(record.depth for record in rounds)]
+    widths = [start[1], *(record.width for record in rounds)]
+    other = axes.twinx()
+    other.spines[["top", "left", "bottom"]].set_visible(False)
+    other.spines["right"].set_color(_GREY)
+    for panel, values, label, colour, style, headroom in (
+        (axes, depths, "depth", _DEPTH, "-", 1.15),
+        (other, widths, "width", _WIDTH, "--", 1.4),  # lest both lie on one line while nothing changes
+    ):
+        panel.step(times, values, where="post", color=colour, ls=style, lw=1.8)
+        panel.set_ylabel(label, color=colour)
+        panel.tick_params(axis="y", colors=colour)
+        panel.set_ylim(0, max(1, *values) * headroom)
+        panel.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))

@@ -1,0 +1,86 @@
+"""Observers of a run, and the one that writes it down."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+from fedlab.errors import UserError
+from fedlab.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.run.folder import RECORD_FILES, RunFolder
+
+
+class Observer(Protocol):
+    """What is told of a run as it happens, in this order: a round's clients, the round, the trial it ends."""
+
+    def on_clients(self, records: Sequence[ClientRecord]) -> None:
+        """Take note of what the clients of a round did."""
+
+    def on_round(self, record: RoundRecord) -> None:
+        """Take note of a round that has ended."""
+
+    def on_trial(self, record: TrialRecord) -> None:
+        """Take note of a trial that has ended."""
+
+    def on_message(self, text: str, detail: str | None = None) -> None:
+        """Take note of something worth telling a person."""
+
+
+class Recorder:
+    """Appends a run's records to its folder, one JSON object a line, each handed to the system at once.
+
+    Floats are written with the digits that give them back exactly. A last line cut short by an earlier process is
+    dropped when the recorder opens the file, so that what follows does not stick to it.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        self._files = {name: (folder.path / name).open("ab+") for name in RECORD_FILES}
+        self._log = folder.log.open("a", buffering=1, encoding="utf-8")
+        for name, file in self._files.items():
+            file.seek(0)
+            self._cut(name, file.read().rfind(b"\n") + 1)
+
+    def on_clients(self, records: Sequence[ClientRecord]) -> None:
+        """Append to clients.jsonl."""
+        self._append("clients.jsonl", records)
+
+    def on_round(self, record: RoundRecord) -> None:
+        """Append to rounds.jsonl."""
+        self._append("rounds.jsonl", [record])
+
+    def on_trial(self, record: TrialRecord) -> None:
+        """Append to trials.jsonl."""
+        self._append("trials.jsonl", [record])
+
+    def on_message(self, text: str, detail: str | None = None) -> None:
+        """Append to run.log, the detail too."""
+        self._log.write(text + "\n" if detail is None else f"{text}\n{detail}\n")
+
+    def mark(self) -> dict[str, int]:
+        """Return the length of each file in bytes, for a checkpoint; what is marked survives a power failure."""
+        for file in self._files.values():
+            os.fsync(file.fileno())
+        return {name: file.tell() for name, file in self._files.items()}
+
+    def rewind(self, mark: Mapping[str, int]) -> None:
+        """Forget what was written after a mark; raises `UserError` if a file does not reach back to it."""
+        for name, file in self._files.items():
+            if file.tell() < mark[name]:
+                raise UserError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
+        for name in self._files:
+            self._cut(name, mark[name])
+
+    def close(self) -> None:
+        """Close the files; nothing may be recorded afterwards."""
+        for file in (*self._files.values(), self._log):
+            file.close()
+
+    def _append(self, name: str, records: Iterable[ClientRecord | RoundRecord | TrialRecord]) -> None:
+        for record in records:
+            self._files[name].write((json.dumps(asdict(record)) + "\n").encode())
+            self._files[name].flush()
+
+    def _cut(self, name: str, length: int) -> None:
+        self._files[name].truncate(length)
+        self._files[name].seek(length)

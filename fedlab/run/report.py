@@ -1,0 +1,241 @@
+"""What came of a run, in figures and in tables for the terminal."""
+
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fedlab.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.run.folder import RunFolder
+from fedlab.units import human_bytes, human_joules, human_seconds, human_share
+
+# How a client's work was lost (`fedlab.records.Dropout`), as a person reads it.
+_KINDS: Mapping[str, str] = {
+    "failed": "with an error",
+    "memory": "out of memory",
+    "gone": "gone",
+    "late": "late",
+    "refused": "turned away",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientTotal:
+    """What one client did and spent over a whole run; `rounds` counts those it replied to."""
+
+    partition_id: int
+    device: str
+    rounds: int
+    failures: int
+    seconds: float
+    joules: float
+    bytes_down: int
+    bytes_up: int
+    idle_seconds: float = 0.0
+    idle_joules: float = 0.0
+
+
+def summarise(
+    rounds: Sequence[RoundRecord],
+    trials: Sequence[TrialRecord],
+    clients: Sequence[ClientRecord],
+    *,
+    status: str,
+    arrays_digest: str | None = None,
+    records_digest: str | None = None,
+) -> dict[str, Any]:
+    """Return what came of a run, as written to summary.json.
+
+    Accuracies are the last measured and None where none was; bytes and joules are summed over the clients, and
+    `peak_memory_bytes` is that of the client that needed most. `idle_joules` are those of `joules` that were spent
+    waiting. `dropouts` counts clients' parts whose work was lost by the reason, `provenance` parts by how sure their
+    latency is. `status` says how the run ended.
+    """
+    last = rounds[-1] if rounds else None
+    return {
+        "status": status,
+        "accuracy": _last(record.test_accuracy for record in rounds),
+        "validation_accuracy": _last(record.validation_accuracy for record in rounds),
+        "rounds": len(rounds),
+        "simulated_seconds": last.simulated_seconds if last else 0.0,
+        "wall_seconds": last.wall_seconds if last else 0.0,
+        "bytes_down": sum(record.bytes_down for record in clients),
+        "bytes_up": sum(record.bytes_up for record in clients),
+        "joules": sum(record.joules for record in clients),
+        "idle_joules": sum(record.idle_joules for record in clients),
+        "peak_memory_bytes": max((record.peak_memory_bytes for record in clients), default=0),
+        "configuration": {"depth": last.depth, "width": last.width} if last else None,
+        "trials": len(trials),
+        "upgrades": sum(is_upgrade(record) for record in trials),
+        "client_failures": sum(record.error is not None for record in clients),
+        "dropouts": _counts(record.dropout or "failed" for record in clients if record.error is not None),
+        "late": sum(record.late_seconds > 0 for record in clients),
+        "failed_rounds": sum(_failed(record) for record in rounds),
+        "provenance": _counts(record.latency_standing for record in clients if record.latency_standing),
+        "arrays_digest": arrays_digest,
+        "records_digest": records_digest,
+    }
+
+
+def starting_configuration(trial: TrialRecord) -> tuple[int, int]:
+    """Return the (depth, width) a trial set out from: its smallest candidate's, since the others grow from it."""
+    return min((candidate.depth, candidate.width) for candidate in trial.candidates)
+
+
+def is_upgrade(trial: TrialRecord) -> bool:
+    """Tell whether a trial changed the configuration of the global model."""
+    return (trial.depth, trial.width) != starting_configuration(trial)
+
+
+def client_totals(clients: Iterable[ClientRecord]) -> list[ClientTotal]:
+    """Return what each client did over a run, in the order of their partitions."""
+    ordered = sorted(clients, key=lambda record: record.partition_id)
+    return [_total(list(parts)) for _, parts in groupby(ordered, key=lambda record: record.partition_id)]
+
+
+def totals_csv(totals: Sequence[ClientTotal]) -> str:
+    """Return the clients' totals as CSV with a header line."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [field.name for field in fields(ClientTotal)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(asdict(total) for total in totals)
+    return text.getvalue()
+
+
+def render_trials(trials: Sequence[TrialRecord], rounds: Sequence[RoundRecord]) -> Table:
+    """Return a table of the trials: what each candidate reached, which won, and what the trial cost.
+
+    The test accuracy is that of the round a trial ended with, where it was measured.
+    """
+    test = {record.server_round: record.test_accuracy for record in rounds}
+    groups = list(dict.fromkeys(candidate.group for trial in trials for candidate in trial.candidates))
+    caption = None if trials else "no trials: the strategy did not search, or none has ended"
+    table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=caption)
+    table.add_column("trial", justify="right", no_wrap=True)
+    table.add_column("winner", no_wrap=True)
+    for heading in ("depth", "width", *groups, "test", "time", "traffic", "energy"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for trial in trials:
+        table.add_row(*_trial_row(trial, groups, test.get(trial.server_round)))
+    return table
+
+
+def render_summary(summary: Mapping[str, Any], run_dir: Path) -> RenderableType:
+    """Return a summary for the terminal: accuracy and costs, then the paths of the files the run wrote."""
+    figures = Table.grid(padding=(0, 2))
+    for name, value in _figures(summary):
+        figures.add_row(Text(name, style="dim"), value)
+    files = Table.grid(padding=(0, 2))
+    for what, path in _written(RunFolder(run_dir)):
+        files.add_row(Text(what, style="dim"), Text(str(path), overflow="fold"))
+    return Group(figures, Text(), files)
+
+
+def _counts(kinds: Iterable[str]) -> dict[str, int]:
+    return dict(sorted(Counter(kinds).items()))
+
+
+def _failed(record: RoundRecord) -> bool:
+    return bool(record.groups) and all(group.failed for group in record.groups)
+
+
+def _last(values: Iterable[float | None]) -> float | None:
+    measured = [value for value in values if value is not None]
+    return measured[-1] if measured else None
+
+
+def _total(parts: Sequence[ClientRecord]) -> ClientTotal:
+    failures = sum(part.error is not None for part in parts)
+    return ClientTotal(
+        partition_id=parts[0].partition_id,
+        device=parts[0].device,
+        rounds=len(parts) - failures,
+        failures=failures,
+        seconds=sum(part.seconds for part in parts),
+        joules=sum(part.joules for part in parts),
+        bytes_down=sum(part.bytes_down for part in parts),
+        bytes_up=sum(part.bytes_up for part in parts),
+        idle_seconds=sum(part.idle_seconds for part in parts),
+        idle_joules=sum(part.idle_joules for part in parts),
+    )
+
+
+def _trial_row(trial: TrialRecord, groups: Sequence[str], test: float | None) -> list[RenderableType]:
+    reached = {candidate.group: candidate.validation_accuracy for candidate in trial.candidates}
+    return [
+        str(trial.trial),
+        Text(trial.winner, style="bold" if is_upgrade(trial) else ""),
+        str(trial.depth),
+        str(trial.width),
+        *(Text(human_share(reached.get(group)), style="bold" if group == trial.winner else "") for group in groups),
+        human_share(test),
+        human_seconds(trial.ended_seconds),
+        human_bytes(sum(candidate.bytes_down + candidate.bytes_up for candidate in trial.candidates)),
+        human_joules(sum(candidate.joules for candidate in trial.candidates)),
+    ]
+
+
+def _figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+    configuration = summary["configuration"]
+    rows: list[tuple[str, RenderableType]] = [
+        ("status", str(summary["status"])),
+        ("test accuracy", Text(human_share(summary["accuracy"]), style="bold")),
+        ("validation accuracy", human_share(summary["validation_accuracy"])),
+        ("rounds", str(summary["rounds"])),
+        ("simulated time", human_seconds(summary["simulated_seconds"])),
+        ("real time", human_seconds(summary["wall_seconds"])),
+        ("traffic", f"{human_bytes(summary['bytes_down'])} down, {human_bytes(summary['bytes_up'])} up"),
+        ("energy", _energy(summary)),
+    ]
+    if source := summary.get("repriced_from"):
+        rows.append(("billed anew from", str(source)))
+    if configuration:
+        rows.append(("configuration", f"depth {configuration['depth']}, width {configuration['width']}"))
+    if summary["trials"]:
+        rows.append(("trials", f"{summary['trials']}, of which {summary['upgrades']} changed the configuration"))
+    # Summaries of earlier versions have none of the following but the number of failures.
+    if provenance := summary.get("provenance"):
+        rows.append(("latencies", _enumerated(provenance)))
+    if summary["client_failures"]:
+        kinds = {_KINDS[kind]: count for kind, count in summary.get("dropouts", {}).items()}
+        text = _enumerated(kinds) or str(summary["client_failures"])
+        rows.append(("failures of clients", Text(text, style="red")))
+    if summary.get("late"):
+        rows.append(("late updates", str(summary["late"])))
+    if summary.get("failed_rounds"):
+        rows.append(("failed rounds", Text(str(summary["failed_rounds"]), style="red")))
+    return rows
+
+
+def _energy(summary: Mapping[str, Any]) -> str:
+    idle = summary.get("idle_joules", 0.0)
+    return human_joules(summary["joules"]) + (f", {human_joules(idle)} of it waiting" if idle else "")
+
+
+def _enumerated(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in counts.items())
+
+
+def _written(folder: RunFolder) -> list[tuple[str, Path]]:
+    files = [
+        ("arrays", folder.final),
+        ("adapters", folder.adapter),
+        ("model", folder.model),
+        ("plot", folder.plot),
+        ("rounds", folder.rounds_file),
+        ("trials", folder.trials_file),
+        ("clients", folder.clients_file),
+        ("totals", folder.client_totals),
+        ("summary", folder.summary_file),
+        ("log", folder.log),
+    ]
+    return [(what, path) for what, path in files if path.exists()]

@@ -1,0 +1,143 @@
+"""A sweep's folder: a run folder a cell, how each cell stands, and the comparison of them all."""
+
+import fcntl
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from fedlab.comparison.keys import flatten
+from fedlab.comparison.runs import SWEEP_FILE
+from fedlab.errors import UserError
+from fedlab.experiment import Experiment
+from fedlab.experimentfile import experiment_from
+from fedlab.run.folder import RunFolder
+from fedlab.sweep.file import Cell
+
+Status = Literal["waiting", "finished", "failed"]
+
+_SAME_RUN = ("name", "engine", "base_folder")  # keys that say nothing of what a run comes to
+
+
+@dataclass(frozen=True, kw_only=True)
+class CellState:
+    """How a cell stands; `repriced_from` is the cell it was billed anew from, `reason` why it failed."""
+
+    name: str
+    status: Status
+    repriced_from: str | None = None
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class SweepFolder:
+    """The files of one sweep."""
+
+    path: Path
+
+    @property
+    def state_file(self) -> Path:
+        """The cells in their order, and how each stands."""
+        return self.path / SWEEP_FILE
+
+    def run(self, cell: str) -> RunFolder:
+        """Return a cell's run folder, which need not exist yet."""
+        return RunFolder(self.path / cell)
+
+    def log(self, cell: str) -> Path:
+        """Return where the output of a cell that failed is kept."""
+        return self.path / f"{cell}.log"
+
+    def write_states(self, name: str, states: Sequence[CellState]) -> None:
+        """Write how the cells stand."""
+        self.write(self.state_file.name, json.dumps({"name": name, "cells": [asdict(s) for s in states]}, indent=2))
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file all at once, in place of an earlier one."""
+        partial = self.path / f"{name}.partial"
+        partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+        partial.replace(self.path / name)
+
+
+def claim_sweep(path: Path) -> SweepFolder:
+    """Make a sweep's folder, or take up one that was begun.
+
+    Raises:
+        UserError: the folder is something else, or cannot be made.
+    """
+    folder = SweepFolder(path)
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        strange = any(path.iterdir()) and not folder.state_file.exists()
+    except OSError as error:
+        raise UserError(f"{path}: cannot make the sweep's folder: {error.strerror}") from error
+    if strange:
+        raise UserError(f"{path}: not a new or empty folder, nor a sweep's; choose another --out")
+    return folder
+
+
+@contextmanager
+def only_here(folder: SweepFolder) -> Iterator[None]:
+    """Keep other processes from sweeping into the same folder; the claim ends with the process.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    with (folder.path / "sweep.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise UserError(f"{folder.path}: another fedlab sweep is at work in it") from error
+        yield
+
+
+def standing(folder: SweepFolder, cell: Cell) -> Literal["absent", "begun", "finished"]:
+    """Return how far a cell has come.
+
+    Raises:
+        UserError: what lies in its place is no run, or is a run of another experiment.
+    """
+    run = folder.run(cell.name)
+    if _is_empty(run):
+        return "absent"
+    if not run.experiment.is_file():
+        raise UserError(
+            f"{run.path}: not a run folder (no {run.experiment.name}); move it away, or choose another --out"
+        )
+    if changed := _change(run.experiment_table(), cell.experiment):
+        raise UserError(
+            f"{run.path}: its experiment has changed since: {changed}; move it away, or choose another --out"
+        )
+    return "begun" if run.summary() is None else "finished"
+
+
+def _is_empty(run: RunFolder) -> bool:
+    """Tell whether nothing is there; what a process left that was killed as it claimed the folder is cleared away."""
+    if not run.path.exists():
+        return True
+    left = list(run.path.iterdir()) if run.path.is_dir() else [run.path]
+    claims = (run.rounds_file.name, f"{run.experiment.name}.partial")
+    if any(file.name not in claims or (file == run.rounds_file and file.stat().st_size) for file in left):
+        return False
+    for file in left:
+        file.unlink()
+    return True
+
+
+def _change(written: Mapping[str, Any], wanted: Experiment) -> str | None:
+    """Return how a written experiment differs from a wanted one, the first difference if there are several."""
+    try:
+        written = experiment_from(written, "").model_dump(mode="json", exclude_none=True)
+    except UserError as error:
+        return str(error).removeprefix(": ")
+    was, now = _flat(written), _flat(wanted.model_dump(mode="json", exclude_none=True))
+    differing = [key for key in sorted({*was, *now}) if was.get(key) != now.get(key)]
+    if not differing:
+        return None
+    return f"{differing[0]} was {was.get(differing[0], 'not given')!r}, is {now.get(differing[0], 'not given')!r}"
+
+
+def _flat(table: Mapping[str, Any]) -> dict[str, Any]:
+    return flatten({key: value for key, value in table.items() if key not in _SAME_RUN})

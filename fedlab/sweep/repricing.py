@@ -1,0 +1,206 @@
+"""Billing a finished run anew, for other boards and links, without training again.
+
+What a run cost is a pure function of what its clients did. Where that cannot depend on how long anything takes, the
+same work on other boards over other links is the same run with other times, energies and bytes a second. A run is
+billed anew only if billing it on its own boards and links gives its own records again, to the last digit.
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from fedlab.comparison.keys import identity_of, table_of
+from fedlab.errors import UserError
+from fedlab.experiment import Experiment
+from fedlab.experimentfile import experiment_from, parse_setting, set_key
+from fedlab.loading import load_physics, load_strategy
+from fedlab.models.sizes import read_sizes
+from fedlab.physics.simulated import Physics
+from fedlab.records import ClientRecord, RoundRecord
+from fedlab.run.digests import digest_records
+from fedlab.run.folder import RunFolder
+from fedlab.run.plots import plot_accuracy
+from fedlab.run.recorder import Recorder
+from fedlab.run.report import client_totals, summarise, totals_csv
+from fedlab.sweep.rebilling import rebilled
+
+REPRICED_TABLES = ("fleet", "link")
+
+_SAYS_NOTHING = ("name", "label", "engine", "base_folder", *REPRICED_TABLES)
+_TIMELESS = ("strategies.", "flwr.")  # packages whose strategies decide nothing by time unless they search
+_SEARCHING = ("configuration", "trial", "budget_seconds", "conclude")  # of `fedlab.server.Searching`
+
+
+def why_not(experiment: Experiment) -> str | None:
+    """Say why an experiment's training may depend on its boards and links; None if it cannot.
+
+    A strategy of one's own is taken at its word: `decides_by_time = False` among its attributes.
+
+    Raises:
+        UserError: there is no such strategy, or it does not take its options.
+    """
+    options, name = experiment.strategy.options, experiment.strategy.name
+    if experiment.simulated_hours is not None:
+        return "it stops when its clock says so (simulated_hours)"
+    if experiment.availability.name != "always":
+        return f"its clients come and go as time passes (availability {experiment.availability.name})"
+    if options.get("deadline_seconds") is not None or options.get("over_selection", 1) != 1:
+        return "who is left out of a round depends on time (deadline_seconds, over_selection)"
+    strategy = load_strategy(experiment)
+    if all(hasattr(type(strategy), member) for member in _SEARCHING):
+        return f"the strategy '{name}' searches by what its trials take"
+    known = type(strategy).__module__.startswith(_TIMELESS)
+    if getattr(strategy, "decides_by_time", not known):
+        return f"the strategy '{name}' may decide by time; if it does not, give it decides_by_time = False"
+    return None
+
+
+def billing_key(experiment: Experiment) -> str:
+    """Return what experiments have in common that can be billed from each other's training."""
+    table = experiment.model_dump(mode="json", exclude=set(_SAYS_NOTHING))
+    return identity_of([table, experiment.engine.pack])
+
+
+def changed_experiment(source: RunFolder, settings: Sequence[str]) -> Experiment:
+    """Return a run's experiment with other boards or links.
+
+    Raises:
+        UserError: a setting is of something else, or is not accepted.
+    """
+    table = source.experiment_table()
+    for setting in settings:
+        key, value = parse_setting(setting)
+        if table_of(key) not in (*REPRICED_TABLES, "name", "label"):
+            raise UserError(f"--set {setting}: only keys of fleet and link can be billed anew; for others run it again")
+        set_key(table, key, value, place=f"--set {setting}")
+    return experiment_from(table, str(source.experiment))
+
+
+def reprice(source: RunFolder, experiment: Experiment, out: Path) -> dict[str, Any]:
+    """Bill a finished run for an experiment of other boards and links, into a new folder; return its summary.
+
+    Raises:
+        UserError: it has not ended, its training may depend on its boards and links, or the folder is not empty.
+    """
+    own, summary = experiment_from(source.experiment_table(), str(source.experiment)), source.summary()
+    if summary is None:
+        raise UserError(f"{source.path}: has not ended; resume it first")
+    if billing_key(own) != billing_key(experiment):
+        raise UserError(f"{source.path}: is of another experiment: boards and links alone can be billed anew")
+    if reason := why_not(experiment):
+        raise UserError(f"{source.path}: cannot be billed anew: {reason}")
+    rounds, clients = _checked(source, own)
+    rounds, clients = rebilled(rounds, clients, _physics(experiment), str(source.path))
+    return _written(source, summary, experiment, rounds, clients, out)
+
+
+def _checked(source: RunFolder, own: Experiment) -> tuple[list[RoundRecord], list[ClientRecord]]:
+    """Return a run's records if its own boards and links account for them."""
+    rounds, clients = source.rounds(), source.clients()
+    if any(record.trial is not None for record in rounds):
+        raise UserError(f"{source.path}: cannot be billed anew: its strategy searched by what its trials took")
+    if lost := next((each for each in clients if each.dropout not in (None, "failed", "refused")), None):
+        raise UserError(f"{source.path}: cannot be billed anew: client {lost.partition_id} dropped out: {lost.error}")
+    if any(each.dropout != "failed" and not each.method for each in clients):
+        raise UserError(
+            f"{source.path}: cannot be billed anew: its records, of an earlier version, lack what clients did"
+        )
+    again = rebilled(rounds, clients, _physics(own), str(source.path))
+    if [_text(records) for records in again] != [_text(rounds), _text(clients)]:
+        raise UserError(
+            f"{source.path}: cannot be billed anew: its records are not what its own boards and links come to "
+            "(an earlier version, a deployed run, or a strategy with rounds of its own)"
+        )
+    return rounds, clients
+
+
+def _text(records: Sequence[RoundRecord | ClientRecord]) -> str:
+    return json.dumps([asdict(record) for record in records])  # a loss that is not a number equals itself
+
+
+def _physics(experiment: Experiment) -> Physics:
+    sizes = read_sizes(experiment.backbone, resolve=experiment.path)
+    return load_physics(experiment, clients=experiment.task.partition.clients, shape=sizes.shape)
+
+
+def _written(
+    source: RunFolder,
+    summary: Mapping[str, Any],
+    experiment: Experiment,
+    rounds: Sequence[RoundRecord],
+    clients: Sequence[ClientRecord],
+    out: Path,
+) -> dict[str, Any]:
+    """Write the new run's folder beside its place, and put it there when it is whole."""
+    if out.exists() and not (out.is_dir() and not any(out.iterdir())):
+        raise UserError(f"{out}: not a new or empty folder; choose another --out")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+        scratch.chmod(0o755)
+    except OSError as error:
+        raise UserError(f"{out.parent}: cannot make a folder: {error.strerror}") from error
+    try:
+        _fill(RunFolder(scratch), source, experiment, rounds, clients)
+        said = _summary(RunFolder(scratch), source, summary, experiment, out)
+        RunFolder(scratch).write_summary(said)
+        scratch.replace(out)
+    except BaseException:
+        shutil.rmtree(scratch, ignore_errors=True)
+        raise
+    return said
+
+
+def _fill(
+    folder: RunFolder,
+    source: RunFolder,
+    experiment: Experiment,
+    rounds: Sequence[RoundRecord],
+    clients: Sequence[ClientRecord],
+) -> None:
+    folder.write_experiment(experiment)
+    for file in (source.environment, source.final, source.adapter, source.model):
+        _share(file, folder.path / file.name)
+    recorder = Recorder(folder)
+    recorder.on_message(f"billed anew, without training, from {source.path}")
+    recorder.on_clients(clients)
+    for record in rounds:
+        recorder.on_round(record)
+    recorder.close()
+    folder.client_totals.write_text(totals_csv(client_totals(clients)))
+    plot_accuracy(rounds, [], folder.plot)
+
+
+def _summary(
+    folder: RunFolder, source: RunFolder, summary: Mapping[str, Any], experiment: Experiment, out: Path
+) -> dict[str, Any]:
+    came = summarise(
+        folder.rounds(),
+        [],
+        folder.clients(),
+        status=str(summary["status"]),
+        arrays_digest=summary.get("arrays_digest"),
+        records_digest=digest_records(folder),
+    )
+    named = {"name": experiment.name, "seed": experiment.seed}
+    return named | came | {"run_dir": str(out), "repriced_from": str(source.path)}
+
+
+def _share(source: Path, place: Path) -> None:
+    """Give a file or folder a second name: the trained model is the same. Copied where disks do not allow that."""
+    if source.is_dir():
+        shutil.copytree(source, place, copy_function=_link)
+    elif source.exists():
+        _link(str(source), str(place))
+
+
+def _link(source: str, place: str) -> None:
+    try:
+        os.link(source, place)
+    except OSError:
+        shutil.copy2(source, place)

@@ -1,0 +1,114 @@
+"""A sweep: every cell run, skipped, resumed or billed anew, and all of them compared in the end."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from fedlab.comparison.formats import Format, write
+from fedlab.comparison.keys import identity_of
+from fedlab.comparison.outcomes import Comparison, compare
+from fedlab.comparison.runs import find_runs
+from fedlab.errors import RunFailedError, UserError
+from fedlab.experiment import Experiment
+from fedlab.loading import load_availability, load_client, load_coding, load_link
+from fedlab.serving import check_clients_suffice
+from fedlab.sweep.file import Cell, Sweep, load_sweep
+from fedlab.sweep.folder import CellState, SweepFolder, claim_sweep, only_here
+from fedlab.sweep.processes import CellProcesses
+from fedlab.sweep.work import Processes, SweepObserver, SweepWork
+
+_FILES: Mapping[str, Format] = {"comparison.md": "markdown", "comparison.csv": "csv", "comparison.json": "json"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class SweepResult:
+    """What came of a sweep; where its cells could not be compared, `trouble` says why."""
+
+    folder: Path
+    cells: tuple[CellState, ...]
+    comparison: Comparison | None
+    trouble: str | None = None
+
+    @property
+    def failed(self) -> list[CellState]:
+        """The cells that failed."""
+        return [cell for cell in self.cells if cell.status == "failed"]
+
+
+def run_sweep(
+    path: Path,
+    *,
+    out: Path | None = None,
+    parallel: int = 1,
+    settings: Sequence[str] = (),
+    repricing: bool = True,
+    observers: Sequence[SweepObserver] = (),
+    processes: Processes | None = None,
+) -> SweepResult:
+    """Run all cells of a sweep file that are not done yet, compare all, and return how they stand.
+
+    `out` defaults to runs/NAME; a sweep that was begun there is gone on with. Cells that differ from a finished one in
+    boards and links alone are billed anew from it where their training cannot depend on these, unless `repricing` is
+    off. A cell that fails does not keep the others from running. All names in the cells are looked up before anything
+    is run or written.
+
+    Raises:
+        UserError: the file is wrong, the folder is not this sweep's, or a cell's experiment has changed since.
+        RunFailedError: the sweep was interrupted; the same call goes on with it.
+    """
+    sweep = load_sweep(path, settings)
+    check_cells(sweep.cells)
+    folder = claim_sweep(out if out is not None else Path("runs") / sweep.name)
+    with only_here(folder):
+        work = SweepWork(
+            sweep,
+            folder,
+            observers,
+            parallel=parallel,
+            repricing=repricing,
+            processes=processes or CellProcesses(),
+        )
+        work.run()
+        cells = tuple(work.states.values())
+        try:
+            comparison = _compared(sweep, folder)
+        except (UserError, RunFailedError) as error:
+            return SweepResult(folder=folder.path, cells=cells, comparison=None, trouble=str(error))
+    return SweepResult(folder=folder.path, cells=cells, comparison=comparison)
+
+
+def check_cells(cells: Sequence[Cell]) -> None:
+    """Look up what the cells name; those that name the same are looked at once.
+
+    Raises:
+        UserError: a cell names something that does not exist or does not fit; it says which.
+    """
+    for cell in {_named(cell.experiment): cell for cell in reversed(cells)}.values():
+        experiment = cell.experiment
+        try:
+            load_link(experiment)
+            load_availability(experiment)
+            load_coding(experiment)
+            load_client(experiment.client.name, experiment.client.options, Path(experiment.base_folder))
+            check_clients_suffice(experiment, experiment.task.partition.clients)
+        except UserError as error:
+            raise UserError(f"cell {cell.name}: {error}") from error
+
+
+def _named(experiment: Experiment) -> str:
+    tables = {"strategy", "client", "fleet", "link", "availability", "codec"}
+    return identity_of([experiment.model_dump(mode="json", include=tables), experiment.task.partition.clients])
+
+
+def _compared(sweep: Sweep, folder: SweepFolder) -> Comparison:
+    """Compare the cells that have begun, and write the tables and pictures into the sweep's folder."""
+    from fedlab.comparison.plots import plot_comparison  # noqa: PLC0415  (matplotlib)
+
+    begun = [folder.run(cell.name) for cell in sweep.cells if folder.run(cell.name).rounds_file.is_file()]
+    if not begun:
+        raise RunFailedError("nothing to compare: no cell has begun")
+    comparison = compare(find_runs([str(run.path) for run in begun], sweep.comparison.split), sweep.comparison)
+    for name, form in _FILES.items():
+        folder.write(name, write(comparison, form))
+    plot_comparison(comparison, folder.path / "plots")
+    return comparison

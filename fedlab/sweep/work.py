@@ -1,0 +1,228 @@
+"""The cells of a sweep under way: which are trained, resumed or billed anew, side by side or one after the other."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import Literal, Protocol
+
+from fedlab.errors import RunFailedError, UserError
+from fedlab.experiment import Experiment
+from fedlab.run.folder import RunFolder
+from fedlab.sweep.file import Cell, Sweep
+from fedlab.sweep.folder import CellState, SweepFolder, standing
+from fedlab.sweep.processes import reason_of
+from fedlab.sweep.repricing import billing_key, reprice, why_not
+
+How = Literal["train", "resume", "reprice"]
+
+
+class Processes(Protocol):
+    """Runs `fedlab` in processes of their own (`fedlab.sweep.processes.CellProcesses`)."""
+
+    @property
+    def stopped(self) -> bool:
+        """Tell whether all were asked to end."""
+
+    def run(self, words: Sequence[str], on_round: Callable[[int], None]) -> tuple[int, list[str]]:
+        """Run `fedlab` with these words to its end; return its exit code and what it said last."""
+
+    def stop(self) -> None:
+        """End all that are running."""
+
+
+class SweepObserver(Protocol):
+    """What is told of a sweep as it goes, by several threads."""
+
+    def on_plan(self, cells: Sequence[CellState], trainings: int) -> None:
+        """Take note of the cells as they stand, and of how many are to be trained."""
+
+    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
+        """Take note of a cell that starts, and of how many rounds it has at most."""
+
+    def on_round(self, cell: str, server_round: int) -> None:
+        """Take note of a round of a cell that has ended."""
+
+    def on_end(self, state: CellState) -> None:
+        """Take note of a cell that has ended."""
+
+    def on_message(self, text: str) -> None:
+        """Take note of something worth telling a person."""
+
+
+class SweepWork:
+    """Runs what is not done of a sweep: families of cells side by side, the cells of a family one after the other."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        folder: SweepFolder,
+        observers: Sequence[SweepObserver],
+        *,
+        parallel: int,
+        repricing: bool,
+        processes: Processes,
+    ) -> None:
+        self._sweep, self._folder, self._observers = sweep, folder, observers
+        self._parallel = parallel
+        self._processes = processes
+        self._lock = Lock()
+        self._ray_address: str | None = None
+        self._families = families(sweep.cells, repricing=repricing)
+        self._begun = {cell.name: standing(folder, cell) for cell in sweep.cells}
+        self.states = {
+            name: _finished(folder, name) if begun == "finished" else CellState(name=name, status="waiting")
+            for name, begun in self._begun.items()
+        }
+
+    def run(self) -> None:
+        """Run what is not done, so many families of cells at a time.
+
+        Raises:
+            RunFailedError: it was interrupted.
+        """
+        todo = [family for family in self._families if any(not self._is_done(cell) for cell in family)]
+        trainings = sum(self._trainings(family) for family in todo)
+        self._write()
+        for observer in self._observers:
+            observer.on_plan(list(self.states.values()), trainings)
+        with _shared_ray(trainings, self._sweep.cells) as self._ray_address:
+            self._run_families(todo)
+
+    def _run_families(self, todo: Sequence[Sequence[Cell]]) -> None:
+        with ThreadPoolExecutor(self._parallel) as pool:
+            futures = [pool.submit(self._run_family, family) for family in todo]
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except KeyboardInterrupt as interrupt:
+                self._stop(pool)
+                done = sum(map(self._is_done, self._sweep.cells))
+                raise RunFailedError(
+                    f"interrupted: {done} of {len(self._sweep.cells)} cells are done; the same command goes on"
+                ) from interrupt
+            except BaseException:
+                self._stop(pool)
+                raise
+
+    def _stop(self, pool: ThreadPoolExecutor) -> None:
+        pool.shutdown(wait=False, cancel_futures=True)
+        self._processes.stop()
+
+    def _run_family(self, family: Sequence[Cell]) -> None:
+        """Run cells that differ in boards and links alone: the first that can be trained serves the others."""
+        source = next((cell for cell in family if self._is_done(cell)), None)
+        for cell in family:
+            if self._is_done(cell):
+                continue
+            state = self._repriced(cell, source) or self._trained(cell)
+            if self._processes.stopped:
+                return  # what was cut off is still to be done
+            self._note(state)
+            source = cell if source is None and state.status == "finished" else source
+
+    def _repriced(self, cell: Cell, source: Cell | None) -> CellState | None:
+        """Bill a cell anew, if it can be."""
+        if source is None or self._begun[cell.name] != "absent":
+            return None
+        for observer in self._observers:
+            observer.on_start(cell.name, "reprice", None)
+        try:
+            reprice(self._folder.run(source.name), cell.experiment, self._folder.run(cell.name).path)
+        except UserError as error:
+            for observer in self._observers:
+                observer.on_message(f"{cell.name}: has to be trained: {error}")
+            return None
+        return CellState(name=cell.name, status="finished", repriced_from=source.name)
+
+    def _trained(self, cell: Cell) -> CellState:
+        run, resumed = self._folder.run(cell.name), self._begun[cell.name] == "begun"
+        for observer in self._observers:
+            observer.on_start(cell.name, "resume" if resumed else "train", cell.experiment.rounds)
+
+        def on_round(server_round: int) -> None:
+            for observer in self._observers:
+                observer.on_round(cell.name, server_round)
+
+        with tempfile.TemporaryDirectory(prefix="fedlab-sweep-") as scratch:
+            what = ["--resume", str(run.path)] if resumed else self._new(cell, RunFolder(Path(scratch)))
+            code, said = self._processes.run(["run", *what, "--quiet", *self._engine(cell.experiment)], on_round)
+        log = self._folder.log(cell.name)
+        if code == 0:
+            log.unlink(missing_ok=True)
+            return CellState(name=cell.name, status="finished")
+        if not self._processes.stopped:
+            self._folder.write(log.name, "\n".join(said))
+        return CellState(name=cell.name, status="failed", reason=reason_of(said, code))
+
+    def _new(self, cell: Cell, scratch: RunFolder) -> list[str]:
+        """Return the words for a new run; cells that run side by side share the room for stored activations."""
+        engine = cell.experiment.engine
+        if self._parallel > 1 and engine.cache_bytes is None:
+            free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+            engine = engine.model_copy(update={"cache_bytes": free_bytes // 4 // self._parallel})
+        scratch.write_experiment(cell.experiment.model_copy(update={"engine": engine}))
+        return [str(scratch.experiment), "--out", str(self._folder.run(cell.name).path)]
+
+    def _engine(self, experiment: Experiment) -> list[str]:
+        """Return the words that share this machine out among the cells that run side by side."""
+        engine = experiment.engine
+        workers = engine.workers or max(1, (os.cpu_count() or 1) // self._parallel)
+        address = engine.ray_address or self._ray_address
+        return ["--workers", str(workers), *([] if address is None else ["--ray-address", address])]
+
+    def _is_done(self, cell: Cell) -> bool:
+        return self.states[cell.name].status == "finished"
+
+    def _trainings(self, family: Sequence[Cell]) -> int:
+        """Count the cells of a family that have to be trained, as far as can be told before."""
+        begun = [self._begun[cell.name] for cell in family]
+        return max(begun.count("begun"), 0 if "finished" in begun else 1)
+
+    def _note(self, state: CellState) -> None:
+        with self._lock:
+            self.states[state.name] = state
+            self._write()
+        for observer in self._observers:
+            observer.on_end(state)
+
+    def _write(self) -> None:
+        self._folder.write_states(self._sweep.name, list(self.states.values()))
+
+
+def families(cells: Sequence[Cell], *, repricing: bool) -> list[list[Cell]]:
+    """Group cells of which one can be billed anew from another; each by itself where that cannot be."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        alone = not repricing or why_not(cell.experiment) is not None
+        found.setdefault(f"cell {cell.name}" if alone else billing_key(cell.experiment), []).append(cell)
+    return list(found.values())
+
+
+def _finished(folder: SweepFolder, name: str) -> CellState:
+    summary = folder.run(name).summary() or {}
+    source = summary.get("repriced_from")
+    return CellState(name=name, status="finished", repriced_from=source and Path(source).name)
+
+
+@contextmanager
+def _shared_ray(trainings: int, cells: Sequence[Cell]) -> Iterator[str | None]:
+    """Start one Ray for all cells, if there are several to train that name none of their own; yield its address.
+
+    To join it takes a cell a fraction of the time to start its own, and several would each keep a store of objects.
+    """
+    if trainings < 2 or all(cell.experiment.engine.ray_address for cell in cells):
+        yield None
+        return
+    import ray  # noqa: PLC0415  (seconds of imports, and memory, that a sweep which is done need not spend)
+
+    from fedlab.engine.workers import start_ray, stop_ray  # noqa: PLC0415
+
+    start_ray(address=None, workers=None)
+    try:
+        yield ray.get_runtime_context().gcs_address
+    finally:
+        stop_ray()

@@ -1,0 +1,97 @@
+"""Local training of whole blocks, one client at a time: unlike frozen weights, trained ones are shared with nobody.
+
+It comes to what autograd and the optimisers of torch come to on the library's own model, without dropout. Of the word
+embeddings only the rows that the client's batches touch take part in the steps. The others never get a gradient, so
+that weight decay alone moves them, all by one factor.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlab.models.arrays import EMBEDDING_NAMES, Arrays, cut_of
+from fedlab.models.network import Network
+from fedlab.training.adapters import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
+from fedlab.training.descent import descent
+
+_WORDS = EMBEDDING_NAMES["words"]
+
+
+def finetune(
+    network: Network,
+    examples: Examples,
+    arrays: Mapping[str, np.ndarray],
+    settings: LocalTraining,
+    generator: np.random.Generator,
+    *,
+    proximal_mu: float = 0.0,
+) -> TrainingResult:
+    """Train whole blocks and head on the examples; `proximal_mu` pulls them back to where they started (FedProx)."""
+    plan = batch_rows(len(examples.lengths), settings, generator)
+    cut, steps, loss_sum = cut_of(arrays), torch.tensor([len(plan)]), torch.zeros((), device=network.device)
+    # Pulled back as well as decayed, a row moves by a sum of the two, which is not the same for all rows.
+    every_word = bool(proximal_mu and settings.weight_decay)
+    model = _Model.of(arrays, None if every_word else _words_of(examples, plan), network.device)
+    examples = examples.on(network.device)
+    leaves = model.leaves()
+    step = descent(leaves, settings, proximal_mu=proximal_mu)
+    for number, rows in enumerate(plan):
+        frozen, lengths, labels = take_batch([examples], [rows])
+        logits = network.logits(model.renumbered(frozen), lengths, model.parameters, cut)
+        loss = network.losses(logits, labels, 1).sum()
+        rate = float(learning_rates(settings, number, steps))
+        step(torch.autograd.grad(loss, leaves, materialize_grads=True), rate)
+        loss_sum += loss.detach()
+    return TrainingResult(arrays=model.arrays(), loss=float(loss_sum) / len(plan), batches=len(plan))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Model:
+    """The parameters of a client's model, the word embeddings restricted to some rows where these are trained.
+
+    `decayed` is a parameter without a use: what weight decay makes of it, 1 at first, it makes of a row left out.
+    """
+
+    start: Mapping[str, np.ndarray]
+    parameters: Mapping[str, Tensor]
+    words: Tensor | None  # [U], the rows that take part; None: all
+    decayed: Tensor  # [1]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, np.ndarray], words: Tensor | None, device: torch.device) -> "_Model":
+        taken = {
+            name: array if words is None or name != _WORDS else array[words.numpy()] for name, array in arrays.items()
+        }
+        parameters = {name: torch.tensor(array, device=device, requires_grad=True) for name, array in taken.items()}
+        restricted = words.to(device) if words is not None and _WORDS in arrays else None
+        decayed = torch.ones(1, device=device, requires_grad=True)
+        return cls(start=arrays, parameters=parameters, words=restricted, decayed=decayed)
+
+    def leaves(self) -> list[Tensor]:
+        """Return what the optimiser steps."""
+        return [*self.parameters.values(), *([] if self.words is None else [self.decayed])]
+
+    def renumbered(self, frozen: Tensor) -> Tensor:
+        """Return token ids as rows of the restricted word embeddings; frozen states as they are."""
+        return frozen if self.words is None else torch.searchsorted(self.words, frozen)
+
+    def arrays(self) -> Arrays:
+        """Return the arrays as trained."""
+        trained = {name: parameter.detach().cpu().numpy() for name, parameter in self.parameters.items()}
+        if self.words is None:
+            return trained
+        every = self.start[_WORDS] * np.float32(self.decayed.item())
+        every[self.words.cpu().numpy()] = trained[_WORDS]
+        return trained | {_WORDS: every}
+
+
+def _words_of(examples: Examples, plan: Sequence[np.ndarray]) -> Tensor | None:
+    """Return the token ids in all batches, in order; None where the examples are frozen states."""
+    if examples.frozen.is_floating_point():
+        return None
+    rows = np.unique(np.concatenate(plan))
+    ids = examples.states(rows, int(examples.lengths[torch.from_numpy(rows)].max()))
+    return torch.from_numpy(np.unique(ids.numpy()))

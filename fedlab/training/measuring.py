@@ -1,0 +1,63 @@
+"""How good a model is on texts: predictions of a part of a split, to be put together and scored."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlab.data.metrics import accuracy, entity_f1
+from fedlab.models.arrays import Cut, cut_of
+from fedlab.models.network import Network
+from fedlab.training.workbench import Split, Workbench
+
+_SHARD_ROWS = 128  # fixed, so that no result depends on how many processes share the work
+_BATCH_ROWS = 32
+
+
+def measure(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split) -> float:
+    """Return the score of a model on a split, computed in this process."""
+    parts = [predict(workbench, arrays, split, start, stop) for start, stop in shards(len(workbench.tokens(split)))]
+    return score(workbench, split, np.concatenate(parts))
+
+
+def shards(rows: int) -> list[tuple[int, int]]:
+    """Return the parts a split of so many rows is measured in, the same whoever measures them."""
+    return [(start, min(start + _SHARD_ROWS, rows)) for start in range(0, rows, _SHARD_ROWS)]
+
+
+def predict(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int) -> np.ndarray:
+    """Predict rows `start` to `stop` of a split: label ids [N], or [N, T] for tagging."""
+    tokens = workbench.tokens(split)
+    cut = cut_of(arrays)
+    rows = np.arange(start, stop)
+    frozen = workbench.activations.states(workbench.network, tokens, rows, split=split, cut=cut)
+    lengths = torch.from_numpy(tokens.lengths[rows]).long()
+    parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    return predict_frozen(workbench.network, frozen, lengths, parameters, cut)
+
+
+@torch.inference_mode()
+def predict_frozen(
+    network: Network, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut
+) -> np.ndarray:
+    """Predict from frozen states: label ids [N], or [N, T] for tagging."""
+    frozen, lengths = frozen.to(network.device), lengths.to(network.device)
+    placed = {name: tensor.to(network.device) for name, tensor in parameters.items()}
+    parts = [
+        network.logits(frozen[at : at + _BATCH_ROWS], lengths[at : at + _BATCH_ROWS], placed, cut).argmax(-1)
+        for at in range(0, len(lengths), _BATCH_ROWS)
+    ]
+    return torch.cat(parts).cpu().numpy()
+
+
+def score(workbench: Workbench, split: Split, predictions: np.ndarray) -> float:
+    """Score the predictions of a whole split: accuracy, or entity-level F1 for tagging."""
+    return score_labels(workbench, np.asarray(workbench.tokens(split).labels), predictions)
+
+
+def score_labels(workbench: Workbench, labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Score predictions against labels: accuracy, or entity-level F1 for tagging."""
+    if workbench.network.kind == "classification":
+        return accuracy(predictions, labels)
+    return entity_f1(predictions, labels, workbench.label_names)

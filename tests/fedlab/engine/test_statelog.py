@@ -1,0 +1,82 @@
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fedlab.engine.statelog import StateLog
+
+MEGABYTE = bytes(1 << 20)
+
+
+def test_a_client_that_was_never_asked_has_an_empty_state(tmp_path):
+    assert StateLog(tmp_path).get(7) == b""
+
+
+def test_a_later_state_replaces_an_earlier_one(tmp_path):
+    log = StateLog(tmp_path)
+    log.put(3, b"first")
+    log.put(4, b"other")
+    log.put(3, b"second, and longer")
+    assert (log.get(3), log.get(4)) == (b"second, and longer", b"other")
+
+
+def test_a_state_that_did_not_change_is_not_written_again(tmp_path):
+    log = StateLog(tmp_path)
+    log.put(3, b"state")
+    before = log.mark()
+    log.put(3, b"state")
+    assert log.mark() == before
+
+
+def test_restoring_a_mark_forgets_what_came_after_it(tmp_path):
+    log = StateLog(tmp_path)
+    log.put(1, b"kept")
+    mark = log.mark()
+    log.put(1, b"lost")
+    log.put(2, b"lost")
+    log.close()
+    again = StateLog(tmp_path)
+    again.restore(mark)
+    assert (again.get(1), again.get(2)) == (b"kept", b"")
+
+
+def test_the_file_does_not_grow_with_the_rounds(tmp_path):
+    log = StateLog(tmp_path)
+    for number in range(30):
+        log.put(1, MEGABYTE + bytes([number]))
+        log.mark()
+    written = sum(path.stat().st_size for path in tmp_path.iterdir())
+    assert log.get(1) == MEGABYTE + bytes([29])
+    assert written < 6 * len(MEGABYTE)
+
+
+def test_the_last_mark_can_be_restored_after_the_file_was_written_anew(tmp_path):
+    log = StateLog(tmp_path)
+    marks = []
+    for number in range(8):
+        log.put(number % 2, MEGABYTE + bytes([number]))
+        marks.append(log.mark())
+    assert marks[-1]["file"] > 0
+    log.put(0, b"lost")
+    log.restore(marks[-1])
+    assert (log.get(0)[-1], log.get(1)[-1]) == (6, 7)
+
+
+@pytest.mark.parametrize("marked", [0, 1])
+@settings(deadline=None)
+@given(
+    puts=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=30),
+    later=st.lists(st.tuples(st.integers(0, 5), st.binary(max_size=40)), max_size=10),
+)
+def test_a_log_holds_what_a_dictionary_would(tmp_path_factory, marked, puts, later):
+    log, expected = StateLog(tmp_path_factory.mktemp("log")), {}
+    for partition_id, state in puts:
+        log.put(partition_id, state)
+        expected[partition_id] = state
+        if marked:
+            log.mark()
+    mark = log.mark()
+    for partition_id, state in later:
+        log.put(partition_id, state)
+    log.restore(mark)
+    assert {partition_id: log.get(partition_id) for partition_id in expected} == expected
+    log.close()

@@ -1,0 +1,185 @@
+import os
+import shutil
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from fedlab.errors import UserError
+from fedlab.run.checkpoint import load_tree, plain_attributes, save_tree
+
+DTYPES = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_])
+ARRAYS = arrays_of.arrays(DTYPES, arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text()
+VALUES = st.recursive(
+    SCALARS | ARRAYS | st.binary(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=8,
+)
+TREES = st.dictionaries(st.text(max_size=5), VALUES, max_size=4)
+
+
+def same(one, other):
+    if isinstance(one, np.ndarray):
+        return isinstance(other, np.ndarray) and one.dtype == other.dtype and same_bits(one, other)
+    if isinstance(one, dict):
+        return isinstance(other, dict) and list(one) == list(other) and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return isinstance(other, list) and len(one) == len(other) and all(map(same, one, other))
+    return type(one) is type(other) and (one == other or one != one)  # noqa: PLR0124  (not a number is itself here)
+
+
+def same_bits(one, other):
+    return one.shape == other.shape and one.tobytes() == other.tobytes()
+
+
+def die(*_):
+    raise KeyboardInterrupt
+
+
+def killed_at_rename(monkeypatch, number, folder, tree):
+    """Save a tree in a process that dies at its rename of this number, counted from 1."""
+    rename, calls = os.replace, []
+
+    def replace(source, target):
+        calls.append(target)
+        (die if len(calls) == number else rename)(source, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("os.replace", replace)
+        with pytest.raises(KeyboardInterrupt):
+            save_tree(folder, tree)
+
+
+@given(TREES)
+@settings(derandomize=True, deadline=None, max_examples=100)
+def test_a_tree_comes_back_as_it_was(tmp_path_factory, tree):
+    folder = tmp_path_factory.getbasetemp() / "round-trip" / "checkpoint"
+
+    save_tree(folder, tree)
+
+    assert same(load_tree(folder), tree)
+
+
+def test_keys_with_slashes_are_not_run_together(tmp_path):
+    tree = {"a": {"b": np.array([1])}, "a/b": np.array([2])}
+
+    save_tree(tmp_path / "checkpoint", tree)
+
+    assert same(load_tree(tmp_path / "checkpoint"), tree)
+
+
+def test_a_tuple_comes_back_as_a_list_and_a_numpy_number_as_an_array(tmp_path):
+    save_tree(tmp_path / "checkpoint", {"pair": (1, "two"), "number": np.float32(0.5)})
+
+    tree = load_tree(tmp_path / "checkpoint")
+
+    assert tree["pair"] == [1, "two"]
+    assert (tree["number"].dtype, tree["number"].shape, float(tree["number"])) == (np.float32, (), 0.5)
+
+
+def test_an_array_that_is_a_view_comes_back_whole(tmp_path):
+    table = np.arange(12).reshape(3, 4)
+
+    save_tree(tmp_path / "checkpoint", {"view": table.T[1:, ::-1]})
+
+    assert load_tree(tmp_path / "checkpoint")["view"].tolist() == table.T[1:, ::-1].tolist()
+
+
+def test_where_nothing_was_saved_there_is_nothing(tmp_path):
+    assert load_tree(tmp_path / "checkpoint") is None
+
+
+def test_the_last_tree_saved_is_loaded_and_nothing_else_is_left(tmp_path):
+    for step in range(3):
+        save_tree(tmp_path / "runs" / "checkpoint", {"step": step})
+
+    assert load_tree(tmp_path / "runs" / "checkpoint") == {"step": 2}
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_kill_at_a_rename_leaves_the_tree_before(tmp_path, monkeypatch, number):
+    folder = tmp_path / "checkpoint"
+    save_tree(folder, {"step": 1})
+
+    killed_at_rename(monkeypatch, number, folder, {"step": 2})
+
+    assert load_tree(folder) == {"step": 1}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_a_kill_while_writing_after_a_kill_at_a_rename_leaves_that_tree_too(tmp_path, monkeypatch, number):
+    folder = tmp_path / "checkpoint"
+    save_tree(folder, {"step": 1})
+    killed_at_rename(monkeypatch, number, folder, {"step": 2})
+
+    monkeypatch.setattr("fedlab.run.checkpoint.save_file", die)
+    with pytest.raises(KeyboardInterrupt):
+        save_tree(folder, {"step": 3})
+
+    assert load_tree(folder) == {"step": 1}
+
+
+@pytest.mark.parametrize("number", [1, 2])
+def test_after_a_kill_saving_goes_on(tmp_path, monkeypatch, number):
+    folder = tmp_path / "checkpoint"
+    save_tree(folder, {"step": 1})
+    killed_at_rename(monkeypatch, number, folder, {"step": 2})
+
+    save_tree(folder, {"step": 3})
+
+    assert load_tree(folder) == {"step": 3}
+    assert [path.name for path in tmp_path.iterdir()] == ["checkpoint"]
+
+
+@pytest.mark.parametrize("file", ["arrays.safetensors", "tree.json"])
+@pytest.mark.parametrize("content", [None, b"", b"\xff{"])
+def test_a_tree_that_cannot_be_read_is_refused_with_its_place(tmp_path, file, content):
+    folder = tmp_path / "checkpoint"
+    save_tree(folder, {"step": 1, "array": np.ones(3)})
+    (folder / file).unlink()
+    if content is not None:
+        (folder / file).write_bytes(content)
+
+    with pytest.raises(UserError, match="the checkpoint cannot be read") as caught:
+        load_tree(folder)
+
+    assert str(caught.value).startswith(f"{folder}: ")
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_files_of_two_different_trees_are_refused(tmp_path):
+    save_tree(tmp_path / "one", {"array": np.ones(3)})
+    save_tree(tmp_path / "other", {"other": np.ones(3)})
+    shutil.copy(tmp_path / "other" / "tree.json", tmp_path / "one")
+
+    with pytest.raises(UserError, match="the checkpoint cannot be read"):
+        load_tree(tmp_path / "one")
+
+
+@dataclass
+class Server:
+    step: int = 3
+    best: float | None = None
+    weights: dict = field(default_factory=lambda: {"w": np.ones(2)})
+    history: list = field(default_factory=lambda: [(1, "a"), b"bytes"])
+    link: object = field(default_factory=object)
+    by_number: dict = field(default_factory=lambda: {1: "one"})
+    members: list = field(default_factory=lambda: [{"a"}])
+
+
+def test_of_an_object_only_what_a_tree_can_hold_is_taken():
+    assert list(plain_attributes(Server())) == ["step", "best", "weights", "history"]
+
+
+def test_what_is_taken_of_an_object_can_be_saved(tmp_path):
+    save_tree(tmp_path / "checkpoint", plain_attributes(Server()))
+
+    tree = load_tree(tmp_path / "checkpoint")
+
+    assert (tree["step"], tree["best"], tree["history"]) == (3, None, [[1, "a"], b"bytes"])
+    assert tree["weights"]["w"].tolist() == [1, 1]

@@ -1,0 +1,178 @@
+import json
+
+import pandas as pd
+import pytest
+
+from fedlab.errors import UserError
+from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.run.folder import RECORD_FILES, create
+from fedlab.run.recorder import Recorder
+
+
+def client(server_round, partition_id):
+    return ClientRecord(
+        server_round=server_round, group="all", partition_id=partition_id, device="jetson-tx2", depth=2, width=8,
+        num_examples=40, batches=10, train_loss=0.1 + 0.2, compute_seconds=1 / 3, download_seconds=0.5,
+        upload_seconds=0.25, joules=9.0, bytes_down=10, bytes_up=20, peak_memory_bytes=1000,
+    )  # fmt: skip
+
+
+def round_(server_round):
+    group = GroupRecord(
+        group="all", depth=2, width=8, clients=2, failures=0, seconds=1 / 3, joules=4.0, bytes_down=20, bytes_up=40,
+        train_loss=0.1 + 0.2,
+    )  # fmt: skip
+    return RoundRecord(
+        server_round=server_round, trial=None, simulated_seconds=server_round / 3, depth=2, width=8, groups=[group],
+        validation_accuracy=0.5, test_accuracy=None, wall_seconds=1.0,
+    )  # fmt: skip
+
+
+def trial(number):
+    candidate = CandidateRecord(
+        group="deep", depth=2, width=8, rounds=3, seconds=60.0, joules=5.0, bytes_down=1, bytes_up=2,
+        validation_accuracy=2 / 3,
+    )  # fmt: skip
+    return TrialRecord(
+        trial=number, server_round=3, started_seconds=0.0, ended_seconds=60.0, budget_seconds=60.0,
+        candidates=[candidate], winner="deep", depth=2, width=8,
+    )  # fmt: skip
+
+
+def play(recorder, server_round):
+    recorder.on_clients([client(server_round, 0), client(server_round, 1)])
+    recorder.on_round(round_(server_round))
+    recorder.on_trial(trial(server_round))
+
+
+def contents(folder):
+    return {name: (folder.path / name).read_bytes() for name in RECORD_FILES}
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return create(tmp_path / "run")
+
+
+def test_what_is_recorded_reads_back_exactly(folder):
+    recorder = Recorder(folder)
+    play(recorder, 1)
+    recorder.close()
+
+    assert folder.clients() == [client(1, 0), client(1, 1)]
+    assert folder.rounds() == [round_(1)]
+    assert folder.trials() == [trial(1)]
+
+
+def test_a_record_can_be_read_as_soon_as_it_is_made(folder):
+    recorder = Recorder(folder)
+
+    recorder.on_round(round_(1))
+    recorder.on_message("client 7 did not reply")
+
+    assert folder.rounds() == [round_(1)]
+    assert folder.log.read_text() == "client 7 did not reply\n"
+    recorder.close()
+
+
+def test_a_record_is_one_line_of_json(folder):
+    recorder = Recorder(folder)
+    play(recorder, 1)
+    recorder.close()
+
+    lines = folder.clients_file.read_text().splitlines()
+    assert len(lines) == 2
+    assert json.loads(lines[1])["partition_id"] == 1
+    assert json.loads(lines[1])["train_loss"] == 0.30000000000000004
+
+
+def test_pandas_reads_the_rounds(folder):
+    recorder = Recorder(folder)
+    for server_round in (1, 2, 3):
+        recorder.on_round(round_(server_round))
+    recorder.close()
+
+    frame = pd.read_json(folder.rounds_file, lines=True)
+
+    assert frame.server_round.tolist() == [1, 2, 3]
+    assert frame.simulated_seconds.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
+    assert frame.groups[0][0]["bytes_up"] == 40
+
+
+def test_a_mark_is_the_length_of_each_file(folder):
+    recorder = Recorder(folder)
+    assert recorder.mark() == {"rounds.jsonl": 0, "clients.jsonl": 0, "trials.jsonl": 0}
+
+    play(recorder, 1)
+
+    assert recorder.mark() == {name: len(content) for name, content in contents(folder).items()}
+    recorder.close()
+
+
+def test_rewinding_and_going_on_equals_never_having_stopped(tmp_path):
+    uninterrupted, resumed = create(tmp_path / "a"), create(tmp_path / "b")
+    recorder = Recorder(uninterrupted)
+    for server_round in (1, 2, 3):
+        play(recorder, server_round)
+    recorder.close()
+
+    killed = Recorder(resumed)
+    play(killed, 1)
+    mark = killed.mark()
+    play(killed, 2)
+    killed.on_clients([client(3, 0)])
+    killed.close()
+    with resumed.rounds_file.open("a") as file:
+        file.write('{"server_round": 3, "tri')
+    recorder = Recorder(resumed)
+    recorder.rewind(mark)
+    for server_round in (2, 3):
+        play(recorder, server_round)
+    recorder.close()
+
+    assert contents(resumed) == contents(uninterrupted)
+
+
+def test_rewinding_within_a_run_leaves_the_recorder_usable(folder):
+    recorder = Recorder(folder)
+    play(recorder, 1)
+    mark = recorder.mark()
+    play(recorder, 2)
+
+    recorder.rewind(mark)
+    play(recorder, 3)
+
+    assert [record.server_round for record in folder.rounds()] == [1, 3]
+    assert recorder.mark()["rounds.jsonl"] == folder.rounds_file.stat().st_size
+    recorder.close()
+
+
+def test_a_line_cut_short_does_not_stick_to_the_next(folder):
+    folder.rounds_file.write_text('{"server_round": 1, "tri')
+
+    recorder = Recorder(folder)
+    recorder.on_round(round_(1))
+    recorder.close()
+
+    assert folder.rounds() == [round_(1)]
+
+
+def test_records_of_an_earlier_process_are_kept(folder):
+    for server_round in (1, 2):
+        recorder = Recorder(folder)
+        play(recorder, server_round)
+        recorder.close()
+
+    assert folder.rounds() == [round_(1), round_(2)]
+
+
+def test_a_file_that_lost_what_was_marked_is_not_padded(folder):
+    recorder = Recorder(folder)
+    play(recorder, 1)
+    before = contents(folder)
+
+    with pytest.raises(UserError, match=r"trials\.jsonl: shorter than its checkpoint says"):
+        recorder.rewind({"rounds.jsonl": 0, "clients.jsonl": 0, "trials.jsonl": 10_000})
+
+    assert contents(folder) == before
+    recorder.close()
