@@ -14,6 +14,7 @@ from fedlab.codecs.feedback import encode_with_feedback
 from fedlab.codecs.frame import Layout, read_frame, write_frame
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.coding.reference import Reference
+from fedlab.messages import values_of
 
 _FRAME = "fedlab.frame"  # the array that holds it
 _FLOATS = ("float32", "float64")  # the latter of strategies of Flower's that compute in double precision
@@ -29,7 +30,7 @@ def is_encoded(record: ArrayRecord) -> bool:
 def floats(record: ArrayRecord) -> Arrays:
     """Return the arrays that can be encoded, as float32."""
     return {
-        name: array.numpy().astype(np.float32, copy=False)
+        name: values_of(array).astype(np.float32, copy=False)
         for name, array in record.items()
         if array.dtype in _FLOATS and name != _FRAME
     }
@@ -107,7 +108,7 @@ def encode_residual(residual: Arrays, pipeline: Pipeline, generator: np.random.G
 
 def decode_residual(array: Array, pipeline: Pipeline) -> Arrays:
     """Return a residual that was kept."""
-    payload, layout = read_frame(array.numpy())
+    payload, layout = read_frame(values_of(array))
     return pipeline.decode(payload, _shapes(layout or {}))
 
 
@@ -123,7 +124,7 @@ def _framed(
 
 def _frame_in(record: ArrayRecord) -> tuple[memoryview, Layout | None]:
     try:
-        frame = record[_FRAME].numpy()
+        frame = values_of(record[_FRAME])
     except Exception as error:  # NumPy's own advice, to load it unsafely, is not for here
         raise GarbledError("the frame is no array") from error
     return read_frame(frame)
