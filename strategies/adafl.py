@@ -9,7 +9,6 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.messages import from_record, order_content, to_record
@@ -19,6 +18,7 @@ from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, AdapterSearch, SearchSpace
 from fedlab.seeds import generator
 from fedlab.server import Server
+from strategies.attached import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
 from strategies.gathering import Update, busy_nodes, fits, gather, restored
 
@@ -51,7 +51,7 @@ class Trial:
         return any(group.running for group in self.groups.values())
 
 
-class AdaFL(Strategy):
+class AdaFL(AttachedStrategy):
     """Run trials one after the other, each from where the last one's winner stands.
 
     A trial forks the clock into one lane a group. Every server round asks the clients of all groups that still have
@@ -101,7 +101,6 @@ class AdaFL(Strategy):
             min_replies=min_replies,
             max_update_norm=max_update_norm,
         )
-        self._server: Server | None = None
         self._search: AdapterSearch | None = None
         self._trial: Trial | None = None
         self._trial_number: int | None = None
@@ -125,12 +124,6 @@ class AdaFL(Strategy):
         return self._budget_seconds
 
     @property
-    def server(self) -> Server:
-        """Return the server's side of the run."""
-        assert self._server is not None, "attach comes first"
-        return self._server
-
-    @property
     def search(self) -> AdapterSearch:
         """Return where the search stands."""
         assert self._search is not None, "attach comes first"
@@ -138,7 +131,7 @@ class AdaFL(Strategy):
 
     def attach(self, server: Server) -> None:
         """Take the server's side of the run, and start the search at the initial configuration."""
-        self._server = server
+        super().attach(server)
         self._search = AdapterSearch(space=SearchSpace(blocks=server.blocks, **self._space), current=server.initial)
 
     def configure_train(
@@ -171,19 +164,6 @@ class AdaFL(Strategy):
             groups[name] = self._after_round(name, groups[name], answers)
         self._trial = replace(self._trial, groups=groups)
         return (None if self._trial.running else self.conclude(server_round)), None
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Ask no client: trials are judged on the server's validation split."""
-        return []
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return nothing, for nothing was asked."""
-        return None
-
-    def summary(self) -> None:
-        """Say nothing: the run's own records tell more."""
 
     def conclude(self, server_round: int) -> ArrayRecord | None:
         """Judge the groups, take over the winner's configuration and weights, and end the trial."""

@@ -5,16 +5,15 @@ from typing import Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
-from flwr.serverapp.strategy import Strategy
 
 from fedlab.messages import from_record, order_content
 from fedlab.physics.deadlines import Late
-from fedlab.server import Server
+from strategies.attached import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
 from strategies.gathering import Update, busy_nodes, gather, restored
 
 
-class FedAvg(Strategy):
+class FedAvg(AttachedStrategy):
     """Average what `clients_per_round` clients send back, weighted by their examples (McMahan et al. 2017).
 
     The options are those of `strategies.cohort.CohortRules`.
@@ -41,17 +40,6 @@ class FedAvg(Strategy):
         )
         self._coming: tuple[Update, ...] = ()
         self._sent: ArrayRecord | None = None
-        self._server: Server | None = None
-
-    @property
-    def server(self) -> Server:
-        """Return the server's side of the run."""
-        assert self._server is not None, "attach comes first"
-        return self._server
-
-    def attach(self, server: Server) -> None:
-        """Take the server's side of the run."""
-        self._server = server
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -84,19 +72,6 @@ class FedAvg(Strategy):
         )
         self._coming = gathered.coming
         return gathered.arrays, None
-
-    def configure_evaluate(
-        self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
-    ) -> Iterable[Message]:
-        """Ask no client: the server measures the model itself."""
-        return []
-
-    def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return nothing, for nothing was asked."""
-        return None
-
-    def summary(self) -> None:
-        """Say nothing: the run's own records tell more."""
 
     def state(self) -> dict[str, Any]:
         """Return the updates that are still on their way."""

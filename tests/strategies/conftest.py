@@ -4,8 +4,13 @@ import numpy as np
 import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
+from fedlab.adapterconfig import AdapterConfig
+from fedlab.clock import VirtualClock
 from fedlab.messages import add_cost, order_content, to_record
+from fedlab.server import Server
 from fedlab.workload import Cost
+
+PARTITIONS = {100 + partition: partition for partition in range(9)}
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +37,17 @@ def reply_with(server_identity):
 def floats():
     """Return a function that makes an array of numbers."""
     return lambda *numbers: np.array(numbers, np.float32)
+
+
+@pytest.fixture
+def server():
+    """Return the server's side of a run over nine clients, its clock at 0."""
+    return Server(
+        seed=5,
+        clock=VirtualClock(),
+        blocks=2,
+        initial=AdapterConfig(depth=1, width=8),
+        partitions=PARTITIONS,
+        measure=lambda arrays, split: 0.0,
+        on_trial=lambda trial: None,
+    )

@@ -329,12 +329,6 @@ def test_trials_are_judged_on_the_validation_split_alone(rehearse):
     assert Counter(run.measured) == {("validation", 1, 8): 2, ("validation", 2, 8): 2, ("validation", 1, 16): 2}
 
 
-def test_clients_are_not_asked_to_evaluate(rehearse):
-    run = rehearse(seconds=by_depth)
-    run.round()
-    assert list(run.strategy.configure_evaluate(1, to_record(run.arrays), ConfigRecord(), run.grid)) == []
-
-
 def test_the_search_climbs_as_long_as_climbing_pays(rehearse):
     run = rehearse(
         seconds=lambda depth, width: 30.0, accuracy=lambda depth, width: depth + width / 1000, base_seconds=60.0

@@ -4,52 +4,44 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.adapterconfig import AdapterConfig
-from fedlab.clock import VirtualClock
 from fedlab.messages import from_record, read_order, read_terms, to_record
 from fedlab.physics.deadlines import RoundTerms
-from fedlab.server import Attached, Resumable, Server
+from fedlab.server import Resumable
 from strategies.cohort import draw_cohort
 from strategies.fedavg import FedAvg
 
-PARTITIONS = {100 + partition: partition for partition in range(9)}
 START = {"x": np.array([1.0, 2.0], np.float32)}
 
 
-def attached(**options):
-    strategy = FedAvg(**options)
-    assert isinstance(strategy, Attached)
-    assert isinstance(strategy, Resumable)
-    strategy.attach(
-        Server(
-            seed=5,
-            clock=VirtualClock(),
-            blocks=2,
-            initial=AdapterConfig(depth=1, width=8),
-            partitions=PARTITIONS,
-            measure=lambda arrays, split: 0.0,
-            on_trial=lambda trial: None,
-        )
-    )
-    return strategy
+@pytest.fixture
+def attached(server):
+    """Return a function that makes a strategy and lends it the server's side of a run."""
+
+    def make(**options):
+        strategy = FedAvg(**options)
+        assert isinstance(strategy, Resumable)
+        strategy.attach(server)
+        return strategy
+
+    return make
 
 
 @pytest.fixture
-def grid(memory_grid):
-    return memory_grid(lambda message: None, PARTITIONS)
+def grid(memory_grid, server):
+    return memory_grid(lambda message: None, server.partitions)
 
 
-def test_a_cohort_of_the_size_asked_for_gets_the_global_model(grid):
+def test_a_cohort_of_the_size_asked_for_gets_the_global_model(attached, grid):
     messages = list(attached(clients_per_round=4).configure_train(3, to_record(START), ConfigRecord(), grid))
     nodes = [message.metadata.dst_node_id for message in messages]
-    assert nodes == draw_cohort(list(PARTITIONS), size=4, seed=5, server_round=3)
+    assert nodes == draw_cohort(grid.get_node_ids(), size=4, seed=5, server_round=3)
     for message in messages:
         order = read_order(message)
         assert (order.server_round, order.group) == (3, "")
         np.testing.assert_array_equal(order.arrays["x"], START["x"])
 
 
-def test_replies_are_averaged_by_their_examples(grid):
+def test_replies_are_averaged_by_their_examples(attached, grid):
     strategy = attached(clients_per_round=2)
     messages = list(strategy.configure_train(1, to_record(START), ConfigRecord(), grid))
     replies = [
@@ -68,30 +60,26 @@ def test_replies_are_averaged_by_their_examples(grid):
     np.testing.assert_array_equal(from_record(arrays)["x"], [2.0, 3.0])
 
 
-def test_clients_are_not_asked_to_evaluate(grid):
-    assert list(attached().configure_evaluate(1, to_record(START), ConfigRecord(), grid)) == []
-
-
-def test_where_fewer_are_there_all_of_them_are_asked(grid):
+def test_where_fewer_are_there_all_of_them_are_asked(attached, grid):
     messages = list(attached(clients_per_round=12).configure_train(1, to_record(START), ConfigRecord(), grid))
-    assert sorted(message.metadata.dst_node_id for message in messages) == sorted(PARTITIONS)
+    assert sorted(message.metadata.dst_node_id for message in messages) == sorted(grid.get_node_ids())
 
 
-def test_more_are_asked_than_count_and_told_when_it_is_too_late(grid):
+def test_more_are_asked_than_count_and_told_when_it_is_too_late(attached, grid):
     strategy = attached(clients_per_round=4, over_selection=1.5, deadline_seconds=30.0, late="carry")
     messages = list(strategy.configure_train(1, to_record(START), ConfigRecord(), grid))
     assert len(messages) == 6
     assert read_terms(messages[0]) == RoundTerms(deadline_seconds=30.0, wait_for=4, late="carry")
 
 
-def test_a_round_with_too_few_replies_leaves_the_model(grid, reply_with, floats):
+def test_a_round_with_too_few_replies_leaves_the_model(attached, grid, reply_with, floats):
     strategy = attached(clients_per_round=4, min_replies=2)
     strategy.configure_train(1, to_record(START), ConfigRecord(), grid)
     assert strategy.aggregate_train(1, [reply_with({"x": floats(1.0, 1.0)})]) == (None, None)
     assert list(strategy.server.ledger.failed) == ["train"]
 
 
-def test_late_work_counts_in_the_next_round_also_of_a_restored_run(grid, reply_with, floats):
+def test_late_work_counts_in_the_next_round_also_of_a_restored_run(attached, grid, reply_with, floats):
     strategy = attached(clients_per_round=8, late="carry", deadline_seconds=5.0)
     strategy.configure_train(1, to_record(START), ConfigRecord(), grid)
     strategy.aggregate_train(

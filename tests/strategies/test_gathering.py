@@ -6,18 +6,13 @@ from flwr.serverapp import strategy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.adapterconfig import AdapterConfig
-from fedlab.billing.ledger import Ledger
-from fedlab.clock import VirtualClock
 from fedlab.flower import CLIENT_RAISED, error_reply, with_id
 from fedlab.messages import from_record, query_message, to_record
 from fedlab.records import ClientRecord
 from fedlab.run.checkpoint import load_tree, save_tree
-from fedlab.server import Server
 from strategies.cohort import CohortRules
 from strategies.gathering import Update, average, busy_nodes, fits, gather, restored
 
-PARTITIONS = {100 + partition: partition for partition in range(9)}
 SENT = {"x": np.zeros(2, np.float32)}
 
 
@@ -39,19 +34,9 @@ def update(node_id=100, arrives_seconds=0.0, num_examples=1, **arrays):
 
 
 @pytest.fixture
-def server():
-    ledger = Ledger()
-    ledger.bill([bill(partition) for partition in range(9)])
-    return Server(
-        seed=5,
-        clock=VirtualClock(),
-        blocks=2,
-        initial=AdapterConfig(depth=1, width=8),
-        partitions=PARTITIONS,
-        measure=lambda arrays, split: 0.0,
-        on_trial=lambda trial: None,
-        ledger=ledger,
-    )
+def server(server):
+    server.ledger.bill([bill(partition) for partition in server.partitions.values()])
+    return server
 
 
 @pytest.fixture
