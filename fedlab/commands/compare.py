@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from fedlab.errors import UserError
+from fedlab.files import refuse_existing, write_new
 
 if TYPE_CHECKING:
     from fedlab.comparison.formats import Format
@@ -54,8 +55,8 @@ def compare(
     from fedlab.comparison.outcomes import compare as compare_runs  # noqa: PLC0415
     from fedlab.comparison.runs import find_runs  # noqa: PLC0415
 
-    if out is not None and out.exists():
-        raise UserError(f"{out}: is there already; choose another --out")
+    if out is not None:
+        refuse_existing(out)
     said = {
         "targets": targets,
         "full_accuracy": full_accuracy,
@@ -80,20 +81,11 @@ def _show(comparison: "Comparison", form: "Format", out: Path | None) -> None:
     from fedlab.comparison.formats import show, write  # noqa: PLC0415
 
     if out is not None:
-        _write_new(out, write(comparison, form))
+        write_new(out, write(comparison, form))
     elif form == "text":
         show(comparison, Console())
     else:
         sys.stdout.write(write(comparison, form))
-
-
-def _write_new(path: Path, text: str) -> None:
-    partial = path.with_name(f"{path.name}.partial")
-    try:
-        partial.write_text(text, encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
 def _draw(comparison: "Comparison", folder: Path) -> None:

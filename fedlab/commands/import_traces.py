@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from fedlab.errors import UserError
+from fedlab.files import refuse_existing
 
 Kind = Literal["fedscale-device", "fedscale-availability", "flash-state", "flash-speed"]
 
@@ -36,7 +37,7 @@ def import_traces(
     state_traces.json and speed_distri.json of FLASH).
     """
     from fedlab.importers import fedscale, flash  # noqa: PLC0415  (the command line starts in a moment)
-    from fedlab.importers.imported import describe_left_out, refuse_existing, write_csv  # noqa: PLC0415
+    from fedlab.importers.imported import describe_left_out, write_csv  # noqa: PLC0415
 
     refuse_existing(out)
     if kind == "fedscale-device":

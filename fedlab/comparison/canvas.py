@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fedlab.comparison.outcomes import Comparison, Row
+from fedlab.files import replacing
 
 GREY = "#8A8A8A"
 UNIT_NAMES = {"s": "seconds", "min": "minutes", "h": "hours"}
@@ -68,7 +69,6 @@ def legend_name(row: Row) -> str:
 
 def save(figure: Figure, path: Path) -> Path:
     """Write a figure all at once, in place of an earlier one."""
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, format="png")
-    partial.replace(path)
+    with replacing(path) as partial:
+        figure.savefig(partial, format="png")
     return path

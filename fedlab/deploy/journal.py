@@ -4,6 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from fedlab.files import replace_text
 from fedlab.measures import Upload
 
 
@@ -31,9 +32,7 @@ class Journal:
 
 def write_journal(path: Path, journal: Journal) -> None:
     """Write a journal; a reader sees the whole of it or the last one."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(asdict(journal)), encoding="utf-8")
-    partial.replace(path)
+    replace_text(path, json.dumps(asdict(journal)))
 
 
 def read_journal(path: Path) -> Journal:

@@ -1,12 +1,12 @@
 """The file of a device profile: TOML, checked key by key, read and written."""
 
-import json
 import os
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import tomli_w
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -19,6 +19,7 @@ from pydantic import (
 
 from fedlab.devices.tables import REFERENCE_SHAPES, Family, Point, Standing, TableName
 from fedlab.errors import UserError
+from fedlab.files import refuse_existing, write_new
 from fedlab.workload import EncoderShape
 
 SCALARS = ("memory_bytes", "computing_watts", "communicating_watts", "idle_watts")
@@ -136,42 +137,21 @@ def read_profile_file(path: Path) -> ProfileFile:
 def write_profile_file(path: Path, table: Mapping[str, Any]) -> None:
     """Write a new profile, complete or not at all. Raises UserError if there is such a file, or it cannot be made."""
     ProfileFile.model_validate(table)
-    text = "".join(_lines_of(table))
+    text = tomli_w.dumps(table)
     assert tomllib.loads(text) == table, "what is written is what is read"
     check_is_new(path)
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.rename(path)
-    except OSError as error:
-        raise UserError(f"device profile {path}: cannot be written ({error.strerror})") from error
+    write_new(path, text)
 
 
 def check_is_new(path: Path) -> None:
     """Refuse a path that is taken or that no file can be made at, before anything is measured for it."""
     if path.suffix != ".toml":
         raise UserError(f"device profile {path}: expected a name that ends in .toml")
-    if path.exists():
-        raise UserError(f"device profile {path}: is there already and is not overwritten; expected a new file")
+    refuse_existing(path)
     if not path.parent.is_dir():
         raise UserError(f"device profile {path}: there is no folder {path.parent}")
     if not os.access(path.parent, os.W_OK):
         raise UserError(f"device profile {path}: the folder {path.parent} cannot be written to")
-
-
-def _lines_of(table: Mapping[str, Any], name: str = "") -> Iterator[str]:
-    """Yield a table's TOML: a list stands on one line, as the published profiles have it."""
-    below = {key: value for key, value in table.items() if isinstance(value, dict)}
-    if len(below) < len(table):
-        yield f"\n[{name}]\n" if name else ""
-        yield from (f"{key} = {_value(value)}\n" for key, value in table.items() if key not in below)
-    for key, value in below.items():
-        yield from _lines_of(value, f"{name}.{key}" if name else key)
-
-
-def _value(value: object) -> str:
-    # A JSON string is a TOML string, if what lies beyond 16 bits is not escaped.
-    return json.dumps(value, ensure_ascii=False)
 
 
 def _first_problem(error: ValidationError) -> str:

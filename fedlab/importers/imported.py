@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.errors import UserError
+from fedlab.files import write_new
 
 Rows = list[tuple[float, ...]]
 
@@ -63,30 +64,13 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in left_out.items())
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise a UserError if there is anything at a path that is to be written."""
-    if path.exists() or path.is_symlink():
-        raise UserError(f"{path}: exists already and is not overwritten; choose another --out")
-
-
 def write_csv(imported: Imported, path: Path) -> None:
-    """Write the table to a new file, of which a reader sees the whole or nothing.
-
-    Raises:
-        UserError: the file exists, or cannot be written.
-    """
+    """Write the table to a new file; raises as `write_new` does."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(imported.columns)
     writer.writerows(imported.rows)
-    partial = path.with_name(path.name + ".partial")
-    refuse_existing(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_text(text.getvalue(), encoding="utf-8")
-        partial.replace(path)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+    write_new(path, text.getvalue())
 
 
 def clients_of(document: object, path: Path) -> Mapping[object, Mapping[str, object]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tomli_w
 
 from fedlab.errors import UserError
+from fedlab.files import replace_text
 from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -123,19 +124,19 @@ class RunFolder:
 
     def write_experiment(self, experiment: "Experiment") -> None:
         """Write the resolved experiment; what is None is left out, as TOML has no word for it."""
-        _replace(self.experiment, tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True)))
+        replace_text(self.experiment, tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True)))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
         """Write what the run was made with."""
-        _replace(self.environment, json.dumps(environment, indent=2) + "\n")
+        replace_text(self.environment, json.dumps(environment, indent=2) + "\n")
 
     def write_engine(self, engine: Mapping[str, Any]) -> None:
         """Write what the simulation cost this machine: its workers, and their seconds by kind of work."""
-        _replace(self.path / "engine.json", json.dumps(engine, indent=2) + "\n")
+        replace_text(self.path / "engine.json", json.dumps(engine, indent=2) + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write what came of the run; a reader sees the whole of it or nothing."""
-        _replace(self.summary_file, json.dumps(summary, indent=2) + "\n")
+        replace_text(self.summary_file, json.dumps(summary, indent=2) + "\n")
 
 
 def create(path: Path) -> RunFolder:
@@ -223,9 +224,3 @@ def _text(path: Path) -> str:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read: not UTF-8 text") from error
-
-
-def _replace(path: Path, text: str) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)

@@ -13,6 +13,7 @@ from fedlab.comparison.runs import SWEEP_FILE
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_from
+from fedlab.files import partial_of, replace_text
 from fedlab.run.folder import RunFolder
 from fedlab.sweep.file import Cell
 
@@ -56,9 +57,7 @@ class SweepFolder:
 
     def write(self, name: str, text: str) -> None:
         """Write a file all at once, in place of an earlier one."""
-        partial = self.path / f"{name}.partial"
-        partial.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
-        partial.replace(self.path / name)
+        replace_text(self.path / name, text.rstrip("\n") + "\n")
 
 
 def claim_sweep(path: Path) -> SweepFolder:
@@ -118,7 +117,7 @@ def _is_empty(run: RunFolder) -> bool:
     if not run.path.exists():
         return True
     left = list(run.path.iterdir()) if run.path.is_dir() else [run.path]
-    claims = (run.rounds_file.name, f"{run.experiment.name}.partial")
+    claims = (run.rounds_file.name, partial_of(run.experiment).name)
     if any(file.name not in claims or (file == run.rounds_file and file.stat().st_size) for file in left):
         return False
     for file in left:

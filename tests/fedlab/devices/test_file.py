@@ -1,4 +1,4 @@
-"""A profile is written as it is read, on one line a list, and never over another."""
+"""A profile is written as it is read, and never over another."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from fedlab.errors import UserError
 
 WATTS = {"value": 2.5, "provenance": "assumed", "source": 'said the "vendor", 2 µW'}
 TABLE = {
-    "description": 'a board\\with a "name" and a 🙂',
+    "description": 'a board\\with a "name" and a 🙂 \x7f',
     "measured_at": {"batch_size": 4, "sequence_length": 64, "width": 8, "blocks": 1, "hidden": 8, "intermediate": 16},
     "memory_bytes": {"value": 4_000_000_000, "provenance": "measured", "source": "here"},
     "computing_watts": WATTS,
@@ -25,7 +25,6 @@ def test_a_written_profile_is_read_as_it_was(tmp_path):
     assert file.idle_watts.source == WATTS["source"]
     assert file.latency_seconds["bert"]["adapter"].values == [0.25, 1e-05]
     assert file.measured_at.shape("bert").hidden == 8
-    assert "\n[latency_seconds.bert.adapter]\nvalues = [0.25, 1e-05]\n" in path.read_text()
 
 
 def test_nothing_is_left_of_writing_but_the_profile(tmp_path):
@@ -36,7 +35,7 @@ def test_nothing_is_left_of_writing_but_the_profile(tmp_path):
 def test_a_file_that_is_there_is_not_overwritten(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_text("something else")
-    with pytest.raises(UserError, match="is there already and is not overwritten"):
+    with pytest.raises(UserError, match="exists already and is not overwritten"):
         write_profile_file(path, TABLE)
     assert path.read_text() == "something else"
 

@@ -22,14 +22,6 @@ def test_clients_are_counted_once():
 
 def test_what_is_there_is_not_overwritten(tmp_path):
     (tmp_path / "fleet.csv").write_text("mine")
-    (tmp_path / "link.csv").symlink_to(tmp_path / "nowhere")
-    for name in ("fleet.csv", "link.csv", "."):
-        with pytest.raises(UserError, match="exists already and is not overwritten"):
-            write_csv(TABLE, tmp_path / name)
+    with pytest.raises(UserError, match="exists already and is not overwritten"):
+        write_csv(TABLE, tmp_path / "fleet.csv")
     assert (tmp_path / "fleet.csv").read_text() == "mine"
-
-
-def test_a_place_that_cannot_be_written_is_told(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(UserError, match=r"cannot be written: "):
-        write_csv(TABLE, tmp_path / "file" / "fleet.csv")

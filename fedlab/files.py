@@ -1,0 +1,46 @@
+"""Files written whole: a reader sees all of a file, or what stood there before."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from fedlab.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Lend a path beside `path` to write to; what is there in the end takes its place."""
+    partial = partial_of(path)
+    yield partial
+    partial.replace(path)
+
+
+def partial_of(path: Path) -> Path:
+    """Return where a file lies until it is whole, and stays if its writer is killed."""
+    return path.with_name(f"{path.name}.partial")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a text in place of an earlier one. Raises `OSError`."""
+    with replacing(path) as partial:
+        partial.write_text(text, encoding="utf-8")
+
+
+def write_new(path: Path, text: str) -> None:
+    """Write a text to a new file, whose folder need not exist.
+
+    Raises:
+        UserError: the file exists, or cannot be written.
+    """
+    refuse_existing(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        replace_text(path, text)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def refuse_existing(path: Path) -> None:
+    """Raise a UserError if there is anything at a path that is to be written."""
+    if path.exists() or path.is_symlink():
+        raise UserError(f"{path}: exists already and is not overwritten; choose another --out")

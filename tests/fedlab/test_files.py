@@ -1,0 +1,59 @@
+"""A file is written whole, in place of another or to a new path alone."""
+
+import pytest
+
+from fedlab.errors import UserError
+from fedlab.files import partial_of, refuse_existing, replace_text, replacing, write_new
+
+
+def test_a_text_takes_the_place_of_an_earlier_one_and_leaves_nothing_beside_it(tmp_path):
+    for text in ("first", "second ½"):
+        replace_text(tmp_path / "note.txt", text)
+    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "second ½"
+    assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
+
+
+def test_until_it_is_whole_a_reader_sees_the_earlier_one(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("first")
+    with replacing(path) as partial:
+        partial.write_text("second")
+        assert path.read_text() == "first"
+    assert path.read_text() == "second"
+
+
+def test_one_that_could_not_be_finished_leaves_the_earlier_one(tmp_path):
+    path = tmp_path / "note.txt"
+    path.write_text("first")
+
+    def broken_off():
+        with replacing(path) as partial:
+            partial.write_text("sec")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        broken_off()
+    assert path.read_text() == "first"
+    assert partial_of(path).read_text() == "sec"
+
+
+def test_a_new_file_is_written_with_its_folder(tmp_path):
+    write_new(tmp_path / "new" / "note.txt", "mine")
+    assert (tmp_path / "new" / "note.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("name", ["note.txt", "link.txt", "."])
+@pytest.mark.parametrize("refusal", [refuse_existing, lambda path: write_new(path, "other")], ids=["asked", "written"])
+def test_what_is_there_is_not_overwritten(tmp_path, name, refusal):
+    (tmp_path / "note.txt").write_text("mine")
+    (tmp_path / "link.txt").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="exists already and is not overwritten; choose another --out"):
+        refusal(tmp_path / name)
+    assert (tmp_path / "note.txt").read_text() == "mine"
+    assert (tmp_path / "link.txt").is_symlink()
+
+
+def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"note\.txt: cannot be written: File exists$"):
+        write_new(tmp_path / "file" / "note.txt", "mine")
