@@ -4,21 +4,17 @@ import itertools
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Context, Message, MessageType, RecordDict
+from flwr.app import ConfigRecord, MessageType
 
 from clients.adapter import adapter
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
-from fedlab.flower import with_id
-from fedlab.messages import from_record, order_content, query_message, read_query_reply, read_workload, to_record
+from fedlab.messages import read_workload
 from fedlab.models.arrays import array_shapes, initial_arrays
 from fedlab.workload import Workload
 
-PARTITION = 3
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
 BATCHES = 4  # of 4 texts, the last of 2
-
-pytestmark = pytest.mark.usefixtures("server_identity")
 
 
 @pytest.fixture(scope="module")
@@ -35,36 +31,13 @@ def first_model(workbench):
 
 
 @pytest.fixture
-def device(node_config):
-    """Return a function that makes a client with its own memory: a call sends it an order and returns the reply."""
-
-    def make(partition=PARTITION, **options):
-        app = adapter(**options)
-        config = node_config | {"partition-id": partition, "num-partitions": 8}
-        context = Context(run_id=1, node_id=partition, node_config=config, state=RecordDict(), run_config={})
-
-        def send(arrays, *, server_round=1, kind=MessageType.TRAIN, proximal_mu=0.0):
-            content = order_content(to_record(arrays), server_round=server_round)
-            content["config"]["proximal-mu"] = proximal_mu
-            return app(with_id(Message(content, 7, kind), "1"), context)
-
-        send.app, send.context = app, context
-        return send
-
-    return make
-
-
-def arrays_of(reply):
-    return from_record(reply.content["arrays"])
+def device(device_with):
+    return device_with(adapter)
 
 
 def cached(reply):
     work = read_workload(reply)
     return work.batches, work.cached_batches
-
-
-def distance(first, second):
-    return float(sum(np.square(first[name] - second[name]).sum() for name in first) ** 0.5)
 
 
 def test_the_partition_is_as_large_as_these_tests_assume(workbench):
@@ -74,7 +47,7 @@ def test_the_partition_is_as_large_as_these_tests_assume(workbench):
 @pytest.mark.parametrize(("depth", "width"), [(0, 8), (1, 8), (2, 16)])
 def test_a_reply_has_the_arrays_it_was_given_trained(device, first_model, depth, width):
     start = first_model(depth, width)
-    trained = arrays_of(device()(start))
+    trained = device().trained(start)
     expected = array_shapes(AdapterConfig(depth=depth, width=width), blocks=2, hidden=128, labels=2)
     assert {name: array.shape for name, array in trained.items()} == expected
     assert list(trained) == list(start)
@@ -143,10 +116,10 @@ def test_a_device_without_a_cache_runs_every_block_every_time(device, first_mode
     assert [cached(client(first_model(1))) for _ in range(2)] == [(2 * BATCHES, 0)] * 2
 
 
-def test_the_cache_changes_what_is_billed_and_not_what_is_learnt(device, first_model):
+def test_the_cache_changes_what_is_billed_and_not_what_is_learnt(device, first_model, distance):
     with_cache, without = device(), device(cache=False)
     for _ in range(2):
-        first, second = arrays_of(with_cache(first_model(1))), arrays_of(without(first_model(1)))
+        first, second = with_cache.trained(first_model(1)), without.trained(first_model(1))
         assert distance(first, second) == 0.0
 
 
@@ -160,46 +133,42 @@ def test_the_batch_size_decides_the_number_of_batches(device, first_model):
     assert (read_workload(reply).batches, read_workload(reply).batch_size) == (3, 5)
 
 
-def test_the_same_order_gives_the_same_arrays_to_the_bit(device, first_model):
-    first, second = (arrays_of(device()(first_model(2))) for _ in range(2))
+def test_the_same_order_gives_the_same_arrays_to_the_bit(device, first_model, distance):
+    first, second = (device().trained(first_model(2)) for _ in range(2))
     assert distance(first, second) == 0.0
 
 
-def test_round_and_partition_each_give_another_order_of_batches(device, first_model):
-    replies = [arrays_of(device()(first_model(0), server_round=server_round)) for server_round in (1, 2)]
-    replies.append(arrays_of(device(partition=4)(first_model(0))))
+def test_round_and_partition_each_give_another_order_of_batches(device, first_model, distance):
+    replies = [device().trained(first_model(0), server_round=server_round) for server_round in (1, 2)]
+    replies.append(device(partition=4).trained(first_model(0)))
     assert all(distance(a, b) > 0 for a, b in itertools.combinations(replies, 2))
 
 
 def test_training_lowers_the_loss(device, first_model):
-    client, arrays, losses = device(learning_rate=0.02, clip_norm=None), first_model(1), []
+    client, arrays = device(learning_rate=0.02, clip_norm=None), first_model(1)
     arrays["head.bias"][:] = [4.0, -4.0]  # sure of label 0, and wrong about half of the texts
-    for server_round in range(1, 4):
-        reply = client(arrays, server_round=server_round)
-        arrays = arrays_of(reply)
-        losses.append(reply.content["metrics"]["train-loss"])
+    losses = client.losses(arrays, rounds=3)
     assert 0.0 < losses[-1] < losses[0] / 1.5
 
 
-def test_a_proximal_term_keeps_the_arrays_nearer_to_where_they_started(device, first_model):
+def test_a_proximal_term_keeps_the_arrays_nearer_to_where_they_started(device, first_model, distance):
     start = first_model(1)
     client = device(clip_norm=None, epochs=4)
-    away = {mu: distance(arrays_of(client(start, proximal_mu=mu)), start) for mu in (0.0, 0.5, 5.0)}
+    away = {mu: distance(client.trained(start, proximal_mu=mu), start) for mu in (0.0, 0.5, 5.0)}
     assert away[0.0] > 1.05 * away[0.5] > 1.05 * away[5.0]
 
 
-def test_a_proximal_term_changes_no_first_step(device, first_model):
+def test_a_proximal_term_changes_no_first_step(device, first_model, distance):
     start = first_model(1)
     client = device(max_batches=1)
-    one, other = (arrays_of(client(start, proximal_mu=mu)) for mu in (0.0, 5.0))
+    one, other = (client.trained(start, proximal_mu=mu) for mu in (0.0, 5.0))
     assert distance(one, other) == 0.0 < distance(one, start)
 
 
-def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_model, workbench):
+def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_model, labels):
     arrays = first_model(0)
     arrays["head.weight"][:] = 0.0
     arrays["head.bias"][:] = [1.0, 0.0]  # whatever the text, label 0
-    labels = np.asarray(workbench.tokens("train").labels)[workbench.partitions[PARTITION]]
     reply = device()(arrays, kind=MessageType.EVALUATE)
     assert reply.content["metrics"]["eval-accuracy"] == pytest.approx(np.mean(labels == 0))
     assert 0 < np.mean(labels == 0) < 1
@@ -222,9 +191,7 @@ def test_evaluation_is_a_workload_of_its_own_and_sends_no_arrays(device, first_m
 
 
 def test_asked_which_partition_it_holds_a_client_says_so(device):
-    client = device(partition=5)
-    reply = client.app(with_id(query_message(7), "1"), client.context)
-    assert read_query_reply(reply) == 5
+    assert device(partition=5).partition() == 5
 
 
 def test_what_a_client_remembers_is_plain_enough_to_travel(device, first_model):

@@ -2,23 +2,19 @@
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.app import MessageType
 
 from clients.full import full
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
-from fedlab.flower import with_id
-from fedlab.messages import from_record, order_content, query_message, read_query_reply, read_workload, to_record
+from fedlab.messages import read_workload
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
 from fedlab.training.packing import TrainsTogether
 from fedlab.workload import Workload
 
-PARTITION = 3
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
 BATCHES = 4  # of 4 texts, the last of 2
-
-pytestmark = pytest.mark.usefixtures("server_identity")
 
 
 @pytest.fixture(scope="module")
@@ -34,38 +30,15 @@ def first_model(workbench):
 
 
 @pytest.fixture
-def device(node_config):
-    """Return a function that makes a client: a call sends it an order and returns the reply."""
-
-    def make(partition=PARTITION, **options):
-        app = full(**options)
-        config = node_config | {"partition-id": partition, "num-partitions": 8}
-        context = Context(run_id=1, node_id=partition, node_config=config, state=RecordDict(), run_config={})
-
-        def send(arrays, *, server_round=1, kind=MessageType.TRAIN, proximal_mu=0.0):
-            content = order_content(to_record(arrays), server_round=server_round)
-            content["config"]["proximal-mu"] = proximal_mu
-            return app(with_id(Message(content, 7, kind), "1"), context)
-
-        send.app, send.context = app, context
-        return send
-
-    return make
-
-
-def arrays_of(reply):
-    return from_record(reply.content["arrays"])
-
-
-def distance(first, second):
-    return float(sum(np.square(first[name] - second[name]).sum() for name in first) ** 0.5)
+def device(device_with):
+    return device_with(full)
 
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_a_reply_has_the_arrays_it_was_given_trained(device, first_model, depth):
     start = first_model(depth)
 
-    trained = arrays_of(device()(start))
+    trained = device().trained(start)
 
     assert {name: array.shape for name, array in trained.items()} == {
         name: array.shape for name, array in start.items()
@@ -100,14 +73,14 @@ def test_adapters_are_refused(device):
         device()(initial_arrays(config, blocks=2, hidden=128, labels=2, generator=draws))
 
 
-def test_the_same_order_gives_the_same_arrays_to_the_bit(device, first_model):
-    first, second = (arrays_of(device()(first_model(2))) for _ in range(2))
+def test_the_same_order_gives_the_same_arrays_to_the_bit(device, first_model, distance):
+    first, second = (device().trained(first_model(2)) for _ in range(2))
     assert distance(first, second) == 0.0
 
 
-def test_round_and_partition_each_give_another_order_of_batches(device, first_model):
-    first, later = (arrays_of(device()(first_model(1), server_round=server_round)) for server_round in (1, 2))
-    other = arrays_of(device(partition=4)(first_model(1)))
+def test_round_and_partition_each_give_another_order_of_batches(device, first_model, distance):
+    first, later = (device().trained(first_model(1), server_round=server_round) for server_round in (1, 2))
+    other = device(partition=4).trained(first_model(1))
     assert min(distance(first, later), distance(first, other), distance(later, other)) > 0
 
 
@@ -116,27 +89,23 @@ def test_max_batches_ends_the_epochs_early(device, first_model):
 
 
 def test_training_lowers_the_loss(device, first_model):
-    client, arrays, losses = device(learning_rate=0.02, clip_norm=None), first_model(2), []
+    client, arrays = device(learning_rate=0.02, clip_norm=None), first_model(2)
     arrays["head.bias"][:] = [4.0, -4.0]  # sure of label 0, and wrong about half of the texts
-    for server_round in range(1, 4):
-        reply = client(arrays, server_round=server_round)
-        arrays = arrays_of(reply)
-        losses.append(reply.content["metrics"]["train-loss"])
+    losses = client.losses(arrays, rounds=3)
     assert 0.0 < losses[-1] < losses[0] / 1.5
 
 
-def test_a_proximal_term_keeps_the_arrays_nearer_to_where_they_started(device, first_model):
+def test_a_proximal_term_keeps_the_arrays_nearer_to_where_they_started(device, first_model, distance):
     start, client = first_model(1), device(clip_norm=None, learning_rate=0.02, epochs=4)
-    away = {mu: distance(arrays_of(client(start, proximal_mu=mu)), start) for mu in (0.0, 5.0)}
+    away = {mu: distance(client.trained(start, proximal_mu=mu), start) for mu in (0.0, 5.0)}
     assert away[0.0] > 1.05 * away[5.0]
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_model, workbench, depth):
+def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_model, labels, depth):
     arrays = first_model(depth)
     arrays["head.weight"][:] = 0.0
     arrays["head.bias"][:] = [1.0, 0.0]  # whatever the text, label 0
-    labels = np.asarray(workbench.tokens("train").labels)[workbench.partitions[PARTITION]]
 
     reply = device()(arrays, kind=MessageType.EVALUATE)
 
@@ -147,8 +116,7 @@ def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_mode
 
 
 def test_asked_which_partition_it_holds_a_client_says_so(device):
-    client = device(partition=5)
-    assert read_query_reply(client.app(with_id(query_message(7), "1"), client.context)) == 5
+    assert device(partition=5).partition() == 5
 
 
 def test_clients_are_trained_one_at_a_time_and_remember_nothing(device, first_model):
