@@ -1,30 +1,17 @@
 """`fedlab compare` and what it writes."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
-
-from fedlab.cli import main
 
 HOUR = 3600.0
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Run `fedlab compare` in a folder of three runs; return its exit code and what it said on stdout and stderr."""
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["fedlab", "compare", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+def command(fedlab):
+    """Return a function that runs `fedlab compare`."""
+    return partial(fedlab, "compare")
 
 
 @pytest.fixture

@@ -3,12 +3,11 @@
 import inspect
 import json
 import re
-import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from fedlab.cli import main
 from fedlab.commands.estimate import estimate
 from fedlab.estimate.named import Named
 
@@ -36,25 +35,14 @@ ADAFL = [
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
-    """Run `fedlab estimate` in a folder with a trajectory and an experiment; return exit code, output and errors."""
+def command(fedlab, monkeypatch, tmp_path):
+    """Return a function that runs `fedlab estimate` in a folder with two trajectories and an experiment."""
     (tmp_path / "ft.csv").write_text("round,depth,width\n171,12,8\n")
     (tmp_path / "adafl.csv").write_text("round,depth,width\n80,0,8\n89,2,8\n181,2,16\n")
     (tmp_path / "planned.toml").write_text(EXPERIMENT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
-
-    def run(*words: str):
-        monkeypatch.setattr(sys, "argv", ["fedlab", "estimate", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return partial(fedlab, "estimate")
 
 
 def plain(command, *words):

@@ -2,11 +2,9 @@
 
 import json
 import pickle
-import sys
 
 import pytest
 
-from fedlab.cli import main
 from fedlab.devices.throughput import read_throughputs
 from fedlab.network.availability import trace
 from fedlab.network.bandwidths import table
@@ -25,22 +23,15 @@ FILES = {
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path):
+def command(fedlab, tmp_path):
     """Run `fedlab import-traces` on a file of a kind; return the exit code, what it printed, and the new file."""
 
     def run(kind: str, *words: str, out: str = "out.csv"):
         document = FILES.get(kind, {})
         pickled = kind.startswith("fedscale")
         (tmp_path / "source").write_bytes(pickle.dumps(document) if pickled else json.dumps(document).encode())
-        arguments = ["import-traces", kind, str(tmp_path / "source"), "--out", str(tmp_path / out), *words]
-        monkeypatch.setattr(sys, "argv", ["fedlab", *arguments])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out + said.err, tmp_path / out
+        said = fedlab("import-traces", kind, tmp_path / "source", "--out", tmp_path / out, *words)
+        return said.code, said.out + said.err, tmp_path / out
 
     return run
 

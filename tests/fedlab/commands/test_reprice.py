@@ -1,11 +1,10 @@
 """`fedlab reprice` on a run of planned clients."""
 
 import json
-import sys
+from functools import partial
 
 import pytest
 
-from fedlab.cli import main
 from fedlab.experimentfile import experiment_from
 from fedlab.run.folder import RunFolder
 
@@ -18,22 +17,11 @@ EXPERIMENT = {
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path, planned_run):
-    """Run `fedlab reprice` on a finished run; return its exit code and what it said on stdout and stderr."""
+def command(fedlab, monkeypatch, tmp_path, planned_run):
+    """Return a function that runs `fedlab reprice` in a folder with a finished run."""
     planned_run(experiment_from(EXPERIMENT, "test"), tmp_path / "run")
     monkeypatch.chdir(tmp_path)
-
-    def run(*words):
-        monkeypatch.setattr(sys, "argv", ["fedlab", "reprice", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
-
-    return run
+    return partial(fedlab, "reprice")
 
 
 def test_a_run_is_billed_anew_beside_itself(command, tmp_path):

@@ -1,18 +1,16 @@
 """`fedlab reproduce` prints ours beside theirs, and runs the mini variant of what takes training."""
 
 import json
-import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from fedlab.cli import main
 from fedlab.paper.reproduction import mini_of
 
 
 @pytest.fixture
-def command(monkeypatch, capsys):
+def command(fedlab, monkeypatch):
     """Run `fedlab reproduce` with a sweep that trains nothing; return exit code, output, errors and what was swept."""
     swept = []
 
@@ -22,18 +20,7 @@ def command(monkeypatch, capsys):
 
     monkeypatch.setattr("fedlab.sweep.sweep.run_sweep", run_sweep)
     monkeypatch.setenv("COLUMNS", "120")
-
-    def run(*words: str):
-        monkeypatch.setattr(sys, "argv", ["fedlab", "reproduce", *words])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err, swept
-
-    return run
+    return lambda *words: (*fedlab("reproduce", *words), swept)
 
 
 @pytest.mark.parametrize("what", ["table1", "table3"])

@@ -1,12 +1,10 @@
 """`fedlab sweep`, its cells run by planned clients in this process."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from fedlab.cli import main
 from fedlab.experimentfile import load_experiment
 
 SWEEP = """
@@ -28,8 +26,8 @@ seed = [0, 1]
 
 
 @pytest.fixture
-def command(monkeypatch, capsys, tmp_path, planned_run):
-    """Run `fedlab sweep` on a file; return its exit code and what it said on stdout and stderr."""
+def command(fedlab, monkeypatch, tmp_path, planned_run):
+    """Return a function that runs `fedlab sweep`, the cells of some seeds failing."""
 
     class Planned:
         stopped = False
@@ -46,14 +44,7 @@ def command(monkeypatch, capsys, tmp_path, planned_run):
 
     def run(*words, failing=()):
         run.failing = failing
-        monkeypatch.setattr(sys, "argv", ["fedlab", "sweep", *map(str, words)])
-        code = 0
-        try:
-            main()
-        except SystemExit as end:
-            code = int(end.code or 0)
-        said = capsys.readouterr()
-        return code, said.out, said.err
+        return fedlab("sweep", *words)
 
     monkeypatch.setattr("fedlab.sweep.sweep.CellProcesses", Planned)
     monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda comparison, folder: [])
