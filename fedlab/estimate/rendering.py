@@ -22,7 +22,7 @@ def render_estimate(estimate: Estimate, title: str) -> RenderableType:
     table = Table(
         title=title,
         title_justify="left",
-        caption=f"{estimate.seconds:,.0f} s, {estimate.seconds / 3600:.2f} h",
+        caption=f"{estimate.seconds:,.0f} s, {estimate.hours:.2f} h",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_footer=len(estimate.by_segment) > 1,

@@ -88,6 +88,11 @@ class Estimate:
     peak_memory_bytes: int
     by_segment: tuple[SegmentEstimate, ...]
 
+    @property
+    def hours(self) -> float:
+        """The time in hours."""
+        return self.seconds / 3600
+
 
 def estimate(trajectory: Sequence[Segment], slot: Slot, rules: Rules) -> Estimate:
     """Return what a trajectory costs the client of a slot, whose link does not change with the time.

@@ -55,7 +55,7 @@ def table2(figures: Figures) -> list[Section]:
         Cell(
             row=figures.tasks[key].name,
             column=f"{share:.0%}",
-            ours=_round_seconds(figures.tasks[key], *best),
+            ours=_round_at(figures.tasks[key], *best).seconds,
             note=f"({best[0]}, {best[1]})",
         )
         for key, configurations in figures.table2.items()
@@ -85,7 +85,12 @@ def figure6(figures: Figures) -> list[Section]:
     task = figures.tasks[panel.task]
     rounds = {row.method: row.rounds[0] for row in figures.table5 if row.task == panel.task}
     cells = tuple(
-        Cell(row=method, column=bandwidth, ours=_hours(task, method, rounds[method], bandwidth=bandwidth), paper=paper)
+        Cell(
+            row=method,
+            column=bandwidth,
+            ours=billed(task, method, rounds[method], bandwidth=bandwidth).hours,
+            paper=paper,
+        )
         for method in METHODS
         for bandwidth, paper in zip(panel.bandwidths, panel.hours[method], strict=True)
     )
@@ -117,33 +122,22 @@ def billed(
     sequence_length: int | None = None,
 ) -> Estimate:
     """Return what so many rounds of a method cost by the artifact's rules, on BERT."""
-    kind, family = _KIND[method], _sizes(_BACKBONE).shape.family
-    slot = _slot(task, kind, board=board, bandwidth=bandwidth, sequence_length=sequence_length)
-    return estimate(trajectory(task, method, rounds), slot, published_rules(kind, family, _codec(method, task)))
-
-
-def _slot(
-    task: Task,
-    kind: EstimateMethod,
-    *,
-    board: str = _BOARD,
-    bandwidth: str = "1MB/s",
-    sequence_length: int | None = None,
-) -> Slot:
-    return Slot(
+    kind, shape = _KIND[method], _sizes(_BACKBONE).shape
+    slot = Slot(
         method=kind,
-        shape=_sizes(_BACKBONE).shape,
+        shape=shape,
         profile=_board(board),
         link=constant(bandwidth),
         batches=task.batches,
         batch_size=_BATCH_SIZE,
         sequence_length=sequence_length or task.sequence_length,
     )
+    return estimate(trajectory(task, method, rounds), slot, published_rules(kind, shape.family, _codec(method, task)))
 
 
-def _round_seconds(task: Task, depth: int, width: int) -> float:
-    slot = _slot(task, "adapter")
-    return estimate([Segment(1, depth, width)], slot, published_rules("adapter", slot.shape.family, "none")).seconds
+def _round_at(task: Task, depth: int, width: int) -> Estimate:
+    """Return what a round costs that is at this configuration from the start."""
+    return billed(task.model_copy(update={"segments": ((1, depth, width),)}), "AdaFL", 1)
 
 
 def trajectory(task: Task, method: Method, rounds: int) -> list[Segment]:
@@ -166,26 +160,13 @@ def _codec(method: Method, task: Task) -> CodecName:
     return "int8" if method in ("FTQ", "LFQ") else "none"
 
 
-def _hours(
-    task: Task,
-    method: Method,
-    rounds: int,
-    *,
-    board: str = _BOARD,
-    bandwidth: str = "1MB/s",
-    sequence_length: int | None = None,
-) -> float:
-    found = billed(task, method, rounds, board=board, bandwidth=bandwidth, sequence_length=sequence_length)
-    return found.seconds / 3600
-
-
 def _hours_of(figures: Figures, key: str) -> Section:
     task = figures.tasks[key]
     cells = [
         Cell(
             row=row.method,
             column=f"{share:.0%}",
-            ours=_hours(task, row.method, rounds, sequence_length=row.billed_sequence_length),
+            ours=billed(task, row.method, rounds, sequence_length=row.billed_sequence_length).hours,
             paper=paper,
             inferred=inferred,
         )
@@ -213,7 +194,7 @@ def _energy(figures: Figures) -> Section:
 
 def _boards(task: Task, panel: Boards) -> Section:
     cells = [
-        Cell(row=method, column=board, ours=_hours(task, method, rounds, board=board), paper=paper[place])
+        Cell(row=method, column=board, ours=billed(task, method, rounds, board=board).hours, paper=paper[place])
         for place, (method, rounds) in enumerate(zip(METHODS, panel.rounds, strict=True))
         for board, paper in panel.hours.items()
     ]

@@ -30,7 +30,7 @@ def measured_after(task: Task, row: Hours, share: float) -> list[int]:
 
 def hours(row: Hours, rounds: int) -> float:
     task = FIGURES.tasks[row.task]
-    return billed(task, row.method, rounds, sequence_length=row.billed_sequence_length).seconds / 3600
+    return billed(task, row.method, rounds, sequence_length=row.billed_sequence_length).hours
 
 
 def test_every_method_has_a_row_for_every_task():
@@ -69,6 +69,6 @@ def test_disagreements_name_tables_there_are():
 
 def test_adafl_on_ontonotes_is_billed_for_a_quarter_of_its_tokens():
     row = next(row for row in FIGURES.table5 if (row.task, row.method) == ("ontonotes", "AdaFL"))
-    in_full = [billed(FIGURES.tasks["ontonotes"], "AdaFL", rounds).seconds / 3600 for rounds in row.rounds]
+    in_full = [billed(FIGURES.tasks["ontonotes"], "AdaFL", rounds).hours for rounds in row.rounds]
     assert [round(each, 1) for each in in_full] == [10.4, 5.8, 3.2]
     assert [hours(row, rounds) for rounds in row.rounds] == pytest.approx(row.hours, rel=0.01)
