@@ -74,8 +74,8 @@ def memory_grid(server_identity):
 def plain_board():
     """Return a function that makes boards for an encoder of 4 blocks: a batch of 4 x 64 tokens takes 2 s at any depth,
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
-    from fedlab.devices.profile import DeviceProfile, Provenance
-    from fedlab.devices.tables import Point, Table
+    from fedlab.devices.profile import DeviceProfile
+    from fedlab.devices.tables import Point, Provenance, Table
     from fedlab.workload import EncoderShape
 
     shape = EncoderShape(family="bert", blocks=4, hidden=8, intermediate=16)

@@ -8,31 +8,14 @@ from pathlib import Path
 
 from fedlab.devices.file import SCALARS, Entries, FigureEntry, ProfileFile, TableEntry, read_profile_file
 from fedlab.devices.tables import (
-    REFERENCE_SHAPES,
     Family,
-    Point,
     Provenance,
     Quantity,
-    Standing,
     Table,
     TableName,
     Tables,
 )
 from fedlab.errors import UserError
-
-__all__ = [
-    "REFERENCE_SHAPES",
-    "DeviceProfile",
-    "Family",
-    "Point",
-    "Provenance",
-    "Quantity",
-    "Standing",
-    "Table",
-    "TableName",
-    "built_in_profiles",
-    "load_profile",
-]
 
 _FOLDER = Path(__file__).parents[1] / "profiles"
 _PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters

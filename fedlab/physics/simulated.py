@@ -6,8 +6,9 @@ from math import inf
 from typing import Literal
 
 from fedlab.devices.fleet import Fleet
-from fedlab.devices.profile import DeviceProfile, Standing
+from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, standing
+from fedlab.devices.tables import Standing
 from fedlab.measures import Measures
 from fedlab.network.links import Direction, Link
 from fedlab.physics.contention import Transfer, shared_seconds

@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from fedlab.devicelisting import describe, device_as_json, render_device, shape_from
-from fedlab.devices.profile import REFERENCE_SHAPES, load_profile
-from fedlab.devices.tables import Point
+from fedlab.devices.profile import load_profile
+from fedlab.devices.tables import REFERENCE_SHAPES, Point
 from fedlab.errors import UserError
 from fedlab.workload import EncoderShape
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fedlab.devices import fleet as fleets
 from fedlab.devices.fleet import Fleet, apportion
-from fedlab.devices.profile import REFERENCE_SHAPES
 from fedlab.devices.scaling import compute_seconds, standing
+from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.experiment import FleetTable
 from fedlab.workload import Workload

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 import fedlab.devices.profile
-from fedlab.devices.profile import DeviceProfile, Point, at_throughput, built_in_profiles, load_profile
+from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
+from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.workload import EncoderShape
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.devices.profile import REFERENCE_SHAPES, DeviceProfile, at_throughput, built_in_profiles, load_profile
+from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance, standing
+from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.workload import EncoderShape, Workload
 

@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.devices.profile import REFERENCE_SHAPES, load_profile
+from fedlab.devices.profile import load_profile
+from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.network.links import constant, per_client
 from fedlab.physics.costs import Stages, charge, cost_of
 from fedlab.workload import Cost, Workload
