@@ -94,20 +94,6 @@ class Trainee:
     generator: np.random.Generator
 
 
-def train(
-    network: Network,
-    examples: Examples,
-    arrays: Mapping[str, np.ndarray],
-    settings: LocalTraining,
-    generator: np.random.Generator,
-    *,
-    proximal_mu: float = 0.0,
-) -> TrainingResult:
-    """Train adapters and head on the examples; `proximal_mu` pulls them back to where they started (FedProx)."""
-    alone = [Trainee(examples=examples, generator=generator)]
-    return train_together(network, alone, arrays, settings, proximal_mu=proximal_mu)[0]
-
-
 def train_together(
     network: Network,
     trainees: Sequence[Trainee],
@@ -118,6 +104,7 @@ def train_together(
 ) -> list[TrainingResult]:
     """Train several clients from the same arrays, step by step side by side; each gets what it would get alone.
 
+    `proximal_mu` pulls them back to where they started (FedProx).
     The frozen weights are read once for all of them. Results agree with training alone to the rounding of float32
     sums, since the products are the same and only their blocking differs.
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedlab.errors import UserError
 from fedlab.models.library import library_model
-from fedlab.training.adapters import Examples, LocalTraining, Trainee, batch_rows, train, train_together
+from fedlab.training.adapters import Examples, LocalTraining, Trainee, batch_rows, train_together
 
 # Two texts whose frozen states are (3, 4), of label 0, before a head of zeros: the gradient of a step, by hand, is
 # (-1/2, 1/2) on the biases and (-1/2, 1/2) x (3, 4) on the weights, and its norm is sqrt(1/2 x (1 + 25)) = sqrt(13).
@@ -23,6 +23,12 @@ GRADIENT = {"head.weight": np.array([[-1.5, -2], [1.5, 2]]), "head.bias": np.arr
 
 def draws(seed=0):
     return np.random.default_rng(seed)
+
+
+def train(network, examples, arrays, settings, generator, **options):
+    """Train one client alone."""
+    alone = Trainee(examples=examples, generator=generator)
+    return train_together(network, [alone], arrays, settings, **options)[0]
 
 
 def moved(tiny, *, proximal_mu=0.0, **options):

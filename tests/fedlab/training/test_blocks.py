@@ -15,7 +15,7 @@ from fedlab.models.arrays import Whole, cut_of
 from fedlab.models.backbone import encoder_of
 from fedlab.models.network import Network
 from fedlab.models.whole import whole_arrays
-from fedlab.training.adapters import Examples, LocalTraining, batch_rows
+from fedlab.training.adapters import Examples, LocalTraining, Trainee, batch_rows, train_together
 from fedlab.training.blocks import finetune
 
 READINGS = [
@@ -292,12 +292,12 @@ def test_blocks_above_a_frozen_part_in_bfloat16_are_trained_in_float32(tiny, dep
 
 
 def test_the_head_alone_is_trained_as_the_adapter_client_trains_it(tiny):
-    from fedlab.training.adapters import train  # noqa: PLC0415
-
     network, arrays = tiny.network(), tiny.trained(0, 1)
     examples = examples_of(tiny, network, 0)
 
-    ours, theirs = (each(network, examples, arrays, LocalTraining(), draws()).arrays for each in (finetune, train))
+    ours = finetune(network, examples, arrays, LocalTraining(), draws())
+    trainee = Trainee(examples=examples, generator=draws())
+    (theirs,) = train_together(network, [trainee], arrays, LocalTraining())
 
-    for name, array in ours.items():
-        np.testing.assert_allclose(array, theirs[name], atol=1e-6)
+    for name, array in ours.arrays.items():
+        np.testing.assert_allclose(array, theirs.arrays[name], atol=1e-6)
