@@ -52,7 +52,7 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
     Raises:
         UserError: the data cannot be read, or have a label the experiment does not list.
     """
-    # Imported here as in `fedlab.data.task.load_task`: a node that has prepared its data does without.
+    # Imported here as in `fedlab.data.load.load_task`: a node that has prepared its data does without.
     from fedlab.data.examples import read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_ids, label_set  # noqa: PLC0415
     from fedlab.data.sources import load_dataset_dict  # noqa: PLC0415

@@ -22,9 +22,10 @@ from safetensors.torch import load_file, save_file
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.data.cache import publish
+from fedlab.data.load import load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own import load_own, undivided, with_own_data
-from fedlab.data.task import Partitions, Task, load_task, read_task, texts_for_vocabulary, write_task
+from fedlab.data.task import Partitions, Task, read_task, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
