@@ -151,6 +151,20 @@ def small_experiment(day_and_night):
     return experiment_from(table, "small")
 
 
+@pytest.fixture
+def backbone(tmp_path, day_and_night):
+    """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
+    from fedlab.experiment import Experiment
+    from fedlab.models.backbone import load_pretrained
+
+    table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone
+    words = day_and_night.read_text().splitlines()
+    made = load_pretrained(table, seed=0, resolve=tmp_path.joinpath, texts=lambda: iter(words))
+    made.model.save_pretrained(tmp_path / "tiny")
+    made.tokenizer.save_pretrained(tmp_path / "tiny")
+    return tmp_path / "tiny"
+
+
 @pytest.fixture(scope="session")
 def node_config(small_experiment, tmp_path_factory):
     """Prepare that experiment's data and encoder, and return what a client is told of where they lie."""

@@ -8,8 +8,6 @@ import urllib.request
 import pytest
 
 from fedlab.deploy.keys import make_keys
-from fedlab.experiment import Experiment
-from fedlab.models.backbone import load_pretrained
 
 
 @pytest.fixture
@@ -39,17 +37,6 @@ def own_texts(tmp_path):
     path = tmp_path / "own.csv"
     path.write_text("text,label\n" + 3 * "warm sun over stone,day\nred moon cold river,night\n")
     return path
-
-
-@pytest.fixture
-def backbone(tmp_path, day_and_night):
-    """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
-    table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone
-    words = day_and_night.read_text().splitlines()
-    made = load_pretrained(table, seed=0, resolve=tmp_path.joinpath, texts=lambda: iter(words))
-    made.model.save_pretrained(tmp_path / "tiny")
-    made.tokenizer.save_pretrained(tmp_path / "tiny")
-    return tmp_path / "tiny"
 
 
 @pytest.mark.slow

@@ -4,7 +4,6 @@ import pytest
 from fedlab.data.own import Undivided, with_own_data
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
-from fedlab.models.backbone import load_pretrained
 from fedlab.training.workbench import open_workbench
 
 
@@ -46,17 +45,6 @@ def test_data_that_are_not_there_are_named(tmp_path):
 def test_whatever_partition_is_asked_for_everything_is_there():
     partitions = Undivided(np.arange(3), np.array([3]))
     assert partitions[0].tolist() == partitions[77_123].tolist() == [0, 1, 2]
-
-
-@pytest.fixture
-def backbone(tmp_path, day_and_night):
-    """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
-    table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone
-    words = day_and_night.read_text().splitlines()
-    made = load_pretrained(table, seed=0, resolve=tmp_path.joinpath, texts=lambda: iter(words))
-    made.model.save_pretrained(tmp_path / "tiny")
-    made.tokenizer.save_pretrained(tmp_path / "tiny")
-    return tmp_path / "tiny"
 
 
 def test_a_node_opens_its_own_data_with_the_labels_and_words_of_all(
