@@ -5,7 +5,7 @@
 | train        | `arrays`           | the model to start from, as `fedlab.models.arrays` describes   |
 |              | `config`           | `server-round`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
-|              |                    | `wait-for` and `late` (`fedlab.physics.deadlines.RoundTerms`)          |
+|              |                    | `wait-for`, `late` (`fedlab.physics.deadlines.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays                                             |
 |              | `metrics`          | `num-examples` and `train-loss`                                |
 |              | `workload`         | what the client did (`fedlab.workload.Workload`)               |
@@ -15,8 +15,8 @@
 | a codec      |                    | an encoded reply, under the same key                           |
 | query        | nothing            |                                                                |
 | its reply    | `client`           | `partition-id`                                                 |
-| any reply of | `measures`         | what a real client measured (`fedlab.measures`); to a   |
-| a real node  |                    | query, the `board` it runs on                                  |
+| any reply of | `measures`         | what a real client measured (`fedlab.measures`); to a query,   |
+| a real node  |                    | the `board` it runs on                                         |
 
 On the server a timed grid adds `cost` to replies (`fedlab.workload.Cost`). Workload and cost are config records
 because Flower's own strategies insist on exactly one metric record.
