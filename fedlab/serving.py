@@ -24,11 +24,10 @@ from fedlab.models.arrays import Arrays, Whole, cut_of, initial_arrays
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.run.audience import Audience
 from fedlab.run.checkpoint import load_tree, plain_attributes, save_tree
-from fedlab.run.digests import digest_arrays, digest_records
+from fedlab.run.digests import digest_arrays
 from fedlab.run.folder import RunFolder
-from fedlab.run.plots import plot_accuracy
 from fedlab.run.recorder import Observer, Recorder
-from fedlab.run.report import client_totals, summarise, totals_csv
+from fedlab.run.results import write_results
 from fedlab.seeds import generator
 from fedlab.server import Attached, Measure, Resumable, Server
 from fedlab.training.workbench import Workbench, export, pretrained_arrays
@@ -257,20 +256,14 @@ def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Sta
 
 
 def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: Standing) -> dict[str, Any]:
-    rounds, trials, clients = folder.rounds(), folder.trials(), folder.clients()
     save_file(final.arrays, folder.final)
-    config = AdapterConfig(depth=rounds[-1].depth, width=rounds[-1].width)
+    last = folder.rounds()[-1]
+    config = AdapterConfig(depth=last.depth, width=last.width)
     bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
-    plot_accuracy(rounds, trials, folder.plot)
-    folder.client_totals.write_text(totals_csv(client_totals(clients)))
-    summary = summarise(
-        rounds,
-        trials,
-        clients,
+    return write_results(
+        folder,
+        experiment,
         status="finished",
         arrays_digest=digest_arrays(final.arrays),
-        records_digest=digest_records(folder),
+        more={"run_dir": str(folder.path)},
     )
-    summary = {"name": experiment.name, "seed": experiment.seed} | summary | {"run_dir": str(folder.path)}
-    folder.write_summary(summary)
-    return summary

@@ -22,11 +22,9 @@ from fedlab.loading import load_physics, load_strategy
 from fedlab.models.sizes import read_sizes
 from fedlab.physics.simulated import Physics
 from fedlab.records import ClientRecord, RoundRecord
-from fedlab.run.digests import digest_records
 from fedlab.run.folder import RunFolder
-from fedlab.run.plots import plot_accuracy
 from fedlab.run.recorder import Recorder
-from fedlab.run.report import client_totals, summarise, totals_csv
+from fedlab.run.results import write_results
 from fedlab.sweep.rebilling import rebilled
 
 REPRICED_TABLES = ("fleet", "link")
@@ -147,8 +145,13 @@ def _written(
         raise UserError(f"{out.parent}: cannot make a folder: {error.strerror}") from error
     try:
         _fill(RunFolder(scratch), source, experiment, rounds, clients)
-        said = _summary(RunFolder(scratch), source, summary, experiment, out)
-        RunFolder(scratch).write_summary(said)
+        said = write_results(
+            RunFolder(scratch),
+            experiment,
+            status=str(summary["status"]),
+            arrays_digest=summary.get("arrays_digest"),
+            more={"run_dir": str(out), "repriced_from": str(source.path)},
+        )
         scratch.replace(out)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
@@ -172,23 +175,6 @@ def _fill(
     for record in rounds:
         recorder.on_round(record)
     recorder.close()
-    folder.client_totals.write_text(totals_csv(client_totals(clients)))
-    plot_accuracy(rounds, [], folder.plot)
-
-
-def _summary(
-    folder: RunFolder, source: RunFolder, summary: Mapping[str, Any], experiment: Experiment, out: Path
-) -> dict[str, Any]:
-    came = summarise(
-        folder.rounds(),
-        [],
-        folder.clients(),
-        status=str(summary["status"]),
-        arrays_digest=summary.get("arrays_digest"),
-        records_digest=digest_records(folder),
-    )
-    named = {"name": experiment.name, "seed": experiment.seed}
-    return named | came | {"run_dir": str(out), "repriced_from": str(source.path)}
 
 
 def _share(source: Path, place: Path) -> None:

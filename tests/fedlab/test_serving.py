@@ -105,7 +105,7 @@ def pretrained(depth):
 @pytest.fixture
 def serve_into(memory_grid, tmp_path, monkeypatch):
     """Return a function that runs, or goes on with, an experiment in a folder; nothing is plotted, to save time."""
-    monkeypatch.setattr("fedlab.serving.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: None)
 
     def call(name, strategy, *, observers=(), answer=answer, depth=1, resume=False, **keys):
         table = {"rounds": 7, "strategy": STRATEGIES[strategy], "client": {"depth": depth}, "seed": 3}

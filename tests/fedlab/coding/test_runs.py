@@ -56,7 +56,7 @@ class Cutter:
 @pytest.fixture
 def run(memory_grid, nodes, workbench, node_config, tmp_path, monkeypatch):
     """Return a function that runs an experiment, or goes on with one, on clients whose states a checkpoint holds."""
-    monkeypatch.setattr("fedlab.serving.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: None)
 
     def call(name, strategy, codec, *, resume=False, cut=None, wrapped=True, rounds=5, spoil=None):
         table = {"rounds": rounds, "strategy": STRATEGIES[strategy], "client": {"depth": 1}, "codec": codec, "seed": 3}

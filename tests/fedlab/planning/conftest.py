@@ -58,7 +58,7 @@ def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
     from fedlab.run.recorder import Recorder
     from fedlab.serving import bench_of, serve
 
-    monkeypatch.setattr("fedlab.serving.plot_accuracy", lambda *_: None)
+    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda *_: None)
     node_config, workbench = prepared
 
     def run(experiment, measure=lambda arrays, split: 0.0):

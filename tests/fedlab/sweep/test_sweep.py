@@ -77,7 +77,7 @@ class Planned:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time of a sweep of planned clients."""
-    monkeypatch.setattr("fedlab.sweep.repricing.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: None)
     monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda comparison, folder: [])
 
 

@@ -1,0 +1,30 @@
+"""What is written of a run that has ended: its picture, its clients' totals and its summary."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from fedlab.experiment import Experiment
+from fedlab.run.digests import digest_records
+from fedlab.run.folder import RunFolder
+from fedlab.run.plots import plot_accuracy
+from fedlab.run.report import client_totals, summarise, totals_csv
+
+
+def write_results(
+    folder: RunFolder, experiment: Experiment, *, status: str, arrays_digest: str | None, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write them from the records in the folder, the summary last; return it. It ends with what there is `more`."""
+    rounds, trials, clients = folder.rounds(), folder.trials(), folder.clients()
+    plot_accuracy(rounds, trials, folder.plot)
+    folder.client_totals.write_text(totals_csv(client_totals(clients)))
+    came = summarise(
+        rounds,
+        trials,
+        clients,
+        status=status,
+        arrays_digest=arrays_digest,
+        records_digest=digest_records(folder),
+    )
+    summary = {"name": experiment.name, "seed": experiment.seed} | came | dict(more)
+    folder.write_summary(summary)
+    return summary
