@@ -5,7 +5,12 @@ import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# How long an example takes says how busy the machine is, and nothing of the code.
+hypothesis.settings.register_profile("fedlab", deadline=None)
+hypothesis.settings.load_profile("fedlab")
 
 DAY, NIGHT = ("sun", "warm"), ("moon", "cold")
 FILLERS = ("red", "green", "blue", "cat", "dog", "fish", "tree", "stone", "river")

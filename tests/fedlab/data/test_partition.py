@@ -26,7 +26,7 @@ def splits(draw):
     return labels, ids, partition, draw(st.integers(0, 1000))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(splits())
 def test_every_example_belongs_to_exactly_one_client_and_no_client_is_empty(case):
     labels, ids, partition, seed = case

@@ -22,7 +22,7 @@ from fedlab.models.arrays import (
 )
 
 DEPTHS, WIDTHS = st.integers(0, 3), st.integers(1, 12)
-FEW = settings(derandomize=True, deadline=None, max_examples=40)
+FEW = settings(derandomize=True, max_examples=40)
 
 
 def config(depth, width):

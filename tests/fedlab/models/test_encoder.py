@@ -10,7 +10,7 @@ from fedlab.models.encoder import attention_mask, block_end, block_sum, block_su
 
 FAMILIES = ["bert", "distilbert"]
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=4)
-FEW = settings(derandomize=True, deadline=None, max_examples=20)
+FEW = settings(derandomize=True, max_examples=20)
 
 
 def hidden_states(model, ids, lengths):

@@ -33,7 +33,7 @@ def changed(tiny, network, depth, seed=0):
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_transformers_gives_the_same_logits(tiny, assert_same_logits, reading, depth, lengths, seed):
     family, kind, pooling = reading
     network, texts = tiny.network(family, kind, pooling), tiny.texts(lengths, seed)

@@ -26,7 +26,7 @@ READINGS = [
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=4),
     seed=st.integers(0, 99),
 )
-@settings(derandomize=True, deadline=None, max_examples=40)
+@settings(derandomize=True, max_examples=40)
 def test_the_librarys_model_gives_the_same_logits(tiny, assert_same_logits, reading, depth, width, lengths, seed):
     family, kind, pooling = reading
     arrays, texts = tiny.trained(depth, width, seed), tiny.texts(lengths, seed)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fedlab.models.arrays import Whole
 
 FAMILIES, KINDS = st.sampled_from(["bert", "distilbert"]), st.sampled_from(["classification", "tagging"])
-FEW = settings(derandomize=True, deadline=None, max_examples=25)
+FEW = settings(derandomize=True, max_examples=25)
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_letters_that_do_not_fit_are_refused():
 
 
 @given(st.lists(st.text(), max_size=5), st.randoms(use_true_random=False))
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_the_same_texts_in_any_order_give_the_same_tokenizer(texts, draws):
     shuffled = draws.sample(texts, len(texts))
 
@@ -49,7 +49,7 @@ def test_the_same_texts_in_any_order_give_the_same_tokenizer(texts, draws):
 
 
 @given(st.lists(st.text(), max_size=5), st.text())
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_every_id_is_below_the_size(texts, text):
     tokenizer = tokenizer_for([*texts, "seed"], 200)
 

@@ -3,7 +3,7 @@
 from math import inf
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.network.links import constant, per_client
@@ -240,7 +240,6 @@ def parts_of(drawn):
     ]
 
 
-@settings(deadline=None)
 @given(drawn=PARTS, terms=TERMS, bandwidths=BANDWIDTHS, capacity=st.none() | st.floats(100, 1e7))
 def test_nobody_that_counts_works_longer_than_the_round_lasts(plain_physics, drawn, terms, bandwidths, capacity):
     physics = plain_physics(clients=6, link=per_client(bandwidths), server_down_bytes_per_second=capacity)
@@ -254,7 +253,6 @@ def test_nobody_that_counts_works_longer_than_the_round_lasts(plain_physics, dra
         assert cost.idle_seconds == 0 or cost.late_seconds == 0
 
 
-@settings(deadline=None)
 @given(drawn=PARTS, more=st.integers(1, 20), at=st.integers(0, 5))
 def test_more_work_never_costs_less(plain_physics, drawn, more, at):
     parts = parts_of([(*each[:4], inf) for each in drawn])
@@ -267,7 +265,6 @@ def test_more_work_never_costs_less(plain_physics, drawn, more, at):
     assert sum(each.cost.joules for each in after) > sum(each.cost.joules for each in before)
 
 
-@settings(deadline=None)
 @given(drawn=PARTS, slow=st.floats(100, 1e5), factor=st.floats(1, 100))
 def test_a_faster_link_never_costs_more(plain_physics, drawn, slow, factor):
     parts = parts_of([(*each[:4], inf) for each in drawn])
@@ -280,7 +277,6 @@ def test_a_faster_link_never_costs_more(plain_physics, drawn, slow, factor):
     assert sum(each.cost.joules for each in after) <= sum(each.cost.joules for each in before) * (1 + 1e-12)
 
 
-@settings(deadline=None)
 @given(drawn=PARTS, capacity=st.floats(100, 1e6), factor=st.floats(1, 100))
 def test_a_server_with_more_bandwidth_sends_to_nobody_more_slowly(plain_physics, drawn, capacity, factor):
     parts = parts_of(drawn)

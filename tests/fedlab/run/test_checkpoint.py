@@ -55,7 +55,7 @@ def killed_at_rename(monkeypatch, number, folder, tree):
 
 
 @given(TREES)
-@settings(derandomize=True, deadline=None, max_examples=100)
+@settings(derandomize=True, max_examples=100)
 def test_a_tree_comes_back_as_it_was(tmp_path_factory, tree):
     folder = tmp_path_factory.getbasetemp() / "round-trip" / "checkpoint"
 

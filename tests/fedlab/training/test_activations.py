@@ -75,7 +75,7 @@ def computes(network, act):
     rows=st.lists(st.integers(0, COUNT - 1), min_size=1, max_size=COUNT, unique=True),
     asked_before=st.lists(st.integers(0, 3), max_size=2),
 )
-@settings(derandomize=True, deadline=None, max_examples=25)
+@settings(derandomize=True, max_examples=25)
 def test_stored_states_are_the_computed_ones_bit_by_bit(
     tiny, tokens, tmp_path_factory, depth, family, kind, rows, asked_before
 ):

@@ -90,7 +90,7 @@ def labels_for(kind, lengths, labels, seed):
     momentum=st.sampled_from([0.0, 0.9]),
     seed=st.integers(0, 99),
 )
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_training_gives_what_the_library_and_torch_give(tiny, depth, width, family, kind, lengths, momentum, seed):
     network, arrays, (ids, lengths) = tiny.network(family, kind), tiny.trained(depth, width, seed), tiny.texts(lengths)
     labels = labels_for(kind, lengths, tiny.labels, seed)
@@ -292,7 +292,7 @@ def test_every_epoch_has_an_order_of_its_own():
     proximal_mu=st.sampled_from([0.0, 0.5]),
     seed=st.integers(0, 99),
 )
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_each_of_several_clients_gets_what_it_gets_alone(tiny, depth, kind, counts, optimizer, proximal_mu, seed):
     network, arrays = tiny.network(kind=kind), tiny.trained(depth, 4, seed)
     name, momentum = optimizer

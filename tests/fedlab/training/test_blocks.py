@@ -104,7 +104,7 @@ def trained_parts(model, depth, pooling):
     mu=st.sampled_from([0.0, 0.5]),
     seed=st.integers(0, 99),
 )
-@settings(derandomize=True, deadline=None, max_examples=30)
+@settings(derandomize=True, max_examples=30)
 def test_training_gives_what_transformers_and_torch_give(
     tiny, depth, reading, lengths, momentum, weight_decay, mu, seed
 ):
