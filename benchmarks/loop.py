@@ -16,7 +16,7 @@ from fedlab.experimentfile import load_experiment
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.library import library_model
 from fedlab.training.activations import ActivationStore
-from fedlab.training.adapters import LocalTraining, batch_rows
+from fedlab.training.local import LocalTraining, batch_rows
 from fedlab.training.workbench import bundle_for, cache_folder, open_bundle, pretrained_of
 
 

@@ -10,7 +10,8 @@ from fedlab.messages import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of
 from fedlab.profiling import span
 from fedlab.seeds import generator
-from fedlab.training.adapters import LocalTraining, Trainee, TrainingResult, train_together
+from fedlab.training.adapters import Trainee, train_together
+from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload import Workload
 
@@ -30,7 +31,7 @@ def adapter(
     max_batches: int | None = None,
     cache: bool = True,
 ) -> ClientApp:
-    """Return the adapter client; see `fedlab.training.adapters.LocalTraining` for the options.
+    """Return the adapter client; see `fedlab.training.local.LocalTraining` for the options.
 
     With `cache` the device keeps the activations of its frozen blocks (the activation cache of AdaFL): the first
     epoch at a new depth runs every block, later ones start at the lowest adapter.

@@ -9,8 +9,8 @@ from fedlab.messages import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of, cut_of, method_of
 from fedlab.profiling import span
 from fedlab.seeds import generator
-from fedlab.training.adapters import LocalTraining
 from fedlab.training.blocks import finetune
+from fedlab.training.local import LocalTraining
 from fedlab.training.workbench import open_workbench
 from fedlab.workload import Workload
 
@@ -29,7 +29,7 @@ def full(
 ) -> ClientApp:
     """Train whole blocks and the head: all of the model (`full`), or its top `client.depth` blocks (`freeze`).
 
-    See `fedlab.training.adapters.LocalTraining` for the options. What is trained is what the server sends. There is no
+    See `fedlab.training.local.LocalTraining` for the options. What is trained is what the server sends. There is no
     dropout, and the device stores no activations of its frozen blocks, as in the published baselines.
     """
     settings, app = LocalTraining(**locals()), ClientApp()

@@ -7,7 +7,7 @@ from flwr.app import Context, Message
 from fedlab.messages import EvaluateReport, evaluate_reply, read_order
 from fedlab.models.arrays import Cut, configuration_of, cut_of
 from fedlab.profiling import span
-from fedlab.training.adapters import Examples
+from fedlab.training.local import Examples
 from fedlab.training.measuring import predict_frozen, score_labels
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload import Workload

@@ -15,7 +15,7 @@ from fedlab.models.sizes import read_sizes
 from fedlab.planning.dryrun import Plan
 from fedlab.planning.examples import assume_batches, count_examples
 from fedlab.planning.work import PlannedWork
-from fedlab.training.adapters import LocalTraining
+from fedlab.training.local import LocalTraining
 
 _KINDS: Mapping[str, EstimateMethod] = {"adapters": "adapter", "blocks": "freeze", "everything": "full"}
 

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from fedlab.models.arrays import EMBEDDING_NAMES, Arrays, cut_of
 from fedlab.models.network import Network
-from fedlab.training.adapters import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
 from fedlab.training.descent import descent
+from fedlab.training.local import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
 
 _WORDS = EMBEDDING_NAMES["words"]
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.optim.adamw import adamw
 from torch.optim.sgd import sgd
 
-from fedlab.training.adapters import LocalTraining
+from fedlab.training.local import LocalTraining
 from fedlab.training.stacked import BETAS, CLIP_EPSILON, EPSILON
 
 # A step moves parameters by their gradients at a learning rate. The gradients are used up.

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from fedlab.models.arrays import cut_of
-from fedlab.training.adapters import Examples, LocalTraining, Trainee, train_together
+from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.blocks import finetune
+from fedlab.training.local import Examples, LocalTraining
 from fedlab.training.measuring import predict_frozen
 
 DEVICE = "cuda"

@@ -15,8 +15,9 @@ from fedlab.models.arrays import Whole, cut_of
 from fedlab.models.backbone import encoder_of
 from fedlab.models.network import Network
 from fedlab.models.whole import whole_arrays
-from fedlab.training.adapters import Examples, LocalTraining, Trainee, batch_rows, train_together
+from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.blocks import finetune
+from fedlab.training.local import Examples, LocalTraining, batch_rows
 
 READINGS = [
     ("bert", "classification", "cls"),

@@ -7,8 +7,8 @@ import sys
 import pytest
 import torch
 
-from fedlab.training.adapters import LocalTraining
 from fedlab.training.descent import descent
+from fedlab.training.local import LocalTraining
 
 RATES = [0.1, 0.05, 0.025, 0.0125]
 OPTIONS = [
@@ -86,7 +86,7 @@ def test_a_step_does_not_load_torchs_compiler():
     code = """
 import json, sys, torch
 from fedlab.training.descent import descent
-from fedlab.training.adapters import LocalTraining
+from fedlab.training.local import LocalTraining
 for optimizer in ("sgd", "adamw"):
     parameter = torch.zeros(2, requires_grad=True)
     descent([parameter], LocalTraining(optimizer=optimizer), proximal_mu=0.0)([torch.ones(2)], 0.1)

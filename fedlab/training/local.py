@@ -1,0 +1,125 @@
+"""What all local training has in common: its settings, a client's examples, their batches, and what comes of it."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from fedlab.data.tokens import IGNORED_LABEL
+from fedlab.errors import UserError
+from fedlab.models.arrays import Arrays
+
+_NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
+    (("learning_rate", "clip_norm"), lambda it: isinstance(it, int | float) and it > 0, "a positive number"),
+    (("momentum", "weight_decay"), lambda it: isinstance(it, int | float) and it >= 0, "a number from zero up"),
+    (("batch_size", "epochs", "max_batches"), lambda it: type(it) is int and it > 0, "a positive whole number"),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalTraining:
+    """How one client trains in one round.
+
+    The defaults are the paper's: one epoch in batches of 4, SGD with learning rate 0.1 falling linearly to zero over
+    the local steps, gradients clipped to norm 1. `max_batches` ends the epochs early.
+    """
+
+    optimizer: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.0
+    weight_decay: float = 0.0
+    schedule: Literal["linear", "constant"] = "linear"
+    clip_norm: float | None = 1.0
+    batch_size: int = 4
+    epochs: int = 1
+    max_batches: int | None = None
+
+    def __post_init__(self) -> None:
+        _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
+        _one_of("schedule", self.schedule, ("linear", "constant"))
+        for keys, fits, what in _NUMBERS:
+            for key in keys:
+                value = getattr(self, key)
+                if not fits(value) and not (value is None and key in ("clip_norm", "max_batches")):
+                    raise UserError(f"client.options.{key}: {value!r} is not {what}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Examples:
+    """The texts of one client, as training sees them.
+
+    The frozen states may be a larger table, of which text n has row `places[n]`: batches are read from where the
+    states are stored, without a copy of all of them. By default row n is text n's.
+    """
+
+    frozen: Tensor  # [N, H], [N, T, H] or token ids [N, T]; or of more rows, with places
+    lengths: Tensor  # [N]
+    labels: Tensor  # [N] or [N, T]
+    places: Tensor | None = None  # [N]
+
+    def states(self, rows: np.ndarray, longest: int) -> Tensor:
+        """Return the frozen states of some texts, cut to so many tokens."""
+        index = torch.from_numpy(rows)
+        has_tokens = self.frozen.dim() == 3 or not self.frozen.is_floating_point()
+        table = self.frozen[:, :longest] if has_tokens else self.frozen
+        return table[index if self.places is None else self.places[index]]
+
+    def on(self, device: torch.device) -> "Examples":
+        """Return the same on a device: on another than the one they are on, the states of these texts alone."""
+        if self.frozen.device == device:
+            return self
+        frozen = self.frozen if self.places is None else self.frozen[self.places]
+        return Examples(frozen=frozen.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingResult:
+    """What came of it. `loss` is the mean over the batches."""
+
+    arrays: Arrays
+    loss: float
+    batches: int
+
+
+def learning_rates(settings: LocalTraining, step: int, steps: Tensor) -> Tensor:
+    """Return the learning rate of each client at a step, [A, 1]."""
+    falling = 1 - step / steps if settings.schedule == "linear" else torch.ones(len(steps), device=steps.device)
+    return settings.learning_rate * falling[:, None]
+
+
+def batch_rows(count: int, settings: LocalTraining, generator: np.random.Generator) -> list[np.ndarray]:
+    """Return the rows of every batch: each epoch in a fresh random order, the last batch perhaps short."""
+    epochs = (generator.permutation(count) for _ in range(settings.epochs))
+    batches = [batch for order in epochs for batch in _chunks(order, settings.batch_size)]
+    return batches[: settings.max_batches]
+
+
+def take_batch(examples: Sequence[Examples], rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return a batch of each client, [A * B, ...], cut to the longest text.
+
+    Clients with fewer rows are filled up with copies of their first whose label is -100, which count nothing.
+    """
+    height = max(len(each) for each in rows)
+    filled = [np.resize(each, height) for each in rows]
+    lengths = torch.cat([part.lengths[torch.from_numpy(each)] for part, each in zip(examples, filled, strict=True)])
+    longest = int(lengths.max())
+    labels = torch.cat([part.labels[torch.from_numpy(each)] for part, each in zip(examples, filled, strict=True)])
+    for client, each in enumerate(rows):
+        labels[client * height + len(each) : (client + 1) * height] = IGNORED_LABEL
+    return (
+        torch.cat([part.states(each, longest) for part, each in zip(examples, filled, strict=True)]),
+        lengths,
+        labels[:, :longest] if labels.dim() == 2 else labels,
+    )
+
+
+def _chunks(order: np.ndarray, size: int) -> Iterator[np.ndarray]:
+    return (order[start : start + size] for start in range(0, len(order), size))
+
+
+def _one_of(key: str, value: object, accepted: Sequence[str]) -> None:
+    if value not in accepted:
+        raise UserError(f"client.options.{key}: '{value}' is unknown; accepted: {', '.join(accepted)}")
