@@ -2,17 +2,13 @@
 
 import json
 import sys
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from fedlab.errors import RunFailedError
+from fedlab.commands.sweep import check_result, plain_result, sweep_and_show
 from fedlab.paper.names import Reproducible, TaskName
-
-if TYPE_CHECKING:
-    from fedlab.sweep.sweep import SweepResult
 
 
 def reproduce(
@@ -56,38 +52,8 @@ def reproduce(
     result = None
     if mini is not None:
         console.print(f"training the mini variant: fedlab sweep {mini}")
-        result = _swept(mini, out, parallel, settings, plain=quiet or as_json)
+        result = sweep_and_show(mini, plain=quiet or as_json, out=out, parallel=parallel, settings=settings)
     if as_json:
-        sys.stdout.write(json.dumps(plain | {"sweep": None if result is None else _plain(result)}) + "\n")
-    if result is not None and result.failed:
-        first = result.failed[0]
-        raise RunFailedError(f"{len(result.failed)} runs failed, such as {first.name}: {first.reason}")
-    if result is not None and result.trouble is not None:
-        raise RunFailedError(f"{result.folder}: the runs are done, but cannot be compared: {result.trouble}")
-
-
-def _swept(mini: Path, out: Path | None, parallel: int, settings: list[str], *, plain: bool) -> "SweepResult":
-    """Run the sweep, or what is left of it, and show its comparison."""
-    from rich.console import Console  # noqa: PLC0415
-
-    from fedlab.comparison.formats import show  # noqa: PLC0415
-    from fedlab.sweep.display import choose_sweep_display  # noqa: PLC0415
-    from fedlab.sweep.sweep import run_sweep  # noqa: PLC0415
-
-    display = choose_sweep_display(Console(), plain=plain)
-    with display:
-        result = run_sweep(mini, out=out, parallel=parallel, settings=settings, observers=[display])
-    if result.comparison is not None:
-        show(result.comparison, Console())
-    typer.echo(f"sweep folder: {result.folder}")
-    return result
-
-
-def _plain(result: "SweepResult") -> dict[str, Any]:
-    from fedlab.comparison.formats import as_json  # noqa: PLC0415
-
-    return {
-        "sweep_dir": str(result.folder),
-        "cells": [asdict(cell) for cell in result.cells],
-        "comparison": None if result.comparison is None else as_json(result.comparison),
-    }
+        sys.stdout.write(json.dumps(plain | {"sweep": None if result is None else plain_result(result)}) + "\n")
+    if result is not None:
+        check_result(result)

@@ -31,31 +31,33 @@ def sweep(
     ] = False,
 ) -> None:
     """Run every experiment of a sweep that is not done yet, and compare them."""
+    result = sweep_and_show(
+        file, plain=quiet or as_json, out=out, parallel=parallel, settings=settings, repricing=repricing
+    )
+    if as_json:
+        sys.stdout.write(json.dumps(plain_result(result)) + "\n")
+    check_result(result)
+
+
+def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
+    """Run a sweep, or what is left of it, with the options of `run_sweep`, and show its comparison."""
     from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
 
     from fedlab.comparison.formats import show  # noqa: PLC0415
     from fedlab.sweep.display import choose_sweep_display  # noqa: PLC0415
     from fedlab.sweep.sweep import run_sweep  # noqa: PLC0415
 
-    display = choose_sweep_display(Console(), plain=quiet or as_json)
+    display = choose_sweep_display(Console(), plain=plain)
     with display:
-        result = run_sweep(
-            file, out=out, parallel=parallel, settings=settings, repricing=repricing, observers=[display]
-        )
+        result = run_sweep(file, observers=[display], **options)
     if result.comparison is not None:
         show(result.comparison, Console())
     typer.echo(f"sweep folder: {result.folder}")
-    if as_json:
-        sys.stdout.write(json.dumps(_values(result)) + "\n")
-    if result.failed:
-        first = result.failed[0]
-        count = f"{len(result.failed)} of {len(result.cells)} cells failed"
-        raise RunFailedError(f"{count}, such as {first.name}: {first.reason}")
-    if result.trouble is not None:
-        raise RunFailedError(f"{result.folder}: the cells are done, but cannot be compared: {result.trouble}")
+    return result
 
 
-def _values(result: "SweepResult") -> dict[str, Any]:
+def plain_result(result: "SweepResult") -> dict[str, Any]:
+    """Return what came of a sweep as JSON holds it."""
     from fedlab.comparison.formats import as_json  # noqa: PLC0415
 
     return {
@@ -63,3 +65,13 @@ def _values(result: "SweepResult") -> dict[str, Any]:
         "cells": [asdict(cell) for cell in result.cells],
         "comparison": None if result.comparison is None else as_json(result.comparison),
     }
+
+
+def check_result(result: "SweepResult") -> None:
+    """Raise a RunFailedError if cells failed, or could not be compared."""
+    if result.failed:
+        first = result.failed[0]
+        count = f"{len(result.failed)} of {len(result.cells)} cells failed"
+        raise RunFailedError(f"{count}, such as {first.name}: {first.reason}")
+    if result.trouble is not None:
+        raise RunFailedError(f"{result.folder}: the cells are done, but cannot be compared: {result.trouble}")

@@ -2,11 +2,12 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from fedlab.paper.reproduction import mini_of
+from fedlab.sweep.folder import CellState
+from fedlab.sweep.sweep import SweepResult
 
 
 @pytest.fixture
@@ -16,7 +17,9 @@ def command(fedlab, monkeypatch):
 
     def run_sweep(path, **options):
         swept.append((path.name, options["parallel"], options["settings"]))
-        return SimpleNamespace(folder=Path("runs/mini"), cells=(), comparison=None, trouble=None, failed=[])
+        status = "failed" if "failing" in options["settings"] else "finished"
+        cells = (CellState(name="one", status=status, reason="nobody replied"),)
+        return SweepResult(folder=Path("runs/mini"), cells=cells, comparison=None)
 
     monkeypatch.setattr("fedlab.sweep.sweep.run_sweep", run_sweep)
     monkeypatch.setenv("COLUMNS", "120")
@@ -43,6 +46,12 @@ def test_what_takes_training_runs_its_mini_variant_after_the_costs(command, what
     assert code == 0
     assert swept == [(f"{what}-mini.toml", 2, ["rounds=1"])]
     assert out.index("Where the sources disagree") < out.index("sweep folder")
+
+
+def test_a_mini_variant_that_failed_ends_with_1_and_one_line(command):
+    code, out, err, _ = command("figure7", "--set", "failing", "--quiet", "--json")
+    assert (code, err) == (1, "fedlab: 1 of 1 cells failed, such as one: nobody replied\n")
+    assert json.loads(out.splitlines()[-1])["sweep"]["cells"][0]["status"] == "failed"
 
 
 def test_costs_alone_train_nothing(command):
