@@ -11,7 +11,6 @@ from flwr.clientapp import ClientApp
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.terms import build_pipeline
 from fedlab.coding.records import (
-    Arrays,
     decode_model,
     decode_residual,
     encode_residual,
@@ -21,6 +20,7 @@ from fedlab.coding.records import (
 )
 from fedlab.flower import holding
 from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, server_round_of
+from fedlab.models.arrays import Arrays
 from fedlab.profiling import span
 from fedlab.seeds import generator
 from fedlab.training.packing import TrainsTogether

@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 
 from fedlab.codecs.codec import GarbledError
 from fedlab.codecs.terms import Coding
-from fedlab.coding.records import Arrays, decode_update, encode_model, floats, is_encoded
+from fedlab.coding.records import decode_update, encode_model, floats, is_encoded
 from fedlab.coding.reference import Reference
 from fedlab.flower import holding, unusable
 from fedlab.grids import GridAround
@@ -20,6 +20,7 @@ from fedlab.messages import (
     read_ticket,
     server_round_of,
 )
+from fedlab.models.arrays import Arrays
 from fedlab.seeds import generator
 
 _KEPT = 4  # calls that send something, for which what was sent is remembered: replies may come that late

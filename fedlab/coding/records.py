@@ -15,11 +15,10 @@ from fedlab.codecs.frame import Layout, read_frame, write_frame
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.coding.reference import Reference
 from fedlab.messages import values_of
+from fedlab.models.arrays import Arrays
 
 _FRAME = "fedlab.frame"  # the array that holds it
 _FLOATS = ("float32", "float64")  # the latter of strategies of Flower's that compute in double precision
-
-Arrays = dict[str, np.ndarray]
 
 
 def is_encoded(record: ArrayRecord) -> bool:
