@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
+from fedlab.files import read_text
 from fedlab.plugins import nearest
 
 
@@ -94,10 +95,8 @@ def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path))
+    except tomllib.TOMLDecodeError as error:
         raise UserError(f"{path}: is not TOML: {error}") from error
 
 

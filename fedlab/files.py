@@ -1,10 +1,24 @@
-"""Files written whole: a reader sees all of a file, or what stood there before."""
+"""Text files: read whole, or what is wrong in a line; written so that a reader sees the whole, or what was there."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from fedlab.errors import UserError
+
+
+def read_text(path: Path) -> str:
+    """Return a file's text.
+
+    Raises:
+        UserError: it cannot be read, or is not UTF-8.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: cannot be read: not UTF-8 text") from error
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fedlab.errors import UserError
+from fedlab.files import read_text
 from fedlab.importers.imported import (
     AVAILABILITY_COLUMNS,
     Imported,
@@ -68,9 +69,7 @@ def read_speeds(path: Path) -> Imported:
 
 def _load_json(path: Path) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
+        return json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path}: not JSON: {error}") from error
 

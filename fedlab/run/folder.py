@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tomli_w
 
 from fedlab.errors import UserError
-from fedlab.files import replace_text
+from fedlab.files import read_text, replace_text
 from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ class RunFolder:
     def experiment_table(self) -> dict[str, Any]:
         """Return the experiment as it stands in its file, not validated; raises `UserError` if it is not TOML."""
         try:
-            return tomllib.loads(_text(self.experiment))
+            return tomllib.loads(read_text(self.experiment))
         except tomllib.TOMLDecodeError as error:
             raise UserError(f"{self.experiment}: not valid TOML: {error}") from error
 
@@ -191,7 +191,7 @@ def _make_or_adopt(path: Path) -> None:
 
 def _read(path: Path, build: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
     # The newline is written last: a line without one was cut short when the process was killed.
-    whole, _, _ = _text(path).rpartition("\n") if path.exists() else ("", "", "")
+    whole, _, _ = read_text(path).rpartition("\n") if path.exists() else ("", "", "")
     for number, line in enumerate(whole.split("\n") if whole else [], start=1):
         try:
             yield build(json.loads(line))
@@ -209,18 +209,9 @@ def _trial(line: dict[str, Any]) -> TrialRecord:
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(_text(path))
+        value = json.loads(read_text(path))
     except ValueError as error:
         raise UserError(f"{path}: not valid JSON: {error}") from error
     if not isinstance(value, dict):
         raise UserError(f"{path}: expected a JSON object")
     return value
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: cannot be read: not UTF-8 text") from error

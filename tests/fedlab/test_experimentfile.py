@@ -213,7 +213,7 @@ def test_what_is_not_text_is_refused_with_the_file(tmp_path):
     path = tmp_path / "mine.toml"
     path.write_bytes(b"name = '\xff'\n")
 
-    assert refusal(lambda: load_experiment(path)).startswith(f"{path}: is not TOML: ")
+    assert refusal(lambda: load_experiment(path)) == f"{path}: cannot be read: not UTF-8 text"
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):

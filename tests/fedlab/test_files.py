@@ -3,13 +3,27 @@
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.files import partial_of, refuse_existing, replace_text, replacing, write_new
+from fedlab.files import partial_of, read_text, refuse_existing, replace_text, replacing, write_new
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("missing.txt", "cannot be read: No such file or directory"),
+        (".", "cannot be read: Is a directory"),
+        ("latin.txt", "cannot be read: not UTF-8 text"),
+    ],
+)
+def test_what_cannot_be_read_is_told_in_one_line(tmp_path, name, message):
+    (tmp_path / "latin.txt").write_bytes(b"\xbd")
+    with pytest.raises(UserError, match=f"{message}$"):
+        read_text(tmp_path / name)
 
 
 def test_a_text_takes_the_place_of_an_earlier_one_and_leaves_nothing_beside_it(tmp_path):
     for text in ("first", "second ½"):
         replace_text(tmp_path / "note.txt", text)
-    assert (tmp_path / "note.txt").read_text(encoding="utf-8") == "second ½"
+    assert read_text(tmp_path / "note.txt") == "second ½"
     assert [path.name for path in tmp_path.iterdir()] == ["note.txt"]
 
 
