@@ -4,7 +4,9 @@ import itertools
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-from flwr.app import Context, Message
+from flwr.app import ArrayRecord, Context, Message
+
+from fedlab.messages import records_of
 
 Item = TypeVar("Item")
 
@@ -48,10 +50,10 @@ def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) 
 
 def _most_of(message: Message) -> int:
     """Return how many models like a message's a pack may hold."""
-    arrays = (array for record in message.content.array_records.values() for array in record.values())
+    arrays = (array for record in records_of(message.content, ArrayRecord).values() for array in record.values())
     return max(1, _PACK_BYTES // max(1, sum(len(array.data) for array in arrays)))
 
 
 def _work(message: Message, sizes: Sequence[int]) -> int:
     """Return a figure that grows with the work: examples, times arrays to train, of which deeper models have more."""
-    return sum(sizes) * sum(len(record) for record in message.content.array_records.values())
+    return sum(sizes) * sum(len(record) for record in records_of(message.content, ArrayRecord).values())
