@@ -22,8 +22,9 @@ On the server a timed grid adds `cost` to replies (`fedlab.workload.Cost`). Work
 because Flower's own strategies insist on exactly one metric record.
 """
 
+import functools
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
@@ -37,6 +38,7 @@ from fedlab.workload import Cost, Workload
 
 NUM_EXAMPLES = "num-examples"
 _CODEC = "codec"
+_STYPE = "numpy.ndarray"  # how Flower calls arrays whose data are a .npy file
 Record = TypeVar("Record", ArrayRecord, MetricRecord, ConfigRecord)
 _NPY_PREFIX = 10  # bytes before the header of a .npy file of version 1: magic, version, the header's length
 
@@ -88,7 +90,24 @@ def records_of(content: RecordDict, kind: type[Record]) -> dict[str, Record]:
 
 def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
     """Pack named arrays."""
-    return ArrayRecord({name: Array(np.ascontiguousarray(array)) for name, array in arrays.items()})
+    record = ArrayRecord()
+    for name, array in arrays.items():  # a record made of a dictionary would make every array anew
+        record[name] = _packed(np.ascontiguousarray(array))
+    return record
+
+
+def _packed(array: np.ndarray) -> Array:
+    """Return what `Array(array)` does, in a third of the time where the array is small."""
+    dtype, header = _dtype_and_header(array.dtype, array.shape)
+    return Array(dtype, array.shape, _STYPE, header + array.tobytes())
+
+
+@functools.lru_cache(maxsize=4096)
+def _dtype_and_header(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[str, bytes]:
+    """Return what Flower calls a type, and what it writes before the values of an array of this type and shape."""
+    values = np.empty(shape, dtype)
+    packed = Array(values)
+    return packed.dtype, packed.data[: len(packed.data) - values.nbytes]
 
 
 def from_record(record: ArrayRecord) -> Arrays:
@@ -103,7 +122,7 @@ def values_of(array: Array) -> np.ndarray:
     """
     data = array.data
     end = _NPY_PREFIX + int.from_bytes(data[_NPY_PREFIX - 2 : _NPY_PREFIX], "little")
-    plain = data[6:7] == b"\x01" and b"'fortran_order': False" in data[:end] and array.stype == "numpy.ndarray"
+    plain = data[6:7] == b"\x01" and b"'fortran_order': False" in data[:end] and array.stype == _STYPE
     if not plain:
         return array.numpy()
     return np.frombuffer(data, np.dtype(array.dtype), offset=end).reshape(array.shape).copy()
@@ -203,7 +222,7 @@ def read_terms(message: Message) -> RoundTerms:
 
 def workload_record(workload: Workload) -> ConfigRecord:
     """Pack a workload; a custom client puts it into its reply under the key `workload`."""
-    return ConfigRecord(asdict(workload))
+    return ConfigRecord(vars(workload))
 
 
 def read_workload(reply: Message) -> Workload | None:
