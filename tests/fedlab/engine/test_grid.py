@@ -193,7 +193,7 @@ def test_a_client_whose_actors_die_gives_an_error_reply_and_the_others_answer(gr
     assert len(pool.troubles) == 2
 
 
-@pytest.mark.parametrize("pack", [1, 2, 4, 100])
+@pytest.mark.parametrize("pack", [None, 1, 2, 4, 100])
 def test_however_many_go_to_an_actor_together_each_answers_for_itself(grid, pack):
     nodes = grid(pack=pack)
     content = order_content(to_record({"x": np.zeros(3, np.float32)}), server_round=1)
@@ -222,8 +222,9 @@ def test_states_survive_a_checkpoint(grid):
     assert [times(reply) for reply in replies] == [2, 3, 1]
 
 
-def test_a_thousand_messages_to_a_thousand_nodes_are_all_answered(grid):
-    nodes = grid(1000)
+@pytest.mark.parametrize("pack", [None, 3])
+def test_a_thousand_messages_to_a_thousand_nodes_are_all_answered(grid, pack):
+    nodes = grid(1000, pack=pack)
     content = order_content(to_record({"x": np.zeros(3, np.float32)}), server_round=1)
     messages = [Message(content, node, MessageType.TRAIN) for node in nodes.get_node_ids()]
     replies = nodes.send_and_receive(messages)
