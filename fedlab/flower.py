@@ -58,6 +58,11 @@ def envelope(message: Message) -> Message:
     return _remade(message, message.metadata.message_id, RecordDict())
 
 
+def copied(content: RecordDict) -> RecordDict:
+    """Return records that can be changed without those of others that hold the same."""
+    return RecordDict({key: record.copy() for key, record in content.items()})
+
+
 def _remade(message: Message, message_id: str, content: RecordDict) -> Message:
     old = message.metadata
     metadata = Metadata(
