@@ -125,7 +125,8 @@ def flower_seconds(work: Work, rounds: int) -> float:
             "results": str(results),
             "loop": str(HERE.resolve()),
         }
-        words = " ".join(f"{key}={json.dumps(value)}" for key, value in config.items())
+        settings = Path(home) / "run.toml"  # a file: on the command line, texts cannot hold quotes
+        settings.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
         nodes = f"num-supernodes={CLIENTS} client-resources-num-cpus=1"
         environment = os.environ | FLOWER_QUIET | {"FLWR_HOME": home, "OMP_NUM_THREADS": "1"}
         environment["PATH"] = f"{COMMANDS}{os.pathsep}{environment['PATH']}"  # flwr starts others of its commands
@@ -137,12 +138,14 @@ def flower_seconds(work: Work, rounds: int) -> float:
             "--federation-config",
             nodes,
             "--run-config",
-            words,
+            str(settings),
         ]
         try:
-            subprocess.run(command, check=True, env=environment, stdout=subprocess.DEVNULL, timeout=1200)
+            done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=1200)
         finally:
             subprocess.run(["pkill", "-f", f"flower-superlink.*{home}"], check=False)
+        if not results.exists():  # what `flwr run --stream` exits with does not tell
+            sys.exit(f"Flower's simulation failed:\n{done.stdout}{done.stderr}")
         return statistics.median(json.loads(results.read_text())[1:])
 
 

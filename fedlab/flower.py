@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 import numpy as np
-from flwr.app import Array, ArrayRecord, ConfigRecord, Error, Message, Metadata, MetricRecord, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Error, Message, Metadata, MetricRecord, RecordDict
 from flwr.common.constant import ErrorCode
 from flwr.common.serde import config_record_to_proto, recorddict_from_proto, recorddict_to_proto
 from flwr.proto.recorddict_pb2 import Array as ProtoArray
@@ -43,22 +43,6 @@ def is_simulated(grid: Grid) -> bool:
 
 def with_id(message: Message, message_id: str) -> Message:
     """Return the same message under an id; Flower leaves giving ids to its own server."""
-    return _remade(message, message_id, message.content)
-
-
-def holding(message: Message, content: RecordDict) -> Message:
-    """Return a message of the same metadata with another content."""
-    other = copy.copy(message)
-    other.content = content
-    return other
-
-
-def envelope(message: Message) -> Message:
-    """Return a message without its content, which can travel apart."""
-    return _remade(message, message.metadata.message_id, RecordDict())
-
-
-def _remade(message: Message, message_id: str, content: RecordDict) -> Message:
     old = message.metadata
     metadata = Metadata(
         run_id=old.run_id,
@@ -71,7 +55,24 @@ def _remade(message: Message, message_id: str, content: RecordDict) -> Message:
         ttl=old.ttl,
         message_type=old.message_type,
     )
-    return Message(metadata=metadata, content=content)  # type: ignore[call-overload,no-any-return]
+    return Message(metadata=metadata, content=message.content)  # type: ignore[call-overload,no-any-return]
+
+
+def holding(message: Message, content: RecordDict) -> Message:
+    """Return a message of the same metadata with another content."""
+    other = copy.copy(message)
+    other.content = content
+    return other
+
+
+def envelope(message: Message) -> Message:
+    """Return a message without its content, which can travel apart."""
+    return holding(message, RecordDict())
+
+
+def copied(content: RecordDict) -> RecordDict:
+    """Return records that can be changed without those of others that hold the same."""
+    return RecordDict({key: record.copy() for key, record in content.items()})
 
 
 def error_reply(message: Message, code: int, reason: str) -> Message:
@@ -95,7 +96,7 @@ def record_bytes(content: RecordDict) -> int:
 
 def _items_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
     if isinstance(record, ArrayRecord):
-        return sum(_field(_text(name) + _field(_array_bytes(array))) for name, array in record.items())
+        return sum(_array_bytes(name, a.dtype, tuple(a.shape), a.stype, len(a.data)) for name, a in record.items())
     return sum(_field(_text(name) + _field(_value_bytes(value))) for name, value in record.items())
 
 
@@ -125,14 +126,11 @@ def _value_bytes(value: Any) -> int:
     return int(next(iter(config_record_to_proto(ConfigRecord({"": value})).items)).value.ByteSize())  # a list
 
 
-def _array_bytes(array: Array) -> int:
-    length = len(array.data)
-    return _array_header_bytes(array.dtype, tuple(array.shape), array.stype) + (_field(length) if length else 0)
-
-
 @functools.lru_cache(maxsize=4096)
-def _array_header_bytes(dtype: str, shape: tuple[int, ...], stype: str) -> int:
-    return int(ProtoArray(dtype=dtype, shape=shape, stype=stype).ByteSize())
+def _array_bytes(name: str, dtype: str, shape: tuple[int, ...], stype: str, length: int) -> int:
+    """Return the bytes of a named array whose data are of such a length."""
+    header = int(ProtoArray(dtype=dtype, shape=shape, stype=stype).ByteSize())
+    return _field(_text(name) + _field(header + (_field(length) if length else 0)))
 
 
 def record_to_wire(content: RecordDict) -> bytes:

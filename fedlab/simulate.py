@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from flwr.clientapp import ClientApp
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.clock import VirtualClock
@@ -32,6 +33,7 @@ from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.training.activations import default_budget_bytes
+from fedlab.training.packing import TrainsTogether
 from fedlab.training.workbench import bundle_files, bundle_for, open_workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
@@ -54,7 +56,7 @@ def simulate(
     load_link(experiment)
     load_availability(experiment)
     load_coding(experiment)
-    load_client(experiment.client.name, experiment.client.options, base)
+    client = load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
         room = experiment.engine.cache_bytes
         node_config = {
@@ -80,7 +82,7 @@ def simulate(
         )
         with _actors(experiment, setup, told) as pool:
             states = StateLog(folder.client_states)
-            pack = experiment.engine.pack or _PACKS[experiment.engine.device]
+            pack = _pack(experiment.engine, client)
             grid = RayGrid(pool, workbench, states, pack=pack, on_failure=partial(_tell, told))
             summary = serve(
                 experiment,
@@ -127,6 +129,10 @@ def _pool(engine: EngineTable, setup: ClientSetup, places: int, observers: Seque
         hang_seconds=engine.hang_seconds,
         on_trouble=lambda line: _tell(observers, line, None),
     )
+
+
+def _pack(engine: EngineTable, client: ClientApp) -> int | None:
+    return (engine.pack or _PACKS[engine.device]) if isinstance(client, TrainsTogether) else None
 
 
 @contextmanager

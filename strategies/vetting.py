@@ -3,16 +3,17 @@
 import math
 
 import numpy as np
-from flwr.app import ArrayRecord, Message
+from flwr.app import ArrayRecord, Message, MetricRecord
 
-from fedlab.messages import NUM_EXAMPLES, from_record
+from fedlab.messages import NUM_EXAMPLES, from_record, records_of
 from fedlab.models.arrays import Arrays
 
 
 def objection(reply: Message, sent: Arrays, *, max_update_norm: float | None) -> str | None:
     """Say why a reply to an order of these arrays cannot be averaged; None if it can."""
-    if len(reply.content.array_records) != 1:
-        return f"has {len(reply.content.array_records)} records of arrays, expected one"
+    records = records_of(reply.content, ArrayRecord)
+    if len(records) != 1:
+        return f"has {len(records)} records of arrays, expected one"
     try:
         num_examples_of(reply)
         with np.errstate(over="ignore"):  # numbers too large for float32 come out as infinite
@@ -24,12 +25,13 @@ def objection(reply: Message, sent: Arrays, *, max_update_norm: float | None) ->
 
 def arrays_of(reply: Message) -> ArrayRecord:
     """Return a reply's arrays, packed."""
-    return next(iter(reply.content.array_records.values()))
+    return next(iter(records_of(reply.content, ArrayRecord).values()))
 
 
 def num_examples_of(reply: Message) -> float:
     """Return what a reply weighs in an average; raises ValueError if it does not say, or nothing that can be."""
-    said = [metrics[NUM_EXAMPLES] for metrics in reply.content.metric_records.values() if NUM_EXAMPLES in metrics]
+    metrics = records_of(reply.content, MetricRecord).values()
+    said = [each[NUM_EXAMPLES] for each in metrics if NUM_EXAMPLES in each]
     for value in said[:1]:
         if isinstance(value, int | float) and 0 < value < math.inf:
             return value

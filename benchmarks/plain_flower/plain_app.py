@@ -13,7 +13,8 @@ from flwr.serverapp.strategy import FedAvg
 
 from fedlab.clock import stopwatch
 
-client, server = ClientApp(), ServerApp()
+client = ClientApp()  # Flower looks for these names in the text: one assignment each
+server = ServerApp()
 
 
 @functools.lru_cache(maxsize=1)

@@ -19,7 +19,7 @@ from fedlab.coding.records import (
     is_encoded,
 )
 from fedlab.flower import holding
-from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, server_round_of
+from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, records_of, server_round_of
 from fedlab.models.arrays import Arrays
 from fedlab.profiling import span
 from fedlab.seeds import generator
@@ -75,14 +75,14 @@ class CodedClient(ClientApp):
         replies = ask([holding(message, content) for message in messages])
         if order.ticket:
             with span("codec"):
-                sent = {key: floats(record) for key, record in content.array_records.items()}
+                sent = {key: floats(record) for key, record in records_of(content, ArrayRecord).items()}
                 for message, reply, context in zip(messages, replies, contexts, strict=True):
                     self._encode(reply, sent, order, context, server_round_of(message))
         return replies
 
     def _decoded(self, content: RecordDict, order: CodecOrder, context: Context) -> RecordDict:
         """Return an order as it would be without a codec."""
-        encoded = {key: record for key, record in content.array_records.items() if is_encoded(record)}
+        encoded = {key: record for key, record in records_of(content, ArrayRecord).items() if is_encoded(record)}
         pipeline, reference = self._pipeline(order, "down"), partial(self._reference, context)
         return plain_content(content, {key: decode_model(each, reference, pipeline) for key, each in encoded.items()})
 
@@ -96,7 +96,7 @@ class CodedClient(ClientApp):
         memory = None if order.terms.memory is None else self._pipeline(order, "memory")
         draws = generator(order.terms.seed, "codec-up", server_round, _identity(context))
         content = RecordDict(dict(reply.content))  # the app may have answered with a content that others share
-        for key, record in reply.content.array_records.items():
+        for key, record in records_of(reply.content, ArrayRecord).items():
             if key in sent:
                 content[key] = _encoded(key, record, sent[key], up, memory, context.state, draws)
         add_ticket(content, order.ticket)
@@ -118,7 +118,7 @@ def _encoded(
     """Encode one record; without a memory nothing is fed back."""
     if memory is None:
         return encode_update(record, sent, None, up, draws)[0]
-    kept = state.array_records.get(_MEMORY, ArrayRecord())
+    kept = records_of(state, ArrayRecord).get(_MEMORY, ArrayRecord())
     residual = decode_residual(kept[key], memory) if key in kept else {}
     encoded, left = encode_update(record, sent, residual, up, draws)
     kept[key] = encode_residual(left, memory, draws)

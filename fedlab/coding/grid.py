@@ -18,6 +18,7 @@ from fedlab.messages import (
     group_of,
     plain_content,
     read_ticket,
+    records_of,
     server_round_of,
 )
 from fedlab.models.arrays import Arrays
@@ -76,7 +77,7 @@ class CodingGrid(GridAround):
         """Return the content of messages that hold the same, encoded."""
         content, kind = messages[0].content, messages[0].metadata.message_type
         terms, down = self._coding.terms, self._coding.down
-        records = dict(content.array_records)
+        records = records_of(content, ArrayRecord)
         trains = kind.partition(".")[0] == MessageType.TRAIN
         if not records or not (trains or terms.down):
             return content
@@ -111,7 +112,7 @@ class CodingGrid(GridAround):
             raise GarbledError("it answers an order of long ago")
         records = {
             key: decode_update(record, sent.base(key), self._coding.up)
-            for key, record in content.array_records.items()
+            for key, record in records_of(content, ArrayRecord).items()
             if is_encoded(record)
         }
         return plain_content(content, records)

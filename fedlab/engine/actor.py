@@ -13,7 +13,7 @@ import torch
 from flwr.app import Context, Message, RecordDict
 
 from fedlab.engine.shipping import unpack
-from fedlab.flower import CLIENT_RAISED, error_reply, record_from_wire, record_to_wire
+from fedlab.flower import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.loading import load_client
 from fedlab.models.arrays import Arrays
 from fedlab.profiling import collecting, span
@@ -95,7 +95,7 @@ class ClientActor:
 
     def _handle(self, asked: Sequence[Asked], content: RecordDict) -> list[Answer]:
         for each in asked:
-            each.message.content = content
+            each.message.content = copied(content)
         together = len(asked) > 1 and asked[0].message.metadata.message_type == "train"
         if together and isinstance(self._app, TrainsTogether):
             contexts = [self._context(each) for each in asked]

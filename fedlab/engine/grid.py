@@ -23,7 +23,7 @@ from fedlab.flower import (
 from fedlab.grids import AnsweringGrid
 from fedlab.models.arrays import Arrays
 from fedlab.training.measuring import score, shards
-from fedlab.training.packing import pack_messages
+from fedlab.training.packing import lone_pack, pack_messages
 from fedlab.training.workbench import Split, Workbench
 
 FIRST_NODE_ID = 2  # 1 is the server's
@@ -54,10 +54,10 @@ class RayGrid(AnsweringGrid):
     """A grid whose nodes are the partitions of one machine's data, served by a pool of actors.
 
     Messages are answered when they are pushed. Client states are kept in `states` between messages, as encoded, so it
-    does not matter which actor serves a client. Up to `pack` messages that hold the same go to an actor together.
-    `on_failure` is told of each client that failed, in one line and with its traceback. `actor_seconds` adds
-    up what the actors spent real time on, `busiest_seconds` what the busiest actor of each call did: no round can be
-    shorter.
+    does not matter which actor serves a client. Up to `pack` messages that hold the same go to an actor together; None
+    says that clients do not train together, and a call is of as many as suits. `on_failure` is told of each client that
+    failed, in one line and with its traceback. `actor_seconds` adds up what the actors spent real time on,
+    `busiest_seconds` what the busiest actor of each call did: no round can be shorter.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class RayGrid(AnsweringGrid):
         workbench: Workbench,
         states: StateLog,
         *,
-        pack: int,
+        pack: int | None,
         on_failure: Callable[[str, str | None], None],
     ) -> None:
         super().__init__("simulated")
@@ -93,7 +93,8 @@ class RayGrid(AnsweringGrid):
         sent = [with_id(message, str(next(self._ids))) for message in messages]
         contents = shared(message.content for message in sent)
         sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
-        packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, self._pack)]
+        most = self._pack or lone_pack(len(sent))
+        packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, most)]
         lost = self._answer(packs, contents)
         # One client that ends its actor must not take the others of its pack with it.
         alone = [[message] for pack in lost if len(pack) > 1 for message in pack]

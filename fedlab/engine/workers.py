@@ -15,6 +15,7 @@ from fedlab.errors import RunFailedError, UserError
 
 _IN_FLIGHT = 2  # calls queued at an actor: the next one starts while the last one's answer travels
 _TRIES = 2
+_INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,6 +156,7 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
     cores = workers or os.cpu_count() or 1
     own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False}
     where: dict[str, Any] = own if address is None else {"address": address}

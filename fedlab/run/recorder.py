@@ -3,7 +3,6 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Protocol
 
 from fedlab.errors import UserError
@@ -28,7 +27,7 @@ class Observer(Protocol):
 
 
 class Recorder:
-    """Appends a run's records to its folder, one JSON object a line, each handed to the system at once.
+    """Appends a run's records to its folder, one JSON object a line, handed to the system at once.
 
     Floats are written with the digits that give them back exactly. A last line cut short by an earlier process is
     dropped when the recorder opens the file, so that what follows does not stick to it.
@@ -77,9 +76,9 @@ class Recorder:
             file.close()
 
     def _append(self, name: str, records: Iterable[ClientRecord | RoundRecord | TrialRecord]) -> None:
-        for record in records:
-            self._files[name].write((json.dumps(asdict(record)) + "\n").encode())
-            self._files[name].flush()
+        lines = (json.dumps(vars(record), default=vars) + "\n" for record in records)
+        self._files[name].write("".join(lines).encode())
+        self._files[name].flush()
 
     def _cut(self, name: str, length: int) -> None:
         self._files[name].truncate(length)

@@ -4,10 +4,14 @@ import itertools
 from collections.abc import Sequence
 from typing import Protocol, TypeVar, runtime_checkable
 
-from flwr.app import Context, Message
+from flwr.app import ArrayRecord, Context, Message
+
+from fedlab.messages import records_of
 
 Item = TypeVar("Item")
 
+_CALLS = 32  # of a round at least, where clients are asked one after the other: no actor waits long for the last one
+_LONE_PACK = 16  # clients of such a call at most: what a call itself costs is a small part of theirs by then
 _PACK_BYTES = 2**26  # of the models of a pack, which lie in memory together and whose replies travel in one piece
 
 
@@ -24,6 +28,11 @@ def even_packs(items: Sequence[Item], most: int) -> list[list[Item]]:
     count = max(1, -(-len(items) // most))
     bounds = [len(items) * pack // count for pack in range(count + 1)]
     return [list(items[start:stop]) for start, stop in itertools.pairwise(bounds) if start < stop]
+
+
+def lone_pack(messages: int) -> int:
+    """Return how many of a round's messages go to an actor together, if their clients do not train together."""
+    return max(1, min(_LONE_PACK, messages // _CALLS))
 
 
 def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) -> list[list[int]]:
@@ -48,10 +57,10 @@ def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) 
 
 def _most_of(message: Message) -> int:
     """Return how many models like a message's a pack may hold."""
-    arrays = (array for record in message.content.array_records.values() for array in record.values())
+    arrays = (array for record in records_of(message.content, ArrayRecord).values() for array in record.values())
     return max(1, _PACK_BYTES // max(1, sum(len(array.data) for array in arrays)))
 
 
 def _work(message: Message, sizes: Sequence[int]) -> int:
     """Return a figure that grows with the work: examples, times arrays to train, of which deeper models have more."""
-    return sum(sizes) * sum(len(record) for record in message.content.array_records.values())
+    return sum(sizes) * sum(len(record) for record in records_of(message.content, ArrayRecord).values())

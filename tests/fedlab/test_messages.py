@@ -221,6 +221,19 @@ def test_an_array_is_read_as_flower_reads_it(dtype, shape, order):
     assert read.flags.writeable
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "bool", ">f4"])
+@pytest.mark.parametrize("shape", [(0,), (3,), (2, 3), (2, 0, 3), (1,) * 64])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_an_array_is_packed_byte_for_byte_as_flower_packs_it(dtype, shape, order):
+    array = np.asarray(np.arange(np.prod(shape, dtype=int)).reshape(shape), dtype, order=order)
+    assert to_record({"x": array})["x"] == Array(np.ascontiguousarray(array))
+
+
+def test_an_array_of_objects_is_not_packed():
+    with pytest.raises(ValueError, match="Object arrays"):
+        to_record({"x": np.array([{}])})
+
+
 def test_an_array_with_a_long_header_is_read_as_flower_reads_it():
     array = Array(np.zeros((1,) * 64, np.float32))
     assert values_of(array).shape == (1,) * 64

@@ -50,6 +50,7 @@ def make(*, step: float = 1.0) -> ClientApp:
         context.state["seen"] = ConfigRecord({"times": seen["times"] + 1})
         metrics = {"num-examples": 1 + partition, "times": seen["times"] + 1, "node": context.node_id}
         metrics["of"] = context.node_config["num-partitions"]
+        config["marks"] = metrics["marks"] = config.get("marks", 0) + 1
         content = RecordDict({"arrays": ArrayRecord(arrays), "metrics": MetricRecord(metrics)})
         return Message(content, reply_to=message)
 
@@ -193,7 +194,7 @@ def test_a_client_whose_actors_die_gives_an_error_reply_and_the_others_answer(gr
     assert len(pool.troubles) == 2
 
 
-@pytest.mark.parametrize("pack", [1, 2, 4, 100])
+@pytest.mark.parametrize("pack", [None, 1, 2, 4, 100])
 def test_however_many_go_to_an_actor_together_each_answers_for_itself(grid, pack):
     nodes = grid(pack=pack)
     content = order_content(to_record({"x": np.zeros(3, np.float32)}), server_round=1)
@@ -204,6 +205,14 @@ def test_however_many_go_to_an_actor_together_each_answers_for_itself(grid, pack
     values = [None if r.has_error() else float(from_record(r.content["arrays"])["x"][0]) for r in replies]
     assert values == [6.0, None, 0.0, 5.0, 7.0, 1.0]
     assert [reply.metadata.src_node_id for reply in replies] == [node_of(nodes, partition) for partition in partitions]
+
+
+def test_a_client_that_writes_into_its_order_writes_into_that_of_no_other(grid):
+    nodes = grid(pack=4)
+    content = order_content(to_record({"x": np.zeros(3, np.float32)}), server_round=1)
+    messages = [Message(content, node_of(nodes, partition), MessageType.TRAIN) for partition in range(4)]
+    replies = nodes.send_and_receive(messages)
+    assert [reply.content["metrics"]["marks"] for reply in replies] == [1, 1, 1, 1]
 
 
 def test_a_client_finds_its_state_again_whichever_actor_serves_it(grid):
@@ -222,8 +231,9 @@ def test_states_survive_a_checkpoint(grid):
     assert [times(reply) for reply in replies] == [2, 3, 1]
 
 
-def test_a_thousand_messages_to_a_thousand_nodes_are_all_answered(grid):
-    nodes = grid(1000)
+@pytest.mark.parametrize("pack", [None, 3])
+def test_a_thousand_messages_to_a_thousand_nodes_are_all_answered(grid, pack):
+    nodes = grid(1000, pack=pack)
     content = order_content(to_record({"x": np.zeros(3, np.float32)}), server_round=1)
     messages = [Message(content, node, MessageType.TRAIN) for node in nodes.get_node_ids()]
     replies = nodes.send_and_receive(messages)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedlab.flower import assume_identity
 from fedlab.messages import to_record
-from fedlab.training.packing import even_packs, pack_messages
+from fedlab.training.packing import even_packs, lone_pack, pack_messages
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +67,8 @@ def test_large_models_go_in_packs_of_64_megabytes_at_most(megabytes, sizes):
     large = RecordDict({"arrays": to_record({"x": np.zeros(megabytes * 10**6, np.uint8)})})
 
     assert [len(pack) for pack in pack_messages(orders([large] * 8), [10] * 8, 4)] == sizes
+
+
+@pytest.mark.parametrize(("messages", "pack"), [(1, 1), (15, 1), (63, 1), (64, 2), (100, 3), (512, 16), (100_000, 16)])
+def test_clients_that_do_not_train_together_go_in_at_least_32_calls_of_at_most_16(messages, pack):
+    assert lone_pack(messages) == pack
