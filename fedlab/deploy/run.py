@@ -16,6 +16,7 @@ from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profil
 from fedlab.errors import UserError
 from fedlab.experiment import AvailabilityTable, Experiment
 from fedlab.experimentfile import experiment_of_run, load_experiment
+from fedlab.loading import load_strategy
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder, create, next_free
 from fedlab.run.recorder import Observer, Recorder
@@ -92,7 +93,8 @@ def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFold
 
 
 def _check_deployable(experiment: Experiment) -> None:
-    """Raise a UserError if an experiment asks for what there is in simulations only."""
+    """Raise a UserError if there is no such strategy, or it is to do what it does in simulations only."""
+    load_strategy(experiment)
     if experiment.strategy.options.get("late") == "carry":
         raise UserError(
             "strategy.options.late = 'carry': in simulations only, a server of real nodes looks at no late reply; use"

@@ -115,7 +115,12 @@ def test_a_run_says_that_it_was_deployed(run, tmp_path):
 
 def test_late_work_that_is_to_be_carried_is_refused_before_anybody_is_waited_for(run):
     with pytest.raises(UserError, match="late = 'carry': in simulations only"):
-        run("rounds=1 strategy.name=fedavg strategy.options.late=carry", nodes=5, **{"least-nodes": 5})
+        run("""rounds=1 strategy.name=fedavg 'strategy.options={late="carry"}'""", nodes=5, **{"least-nodes": 5})
+
+
+def test_a_strategy_that_does_not_exist_is_refused_before_anybody_is_waited_for(run):
+    with pytest.raises(UserError, match="no such name 'fedavgg'"):
+        run("rounds=1 strategy.name=fedavgg", nodes=5, **{"least-nodes": 5})
 
 
 def test_too_few_nodes_are_said_to_be_too_few(run):
