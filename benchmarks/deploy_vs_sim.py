@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 STAGES = ("download_seconds", "compute_seconds", "upload_seconds")
 DEPTH, TOKENS, BATCH = 2, 128, 4
-PROFILED_BATCHES = 40  # a round of the profiler
+PROFILED_BATCHES = 20  # a round of the profiler
 TRAINED_SHARE = 0.7  # the server holds out the rest
 LIMIT_SECONDS = 1800.0
 
