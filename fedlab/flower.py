@@ -152,3 +152,18 @@ def seed_strategies(seed: int) -> None:
 def quiet() -> None:
     """Keep Flower's own strategies from narrating every round on the terminal."""
     logging.getLogger("flwr").setLevel(logging.ERROR)
+
+
+def say_plainly(*kinds: type[Exception]) -> None:
+    """Have Flower log errors of some kinds by what they say, and not by where in the code they were raised.
+
+    Its own report of an app's error is a traceback; that the run failed, and why, it notes from the exception itself.
+    """
+
+    def plain(record: logging.LogRecord) -> bool:
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, kinds):
+            record.msg, record.args, record.exc_info = "the run failed: %s", (str(error),), None
+        return True
+
+    logging.getLogger("flwr").addFilter(plain)

@@ -8,7 +8,8 @@ from rich.console import Console
 
 from fedlab.deploy.run import run_measured
 from fedlab.deploy.simulated import run_simulated
-from fedlab.flower import is_simulated
+from fedlab.errors import RunFailedError, UserError
+from fedlab.flower import is_simulated, say_plainly
 from fedlab.run.display import choose_display
 
 app = ServerApp()
@@ -19,7 +20,12 @@ def main(grid: Grid, context: Context) -> None:
     """Run the experiment that the run's configuration names; write its folder below `out`.
 
     On real nodes costs are measured; on those of Flower's simulation they are computed.
+
+    Raises:
+        UserError: the run's configuration or its experiment cannot be used.
+        RunFailedError: the run cannot begin or go on.
     """
+    say_plainly(UserError, RunFailedError)
     run = run_simulated if is_simulated(grid) else run_measured
     display = choose_display(Console(), plain=True, total_rounds=None)
     summary = run(grid, context.run_config, display)

@@ -1,13 +1,14 @@
 """Which runs are one method in one setting, and differ by nothing but their seeds.
 
 A setting is where a method is tried: task, backbone, boards, links and who is reachable when. A method is all else an
-experiment says. Names, seeds and how this machine was used (`engine`) say nothing of either.
+experiment says, and whether it ran on real machines. Names, seeds and how this machine was used (`engine`) say nothing
+of either.
 """
 
 from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from fedlab.comparison.keys import Keys, flatten, identity_of, table_of, without
 from fedlab.comparison.runs import ComparedRun
@@ -16,6 +17,7 @@ SETTING_TABLES = ("task", "backbone", "fleet", "link", "availability")
 SCOPE_TABLES = ("task", "backbone")  # accuracies of different ones are not to be held against each other
 ORIGIN = "origin"  # stands among a method's keys where nothing else tells two runs of one seed apart
 LABEL = "label"
+DEPLOYED = "deployed"  # stands among a method's keys where it ran on real machines
 _NEITHER = ("seed", "name", "engine", "base_folder", LABEL)
 
 _Item = TypeVar("_Item")
@@ -94,13 +96,15 @@ def _seed_group(runs: Sequence[ComparedRun], extra: Keys | None = None) -> SeedG
     flat = flatten(runs[0].experiment)
     setting = {key: value for key, value in flat.items() if table_of(key) in SETTING_TABLES}
     method = {key: value for key, value in flat.items() if key not in setting and table_of(key) not in _NEITHER}
-    named = {} if runs[0].label is None else {LABEL: runs[0].label}
+    named: dict[str, Any] = {} if runs[0].label is None else {LABEL: runs[0].label}
+    if runs[0].deployed:
+        named[DEPLOYED] = True
     return SeedGroup(method={**method, **named, **(extra or {})}, setting=setting, runs=tuple(runs))
 
 
 def _identity(run: ComparedRun) -> str:
     said = {key: value for key, value in run.experiment.items() if key not in _NEITHER}
-    return identity_of([flatten(said), run.label])
+    return identity_of([flatten(said), run.label, run.deployed])
 
 
 def _grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key, list[_Item]]:

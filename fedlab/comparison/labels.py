@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from fedlab.comparison.contenders import LABEL, ORIGIN
+from fedlab.comparison.contenders import DEPLOYED, LABEL, ORIGIN
 from fedlab.comparison.keys import Keys, identity_of
 
 # What methods are told apart by first; then by the other keys in the order of the alphabet, and last by their folders.
@@ -13,8 +13,11 @@ _LAST = ("rounds", "simulated_hours", "target_accuracy", "evaluation", ORIGIN)
 
 
 def method_labels(methods: Sequence[Keys], settings: Sequence[Keys]) -> list[str]:
-    """Name each method: by its label, else its strategy, and by what else tells it from others of its setting."""
-    labels = [str(method.get(LABEL) or short_name(str(method.get("strategy.name", "?")))) for method in methods]
+    """Name each method: by its label, else its strategy, and by what else tells it from others of its setting.
+
+    One that ran on real machines always says so.
+    """
+    labels = [_first_label(method) for method in methods]
     identities = [identity_of(method) for method in methods]
     places = [identity_of(setting) for setting in settings]
 
@@ -34,6 +37,11 @@ def method_labels(methods: Sequence[Keys], settings: Sequence[Keys]) -> list[str
     for label in list(dict.fromkeys(labels)):
         tell_apart([at for at, each in enumerate(labels) if each == label], keys)
     return labels
+
+
+def _first_label(method: Keys) -> str:
+    name = str(method.get(LABEL) or short_name(str(method.get("strategy.name", "?"))))
+    return f"{name} (deployed)" if method.get(DEPLOYED) else name
 
 
 def choice_label(candidates: Sequence[Keys], chosen: Keys) -> str:
@@ -76,7 +84,7 @@ def _collide(alike: Sequence[int], identities: Sequence[str], places: Sequence[s
 
 
 def _in_order(methods: Iterable[Keys]) -> list[str]:
-    keys = {key for method in methods for key in method} - {LABEL}
+    keys = {key for method in methods for key in method} - {LABEL, DEPLOYED}
 
     def rank(key: str) -> tuple[int, str]:
         if place := _place(key, _FIRST):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
-from fedlab.comparison.contenders import Contender, SeedGroup, contenders, scope, seed_groups
+from fedlab.comparison.contenders import DEPLOYED, Contender, SeedGroup, contenders, scope, seed_groups
 from fedlab.comparison.keys import Keys, identity_of
 from fedlab.comparison.labels import choice_label, differing_keys, headings, method_labels, setting_value
 from fedlab.comparison.measurements import Measurement, best_accuracy, first_reaching, smoothed
@@ -45,7 +45,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One method in one setting.
+    """One method in one setting; `deployed` if its runs were made on real machines.
 
     `setting` has a value for each of the comparison's `setting_names`, `setting_keys` all its keys. `curves` are the
     measured accuracies, a run each; of an oracle, those of its choice for the hardest target it reached.
@@ -53,6 +53,7 @@ class Row:
 
     method: str
     oracle: bool
+    deployed: bool
     setting: tuple[str, ...]
     setting_keys: Keys = field(repr=False)
     seeds: tuple[int, ...]
@@ -162,6 +163,7 @@ def _row(named: _Named, full_accuracy: float, shares: Sequence[float]) -> Row:
     return Row(
         method=named.method,
         oracle=len(candidates) > 1,
+        deployed=DEPLOYED in named.contender.method,
         setting=named.setting,
         setting_keys=named.contender.setting,
         seeds=tuple(run.seed for run in shown.runs),
@@ -268,6 +270,11 @@ def _notes(runs: Sequence[ComparedRun], options: ComparisonOptions) -> list[str]
     if repriced := sum(run.repriced for run in runs):
         notes.append(
             f"Billed anew, without training, from runs on other boards or links: {repriced} of {len(runs)} runs."
+        )
+    if deployed := sum(run.deployed for run in runs):
+        notes.append(
+            "Deployed, on real machines: time and energy as measured there, whatever boards and links the experiment"
+            f" names: {deployed} of {len(runs)} runs."
         )
     if empty := [str(run.path) for run in runs if not run.measured]:
         notes.append(f"Left out, for nothing was measured yet: {_some(empty)}")

@@ -19,7 +19,8 @@ class ComparedRun:
     """A run: its experiment with all defaults filled in, and what it measured.
 
     `origin` is what it was asked for by, `label` what its method is to be called, if anybody said so. A run that was
-    `repriced` was billed for other boards and links than it was trained with.
+    `repriced` was billed for other boards and links than it was trained with; one that was `deployed` ran on real
+    machines, its costs are as measured.
     """
 
     path: Path
@@ -28,6 +29,7 @@ class ComparedRun:
     experiment: Mapping[str, Any]
     finished: bool
     repriced: bool
+    deployed: bool
     measured: tuple[Measurement, ...]
 
     @property
@@ -100,6 +102,7 @@ def _read(path: Path, *, origin: str, label: str | None, split: Split) -> Compar
         experiment=experiment,
         finished=summary is not None,
         repriced="repriced_from" in (summary or {}),
+        deployed=folder.deployed(),
         measured=measurements(folder.rounds(), folder.clients(), split),
     )
 

@@ -16,6 +16,7 @@ from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profil
 from fedlab.errors import UserError
 from fedlab.experiment import AvailabilityTable, Experiment
 from fedlab.experimentfile import experiment_of_run, load_experiment
+from fedlab.loading import load_strategy
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder, create, next_free
 from fedlab.run.recorder import Observer, Recorder
@@ -37,6 +38,8 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     voice = Voice(observer)
     live = LiveGrid(grid, patience=settings.patience, tell=voice)
     started = _started(settings)
+    # Before anybody is waited for: what is wrong with it now is still wrong when the nodes are there.
+    _check_deployable(_experiment(run_config, clients=settings.patience.nodes, started=started))
     clients = max(len(live.gather()), settings.patience.nodes)  # those that are still to come are clients, too
     experiment = _experiment(run_config, clients=clients, started=started)
     check_clients_suffice(experiment, _clients(experiment))
@@ -70,7 +73,7 @@ def _started(settings: RunSettings) -> RunFolder | None:
 def _begin(settings: RunSettings, experiment: Experiment) -> RunFolder:
     path = settings.out / settings.run if settings.run else next_free(settings.out / experiment.name)
     folder = create(path)
-    folder.write_environment(describe_environment())
+    folder.write_environment(describe_environment() | {"deployed": True})
     folder.write_experiment(experiment)
     return folder
 
@@ -87,6 +90,16 @@ def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFold
     if started is not None:
         _check_same(experiment, load_experiment(started.experiment), started.path)
     return experiment
+
+
+def _check_deployable(experiment: Experiment) -> None:
+    """Raise a UserError if there is no such strategy, or it is to do what it does in simulations only."""
+    load_strategy(experiment)
+    if experiment.strategy.options.get("late") == "carry":
+        raise UserError(
+            "strategy.options.late = 'carry': in simulations only, a server of real nodes looks at no late reply; use"
+            " late = 'drop'"
+        )
 
 
 def _check_same(now: Experiment, then: Experiment, path: Path) -> None:

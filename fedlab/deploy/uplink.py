@@ -1,12 +1,13 @@
 """A slow link on a fast machine: a relay that lets bytes through at a rate, each way by a token bucket."""
 
 import asyncio
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
 _CHUNK_BYTES = 8192
-_BURST_SECONDS = 0.02  # of the rate: what may pass at once after a pause
+_QUEUE_SECONDS = 0.2  # of the rate: what may wait here; a machine that is busy for so long slows no link down
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,22 +18,27 @@ class Rates:
     down_bytes_per_second: float | None = None
 
 
+_Waiting = asyncio.Queue[tuple[bytes, float]]  # chunks and when each came; an empty one is the end
+
+
 class TokenBucket:
-    """Grants bytes at a rate; what was not used fills it again up to its burst, which is at least a chunk."""
+    """Grants bytes at a rate; time in which none were waiting fills it again, up to a chunk.
 
-    def __init__(self, bytes_per_second: float, now_seconds: Callable[[], float]) -> None:
-        self._rate = bytes_per_second
-        self._burst = max(float(_CHUNK_BYTES), bytes_per_second * _BURST_SECONDS)
-        self._now_seconds = now_seconds
-        self._tokens = self._burst
-        self._filled_at = now_seconds()
+    It goes by when bytes came, not by when they are let through: a link does not stand still while the machine that
+    plays it is late.
+    """
 
-    def take(self, num_bytes: int) -> float:
-        """Take bytes out and return how many seconds to wait until they may pass."""
-        now = self._now_seconds()
-        self._tokens = min(self._burst, self._tokens + (now - self._filled_at) * self._rate) - num_bytes
-        self._filled_at = now
-        return max(0.0, -self._tokens / self._rate)
+    def __init__(self, bytes_per_second: float, now_seconds: float) -> None:
+        self.bytes_per_second = bytes_per_second
+        self._tokens = float(_CHUNK_BYTES)
+        self._filled_at_seconds = now_seconds
+
+    def take(self, num_bytes: int, *, came_seconds: float) -> float:
+        """Take out bytes that came at a time, and return the time at which they may pass."""
+        earned = max(0.0, came_seconds - self._filled_at_seconds) * self.bytes_per_second
+        self._tokens = min(_CHUNK_BYTES, self._tokens + earned) - num_bytes
+        self._filled_at_seconds = max(came_seconds, self._filled_at_seconds)
+        return self._filled_at_seconds + max(0.0, -self._tokens / self.bytes_per_second)
 
 
 async def relay(host: str, port: int, rates: Rates, *, on_listening: Callable[[int], None]) -> None:
@@ -40,7 +46,7 @@ async def relay(host: str, port: int, rates: Rates, *, on_listening: Callable[[i
 
     All connections share one bucket each way, as they would one link.
     """
-    now_seconds = asyncio.get_running_loop().time
+    now_seconds = asyncio.get_running_loop().time()
     up, down = (
         None if rate is None else TokenBucket(rate, now_seconds)
         for rate in (rates.up_bytes_per_second, rates.down_bytes_per_second)
@@ -54,7 +60,7 @@ async def relay(host: str, port: int, rates: Rates, *, on_listening: Callable[[i
             return
         try:
             await asyncio.gather(_pass_on(reader, back, up), _pass_on(there, writer, down))
-        except OSError:  # one side is gone, and so is what it had to say
+        except* OSError:  # one side is gone, and so is what it had to say
             pass
         finally:
             for each in (back, writer):
@@ -82,10 +88,28 @@ def start_relay(host: str, port: int, rates: Rates) -> int:
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bucket: TokenBucket | None) -> None:
-    """Pass on what is read, to the end; the other way stays open."""
+    """Pass on what is read, to the end; the other way stays open. Some is read ahead, so it is known when it came."""
+    rate = 0.0 if bucket is None else bucket.bytes_per_second
+    waiting: _Waiting = asyncio.Queue(1 + math.ceil(rate * _QUEUE_SECONDS / _CHUNK_BYTES))
+    async with asyncio.TaskGroup() as both:
+        both.create_task(_take_in(reader, waiting))
+        both.create_task(_let_out(waiting, writer, bucket))
+
+
+async def _take_in(reader: asyncio.StreamReader, waiting: _Waiting) -> None:
+    now_seconds = asyncio.get_running_loop().time
     while chunk := await reader.read(_CHUNK_BYTES):
-        if bucket is not None and (wait_seconds := bucket.take(len(chunk))):
-            await asyncio.sleep(wait_seconds)
+        await waiting.put((chunk, now_seconds()))
+    await waiting.put((b"", now_seconds()))
+
+
+async def _let_out(waiting: _Waiting, writer: asyncio.StreamWriter, bucket: TokenBucket | None) -> None:
+    now_seconds = asyncio.get_running_loop().time
+    while (following := await waiting.get())[0]:
+        chunk, came_seconds = following
+        if bucket is not None:
+            passes_seconds = bucket.take(len(chunk), came_seconds=came_seconds)
+            await asyncio.sleep(max(0.0, passes_seconds - now_seconds()))
         writer.write(chunk)
         await writer.drain()
     writer.write_eof()

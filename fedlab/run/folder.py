@@ -122,6 +122,10 @@ class RunFolder:
         """Return what came of the run, or None while it has not ended; raises `UserError` if it is not JSON."""
         return _json_object(self.summary_file) if self.summary_file.exists() else None
 
+    def deployed(self) -> bool:
+        """Tell whether the run was made on real machines, and not simulated; raises `UserError` as `summary` does."""
+        return self.environment.exists() and _json_object(self.environment).get("deployed") is True
+
     def write_experiment(self, experiment: "Experiment") -> None:
         """Write the resolved experiment; what is None is left out, as TOML has no word for it."""
         replace_text(self.experiment, tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True)))

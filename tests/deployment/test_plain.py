@@ -51,4 +51,14 @@ def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measu
         check=False,
     )
     assert shown.returncode == 0, shown.stderr
-    assert json.loads(shown.stdout.splitlines()[-1])
+    rows = json.loads(shown.stdout.splitlines()[-1])["rows"]
+    assert {row["method"]: row["deployed"] for row in rows} == {"fedavg (deployed)": True, "fedavg": False}
+
+
+def test_a_wrong_setting_fails_the_run_with_one_line_and_no_traceback(lab):
+    lab.start_link()
+    run_id = lab.submit("rounds=3 strategy.name=fedavgg")
+    assert lab.finish(run_id) == "finished:failed", lab.logs()
+    said = lab.flwr("log", run_id, "lab", "--show")
+    assert "the run failed: no such name 'fedavgg'" in said.stdout + said.stderr
+    assert "Traceback" not in said.stdout + said.stderr + lab.logs()

@@ -1,11 +1,14 @@
-"""The size of a message on the wire is known without encoding it."""
+"""What of Flower is private: the size of a message on the wire, known without encoding it, and its log."""
+
+import logging
 
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.flower import record_bytes, record_to_wire
+from fedlab.errors import UserError
+from fedlab.flower import record_bytes, record_to_wire, say_plainly
 
 NAMES = st.text(max_size=140)
 WHOLE = st.integers(-(2**63), 2**64 - 1)
@@ -39,3 +42,16 @@ def test_the_data_of_an_array_count_with_their_header():
     content = RecordDict({"a": ArrayRecord({"x": Array("int8", (300,), "", bytes(300))})})
     # int8 6, shape 2 + 2, data 3 + 300, in a field 3; x 3, in a field 3; in a record 3; a 3, in a field 3.
     assert record_bytes(content) == 6 + 4 + 303 + 3 + 3 + 3 + 3 + 3 + 3
+
+
+def test_errors_of_a_kind_are_logged_by_what_they_say_and_others_in_full(caplog):
+    logger = logging.getLogger("flwr")
+    before = list(logger.filters)
+    say_plainly(UserError)
+    with caplog.at_level("ERROR", "flwr"):
+        logger.error("%s raised an exception", "ServerApp", exc_info=UserError("rounds = 100%: not a number"))
+        logger.error("%s raised an exception", "ServerApp", exc_info=KeyError("a bug"))
+    logger.filters = before
+    plain, full = caplog.records
+    assert (plain.getMessage(), plain.exc_info) == ("the run failed: rounds = 100%: not a number", None)
+    assert full.exc_info is not None

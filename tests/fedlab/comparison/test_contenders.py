@@ -5,7 +5,7 @@ from fedlab.comparison.keys import flatten
 from fedlab.comparison.runs import ComparedRun
 
 
-def run(path="runs/a", *, label=None, origin="runs", **changed):
+def run(path="runs/a", *, label=None, origin="runs", deployed=False, **changed):
     table = {
         "name": path, "seed": 0, "rounds": 3, "engine": {"workers": 2}, "base_folder": "/home",
         "task": {"data": "20news"}, "strategy": {"name": "fedavg"}, "client": {"name": "adapter", "depth": 2},
@@ -14,7 +14,14 @@ def run(path="runs/a", *, label=None, origin="runs", **changed):
     for key, value in changed.items():
         table[key] = {**table[key], **value} if isinstance(value, dict) else value
     return ComparedRun(
-        path=Path(path), origin=origin, label=label, experiment=table, finished=True, repriced=False, measured=()
+        path=Path(path),
+        origin=origin,
+        label=label,
+        experiment=table,
+        finished=True,
+        repriced=False,
+        deployed=deployed,
+        measured=(),
     )
 
 
@@ -32,6 +39,10 @@ def test_runs_that_differ_by_seed_name_and_engine_are_one_group():
     runs = [run(), run("runs/b", seed=1, engine={"workers": 4}), run("runs/c", seed=2, base_folder="/elsewhere")]
 
     assert seeds(seed_groups(runs)) == [[0, 1, 2]]
+
+
+def test_a_deployed_run_is_never_a_seed_of_a_simulated_one():
+    assert seeds(seed_groups([run(), run("runs/b", seed=1, deployed=True), run("runs/c", seed=2)])) == [[0, 2], [1]]
 
 
 def test_any_other_key_makes_another_group():

@@ -33,6 +33,7 @@ def test_csv_is_a_line_a_method_and_target_in_plain_units(comparison):
     assert float(lines[0]["seconds_mean"]) == 40 * HOUR
     assert float(lines[0]["seconds_std"]) == pytest.approx(200**0.5 * HOUR)
     assert (lines[0]["reached"], lines[0]["seeds"], lines[0]["unfinished"]) == ("2", "2", "1")
+    assert {line["deployed"] for line in lines} == {"False"}
     assert [lines[2][key] for key in ("reached", "seconds_mean", "bytes_mean", "speedup")] == ["0", "", "", ""]
     assert float(lines[3]["speedup"]) == pytest.approx(11 / 5)
 

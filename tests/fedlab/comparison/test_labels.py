@@ -14,6 +14,11 @@ def test_a_method_is_called_by_its_label_or_its_strategy():
     assert labels(FEDAVG, FEDAVG | {"label": "FT"}) == ["fedavg", "FT"]
 
 
+def test_what_ran_on_real_machines_says_so_whatever_it_is_called():
+    assert labels(FEDAVG | {"deployed": True}, FEDAVG) == ["fedavg (deployed)", "fedavg"]
+    assert labels(FEDAVG | {"label": "FT", "deployed": True}) == ["FT (deployed)"]
+
+
 def test_a_users_strategy_is_called_by_its_class():
     assert labels(FEDAVG | {"strategy.name": "mine.py:KeepTheBest"}) == ["KeepTheBest"]
 

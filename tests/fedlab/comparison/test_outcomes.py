@@ -206,6 +206,16 @@ def test_rows_come_by_setting_numbers_by_size(compared):
     assert [each.setting for each in comparison.rows] == [("0.5MB/s",), ("2MB/s",), ("10MB/s",)]
 
 
+def test_a_deployed_run_stands_beside_the_simulated_one_and_says_what_it_is(recorded, tmp_path):
+    recorded("simulated", [(10.0, 0.8)])
+    (recorded("real", [(30.0, 0.8)]) / "environment.json").write_text('{"deployed": true}')
+    comparison = compare(find_runs([str(tmp_path)], "test"), ComparisonOptions(shares=(1.0,), baseline="fedavg"))
+
+    assert {each.method: each.deployed for each in comparison.rows} == {"fedavg": False, "fedavg (deployed)": True}
+    assert row(comparison, "fedavg (deployed)").outcomes[0].speedup == pytest.approx(1 / 3)
+    assert any("1 of 2 runs" in note and "real machines" in note for note in comparison.notes)
+
+
 def test_unfinished_runs_are_counted_and_named(compared):
     comparison = compared(([(10.0, 0.8)], {}), finished=False)
 

@@ -11,6 +11,7 @@ from fedlab.deploy.run import run_measured
 from fedlab.errors import RunFailedError, UserError
 from fedlab.flower import CLIENT_CRASHED, error_reply
 from fedlab.run.display import QuietDisplay
+from fedlab.run.folder import RunFolder
 
 SMALL = "backbone.name=bert-tiny task.max_length=16 task.limit=48 client.depth=1"
 NODES = {10: 0, 11: 1, 12: 2}
@@ -105,6 +106,21 @@ def test_another_experiment_under_the_name_of_a_run_is_refused(run, tmp_path):
     (tmp_path / "runs" / "first" / "summary.json").unlink()
     with pytest.raises(UserError, match="begun with another seed"):
         run(f"rounds=1 seed=9 {FEDAVG}", run="first")
+
+
+def test_a_run_says_that_it_was_deployed(run, tmp_path):
+    run(f"rounds=1 {FEDAVG}", run="done")
+    assert RunFolder(tmp_path / "runs" / "done").deployed()
+
+
+def test_late_work_that_is_to_be_carried_is_refused_before_anybody_is_waited_for(run):
+    with pytest.raises(UserError, match="late = 'carry': in simulations only"):
+        run("""rounds=1 strategy.name=fedavg 'strategy.options={late="carry"}'""", nodes=5, **{"least-nodes": 5})
+
+
+def test_a_strategy_that_does_not_exist_is_refused_before_anybody_is_waited_for(run):
+    with pytest.raises(UserError, match="no such name 'fedavgg'"):
+        run("rounds=1 strategy.name=fedavgg", nodes=5, **{"least-nodes": 5})
 
 
 def test_too_few_nodes_are_said_to_be_too_few(run):
