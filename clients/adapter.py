@@ -6,6 +6,7 @@ from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.partition import answer_evaluate, examples_of, partition_of
+from fedlab.activationcache import ActivationCache, filling
 from fedlab.messages import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of
 from fedlab.profiling import span
@@ -15,7 +16,7 @@ from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload import Workload
 
-_STATE = "adapter-client"
+_STATE = "activation-cache"
 
 
 def adapter(
@@ -30,23 +31,28 @@ def adapter(
     epochs: int = 1,
     max_batches: int | None = None,
     cache: bool = True,
+    cached_depths: int = 1,
 ) -> ClientApp:
     """Return the adapter client; see `fedlab.training.local.LocalTraining` for the options.
 
     With `cache` the device keeps the activations of its frozen blocks (the activation cache of AdaFL): the first
-    epoch at a new depth runs every block, later ones start at the lowest adapter.
+    epoch at a new depth runs every block, later ones start at the lowest adapter. With `cached_depths` above 1 that
+    epoch also stores what it comes by for deeper adapters, of so many depths in all: a search that goes deeper then
+    need not fill the cache again.
     """
-    options = {key: value for key, value in locals().items() if key != "cache"}
-    return AdapterClient(LocalTraining(**options), caches=cache)
+    options = {key: value for key, value in locals().items() if key not in ("cache", "cached_depths")}
+    if cached_depths < 1:
+        raise ValueError(f"cached_depths: {cached_depths}, expected 1 or more")
+    return AdapterClient(LocalTraining(**options), cached_depths=cached_depths if cache else 0)
 
 
 class AdapterClient(ClientApp):
     """The ClientApp; several of its clients can be trained side by side (`fedlab.training.packing.TrainsTogether`)."""
 
-    def __init__(self, settings: LocalTraining, *, caches: bool) -> None:
+    def __init__(self, settings: LocalTraining, *, cached_depths: int) -> None:
         super().__init__()
         self._settings = settings
-        self._caches = caches
+        self._cached_depths = cached_depths
         self.train()(lambda message, context: self.train_together([message], [context])[0])
         self.evaluate()(lambda message, context: answer_evaluate(message, context, settings.batch_size))
         self.query()(lambda message, context: query_reply(message, partition_of(context)))
@@ -75,23 +81,30 @@ class AdapterClient(ClientApp):
 
     def _report(self, workbench: Workbench, context: Context, count: int, result: TrainingResult) -> TrainReport:
         config, settings = configuration_of(result.arrays), self._settings
-        filling = _batches_to_fill(context, config.depth, count, settings) if self._caches else result.batches
+        uncached = self._uncached_batches(context, config.depth, count, result.batches)
         workload = Workload(
             method="adapter",
             depth=config.depth,
             width=config.width,
             batches=result.batches,
-            cached_batches=max(0, result.batches - filling),
+            cached_batches=result.batches - uncached,
             batch_size=settings.batch_size,
             sequence_length=workbench.tokens("train").input_ids.shape[1],
             num_examples=count,
         )
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
 
-
-def _batches_to_fill(context: Context, depth: int, count: int, settings: LocalTraining) -> int:
-    """Return how many batches the device runs in full to fill its cache, and note the depth it will be filled for."""
-    record = context.state.config_records.get(_STATE)
-    filled = record is not None and record["cached-depth"] == depth
-    context.state[_STATE] = ConfigRecord({"cached-depth": depth})
-    return 0 if filled else -(-count // settings.batch_size)
+    def _uncached_batches(self, context: Context, depth: int, count: int, batches: int) -> int:
+        """Return how many of a round's batches the device runs in full, and note what its cache then holds."""
+        if not self._cached_depths:
+            return batches
+        record = context.state.config_records.get(_STATE)
+        uncached, cache = filling(
+            None if record is None else ActivationCache(**record),  # type: ignore[arg-type]
+            depth=depth,
+            depths=self._cached_depths,
+            batches=batches,
+            epoch_batches=-(-count // self._settings.batch_size),
+        )
+        context.state[_STATE] = ConfigRecord(vars(cache))
+        return uncached

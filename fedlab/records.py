@@ -118,7 +118,11 @@ class CandidateRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial of the search: the groups that ran side by side, and the one all go on from."""
+    """One trial of the search: the groups that ran side by side, and the one all go on from.
+
+    `merged_accuracy` is what all groups' weights, averaged into the winner's configuration, reached on the validation
+    split, if they were; where that is more than the winner's, all go on from them.
+    """
 
     trial: int
     server_round: int
@@ -129,6 +133,7 @@ class TrialRecord:
     winner: str
     depth: int
     width: int
+    merged_accuracy: float | None = None
 
 
 def group_records(clients: Iterable[ClientRecord], failed: Collection[str] = ()) -> list[GroupRecord]:

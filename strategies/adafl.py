@@ -12,7 +12,7 @@ from flwr.serverapp import Grid
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.messages import from_record, order_content, to_record
-from fedlab.models.arrays import Arrays, grow
+from fedlab.models.arrays import Arrays, grow, merge
 from fedlab.physics.deadlines import Late, RoundTerms
 from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, AdapterSearch, SearchSpace
@@ -60,6 +60,9 @@ class AdaFL(AttachedStrategy):
     one whose clients all failed, or lack the memory, ends its trial there. The search starts from the experiment's
     `client.depth` and `client.width`.
 
+    With `merge_groups` the groups' models are also averaged, into the winner's configuration, where they have weights
+    in common; if that model is the more accurate, all go on from it. So no group's work is lost. (Not in the paper.)
+
     The options of `strategies.cohort.CohortRules` hold for each group, whose share of the clients is the same.
     """
 
@@ -79,6 +82,7 @@ class AdaFL(AttachedStrategy):
         depth_step: int = 1,
         width_step: int = 8,
         max_width: int = 64,
+        merge_groups: bool = False,
     ) -> None:
         self._space: dict[str, Any] = {
             "base_seconds": base_seconds,
@@ -93,6 +97,7 @@ class AdaFL(AttachedStrategy):
         if clients_per_round < len(GROUPS):
             raise ValueError(f"clients_per_round: {clients_per_round} cannot be shared out among {len(GROUPS)} groups")
         self.clients_per_round = clients_per_round
+        self._merge_groups = merge_groups
         self._rules = CohortRules(
             clients_per_round=clients_per_round,
             over_selection=over_selection,
@@ -172,6 +177,11 @@ class AdaFL(AttachedStrategy):
         trial, clock = self._trial, self.server.clock
         accuracies = {name: self.server.measure(group.arrays, "validation") for name, group in trial.groups.items()}
         winner, self._search = self.search.observe(accuracies)
+        best, merged_accuracy = trial.groups[winner].arrays, None
+        if self._merge_groups:
+            merged = _merged(trial.groups, winner)
+            merged_accuracy = self.server.measure(merged, "validation")
+            best = merged if merged_accuracy > accuracies[winner] else best
         clock.join(at_least=trial.started_seconds + (0.0 if trial.running else trial.budget_seconds))
         self._trial = None
         self.server.on_trial(
@@ -185,9 +195,10 @@ class AdaFL(AttachedStrategy):
                 winner=winner,
                 depth=self.search.current.depth,
                 width=self.search.current.width,
+                merged_accuracy=merged_accuracy,
             )
         )
-        return to_record(trial.groups[winner].arrays)
+        return to_record(best)
 
     def state(self) -> dict[str, Any]:
         """Return where the search and the trial under way stand."""
@@ -298,6 +309,12 @@ def _candidate(name: str, group: Group, accuracy: float) -> CandidateRecord:
         bytes_up=group.bytes_up,
         validation_accuracy=accuracy,
     )
+
+
+def _merged(groups: Mapping[str, Group], winner: str) -> Arrays:
+    """Average all groups into the winner's configuration, by the rounds they ran."""
+    others = [(group.arrays, float(group.rounds)) for name, group in groups.items() if name != winner]
+    return merge(groups[winner].arrays, max(1.0, groups[winner].rounds), others)
 
 
 def _trial_state(trial: Trial) -> dict[str, Any]:

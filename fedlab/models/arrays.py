@@ -31,7 +31,7 @@ An adapter adds `up(relu(down(x)))` to the output of its block's feed-forward pa
 pretrained weights.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -164,6 +164,28 @@ def grow(arrays: Mapping[str, np.ndarray], to: AdapterConfig, *, blocks: int, ge
     for name, array in arrays.items():
         grown[name][tuple(slice(0, size) for size in array.shape)] = array
     return grown
+
+
+def merge(
+    arrays: Mapping[str, np.ndarray], weight: float, others: Sequence[tuple[Mapping[str, np.ndarray], float]]
+) -> Arrays:
+    """Average a model with others of the same descent, each of its weights over those that have it too.
+
+    All have grown from one model (`grow`), so the blocks and bottleneck units they share began as the same: an adapter
+    that is deeper down, or a unit further out, than another model has is averaged over the rest alone. `weight` is the
+    model's own, beside those of the others. The sub-networks that meet in a larger one are averaged likewise in
+    HeteroFL (Diao et al. 2021).
+    """
+    merged: Arrays = {}
+    for name, array in arrays.items():
+        total, weights = array * np.float32(weight), np.full(array.shape, weight, np.float32)
+        for other, others_weight in others:
+            if name in other:
+                shared = tuple(slice(0, min(sizes)) for sizes in zip(array.shape, other[name].shape, strict=True))
+                total[shared] += other[name][shared] * np.float32(others_weight)
+                weights[shared] += np.float32(others_weight)
+        merged[name] = total / weights
+    return merged
 
 
 def count_parameters(config: AdapterConfig, *, blocks: int, hidden: int, labels: int) -> int:

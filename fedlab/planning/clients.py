@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from flwr.app import Message, MessageType
 
@@ -10,6 +11,9 @@ from fedlab.grids import AnsweringGrid
 from fedlab.messages import EvaluateReport, Order, TrainReport, evaluate_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of, method_of
 from fedlab.planning.work import PlannedWork
+
+if TYPE_CHECKING:
+    from fedlab.activationcache import ActivationCache
 
 _RUN_ID = 1
 _FIRST_NODE_ID = 2  # 1 is the server's
@@ -29,7 +33,7 @@ class PlannedClients(AnsweringGrid):
         self._adapters = adapters
         self.server_round = 0
         self._ids = itertools.count(1)
-        self._cached_depth: dict[int, int] = {}
+        self._caches: dict[int, ActivationCache] = {}
 
     def partitions(self) -> Mapping[int, int]:
         """Return node ids with the partitions they hold."""
@@ -59,7 +63,7 @@ class PlannedClients(AnsweringGrid):
         count, method = self._num_examples[partition], method_of(order.arrays)
         if not self._adapters and method == "adapter":  # a head alone
             method = "freeze"
-        filled = self._cached_depth.get(partition) == config.depth
-        self._cached_depth[partition] = config.depth
-        work = self._work.workload(method, config, count, cache_filled=filled)
+        work, cache = self._work.workload(method, config, count, self._caches.get(partition))
+        if cache is not None:
+            self._caches[partition] = cache
         return TrainReport(arrays=order.arrays, num_examples=count, train_loss=0.0, workload=work)

@@ -59,13 +59,13 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Plan
 
 def _work(experiment: Experiment) -> PlannedWork:
     options: dict[str, Any] = dict(experiment.client.options)
-    caches = bool(options.pop("cache", True))
+    caches, cached_depths = bool(options.pop("cache", True)), int(options.pop("cached_depths", 1))
     settings = LocalTraining(**options)
     return PlannedWork(
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         max_batches=settings.max_batches,
-        caches=caches,
+        cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
     )
 

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from fedlab.activationcache import ActivationCache, filling
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.workload import Workload
 
@@ -12,13 +13,14 @@ from fedlab.workload import Workload
 class PlannedWork:
     """How the clients of an experiment train, as far as it costs anything.
 
-    With `caches`, the first epoch at a new depth runs every block and later batches start from what was stored.
+    With `cached_depths` above 0 the first epoch runs every block and later batches start from what was stored, at so
+    many depths.
     """
 
     batch_size: int
     epochs: int
     max_batches: int | None
-    caches: bool
+    cached_depths: int
     sequence_length: int
 
     def workload(
@@ -26,24 +28,27 @@ class PlannedWork:
         method: Literal["adapter", "freeze", "full"],
         config: AdapterConfig,
         num_examples: int,
-        *,
-        cache_filled: bool,
-    ) -> Workload:
-        """Return what a client with so many examples does in a round."""
+        cache: ActivationCache | None,
+    ) -> tuple[Workload, ActivationCache | None]:
+        """Return what a client with so many examples and such a cache does in a round, and its cache afterwards."""
         an_epoch = math.ceil(num_examples / self.batch_size)
-        batches = min(self.epochs * an_epoch, self.max_batches or math.inf)
-        filling = 0 if cache_filled else an_epoch
-        cached = max(0, batches - filling) if method == "adapter" and self.caches else 0
-        return Workload(
+        batches = min(self.epochs * an_epoch, self.max_batches or self.epochs * an_epoch)
+        uncached = batches
+        if method == "adapter" and self.cached_depths:
+            uncached, cache = filling(
+                cache, depth=config.depth, depths=self.cached_depths, batches=batches, epoch_batches=an_epoch
+            )
+        work = Workload(
             method=method,
             depth=config.depth,
             width=config.width,
-            batches=int(batches),
-            cached_batches=int(cached),
+            batches=batches,
+            cached_batches=batches - uncached,
             batch_size=self.batch_size,
             sequence_length=self.sequence_length,
             num_examples=num_examples,
         )
+        return work, cache
 
     def evaluation(self, config: AdapterConfig, num_examples: int) -> Workload:
         """Return what a client does to evaluate a model."""

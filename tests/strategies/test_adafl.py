@@ -294,6 +294,33 @@ def test_the_most_accurate_group_wins_and_all_go_on_from_its_configuration_and_w
     np.testing.assert_array_equal(orders["deep"]["block.1.up.weight"], 0.0)
 
 
+def merging(rehearse, merged, won):
+    """Return a run's arrays before and after a trial that deep wins, and its record; 3 measures, then the merged."""
+    scores = iter([0.1, won, 0.1, merged])
+    run = rehearse(seconds=by_depth, accuracy=lambda depth, width: next(scores), base_seconds=60.0, merge_groups=True)
+    before = run.arrays
+    return before, run.trial(), run.arrays
+
+
+def test_the_groups_models_are_merged_into_the_winners_configuration_if_that_is_more_accurate(rehearse):
+    before, trial, after = merging(rehearse, merged=0.6, won=0.5)
+    assert (trial.winner, trial.depth, trial.width, trial.merged_accuracy) == ("deep", 2, 8, 0.6)
+    assert rounds(trial) == {"shallow": 10, "deep": 2, "wide": 10}  # at depth 0 width costs nothing
+    # Every round adds 1, and models weigh as many rounds as they have: (10 x 10 + 2 x 2 + 10 x 10) / 22.
+    np.testing.assert_allclose(after["head.weight"], before["head.weight"] + 204 / 22, rtol=1e-5)
+    np.testing.assert_array_equal(after["block.3.up.weight"], np.full((6, 8), 2.0))  # deep's alone
+
+
+def test_a_merged_model_that_is_no_better_than_the_winner_is_left(rehearse):
+    before, trial, after = merging(rehearse, merged=0.5, won=0.5)
+    assert trial.merged_accuracy == 0.5
+    np.testing.assert_allclose(after["head.weight"], before["head.weight"] + 2, rtol=1e-5)
+
+
+def test_groups_are_merged_only_if_asked_for(rehearse):
+    assert rehearse(seconds=by_depth).trial().merged_accuracy is None
+
+
 def test_all_clients_of_a_group_start_a_round_from_its_average(rehearse):
     run = rehearse(seconds=by_depth, clients_per_round=6)
     head = run.arrays["head.weight"]

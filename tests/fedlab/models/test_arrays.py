@@ -18,6 +18,7 @@ from fedlab.models.arrays import (
     cut_of,
     grow,
     initial_arrays,
+    merge,
     method_of,
 )
 
@@ -190,6 +191,32 @@ def test_the_first_adapters_have_the_width_that_is_asked_for(tiny):
 def test_shrinking_is_refused(tiny, depth, width):
     with pytest.raises(AssertionError, match="cannot shrink"):
         grown(tiny, tiny.trained(2, 8), depth, width)
+
+
+def test_merging_averages_what_models_share_and_leaves_the_rest(tiny):
+    base = tiny.trained(1, 2)
+    wide, deep = (grown(tiny, base, *to) for to in ((1, 3), (2, 2)))
+    ones = {name: np.ones_like(array) for name, array in wide.items()}
+    threes = {name: np.full_like(array, 3.0) for name, array in deep.items()}
+    merged = merge(ones, 1.0, [(threes, 3.0)])
+    top = tiny.blocks - 1
+    assert {name: array.shape for name, array in merged.items()} == {name: a.shape for name, a in wide.items()}
+    np.testing.assert_allclose(merged["head.weight"], 2.5)  # (1 x 1 + 3 x 3) / 4
+    np.testing.assert_allclose(merged[f"block.{top}.down.weight"][:2], 2.5)
+    np.testing.assert_allclose(merged[f"block.{top}.down.weight"][2:], 1.0)
+    np.testing.assert_allclose(merged[f"block.{top}.up.weight"][:, :2], 2.5)
+    np.testing.assert_allclose(merged[f"block.{top}.up.weight"][:, 2:], 1.0)
+    deeper = merge(threes, 3.0, [(ones, 1.0)])
+    np.testing.assert_allclose(deeper[f"block.{top - 1}.down.weight"], 3.0)
+    np.testing.assert_allclose(deeper[f"block.{top}.down.weight"], 2.5)
+
+
+def test_merging_a_model_with_itself_and_with_what_weighs_nothing_changes_nothing(tiny):
+    arrays = tiny.trained(2, 4)
+    other = {name: array + 1 for name, array in arrays.items()}
+    for name, array in merge(arrays, 2.0, [(arrays, 5.0), (other, 0.0)]).items():
+        np.testing.assert_allclose(array, arrays[name], rtol=1e-6)
+        assert array.dtype == np.float32
 
 
 def test_the_parameters_of_adapters_and_head_are_counted_by_hand():

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.activationcache import ActivationCache
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.planning.work import PlannedWork
 
@@ -11,8 +12,9 @@ CONFIG = AdapterConfig(depth=2, width=8)
 
 
 def work(method="adapter", num_examples=14, *, filled=False, **changes):
-    keys = {"batch_size": 4, "epochs": 1, "max_batches": None, "caches": True, "sequence_length": 64} | changes
-    done = PlannedWork(**keys).workload(method, CONFIG, num_examples, cache_filled=filled)
+    keys = {"batch_size": 4, "epochs": 1, "max_batches": None, "cached_depths": 1, "sequence_length": 64} | changes
+    cache = ActivationCache(depth=CONFIG.depth, filled_batches=-(-num_examples // 4)) if filled else None
+    done, _ = PlannedWork(**keys).workload(method, CONFIG, num_examples, cache)
     return done.batches, done.cached_batches
 
 
@@ -29,12 +31,12 @@ def test_epochs_are_cut_short():
 
 
 def test_only_adapters_with_a_cache_start_from_it():
-    assert work(filled=True, caches=False) == (4, 0)
+    assert work(filled=True, cached_depths=0) == (4, 0)
     assert work("full", filled=True) == work("freeze", filled=True) == (4, 0)
 
 
 def test_an_evaluation_runs_every_block_of_every_text_once():
-    plan = PlannedWork(batch_size=4, epochs=3, max_batches=2, caches=True, sequence_length=64)
+    plan = PlannedWork(batch_size=4, epochs=3, max_batches=2, cached_depths=1, sequence_length=64)
     done = plan.evaluation(CONFIG, 14)
     assert (done.method, done.batches, done.cached_batches, done.num_examples) == ("evaluate", 4, 0, 14)
 
