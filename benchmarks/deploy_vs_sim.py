@@ -179,7 +179,7 @@ def command(words: list[Any], folder: Path) -> None:
         [str(word) for word in words], env=environment(folder), capture_output=True, text=True, check=False
     )
     if done.returncode:
-        sys.exit(done.stdout + done.stderr)
+        sys.exit(f"{' '.join(map(str, words))} ended with {done.returncode}\n{done.stdout}{done.stderr}")
 
 
 @contextlib.contextmanager
