@@ -6,8 +6,8 @@ from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.partition import answer_evaluate, examples_of, partition_of
-from fedlab.activationcache import ActivationCache, filling
-from fedlab.messages import TrainReport, query_reply, read_order, train_reply
+from fedlab.activationcache import ActivationCache, epoch_batches, filling
+from fedlab.messages import TrainReport, prefill_reply, query_reply, read_order, read_prefill, train_reply
 from fedlab.models.arrays import configuration_of
 from fedlab.profiling import span
 from fedlab.seeds import generator
@@ -56,6 +56,7 @@ class AdapterClient(ClientApp):
         self.train()(lambda message, context: self.train_together([message], [context])[0])
         self.evaluate()(lambda message, context: answer_evaluate(message, context, settings.batch_size))
         self.query()(lambda message, context: query_reply(message, partition_of(context)))
+        self.query("prefill")(self.prefill)
 
     def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
         """Train the clients of several orders that hold the same."""
@@ -78,6 +79,28 @@ class AdapterClient(ClientApp):
             train_reply(message, self._report(workbench, context, len(trainee.examples.lengths), result))
             for message, context, trainee, result in zip(messages, contexts, trainees, results, strict=True)
         ]
+
+    def prefill(self, message: Message, context: Context) -> Message:
+        """Compute the states of all of the partition's texts and store them.
+
+        Raises ValueError if the client keeps no cache.
+        """
+        if not self._cached_depths:
+            raise ValueError("cannot fill its cache: client.options.cache is false")
+        workbench, depth = open_workbench(context.run_config, context.node_config), read_prefill(message)
+        count = len(examples_of(workbench, partition_of(context), depth).lengths)
+        workload = Workload(
+            method="prefill",
+            depth=depth,
+            width=1,
+            batches=epoch_batches(count, self._settings.batch_size),
+            cached_batches=0,
+            batch_size=self._settings.batch_size,
+            sequence_length=workbench.tokens("train").input_ids.shape[1],
+            num_examples=count,
+        )
+        context.state[_STATE] = ConfigRecord(vars(ActivationCache(depth=depth, filled_batches=workload.batches)))
+        return prefill_reply(message, workload)
 
     def _report(self, workbench: Workbench, context: Context, count: int, result: TrainingResult) -> TrainReport:
         config, settings = configuration_of(result.arrays), self._settings
@@ -104,7 +127,7 @@ class AdapterClient(ClientApp):
             depth=depth,
             depths=self._cached_depths,
             batches=batches,
-            epoch_batches=-(-count // self._settings.batch_size),
+            epoch_batches=epoch_batches(count, self._settings.batch_size),
         )
         context.state[_STATE] = ConfigRecord(vars(cache))
         return uncached

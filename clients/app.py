@@ -16,6 +16,7 @@ app = ClientApp()
 @app.train()
 @app.evaluate()
 @app.query()
+@app.query("prefill")
 def answer(message: Message, context: Context) -> Message:
     """Let the experiment's client answer, and say what it measured meanwhile."""
     check_node(context.node_config)

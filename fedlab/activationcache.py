@@ -19,6 +19,11 @@ class ActivationCache:
         return self.depth <= depth < self.depth + depths
 
 
+def epoch_batches(num_examples: int, batch_size: int) -> int:
+    """Return how many batches there are to fill the cache with."""
+    return -(-num_examples // batch_size)
+
+
 def filling(
     cache: ActivationCache | None, *, depth: int, depths: int, batches: int, epoch_batches: int
 ) -> tuple[int, ActivationCache]:

@@ -42,6 +42,7 @@ def run(
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Actors.", show_default="the cores")] = None,
     ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join.")] = None,
+    activations: Annotated[Path | None, typer.Option(help="A folder to keep stored activations in.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -50,7 +51,8 @@ def run(
         raise UserError("give an experiment file, or --resume RUN, and not both")
     if resume is not None and (settings or seed is not None or out is not None):
         raise UserError("--resume goes on with a run as it was: --set, --seed and --out cannot be given")
-    engine = {"engine.workers": workers, "engine.ray_address": ray_address}
+    kept = None if activations is None else str(activations.absolute())
+    engine = {"engine.workers": workers, "engine.ray_address": ray_address, "engine.activations": kept}
     extra = [f"{key}={json.dumps(value)}" for key, value in engine.items() if value is not None]
     if resume is not None:
         _resume(resume, extra, quiet=quiet, as_json=as_json)

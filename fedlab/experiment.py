@@ -90,6 +90,9 @@ class ClientTable(_Table):
         0, ge=0, description="adapted or whole trained blocks, where the strategy does not say; everything: all of them"
     )
     width: int = Field(8, ge=1, description="bottleneck units, where the strategy does not say")
+    prefill: bool = Field(
+        False, description="whether all clients fill their activation caches, side by side, before the first round"
+    )
     options: Options = Field(default_factory=dict, description="its keyword arguments: optimiser, epochs, batch size")
 
     @model_validator(mode="after")
@@ -97,6 +100,8 @@ class ClientTable(_Table):
         known = TRAINS.get(self.name, self.trains)
         if self.trains not in (None, known):
             raise ValueError(f"the client '{self.name}' trains {known}, not {self.trains}: leave out `trains`")
+        if self.prefill and self.trained != "adapters":
+            raise ValueError(f"prefill: the client '{self.name}' trains {self.trained}; only adapters have caches")
         return self
 
     @property
@@ -242,6 +247,9 @@ class EngineTable(_Table):
     hang_seconds: float = Field(600.0, gt=0, description="an actor silent for longer is named and its work given up")
     cache_bytes: int | None = Field(
         None, ge=0, description="room for stored activations, once a machine; default: a quarter of the free memory"
+    )
+    activations: str | None = Field(
+        None, description="a folder that keeps them for later runs of the same data and backbone; default: none does"
     )
 
 

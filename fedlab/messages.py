@@ -13,6 +13,8 @@
 | its reply    | `metrics`          | `num-examples`, `eval-accuracy`; and `workload`                |
 | either, with | `codec`            | `terms` (`fedlab.codecs.terms`), and the `ticket` to put into  |
 | a codec      |                    | an encoded reply, under the same key                           |
+| `PREFILL`    | `config`           | `server-round`, `group`, and the `depth` to fill caches for    |
+| its reply    | `workload`         | as above                                                       |
 | query        | nothing            |                                                                |
 | its reply    | `client`           | `partition-id`                                                 |
 | any reply of | `measures`         | what a real client measured (`fedlab.measures`); to a query,   |
@@ -37,6 +39,7 @@ from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload import Cost, Workload
 
 NUM_EXAMPLES = "num-examples"
+PREFILL = f"{MessageType.QUERY}.prefill"  # asks to fill the activation cache
 _CODEC = "codec"
 _STYPE = "numpy.ndarray"  # how Flower calls arrays whose data are a .npy file
 Record = TypeVar("Record", ArrayRecord, MetricRecord, ConfigRecord)
@@ -207,6 +210,21 @@ def evaluate_reply(order: Message, report: EvaluateReport) -> Message:
     """Return the client's reply to an order to evaluate."""
     metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "eval-accuracy": report.accuracy})
     return Message(RecordDict({"metrics": metrics, "workload": workload_record(report.workload)}), reply_to=order)
+
+
+def prefill_content(depth: int) -> RecordDict:
+    """Return what asks clients to fill their activation caches for adapters of this depth, before round 1."""
+    return RecordDict({"config": ConfigRecord({"server-round": 1, "group": "prefill", "depth": depth})})
+
+
+def read_prefill(message: Message) -> int:
+    """Return the depth to fill the cache for."""
+    return int(_number(_config(message.content, "config")["depth"]))
+
+
+def prefill_reply(order: Message, workload: Workload) -> Message:
+    """Return the reply of a client that has filled its cache."""
+    return Message(RecordDict({"workload": workload_record(workload)}), reply_to=order)
 
 
 def read_terms(message: Message) -> RoundTerms:

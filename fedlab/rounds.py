@@ -11,6 +11,7 @@ from fedlab.errors import RunFailedError
 from fedlab.flower import seed_strategies
 from fedlab.messages import from_record, to_record
 from fedlab.models.arrays import Arrays, configuration_of
+from fedlab.prefill import prefill
 from fedlab.records import RoundRecord, group_records
 from fedlab.run.recorder import Observer
 from fedlab.seeds import seed_for
@@ -53,7 +54,8 @@ class RoundLoop:
 
     `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
     the server's ledger; `initial_width` is the bottleneck a model of depth 0 would get. After every round `observer` is
-    told of it and `save` is given the standing.
+    told of it and `save` is given the standing. With a `prefill_depth` the first round begins with filling the caches
+    of all clients, for adapters of that depth.
     """
 
     strategy: Strategy
@@ -66,6 +68,7 @@ class RoundLoop:
     observer: Observer
     save: Callable[[Standing], None]
     wall_seconds: Callable[[], float]
+    prefill_depth: int | None = None
 
     def run(self, standing: Standing) -> Standing:
         """Run from a standing until the stop rule holds, and return the last one.
@@ -102,6 +105,8 @@ class RoundLoop:
 
     def _train(self, server_round: int, arrays: Arrays) -> Arrays | None:
         """Run one round of training, and of federated evaluation if the strategy wants it; return the new model."""
+        if server_round == 1 and self.prefill_depth is not None:
+            prefill(self.grid, self.prefill_depth)
         seed_strategies(seed_for(self.server.seed, "flower", server_round))
         config = ConfigRecord({"server-round": server_round})
         record = to_record(arrays)

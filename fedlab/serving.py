@@ -104,6 +104,7 @@ def serve(
         observer=audience,
         save=lambda each: parts.save(each, wall_seconds()),
         wall_seconds=wall_seconds,
+        prefill_depth=server.initial.depth if experiment.client.prefill else None,
     )
     final = loop.run(standing)
     recorder.close()

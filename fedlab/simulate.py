@@ -19,6 +19,7 @@ from fedlab.engine.grid import RayGrid
 from fedlab.engine.shipping import ship
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import WorkerPool, places_on_gpus, start_ray, stop_ray
+from fedlab.errors import UserError
 from fedlab.experiment import EngineTable, Experiment
 from fedlab.loading import (
     codec_names,
@@ -58,10 +59,10 @@ def simulate(
     load_coding(experiment)
     client = load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
-        room = experiment.engine.cache_bytes
+        room, bundle = experiment.engine.cache_bytes, bundle_for(experiment, scratch)
         node_config = {
-            "bundle": str(bundle_for(experiment, scratch)),
-            "activations": str(scratch / "activations"),
+            "bundle": str(bundle),
+            "activations": str(_activations(experiment, bundle, scratch)),
             "activation-bytes": str(default_budget_bytes() if room is None else room),
         }
         workbench = open_workbench({}, node_config)
@@ -99,6 +100,19 @@ def simulate(
             {"workers": pool.workers, "actor_seconds": grid.actor_seconds, "busiest_seconds": grid.busiest_seconds}
         )
         return summary
+
+
+def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> Path:
+    """Return the folder of stored activations; those of a bundle that is not kept are of no use to another run."""
+    kept = experiment.engine.activations
+    if kept is None or scratch in bundle.parents:
+        return scratch / "activations"
+    folder = experiment.path(kept) / bundle.name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"engine.activations = {kept!r}: cannot make a folder there: {error.strerror}") from error
+    return folder
 
 
 @contextmanager

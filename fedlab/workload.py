@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-Method = Literal["adapter", "full", "freeze", "evaluate"]
+Method = Literal["adapter", "full", "freeze", "evaluate", "prefill"]
+FORWARD_ONLY: tuple[Method, ...] = ("evaluate", "prefill")  # no arrays come back
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,8 +22,9 @@ class Workload:
     """What one client did for one message: counts only, never times.
 
     `method` is `adapter` (frozen blocks, adapters in the top `depth`), `full` or `freeze` (the top `depth` blocks
-    are trained whole), or `evaluate` (forward passes only). Of `batches`, `cached_batches` started from activations
-    the client had stored; the others ran every block. `sequence_length` is the padded length in tokens.
+    are trained whole), `evaluate` or `prefill` (forward passes only, the latter to fill the activation cache). Of
+    `batches`, `cached_batches` started from activations the client had stored; the others ran every block.
+    `sequence_length` is the padded length in tokens.
     """
 
     method: Method

@@ -35,7 +35,7 @@ from fedlab.devices.tables import (
     least_sure,
 )
 from fedlab.errors import UserError
-from fedlab.workload import EncoderShape, Workload
+from fedlab.workload import FORWARD_ONLY, EncoderShape, Workload
 
 _WEIGHT_BYTES = 4
 
@@ -180,11 +180,11 @@ def _uncached_name(profile: DeviceProfile, workload: Workload) -> TableName:
     if workload.method in ("full", "freeze"):
         return "full"
     only_full = not _has(profile.latency_seconds, "adapter") and _has(profile.latency_seconds, "full")
-    return "full" if workload.method == "evaluate" and only_full else "adapter"
+    return "full" if workload.method in FORWARD_ONLY and only_full else "adapter"
 
 
 def _trained_depth(workload: Workload) -> int:
-    return 0 if workload.method == "evaluate" else workload.depth
+    return 0 if workload.method in FORWARD_ONLY else workload.depth
 
 
 def _has(tables: Mapping[tuple[Family, TableName], Table], name: TableName) -> bool:

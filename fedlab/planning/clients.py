@@ -8,7 +8,18 @@ from flwr.app import Message, MessageType
 
 from fedlab.flower import assume_identity, with_id
 from fedlab.grids import AnsweringGrid
-from fedlab.messages import EvaluateReport, Order, TrainReport, evaluate_reply, read_order, train_reply
+from fedlab.messages import (
+    PREFILL,
+    EvaluateReport,
+    Order,
+    TrainReport,
+    evaluate_reply,
+    prefill_reply,
+    read_order,
+    read_prefill,
+    server_round_of,
+    train_reply,
+)
 from fedlab.models.arrays import configuration_of, method_of
 from fedlab.planning.work import PlannedWork
 
@@ -50,8 +61,12 @@ class PlannedClients(AnsweringGrid):
         return [message.metadata.message_id for message in sent]
 
     def _answer(self, message: Message) -> Message:
-        order, partition = read_order(message), message.metadata.dst_node_id - _FIRST_NODE_ID
-        count, self.server_round = self._num_examples[partition], order.server_round
+        partition = message.metadata.dst_node_id - _FIRST_NODE_ID
+        count, self.server_round = self._num_examples[partition], server_round_of(message)
+        if message.metadata.message_type == PREFILL:
+            work, self._caches[partition] = self._work.prefill(read_prefill(message), count)
+            return prefill_reply(message, work)
+        order = read_order(message)
         if message.metadata.message_type == MessageType.EVALUATE:
             config = configuration_of(order.arrays)
             work = self._work.evaluation(config, count)

@@ -129,6 +129,7 @@ def _loop(plan: Plan, clients: PlannedClients, server: Server, audience: Audienc
         observer=audience,
         save=lambda standing: None,
         wall_seconds=lambda: 0.0,
+        prefill_depth=server.initial.depth if experiment.client.prefill else None,
     )
 
 

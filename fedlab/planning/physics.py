@@ -4,9 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fedlab.estimate.slot import Traffic
-from fedlab.estimate.wire import REPLY_BYTES
+from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Bill, Part, Physics
+from fedlab.workload import FORWARD_ONLY
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,10 +28,9 @@ class PlannedPhysics:
     def _sized(self, part: Part) -> Part:
         if part.workload is None:
             return part
-        traffic = self.traffic(part.workload.depth, part.workload.width)
-        answers_with_arrays = part.workload.method != "evaluate"
+        traffic, method = self.traffic(part.workload.depth, part.workload.width), part.workload.method
         return replace(
             part,
-            bytes_down=traffic.bytes_down,
-            bytes_up=traffic.bytes_up if answers_with_arrays else REPLY_BYTES,
+            bytes_down=ORDER_BYTES if method == "prefill" else traffic.bytes_down,
+            bytes_up=REPLY_BYTES if method in FORWARD_ONLY else traffic.bytes_up,
         )

@@ -1,10 +1,9 @@
 """What a planned client would do when it is asked to train."""
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
-from fedlab.activationcache import ActivationCache, filling
+from fedlab.activationcache import ActivationCache, epoch_batches, filling
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.workload import Workload
 
@@ -31,7 +30,7 @@ class PlannedWork:
         cache: ActivationCache | None,
     ) -> tuple[Workload, ActivationCache | None]:
         """Return what a client with so many examples and such a cache does in a round, and its cache afterwards."""
-        an_epoch = math.ceil(num_examples / self.batch_size)
+        an_epoch = epoch_batches(num_examples, self.batch_size)
         batches = min(self.epochs * an_epoch, self.max_batches or self.epochs * an_epoch)
         uncached = batches
         if method == "adapter" and self.cached_depths:
@@ -50,13 +49,21 @@ class PlannedWork:
         )
         return work, cache
 
+    def prefill(self, depth: int, num_examples: int) -> tuple[Workload, ActivationCache]:
+        """Return what a client does to fill its cache, and the cache."""
+        work = self._forward("prefill", AdapterConfig(depth=depth, width=1), num_examples)
+        return work, ActivationCache(depth=depth, filled_batches=work.batches)
+
     def evaluation(self, config: AdapterConfig, num_examples: int) -> Workload:
         """Return what a client does to evaluate a model."""
+        return self._forward("evaluate", config, num_examples)
+
+    def _forward(self, method: Literal["evaluate", "prefill"], config: AdapterConfig, num_examples: int) -> Workload:
         return Workload(
-            method="evaluate",
+            method=method,
             depth=config.depth,
             width=config.width,
-            batches=math.ceil(num_examples / self.batch_size),
+            batches=epoch_batches(num_examples, self.batch_size),
             cached_batches=0,
             batch_size=self.batch_size,
             sequence_length=self.sequence_length,

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -50,6 +51,14 @@ class SweepFolder:
     def log(self, cell: str) -> Path:
         """Return where the output of a cell that failed is kept."""
         return self.path / f"{cell}.log"
+
+    def activations(self, data: str = "") -> Path:
+        """Return where cells of the same data and backbone keep stored activations while the sweep runs."""
+        return self.path / ".activations" / data
+
+    def drop_activations(self, data: str = "") -> None:
+        """Delete those of some data, or all."""
+        shutil.rmtree(self.activations(data), ignore_errors=True)
 
     def write_states(self, name: str, states: Sequence[CellState]) -> None:
         """Write how the cells stand."""

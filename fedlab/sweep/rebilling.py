@@ -9,7 +9,7 @@ from fedlab.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.physics.simulated import Bill, Part, Physics
 from fedlab.records import ClientRecord, RoundRecord, group_records
-from fedlab.workload import Method, Workload
+from fedlab.workload import FORWARD_ONLY, Method, Workload
 
 
 def rebilled(
@@ -36,9 +36,14 @@ def rebilled(
 
 
 def _batches(records: Sequence[ClientRecord]) -> Iterator[list[ClientRecord]]:
-    """Yield the clients of a round that set out together: those that trained, then those that evaluated."""
-    for _, batch in groupby(records, lambda record: record.method == "evaluate" or record.group == "evaluate"):
+    """Yield the clients of a round that set out together: those that filled caches, that trained, that evaluated."""
+    for _, batch in groupby(records, _kind):
         yield list(batch)
+
+
+def _kind(record: ClientRecord) -> str:
+    """Return the method or group that says which of them a client is of; one that failed has no method."""
+    return next((name for name in FORWARD_ONLY if name in (record.method, record.group)), "")
 
 
 def _bills(

@@ -1,7 +1,9 @@
 """The cells of a sweep under way: which are trained, resumed or billed anew, side by side or one after the other."""
 
+import hashlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import contextmanager
@@ -9,6 +11,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol
 
+from fedlab.comparison.keys import identity_of
 from fedlab.errors import RunFailedError, UserError
 from fedlab.experiment import Experiment
 from fedlab.run.folder import RunFolder
@@ -78,6 +81,8 @@ class SweepWork:
             for name, begun in self._begun.items()
         }
 
+        self._shared = {data for data, cells in self._waiting().items() if cells > 1}  # of which activations are kept
+
     def run(self) -> None:
         """Run what is not done, so many families of cells at a time.
 
@@ -89,8 +94,11 @@ class SweepWork:
         self._write()
         for observer in self._observers:
             observer.on_plan(list(self.states.values()), trainings)
-        with _shared_ray(trainings, self._sweep.cells) as self._ray_address:
-            self._run_families(todo)
+        try:
+            with _shared_ray(trainings, self._sweep.cells) as self._ray_address:
+                self._run_families(todo)
+        finally:
+            self._folder.drop_activations()
 
     def _run_families(self, todo: Sequence[Sequence[Cell]]) -> None:
         with ThreadPoolExecutor(self._parallel) as pool:
@@ -149,7 +157,8 @@ class SweepWork:
 
         with tempfile.TemporaryDirectory(prefix="fedlab-sweep-") as scratch:
             what = ["--resume", str(run.path)] if resumed else self._new(cell, RunFolder(Path(scratch)))
-            code, said = self._processes.run(["run", *what, "--quiet", *self._engine(cell.experiment)], on_round)
+            words = ["run", *what, "--quiet", *self._engine(cell.experiment)]
+            code, said = self._processes.run(words, on_round)
         log = self._folder.log(cell.name)
         if code == 0:
             log.unlink(missing_ok=True)
@@ -172,7 +181,16 @@ class SweepWork:
         engine = experiment.engine
         workers = engine.workers or max(1, (os.cpu_count() or 1) // self._parallel)
         address = engine.ray_address or self._ray_address
-        return ["--workers", str(workers), *([] if address is None else ["--ray-address", address])]
+        words = ["--workers", str(workers), *([] if address is None else ["--ray-address", address])]
+        data = _data_key(experiment)
+        if engine.activations is not None or data not in self._shared:
+            return words
+        return [*words, "--activations", str(self._folder.activations(data))]
+
+    def _waiting(self) -> Counter[str]:
+        """Count the cells that wait or run, by their data."""
+        cells = self._sweep.cells
+        return Counter(_data_key(cell.experiment) for cell in cells if self.states[cell.name].status == "waiting")
 
     def _is_done(self, cell: Cell) -> bool:
         return self.states[cell.name].status == "finished"
@@ -186,6 +204,8 @@ class SweepWork:
         with self._lock:
             self.states[state.name] = state
             self._write()
+            for data in self._shared - set(self._waiting()):
+                self._folder.drop_activations(data)
         for observer in self._observers:
             observer.on_end(state)
 
@@ -200,6 +220,12 @@ def families(cells: Sequence[Cell], *, repricing: bool) -> list[list[Cell]]:
         alone = not repricing or why_not(cell.experiment) is not None
         found.setdefault(f"cell {cell.name}" if alone else billing_key(cell.experiment), []).append(cell)
     return list(found.values())
+
+
+def _data_key(experiment: Experiment) -> str:
+    """Return what experiments have in common that can share stored activations."""
+    table = experiment.model_dump(mode="json", include={"task", "backbone", "seed", "base_folder"})
+    return hashlib.sha256(identity_of(table).encode()).hexdigest()
 
 
 def _finished(folder: SweepFolder, name: str) -> CellState:

@@ -5,7 +5,15 @@ import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
 
 from fedlab.flower import with_id
-from fedlab.messages import from_record, order_content, query_message, read_query_reply, to_record
+from fedlab.messages import (
+    PREFILL,
+    from_record,
+    order_content,
+    prefill_content,
+    query_message,
+    read_query_reply,
+    to_record,
+)
 
 PARTITION = 3
 
@@ -35,6 +43,10 @@ class Device:
             arrays = from_record(reply.content["arrays"])
             losses.append(reply.content["metrics"]["train-loss"])
         return losses
+
+    def prefill(self, *, depth):
+        """Have it fill its cache and return the reply."""
+        return self.app(with_id(Message(prefill_content(depth), 7, PREFILL), "1"), self.context)
 
     def partition(self):
         """Ask which partition it holds."""

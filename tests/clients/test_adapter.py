@@ -123,6 +123,30 @@ def test_the_cache_changes_what_is_billed_and_not_what_is_learnt(device, first_m
         assert distance(first, second) == 0.0
 
 
+def test_a_cache_filled_beforehand_serves_the_first_round(device, first_model):
+    client = device(cached_depths=3)
+    work = read_workload(client.prefill(depth=0))
+    assert (work.method, work.depth, work.batches, work.cached_batches) == ("prefill", 0, BATCHES, 0)
+    assert [cached(client(first_model(depth))) for depth in (0, 2)] == [(BATCHES, BATCHES)] * 2
+
+
+def test_a_cache_filled_beforehand_for_one_depth_does_not_serve_another(device, first_model):
+    client = device()
+    client.prefill(depth=1)
+    assert cached(client(first_model(2))) == (BATCHES, 0)
+
+
+def test_filling_the_cache_beforehand_changes_nothing_that_is_learnt(device, first_model, distance):
+    filled, other = device(), device()
+    filled.prefill(depth=1)
+    assert distance(filled.trained(first_model(1)), other.trained(first_model(1))) == 0.0
+
+
+def test_a_client_that_keeps_no_cache_cannot_fill_it(device):
+    with pytest.raises(ValueError, match=r"client\.options\.cache is false"):
+        device(cache=False).prefill(depth=1)
+
+
 def test_max_batches_ends_the_epochs_early(device, first_model):
     assert cached(device(max_batches=3)(first_model(1))) == (3, 0)
     assert cached(device(max_batches=6, epochs=3)(first_model(1))) == (6, 2)

@@ -15,6 +15,7 @@ PLANS = {
     "adapters": {"strategy": FEDAVG, "client": {"depth": 1}},
     "the head alone": {"strategy": FEDAVG, "client": {"depth": 0}},
     "no cache": {"strategy": FEDAVG, "client": {"depth": 1, "options": {"cache": False}}},
+    "caches filled beforehand": {"strategy": FEDAVG, "client": {"depth": 1, "prefill": True}},
     "epochs cut short": {"strategy": FEDAVG, "client": {"depth": 1, "options": {"epochs": 3, "max_batches": 10}}},
     "everything": {"rounds": 1, "strategy": FEDAVG, "client": {"name": "full"}},
     "the top block": {"strategy": FEDAVG, "client": {"name": "freeze", "depth": 1}},
@@ -104,6 +105,20 @@ def test_a_search_costs_what_it_is_charged_when_its_trials_end_as_assumed(experi
     assert [(trial.winner, trial.depth, trial.width) for trial in ours.trials] == [
         (trial.winner, trial.depth, trial.width) for trial in real.trials
     ]
+
+
+def test_with_caches_filled_beforehand_no_round_is_longer_for_want_of_one(experiment_of):
+    alike = {"rounds": 12, "strategy": FEDAVG}
+    without, filled = (planned(experiment_of(**alike, client={"depth": 1, "prefill": on})) for on in (False, True))
+    fill = [record for record in filled.clients if record.group == "prefill"]
+    assert sorted(record.partition_id for record in fill) == list(range(8))
+    assert {record.server_round for record in fill} == {1}
+    assert all(each.cached_batches == each.batches for each in filled.clients if each.group == "train")
+    trained = [[group.seconds for record in run.rounds for group in record.groups[-1:]] for run in (filled, without)]
+    assert all(mine <= other for mine, other in zip(*trained, strict=True))
+    assert sum(trained[0]) < sum(trained[1])
+    fill_seconds = max(record.compute_seconds for record in fill)
+    assert filled.rounds[-1].simulated_seconds == pytest.approx(sum(trained[0]) + fill_seconds, rel=0.01)
 
 
 def test_the_dearest_way_costs_more_than_the_cheapest(experiment_of):

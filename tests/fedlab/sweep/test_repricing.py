@@ -91,6 +91,17 @@ def test_rounds_in_which_clients_evaluate_after_training_are_billed_anew_too(pla
     assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
 
 
+def test_caches_filled_before_the_first_round_are_billed_anew_too(planned_run, tmp_path):
+    filling = {"client": {"depth": 1, "prefill": True}}
+    source = planned_run(experiment(**filling), tmp_path / "source")
+    there = experiment(**filling, **ELSEWHERE["other boards"])
+    assert [group.group for group in source.rounds()[0].groups] == ["prefill", "train"]
+
+    reprice(source, there, tmp_path / "billed")
+
+    assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
+
+
 def test_the_new_folder_is_a_whole_run_that_says_where_it_comes_from(source, tmp_path):
     summary = reprice(source, experiment(**ELSEWHERE["other boards"]), tmp_path / "billed")
 

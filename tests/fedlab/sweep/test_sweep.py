@@ -127,6 +127,26 @@ def test_what_is_done_is_not_run_again(sweep):
     assert result.comparison is not None
 
 
+def kept_in(words):
+    return words[words.index("--activations") + 1] if "--activations" in words else None
+
+
+def test_cells_of_the_same_data_share_stored_activations_until_all_are_done(sweep, tmp_path):
+    sweep(SEEDS + "'client.depth' = [1, 2]\n")
+
+    kept = [kept_in(words) for words in sweep.processes.calls]
+    assert kept[0] == kept[1] is not None
+    assert kept[2] == kept[3] is not None
+    assert kept[0] != kept[2]
+    assert Path(kept[0]).parent == tmp_path / "out" / ".activations"
+    assert not (tmp_path / "out" / ".activations").exists()
+
+
+def test_a_cell_that_is_alone_with_its_data_keeps_no_activations(sweep):
+    sweep()
+    assert [kept_in(words) for words in sweep.processes.calls] == [None, None]
+
+
 def test_cells_that_are_added_are_run_alone(sweep):
     sweep()
     sweep(settings=["sweep.seed=[0, 1, 2]"])

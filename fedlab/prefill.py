@@ -1,0 +1,22 @@
+"""Filling the activation caches of all clients side by side, before the first of them is asked to train."""
+
+from flwr.app import Message
+from flwr.serverapp import Grid
+
+from fedlab.errors import RunFailedError
+from fedlab.messages import PREFILL, prefill_content
+
+
+def prefill(grid: Grid, depth: int) -> None:
+    """Have all clients that are there fill their caches for adapters of this depth, and wait for the slowest.
+
+    Who is not there, or fails, fills its cache when it is asked to train.
+
+    Raises:
+        RunFailedError: all fail.
+    """
+    content = prefill_content(depth)
+    replies = list(grid.send_and_receive([Message(content, node, PREFILL) for node in grid.get_node_ids()]))
+    if all(reply.has_error() for reply in replies):
+        reason = replies[0].error.reason if replies else "nothing came back in time"
+        raise RunFailedError(f"client.prefill: none of {len(replies)} clients filled its cache: {reason}")
