@@ -19,6 +19,9 @@ class SearchSpace:
 
     `interval_seconds(config)` is `base_seconds * (expand * depth + 1)`; the paper used a base of 60 or 90 s,
     expand 4, width steps of 8 up to 64, depth steps of 1 (20NEWS, AGNEWS) or 4 (SEMEVAL, ONTONOTES).
+
+    A larger configuration wins only if it is more accurate by over `min_gain` than the one that stays as it is. The
+    paper has 0; on a small validation split noise alone then lets the model grow.
     """
 
     blocks: int
@@ -27,6 +30,7 @@ class SearchSpace:
     max_width: int = 64
     base_seconds: float = 60.0
     expand: float = 4.0
+    min_gain: float = 0.0
 
     def interval_seconds(self, config: AdapterConfig) -> float:
         """Return the simulated time every group of a trial from `config` may use."""
@@ -69,5 +73,6 @@ class AdapterSearch:
         """Return the winning group of the proposed trial and the search that goes on from it."""
         proposed = self.propose()
         assert set(accuracies) == set(proposed), f"expected accuracies of {sorted(proposed)}, got {sorted(accuracies)}"
-        winner = max((group for group in GROUPS if group in accuracies), key=lambda group: accuracies[group])
+        hurdle = {"shallow": 0.0, "wide": self.space.min_gain, "deep": self.space.min_gain}
+        winner = max((group for group in GROUPS if group in accuracies), key=lambda g: accuracies[g] - hurdle[g])
         return winner, replace(self, current=proposed[winner], trials=self.trials + 1)

@@ -82,6 +82,7 @@ class AdaFL(AttachedStrategy):
         depth_step: int = 1,
         width_step: int = 8,
         max_width: int = 64,
+        min_gain: float = 0.0,
         merge_groups: bool = False,
     ) -> None:
         self._space: dict[str, Any] = {
@@ -94,6 +95,9 @@ class AdaFL(AttachedStrategy):
         for name, value in self._space.items():
             if value <= 0:
                 raise ValueError(f"{name}: {value} is not positive")
+        if not 0 <= min_gain < 1:
+            raise ValueError(f"min_gain: {min_gain}, expected an accuracy from 0 up, less than 1")
+        self._space["min_gain"] = min_gain
         if clients_per_round < len(GROUPS):
             raise ValueError(f"clients_per_round: {clients_per_round} cannot be shared out among {len(GROUPS)} groups")
         self.clients_per_round = clients_per_round

@@ -102,6 +102,23 @@ def test_a_tie_goes_to_the_cheaper_group(shallow, wide, deep, winner):
     assert won == winner
 
 
+@pytest.mark.parametrize(
+    ("shallow", "wide", "deep", "winner"),
+    [
+        (0.5, 0.5, 0.52, "shallow"),
+        (0.5, 0.53, 0.52, "wide"),
+        (0.5, 0.53, 0.54, "deep"),
+        (0.6, 0.5, 0.5, "shallow"),
+    ],
+)
+def test_a_larger_configuration_must_be_better_by_the_least_gain(shallow, wide, deep, winner):
+    won, _ = search(3, 16, SearchSpace(blocks=12, min_gain=0.025)).observe(
+        {"deep": deep, "wide": wide, "shallow": shallow}
+    )
+
+    assert won == winner
+
+
 def test_observing_leaves_the_search_as_it_was():
     before = search(3, 16)
 

@@ -452,6 +452,8 @@ def test_growth_is_drawn_anew_in_every_trial(rehearse):
     [
         {"clients_per_round": 0},
         {"base_seconds": 0.0},
+        {"min_gain": -0.01},
+        {"min_gain": 1.0},
         {"expand": -1.0},
         {"depth_step": 0},
         {"width_step": 0},
