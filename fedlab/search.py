@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from fedlab.adapterconfig import AdapterConfig
 
 # Cheapest first: a tie goes to the one further left.
-GROUPS = ("shallow", "wide", "deep")
+STAYS = "shallow"  # keeps the configuration all start from
+GROUPS = (STAYS, "wide", "deep")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class AdapterSearch:
     def propose(self) -> dict[str, AdapterConfig]:
         """Return the groups of the next trial with their configurations; at both caps only `shallow` is left."""
         candidates = {
-            "shallow": self.current,
+            STAYS: self.current,
             "deep": self.space.deeper(self.current),
             "wide": self.space.wider(self.current),
         }
@@ -73,6 +74,6 @@ class AdapterSearch:
         """Return the winning group of the proposed trial and the search that goes on from it."""
         proposed = self.propose()
         assert set(accuracies) == set(proposed), f"expected accuracies of {sorted(proposed)}, got {sorted(accuracies)}"
-        hurdle = {"shallow": 0.0, "wide": self.space.min_gain, "deep": self.space.min_gain}
-        winner = max((group for group in GROUPS if group in accuracies), key=lambda g: accuracies[g] - hurdle[g])
+        merits = {group: each - (group != STAYS) * self.space.min_gain for group, each in accuracies.items()}
+        winner = max((group for group in GROUPS if group in merits), key=lambda group: merits[group])
         return winner, replace(self, current=proposed[winner], trials=self.trials + 1)

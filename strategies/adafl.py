@@ -15,7 +15,7 @@ from fedlab.messages import from_record, order_content, to_record
 from fedlab.models.arrays import Arrays, grow, merge
 from fedlab.physics.deadlines import Late, RoundTerms
 from fedlab.records import CandidateRecord, TrialRecord
-from fedlab.search import GROUPS, AdapterSearch, SearchSpace
+from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from fedlab.seeds import generator
 from fedlab.server import Server
 from strategies.attached import AttachedStrategy
@@ -25,13 +25,15 @@ from strategies.gathering import Update, busy_nodes, fits, gather, restored
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """One group of a trial: its model so far, and what it has spent."""
+    """One group of a trial: its model so far, and what it has spent; `able` if asking it again may help."""
 
     config: AdapterConfig
     arrays: Arrays
-    running: bool = True
+    able: bool = True
+    asked: int = 0
     rounds: int = 0
     seconds: float = 0.0
+    last_seconds: float = 0.0  # of its last round
     joules: float = 0.0
     bytes_down: int = 0
     bytes_up: int = 0
@@ -39,16 +41,23 @@ class Group:
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """A trial under way."""
+    """A trial under way, which gives the group that stays as it is at least `min_rounds`."""
 
     started_seconds: float
     budget_seconds: float
+    min_rounds: int
     groups: Mapping[str, Group]
 
     @property
-    def running(self) -> bool:
-        """Tell whether any group has time for another round."""
-        return any(group.running for group in self.groups.values())
+    def due(self) -> list[str]:
+        """Return the groups that have time for another round like their last; when there is none, the trial is over."""
+        return [name for name, group in self.groups.items() if group.able and self._has_time(name, group)]
+
+    def _has_time(self, name: str, group: Group) -> bool:
+        owed = group.asked == 0 or (name == STAYS and group.asked < self.min_rounds)
+        until = max(self.budget_seconds, self.groups[STAYS].seconds)
+        # The slack is for sums of floats: ten rounds of 6 s fit into 60 s.
+        return owed or group.seconds + group.last_seconds <= until * (1 + 1e-9)
 
 
 class AdaFL(AttachedStrategy):
@@ -59,6 +68,9 @@ class AdaFL(AttachedStrategy):
     accurate wins and all go on from its configuration and weights. Every group runs at least one round, however long;
     one whose clients all failed, or lack the memory, ends its trial there. The search starts from the experiment's
     `client.depth` and `client.width`.
+
+    With `min_rounds` above 1 a trial lasts until the group that stays as it is has run so many, if that is longer: on
+    slow boards or links a budget in seconds may hold too few rounds to tell the groups apart. (Not in the paper.)
 
     With `merge_groups` the groups' models are also averaged, into the winner's configuration, where they have weights
     in common; if that model is the more accurate, all go on from it. So no group's work is lost. (Not in the paper.)
@@ -83,6 +95,7 @@ class AdaFL(AttachedStrategy):
         width_step: int = 8,
         max_width: int = 64,
         min_gain: float = 0.0,
+        min_rounds: int = 1,
         merge_groups: bool = False,
     ) -> None:
         self._space: dict[str, Any] = {
@@ -95,6 +108,8 @@ class AdaFL(AttachedStrategy):
         for name, value in self._space.items():
             if value <= 0:
                 raise ValueError(f"{name}: {value} is not positive")
+        if min_rounds < 1:
+            raise ValueError(f"min_rounds: {min_rounds}, expected 1 or more")
         if not 0 <= min_gain < 1:
             raise ValueError(f"min_gain: {min_gain}, expected an accuracy from 0 up, less than 1")
         self._space["min_gain"] = min_gain
@@ -102,6 +117,7 @@ class AdaFL(AttachedStrategy):
             raise ValueError(f"clients_per_round: {clients_per_round} cannot be shared out among {len(GROUPS)} groups")
         self.clients_per_round = clients_per_round
         self._merge_groups = merge_groups
+        self._min_rounds = min_rounds
         self._rules = CohortRules(
             clients_per_round=clients_per_round,
             over_selection=over_selection,
@@ -172,7 +188,7 @@ class AdaFL(AttachedStrategy):
         for name, answers in by_group.items():
             groups[name] = self._after_round(name, groups[name], answers)
         self._trial = replace(self._trial, groups=groups)
-        return (None if self._trial.running else self.conclude(server_round)), None
+        return (None if self._trial.due else self.conclude(server_round)), None
 
     def conclude(self, server_round: int) -> ArrayRecord | None:
         """Judge the groups, take over the winner's configuration and weights, and end the trial."""
@@ -186,7 +202,7 @@ class AdaFL(AttachedStrategy):
             merged = _merged(trial.groups, winner)
             merged_accuracy = self.server.measure(merged, "validation")
             best = merged if merged_accuracy > accuracies[winner] else best
-        clock.join(at_least=trial.started_seconds + (0.0 if trial.running else trial.budget_seconds))
+        clock.join(at_least=trial.started_seconds + (0.0 if trial.due else trial.budget_seconds))
         self._trial = None
         self.server.on_trial(
             TrialRecord(
@@ -234,7 +250,12 @@ class AdaFL(AttachedStrategy):
         clock.fork(list(groups))
         self._budget_seconds = self.search.budget_seconds()
         self._drop_misfits(groups)
-        return Trial(started_seconds=clock.now(), budget_seconds=self._budget_seconds, groups=groups)
+        return Trial(
+            started_seconds=clock.now(),
+            budget_seconds=self._budget_seconds,
+            min_rounds=self._min_rounds,
+            groups=groups,
+        )
 
     def _grown(self, arrays: Arrays, name: str, config: AdapterConfig) -> Arrays:
         draws = generator(self.server.seed, f"growth-{name}", self.search.trials)
@@ -248,10 +269,9 @@ class AdaFL(AttachedStrategy):
         self._coming = kept
 
     def _cohorts(self, server_round: int, grid: Grid) -> dict[str, list[int]]:
-        """Draw this round's clients and share them out; a group that has ended leaves its share idle."""
+        """Draw this round's clients and share them out; a group that is not due leaves its share idle."""
         assert self._trial is not None
-        groups, clock = self._trial.groups, self.server.clock
-        running = [name for name, group in groups.items() if group.running]
+        groups, due, clock = self._trial.groups, self._trial.due, self.server.clock
         nodes = draw_cohort(
             list(grid.get_node_ids()),
             size=self._rules.asked,
@@ -259,10 +279,10 @@ class AdaFL(AttachedStrategy):
             server_round=server_round,
             busy=busy_nodes(self._coming, clock.latest()),
         )
-        # Where there are not enough for all groups, those that have ended get none.
-        names = list(groups) if len(nodes) >= len(groups) else running
+        # Where there are not enough for all groups, those that are not due get none.
+        names = list(groups) if len(nodes) >= len(groups) else due
         dealt = {name: nodes[place :: len(names)] for place, name in enumerate(names)}
-        return {name: dealt[name] for name in running if dealt[name]}
+        return {name: dealt[name] for name in due if dealt[name]}
 
     def _terms(self, name: str) -> RoundTerms:
         assert self._trial is not None
@@ -285,16 +305,16 @@ class AdaFL(AttachedStrategy):
         self._coming = (*others, *gathered.coming)
         bills, used = self.server.ledger.of_group(name), now - self._trial.started_seconds
         round_seconds = used - group.seconds
-        # The slack is for sums of floats: ten rounds of 6 s fit into 60 s.
-        fits_in = used + round_seconds <= self._trial.budget_seconds * (1 + 1e-9)
         averaged = gathered.arrays
         hopeless = all(bill.dropout in ("failed", "memory") for bill in bills)
         return replace(
             group,
             arrays=group.arrays if averaged is None else from_record(averaged),
-            running=fits_in and (averaged is not None or (round_seconds > 0 and not hopeless)),
+            able=averaged is not None or (round_seconds > 0 and not hopeless),
+            asked=group.asked + 1,
             rounds=group.rounds + (averaged is not None),
             seconds=used,
+            last_seconds=round_seconds,
             joules=group.joules + sum(bill.joules for bill in bills),
             bytes_down=group.bytes_down + sum(bill.bytes_down for bill in bills),
             bytes_up=group.bytes_up + sum(bill.bytes_up for bill in bills),

@@ -252,6 +252,34 @@ def test_a_trial_lasts_its_interval_though_no_group_fills_it(rehearse):
     assert run.trial().started_seconds == 60.0
 
 
+def test_a_trial_lasts_until_the_group_that_stays_has_had_its_least_rounds(rehearse):
+    # The others have as long: 6 x 7 s for rounds of 25 s and of 8 s.
+    trial = rehearse(seconds=by_depth, start=(1, 8), base_seconds=0.1, min_rounds=6).trial()
+    assert trial.budget_seconds == pytest.approx(0.5)
+    assert rounds(trial) == {"shallow": 6, "deep": 1, "wide": 5}
+    assert trial.ended_seconds == 42.0
+
+
+def test_the_least_rounds_leave_a_longer_interval_as_it_is(rehearse):
+    alike = {"seconds": by_depth, "start": (1, 8), "base_seconds": 60.0}
+    assert rehearse(**alike, min_rounds=6).trial() == rehearse(**alike).trial()
+
+
+def test_a_group_that_is_ahead_waits_for_the_one_that_stays(rehearse):
+    run = rehearse(
+        seconds=lambda depth, width: 20.0 if depth > 1 else 10.0, start=(1, 8), base_seconds=0.1, min_rounds=4
+    )
+    asked = [run.round() for _ in range(5)]
+    assert [sorted(each) for each in asked] == [
+        ["deep", "shallow", "wide"],
+        ["shallow"],
+        ["shallow", "wide"],
+        ["shallow", "wide"],
+        ["deep", "wide"],
+    ]
+    assert (len(run.trials), run.clock.now()) == (1, 40.0)
+
+
 def test_a_group_that_has_no_time_left_is_not_asked_again(rehearse):
     run = rehearse(
         seconds=by_depth, base_seconds=60.0, clients_per_round=15
@@ -452,6 +480,7 @@ def test_growth_is_drawn_anew_in_every_trial(rehearse):
     [
         {"clients_per_round": 0},
         {"base_seconds": 0.0},
+        {"min_rounds": 0},
         {"min_gain": -0.01},
         {"min_gain": 1.0},
         {"expand": -1.0},
