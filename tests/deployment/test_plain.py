@@ -11,7 +11,7 @@ from safetensors.numpy import load_file
 
 FEDLAB = Path(sys.executable).with_name("fedlab")
 ROOT = Path(__file__).parents[2]
-THREE_ROUNDS = "rounds=3 strategy.name=fedavg strategy.options={clients_per_round=2}"
+THREE_ROUNDS = "rounds=3 client.prefill=true strategy.name=fedavg strategy.options={clients_per_round=2}"
 
 
 @pytest.fixture
@@ -37,7 +37,10 @@ def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measu
     assert deployed.keys() == computed.keys()
     for name, array in deployed.items():
         np.testing.assert_allclose(array, computed[name], atol=1e-6)
-    for record in ended.records("deployed", "clients.jsonl"):
+    records = ended.records("deployed", "clients.jsonl")
+    assert [record["group"] for record in records] == ["prefill"] * 2 + ["train"] * 6
+    assert all(record["cached_batches"] == record["batches"] for record in records[2:])
+    for record in records:
         assert record["compute_seconds"] > 0
         assert record["peak_memory_bytes"] > 50e6
         assert record["latency_standing"] == "measured"
