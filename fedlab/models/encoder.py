@@ -59,8 +59,13 @@ class Encoder:
 
     @property
     def dtype(self) -> torch.dtype:
-        """Return the precision of the weights, and so of the states."""
+        """Return the precision in which states are kept; what computes them may have more (`models.precision`)."""
         return self.words.dtype
+
+    @property
+    def computes_in(self) -> torch.dtype:
+        """Return the precision of the weights that states are multiplied with."""
+        return self.norm_weight.dtype
 
 
 BLOCK_WEIGHTS = tuple(field.name for field in fields(Block))
@@ -72,7 +77,7 @@ def embed(encoder: Encoder, ids: Tensor) -> Tensor:
     positions = encoder.positions[: ids.shape[1]]
     if encoder.token_type is not None:
         positions = positions + encoder.token_type
-    states = F.embedding(ids, encoder.words) + positions
+    states = F.embedding(ids, encoder.words).to(encoder.computes_in) + positions
     return F.layer_norm(states, states.shape[-1:], encoder.norm_weight, encoder.norm_bias, encoder.epsilon)
 
 

@@ -84,7 +84,7 @@ class Network:
 
     def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
         encoder, first = self.encoder, len(self.encoder.blocks) - depth
-        states = block_end(encoder, first, frozen, parameters)
+        states = block_end(encoder, first, frozen.to(encoder.computes_in), parameters)
         mask = attention_mask(lengths, states.shape[1]) if depth > 1 else None
         for index in range(first + 1, len(encoder.blocks)):
             states = block_end(encoder, index, self._sums(encoder, index, states, mask), parameters)

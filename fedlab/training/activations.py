@@ -156,5 +156,5 @@ def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequen
         found = network.frozen(ids.to(network.device), lengths.to(network.device), cuts)
         for cut, computed in found.items():
             target = states[cut] if computed.dim() == 2 else states[cut][:, :longest]
-            target[torch.from_numpy(places)] = computed.cpu()
+            target[torch.from_numpy(places)] = computed.to("cpu", dtype)
     return states

@@ -19,6 +19,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.data.cache import publish
@@ -42,6 +43,7 @@ from fedlab.models.backbone import (
 )
 from fedlab.models.encoder import Encoder
 from fedlab.models.network import Network
+from fedlab.models.precision import multiplies_bfloat16, widened
 from fedlab.models.whole import whole_arrays
 from fedlab.profiling import span
 from fedlab.training.activations import ActivationStore, default_budget_bytes
@@ -117,7 +119,7 @@ def bundle_for(experiment: Experiment, scratch: Path, load: Callable[..., Task] 
 def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cpu") -> Workbench:
     """Open a prepared bundle, its weights on a device; there, arrays of the processor are mapped, not read."""
     about = json.loads((folder / "about.json").read_text())
-    encoder = encoder_from_tensors(load_file(_place(folder, about, "encoder"), device=device), about["sizes"])
+    encoder = encoder_from_tensors(_weights(_place(folder, about, "encoder"), device), about["sizes"])
     task = read_task(folder, _place(folder, about, "tokens"))
     return Workbench(
         network=Network(encoder=encoder, kind=task.kind, pooling=about["pooling"]),
@@ -125,6 +127,17 @@ def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cp
         seed=about["seed"],
         activations=activations,
     )
+
+
+def _weights(path: Path, device: str) -> dict[str, Tensor]:
+    """Return an encoder's weights as they are computed with; wider copies are made once a machine and mapped, too."""
+    tensors: dict[str, Tensor] = load_file(path, device=device)
+    if tensors["words"].dtype == torch.float32 or multiplies_bfloat16(device):
+        return tensors
+    name = "encoder.safetensors"
+    wide = publish(path.with_name(f"{path.name}-float32"), lambda empty: save_file(widened(tensors), empty / name))
+    tensors |= load_file(wide / name, device=device)
+    return tensors
 
 
 def bundle_files(folder: Path) -> dict[str, Path]:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from transformers import AutoModelForSequenceClassification
 
 from fedlab.adapterconfig import AdapterConfig
@@ -59,3 +60,17 @@ def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     assert set(model.config.id2label.values()) == {"day", "night"}
+
+
+@pytest.mark.parametrize(("native", "computes_in"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
+    prepare, monkeypatch, native, computes_in
+):
+    monkeypatch.setattr("fedlab.training.workbench.multiplies_bfloat16", lambda device: native)
+    _, workbench = prepare(precision="bf16")
+    network, tokens = workbench.network, workbench.tokens("train")
+
+    states, places = workbench.activations.table(network, tokens, np.arange(5), split="train", cut=2)
+
+    assert network.encoder.computes_in == computes_in
+    assert (states.dtype, len(places)) == (torch.bfloat16, 5)
