@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format clean
+.PHONY: help demo test test-slow lint format wheels clean
 
 help:  ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 | \2/p' $(MAKEFILE_LIST) | awk -F ' [|] ' '{printf "%-15s %s\n", $$1, $$2}'
@@ -27,6 +27,10 @@ lint: .venv/installed-test  ## Check style, types and import rules
 format: .venv/installed-test  ## Put the code into shape
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
+
+wheels: .venv/installed-test  ## Download what the image is made of, for a Docker engine whose builds have no network
+	$(BIN)/python docker/requirements.py pyproject.toml | $(BIN)/python -m pip wheel --disable-pip-version-check -qq \
+	    -c constraints.txt -w docker/wheels -f docker/wheels -r /dev/stdin "setuptools>=77"
 
 clean:  ## Remove .venv and all that the tools leave behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

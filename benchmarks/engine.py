@@ -11,6 +11,8 @@ one-process    the adapters library's model in one process with as many threads 
 n-process      the same in as many processes of one thread as cores, the clients shared out
 flower         Flower's own simulation of the same client (not with --quick: it takes a minute to start)
 fedlab         a steady round of `fedlab run`: every client has been asked before
+products       the float32 matrix products of frozen weights that no way to compute a round can do without, alone, on
+               all cores at once (from depth 3 on): what is left to gain
 """
 
 import argparse
@@ -29,6 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from memory import peak_memory
+from products import flops
 from rich.console import Console
 from rich.table import Table
 
@@ -37,6 +40,7 @@ COMMANDS = Path(sys.executable).parent
 CLIENTS = 15
 EXAMPLES = 113
 TEXTS = round(CLIENTS * EXAMPLES / 0.9) + 1  # a tenth is held out
+TOKENS = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,6 +153,16 @@ def flower_seconds(work: Work, rounds: int) -> float:
         return statistics.median(json.loads(results.read_text())[1:])
 
 
+def products_seconds(depth: int) -> float:
+    """Return what the bare products of a round take, shared out among processes of one thread, one a core."""
+    cores = os.cpu_count() or 1
+    rows = CLIENTS * EXAMPLES * TOKENS // cores
+    command = [sys.executable, str(HERE / "products.py"), "--depth", str(depth), "--rows", str(rows)]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    started = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(cores)]
+    return max(float(process.communicate()[0]) for process in started)
+
+
 FLOWER_QUIET = {
     "FLWR_TELEMETRY_ENABLED": "0",
     "FLWR_DISABLE_UPDATE_CHECK": "1",
@@ -166,6 +180,7 @@ class Row:
     flower_seconds: float | None
     fedlab_seconds: float
     fedlab_bf16_seconds: float
+    products_seconds: float | None  # at depth 3 and more
     against_one_process: float
     against_n_process: float
     against_one_process_bf16: float
@@ -200,6 +215,7 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
         flower_seconds=flower_seconds(work, rounds) if with_flower else None,
         fedlab_seconds=statistics.median(ours),
         fedlab_bf16_seconds=statistics.median(bf16),
+        products_seconds=products_seconds(work.depth) if work.depth > 2 else None,
         against_one_process=ratio(one, ours),
         against_n_process=ratio(many, ours),
         against_one_process_bf16=ratio(one, bf16),
@@ -251,7 +267,7 @@ def work_settings(folder: Path) -> tuple[Path, tuple[str, ...]]:
                 (folder / f"{split}.jsonl").write_text("".join(itertools.islice(lines, count)))
         data = [f"task.data={folder}", "task.label=label_text"]
     partition = f"task.partition={{scheme='iid',clients={CLIENTS}}}"
-    rest = ["task.max_length=64", partition, "client.options={}"]
+    rest = [f"task.max_length={TOKENS}", partition, "client.options={}"]
     return HERE.parent / "experiments" / "quickstart.toml", (*data, *rest)
 
 
@@ -269,8 +285,14 @@ def show(row: Row, *, profile: bool) -> None:
         table.add_row("flower", f"{row.flower_seconds:.2f}", *(f"{ratio:.1f} x" for ratio in ratios))
     table.add_row("fedlab", f"{row.fedlab_seconds:.3f}")
     table.add_row("fedlab bf16", f"{row.fedlab_bf16_seconds:.3f}")
+    if row.products_seconds is not None:
+        table.add_row("products alone", f"{row.products_seconds:.2f}")
     console = Console()
     console.print(table)
+    if row.products_seconds is not None:
+        speed = flops(row.depth, CLIENTS * EXAMPLES * TOKENS) / row.products_seconds / 1e9
+        most = row.one_process_seconds / row.products_seconds
+        console.print(f"products at {speed:.0f} GFLOPS: in float32 at most {most:.1f} x faster than one process")
     console.print(f"overhead {row.overhead_share:.0%}, peak memory {row.peak_bytes / 1e9:.1f} GB")
     if profile:
         spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))

@@ -246,7 +246,9 @@ class EngineTable(_Table):
     ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
     hang_seconds: float = Field(600.0, gt=0, description="an actor silent for longer is named and its work given up")
     cache_bytes: int | None = Field(
-        None, ge=0, description="room for stored activations, once a machine; default: a quarter of the free memory"
+        None,
+        ge=0,
+        description="room for stored activations a machine; default: a quarter of its available memory",
     )
     activations: str | None = Field(
         None, description="a folder that keeps them for later runs of the same data and backbone; default: none does"

@@ -29,11 +29,11 @@ from fedlab.loading import (
     load_link,
     load_strategy,
 )
+from fedlab.machine import activation_room_bytes
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
-from fedlab.training.activations import default_budget_bytes
 from fedlab.training.packing import TrainsTogether
 from fedlab.training.workbench import bundle_files, bundle_for, open_workbench
 
@@ -60,10 +60,11 @@ def simulate(
     client = load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
         room, bundle = experiment.engine.cache_bytes, bundle_for(experiment, scratch)
+        activations = _activations(experiment, bundle, scratch)
         node_config = {
             "bundle": str(bundle),
-            "activations": str(_activations(experiment, bundle, scratch)),
-            "activation-bytes": str(default_budget_bytes() if room is None else room),
+            "activations": str(activations),
+            "activation-bytes": str(activation_room_bytes(activations) if room is None else room),
         }
         workbench = open_workbench({}, node_config)
         initial_configuration(experiment, workbench.network.encoder.shape)

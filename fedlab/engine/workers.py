@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import ray
-from ray.exceptions import RayActorError, RayTaskError
+from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from fedlab.errors import RunFailedError, UserError
+from fedlab.profiling import span
 
-_IN_FLIGHT = 2  # calls queued at an actor: the next one starts while the last one's answer travels
+_IN_FLIGHT = 2  # calls at an actor while there are many: the next one starts while the last one's answer travels
 _TRIES = 2
 _INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
 
@@ -95,7 +96,9 @@ class WorkerPool:
     def _hand_out(self, work: "_Work") -> None:
         for queued in range(_IN_FLIGHT):
             for actor in self._actors:
-                if work.waiting and len(actor.calls) <= queued:
+                # Of the last calls none may wait behind a long one while another actor comes free.
+                last = len(work.waiting) <= len(self._actors)
+                if work.waiting and len(actor.calls) <= queued and not (queued and last):
                     index = work.waiting.popleft()
                     call = work.calls[index]
                     actor.calls[getattr(actor.handle, call.method).remote(*call.arguments)] = index
@@ -104,7 +107,8 @@ class WorkerPool:
         actor = next(actor for actor in self._actors if reference in actor.calls)
         index = actor.calls[reference]
         try:
-            work.answers[index] = ray.get(reference)
+            with span("transfer"):
+                work.answers[index] = ray.get(reference)
             del actor.calls[reference]
         except RayTaskError as error:
             raise RunFailedError(
@@ -112,6 +116,9 @@ class WorkerPool:
             ) from error
         except RayActorError as error:
             self._replace(actor, work, f"died at {{about}}: {_why(error)}")
+        except RayError as error:  # the answer was on a machine that is gone, or the actor ran out of memory
+            ray.kill(actor.handle)
+            self._replace(actor, work, f"gave no answer at {{about}}: {_why(error)}")
 
     def _end_hanging(self, work: "_Work") -> None:
         for actor in self._actors:
@@ -134,7 +141,7 @@ class WorkerPool:
         actor.handle = self._remake()
 
 
-def _why(error: RayActorError) -> str:
+def _why(error: RayError) -> str:
     """Return the line that tells most: the exception where the actor could not be made, else Ray's first."""
     lines = str(error).strip().splitlines()
     return lines[-1].strip() if "creation task" in lines[0] else lines[0]
@@ -191,4 +198,5 @@ def stop_ray() -> None:
 
 def shared(values: Iterable[Any]) -> dict[int, Any]:
     """Put each distinct object into Ray's store once: `id(value)` to its reference."""
-    return {key: ray.put(value) for key, value in {id(value): value for value in values}.items()}
+    with span("transfer"):
+        return {key: ray.put(value) for key, value in {id(value): value for value in values}.items()}

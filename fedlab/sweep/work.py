@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 from fedlab.comparison.keys import identity_of
 from fedlab.errors import RunFailedError, UserError
 from fedlab.experiment import Experiment
+from fedlab.machine import activation_room_bytes
 from fedlab.run.folder import RunFolder
 from fedlab.sweep.file import Cell, Sweep
 from fedlab.sweep.folder import CellState, SweepFolder, standing
@@ -171,8 +172,8 @@ class SweepWork:
         """Return the words for a new run; cells that run side by side share the room for stored activations."""
         engine = cell.experiment.engine
         if self._parallel > 1 and engine.cache_bytes is None:
-            free_bytes = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-            engine = engine.model_copy(update={"cache_bytes": free_bytes // 4 // self._parallel})
+            room = activation_room_bytes(self._folder.path, sharers=self._parallel)
+            engine = engine.model_copy(update={"cache_bytes": room})
         scratch.write_experiment(cell.experiment.model_copy(update={"engine": engine}))
         return [str(scratch.experiment), "--out", str(self._folder.run(cell.name).path)]
 

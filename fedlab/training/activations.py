@@ -1,11 +1,9 @@
 """Frozen states, computed once a text and cut and kept where every process of the machine can read them."""
 
-import fcntl
 import math
 import os
 import warnings
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlab.data.cache import locked
 from fedlab.data.tokens import TokenSet
 from fedlab.models.arrays import Cut, Whole
 from fedlab.models.network import Network
@@ -82,7 +81,7 @@ class ActivationStore:
         item = np.dtype(str(_BITS[network.encoder.dtype]).removeprefix("torch."))
         cuts = [cut] if isinstance(cut, Whole) else range(cut, network.encoder.shape.blocks + 1)
         found: dict[Cut, tuple[np.ndarray, np.ndarray]] = {}
-        with self._locked():
+        with locked(self.folder):
             for each in cuts:
                 shape = (count, *network.state_shape(each, width))
                 if not self._provide(f"{split}-{each}", item.itemsize * math.prod(shape), count, wanted=each == cut):
@@ -118,18 +117,6 @@ class ActivationStore:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{name}.states"
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            yield
-
-
-def default_budget_bytes() -> int:
-    """Return a quarter of the machine's memory that is free now."""
-    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 4
 
 
 def _make(path: Path, size: int) -> None:

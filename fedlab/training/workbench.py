@@ -31,6 +31,7 @@ from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_of_run
+from fedlab.machine import activation_room_bytes
 from fedlab.models.arrays import Arrays, Whole, cut_of
 from fedlab.models.backbone import (
     Pretrained,
@@ -46,7 +47,7 @@ from fedlab.models.network import Network
 from fedlab.models.precision import multiplies_bfloat16, widened
 from fedlab.models.whole import whole_arrays
 from fedlab.profiling import span
-from fedlab.training.activations import ActivationStore, default_budget_bytes
+from fedlab.training.activations import ActivationStore
 
 Split = Literal["train", "validation", "test"]
 
@@ -178,7 +179,8 @@ def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]
 @functools.lru_cache(maxsize=2)
 def _open_once(bundle: str, activations: str, budget_bytes: int, device: str) -> Workbench:
     store = ActivationStore(folder=Path(activations), budget_bytes=budget_bytes)
-    return open_bundle(Path(bundle), store, device=device)
+    with span("load"):
+        return open_bundle(Path(bundle), store, device=device)
 
 
 @functools.lru_cache(maxsize=2)
@@ -190,7 +192,7 @@ def _prepare_once(experiment_json: str, own_data: str, state: str) -> Workbench:
     bundle = bundle_for(with_own_data(experiment, Path(own_data)) if own_data else experiment, scratch, load)
     lasts = state and scratch not in bundle.parents
     folder = Path(state) / "activations" / bundle.name if lasts else scratch / "activations"
-    workbench = open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=default_budget_bytes()))
+    workbench = open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=activation_room_bytes(folder)))
     return replace(workbench, task=undivided(workbench.task)) if own_data else workbench
 
 

@@ -1,6 +1,6 @@
 """The containers of docker-compose.yml, from the build to the last volume, on a real Docker engine.
 
-`FEDLAB_WHEELS` names a folder with all packages as wheels, for an engine whose builds have no network.
+Where an engine's builds have no network, `make wheels` gives them the packages.
 """
 
 import json
@@ -73,12 +73,6 @@ class Containers:
         assert not check or done.returncode == 0, f"{words}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
         return done.stdout
 
-    def build(self) -> None:
-        wheels = os.environ.get("FEDLAB_WHEELS")
-        for wheel in Path(wheels).glob("*.whl") if wheels else ():
-            os.link(wheel, self.folder / "docker" / "wheels" / wheel.name)
-        self("docker", "build", "-t", self.name, *(["--build-arg", "PIP_NO_INDEX=1"] if wheels else []), ".")
-
     def service(self, name: str) -> str:
         """Return the id of a service's container."""
         label = f"label=com.docker.compose.service={name}"
@@ -102,7 +96,6 @@ class Containers:
 @pytest.fixture
 def containers(tmp_path):
     made = Containers(tmp_path)
-    made.build()
     yield made
     made("docker/down", "--volumes", check=False)
     made("docker", "rmi", "-f", made.name, check=False)

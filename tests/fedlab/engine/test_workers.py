@@ -59,6 +59,10 @@ def actors(ray_address):
         def number(self):
             return os.getpid()
 
+        def slowly_number(self, seconds):
+            time.sleep(seconds)
+            return os.getpid()
+
     puppet = ray.remote(num_cpus=0)(Puppet)
     handles = [puppet.remote() for _ in range(12)]
     ray.get([handle.number.remote() for handle in handles])  # all have started: from now on a second is long
@@ -110,6 +114,12 @@ def test_an_actor_does_not_wait_for_a_slower_one(lasting):
     _, *numbers = lasting.run(calls)
     counts = sorted(numbers.count(number) for number in set(numbers))
     assert sum(counts[:-1]) <= 1  # the slow one had one call queued behind its long one, at most
+
+
+def test_no_call_waits_behind_the_longest_one_when_others_come_free(lasting):
+    calls = [call("slowly_number", 2.0), call("slowly_number", 0.3), call("slowly_number", 0.1)]
+    longest, *others = lasting.run(calls)
+    assert longest not in others
 
 
 def test_what_is_shared_is_put_into_the_store_once_and_arrives_as_the_value(lasting):

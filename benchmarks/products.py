@@ -1,0 +1,48 @@
+"""The matrix products of frozen weights that a round of the engine's work cannot do without, and nothing else.
+
+A process does its share of them with one thread and prints the seconds it took. Between the lowest adapter and the last
+block, of which a classifier needs one row a text, each block multiplies every token's state by its weights, and in the
+backward pass every gradient. However an engine is written, a round in that precision takes no less.
+"""
+
+import argparse
+
+import torch
+
+from fedlab.clock import stopwatch
+
+HIDDEN, INTERMEDIATE = 384, 1536  # MiniLM's
+SHAPES = ((HIDDEN, 3 * HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INTERMEDIATE), (INTERMEDIATE, HIDDEN))
+STEP_ROWS = 4 * 4 * 64  # a pack of four clients, batches of four texts of 64 tokens
+
+
+def flops(depth: int, rows: int) -> float:
+    """Return the operations of so many tokens' products, forward and backward."""
+    return 2 * 2.0 * rows * max(0, depth - 2) * sum(inner * outer for inner, outer in SHAPES)
+
+
+def multiply(depth: int, rows: int) -> float:
+    """Multiply, and return the seconds."""
+    pairs = [(torch.randn(STEP_ROWS, inner), torch.randn(outer, inner)) for inner, outer in SHAPES]
+    gradients = [torch.randn(STEP_ROWS, outer) for _, outer in SHAPES]
+    for _ in range(3):
+        _step(pairs, gradients)
+    elapsed = stopwatch()
+    for _ in range(round(rows / STEP_ROWS) * (depth - 2)):
+        _step(pairs, gradients)
+    return elapsed()
+
+
+def _step(pairs: list[tuple[torch.Tensor, torch.Tensor]], gradients: list[torch.Tensor]) -> None:
+    for (states, weight), gradient in zip(pairs, gradients, strict=True):
+        torch.mm(states, weight.t())
+        torch.mm(gradient, weight)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--depth", type=int, required=True)
+    parser.add_argument("--rows", type=int, required=True)
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    print(multiply(arguments.depth, arguments.rows))
