@@ -15,7 +15,8 @@ class ClientRecord:
     not enough `memory`, was `gone` before it was done, was `late`, or what it sent was `refused`. Costs are what it
     spent until then, zero for one that failed. Batches are those it did, `num_examples` those of its update.
     `joules` holds the `idle_joules` of waiting for the round's end. Work of `late_seconds` was handed in so long after
-    that end. `latency_standing` says how sure the latency is that was charged for, "" where nothing was computed.
+    that end. `latency_standing` says how sure the latency is that was charged for, "" where nothing was computed,
+    `energy_standing` the board's powers, `memory_standing` its memory and what the work takes of it.
     """
 
     server_round: int
@@ -45,6 +46,8 @@ class ClientRecord:
     idle_joules: float = 0.0
     late_seconds: float = 0.0
     latency_standing: str = ""
+    energy_standing: str = ""
+    memory_standing: str = ""
 
     @property
     def seconds(self) -> float:

@@ -135,6 +135,8 @@ def record_of(sent: Sent, bill: Bill, part: Part | None, reply: Message, device:
         bytes_up=cost.bytes_up,
         peak_memory_bytes=cost.peak_memory_bytes,
         latency_standing=bill.standing,
+        energy_standing=bill.energy_standing,
+        memory_standing=bill.memory_standing,
         dropout=bill.dropout,
         error=bill.reason,
     )

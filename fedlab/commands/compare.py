@@ -47,7 +47,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to a new file.")] = None,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw pictures into a folder.")] = None,
     log_time: Annotated[bool, typer.Option("--log-time", help="Draw time on a logarithmic axis.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the tables.")] = False,
 ) -> None:
     """Compare runs by the simulated time, traffic and energy their methods took to reach an accuracy."""
     from fedlab.comparison.formats import as_json as values_of  # noqa: PLC0415  (the command line starts in a moment)
@@ -68,7 +68,8 @@ def compare(
         "log_time": log_time,
     }
     comparison = compare_runs(find_runs(runs, split), options_from(said, "fedlab compare"))
-    _show(comparison, format_ or _SUFFIXES.get(out.suffix if out else "", "text"), out)
+    if out is not None or not as_json:
+        _show(comparison, format_ or _SUFFIXES.get(out.suffix if out else "", "text"), out)
     if plots is not None:
         _draw(comparison, plots)
     if as_json:

@@ -43,7 +43,7 @@ def estimate(
     settings: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Experiment: change a key of it.")
     ] = [],  # noqa: B006  (typer makes a new list each time)
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the table.")] = False,
 ) -> None:
     """Say what rounds cost a client slot, without training: of a planned experiment, or of a trajectory.
 
@@ -103,6 +103,7 @@ def _print_planned(
 def _show(table: Any, plain: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    Console().print(table)
     if as_json:
         typer.echo(json.dumps(plain))
+    else:
+        Console().print(table)

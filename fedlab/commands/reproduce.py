@@ -25,7 +25,7 @@ def reproduce(
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the mini variant.")
     ] = [],  # noqa: B006  (typer makes a new list each time)
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the tables.")] = False,
 ) -> None:
     """Recompute a published table or figure cell by cell, and train what takes training in a mini variant.
 
@@ -42,8 +42,9 @@ def reproduce(
     figures, console = published_figures(), Console()
     mini = mini_of(what, task) if run else None
     sections, disagreements = sections_of(what, figures), disagreements_of(what, figures)
-    console.print(render_sections(sections))
-    console.print(render_disagreements(disagreements))
+    if not as_json:
+        console.print(render_sections(sections))
+        console.print(render_disagreements(disagreements))
     plain: dict[str, Any] = {
         "name": what,
         "sections": as_plain(sections),
@@ -51,7 +52,8 @@ def reproduce(
     }
     result = None
     if mini is not None:
-        console.print(f"training the mini variant: fedlab sweep {mini}")
+        if not as_json:
+            typer.echo(f"training the mini variant: fedlab sweep {mini}")
         result = sweep_and_show(mini, plain=quiet or as_json, out=out, parallel=parallel, settings=settings)
     if as_json:
         sys.stdout.write(json.dumps(plain | {"sweep": None if result is None else plain_result(result)}) + "\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.comparison.measurements import Measurement, Split, measurements
-from fedlab.errors import RunFailedError, UserError
+from fedlab.errors import UserError
 from fedlab.experimentfile import experiment_from
 from fedlab.run.folder import RunFolder, open_run
 
@@ -44,8 +44,7 @@ def find_runs(arguments: Sequence[str], split: Split) -> list[ComparedRun]:
     A run named twice is read once.
 
     Raises:
-        RunFailedError: a folder neither is a run nor holds one.
-        UserError: the files of a run cannot be read.
+        UserError: a folder neither is a run nor holds one, or the files of a run cannot be read.
     """
     found: dict[Path, ComparedRun] = {}
     for argument in arguments:
@@ -79,11 +78,8 @@ def _run_folders(path: Path) -> list[Path]:
     within = sorted(file.parent for file in path.rglob(RunFolder(path).rounds_file.name)) if path.is_dir() else []
     if found := [folder for folder in [*cells_in_order(path), *within] if _is_run(folder)]:
         return found
-    try:
-        open_run(path)
-    except UserError as error:
-        raise RunFailedError(str(error)) from error
-    raise RunFailedError(f"{path}: not a run folder (no {RunFolder(path).rounds_file.name}), and none lies in it")
+    open_run(path)
+    raise UserError(f"{path}: not a run folder (no {RunFolder(path).rounds_file.name}), and none lies in it")
 
 
 def _is_run(path: Path) -> bool:

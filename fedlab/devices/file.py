@@ -22,7 +22,8 @@ from fedlab.errors import UserError
 from fedlab.files import refuse_existing, write_new
 from fedlab.workload import EncoderShape
 
-SCALARS = ("memory_bytes", "computing_watts", "communicating_watts", "idle_watts")
+POWERS = ("computing_watts", "communicating_watts", "idle_watts")
+SCALARS = ("memory_bytes", *POWERS)
 _SIZES = ("blocks", "hidden", "intermediate")
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 

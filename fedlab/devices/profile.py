@@ -11,15 +11,18 @@ from fedlab.devices.tables import (
     Family,
     Provenance,
     Quantity,
+    Standing,
     Table,
     TableName,
     Tables,
+    least_sure,
 )
 from fedlab.errors import UserError
 
 _FOLDER = Path(__file__).parents[1] / "profiles"
 _PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters
 _Read = Callable[[Path], ProfileFile]
+_UNKNOWN = Provenance(standing="assumed", source="")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +43,11 @@ class DeviceProfile:
     provenance: Mapping[str, Provenance]  # of memory_bytes and the three powers
     relative_throughput: float = 1.0
 
+    def standing(self, *figures: str) -> Standing:
+        """Return how sure the least sure of some of its powers and its memory is; of unknown origin is assumed."""
+        known = (self.provenance.get(figure, _UNKNOWN).standing for figure in figures)
+        return least_sure(*known)
+
 
 def built_in_profiles() -> tuple[str, ...]:
     """List the names of the profiles that come with the package, sorted."""
@@ -49,8 +57,9 @@ def built_in_profiles() -> tuple[str, ...]:
 def load_profile(name_or_path: str, base: Path) -> DeviceProfile:
     """Load a built-in profile by name, or a user's by the path of its .toml file (relative ones start at `base`).
 
-    Two kinds of missing tables are filled in, as `scaled`: peak memory by the published tables, and cached adapters
-    by adapters without cache less the forward pass of the blocks below them. Raises UserError, naming file and key.
+    Two kinds of missing tables are filled in, as `scaled` or as sure as what they are made from: peak memory by the
+    published tables, and cached adapters by adapters without cache less the forward pass of the blocks below them.
+    Raises UserError, naming file and key.
     """
     read = functools.cache(read_profile_file)
     path = _locate(name_or_path, base)
@@ -107,7 +116,8 @@ def _table(
     origin_path = _origin(entry.of, path.parent, where)
     origin = _table(origin_path, quantity, family, name, read, (*trail, path.resolve()))
     source = entry.source or f"{entry.factor:g} x {entry.of}"
-    return _times(origin, entry.factor, Provenance(standing=entry.provenance or "scaled", source=source))
+    standing = least_sure(entry.provenance or "scaled", origin.provenance.standing)
+    return _times(origin, entry.factor, Provenance(standing=standing, source=source))
 
 
 def _own(entry: TableEntry, file: ProfileFile, family: Family, where: str) -> Table:
@@ -163,7 +173,8 @@ def _cached(table: Table, saved_share: float) -> Table:
         for depth, value in enumerate(table.values)
     )
     source = "adapter without cache, less the forward pass of the blocks below"
-    return replace(table, values=values, provenance=Provenance(standing="scaled", source=source))
+    standing = least_sure("scaled", table.provenance.standing)
+    return replace(table, values=values, provenance=Provenance(standing=standing, source=source))
 
 
 def _saved_share(family: Family, read: _Read) -> float:

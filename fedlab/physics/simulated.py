@@ -3,12 +3,13 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
+from fedlab.devices.file import POWERS
 from fedlab.devices.fleet import Fleet
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, standing
-from fedlab.devices.tables import Standing
+from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance, standing
+from fedlab.devices.tables import Standing, least_sure
 from fedlab.measures import Measures
 from fedlab.network.links import Direction, Link
 from fedlab.physics.contention import Transfer, shared_seconds
@@ -41,13 +42,16 @@ class Part:
 class Bill:
     """What a part cost, when its round was over, and why its work is lost if it is.
 
-    `standing` says how sure the latency is that it was charged for, "" where nothing was computed. `done` is the share
-    of its work that it came to do.
+    `standing` says how sure the latency is that it was charged for, `energy_standing` the board's powers and
+    `memory_standing` its memory and what the work takes of it; "" where nothing was computed. `done` is the share of
+    its work that it came to do.
     """
 
     cost: Cost
     round_ends_seconds: float
     standing: Standing | Literal[""]
+    energy_standing: Standing | Literal[""] = ""
+    memory_standing: Standing | Literal[""] = ""
     dropout: Dropout | None = None
     reason: str | None = None
     done: float = 1.0
@@ -126,6 +130,11 @@ class _Needs:
     compute_seconds: float = 0.0
     memory_bytes: int = 0
     standing: Standing | Literal[""] = ""
+    memory_standing: Standing | Literal[""] = ""
+
+    @property
+    def energy_standing(self) -> Standing | Literal[""]:
+        return self.profile.standing(*POWERS) if self.standing else ""
 
     @property
     def fits(self) -> bool:
@@ -148,7 +157,13 @@ def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: EncoderS
         compute_seconds=compute_seconds(profile, workload, shape),
         memory_bytes=peak_memory_bytes(profile, workload, shape),
         standing=standing(profile, workload, shape) if workload.batches else "",
+        memory_standing=_memory_standing(profile, workload, shape) if workload.batches else "",
     )
+
+
+def _memory_standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> Standing:
+    taken = provenance(profile, workload, shape, "peak_memory_bytes")
+    return least_sure(taken.standing, profile.standing("memory_bytes"))
 
 
 def _course(part: Part, need: _Needs, down: float | None, up: float | None) -> _Course:
@@ -176,7 +191,7 @@ def _bill(part: Part, need: _Needs, course: _Course, lasted: float, terms: Round
             idle_seconds=max(0.0, lasted - ending.seconds),
             late_seconds=max(0.0, ending.seconds - lasted),
         )
-        return Bill(cost=cost, round_ends_seconds=over, standing=need.standing)
+        return Bill(cost=cost, round_ends_seconds=over, **_standings(need))
     cut_off = lasted < ending.seconds and terms.late == "drop"
     stages = course.stages.until(lasted if cut_off else ending.seconds)
     cost = cost_of(
@@ -191,11 +206,19 @@ def _bill(part: Part, need: _Needs, course: _Course, lasted: float, terms: Round
     return Bill(
         cost=cost,
         round_ends_seconds=over,
-        standing=need.standing if stages.compute_seconds else "",
+        **(_standings(need) if stages.compute_seconds else {"standing": ""}),
         dropout=dropout,
         reason=reason,
         done=stages.compute_seconds / need.compute_seconds if need.compute_seconds else 0.0,
     )
+
+
+def _standings(need: _Needs) -> dict[str, Any]:
+    return {
+        "standing": need.standing,
+        "energy_standing": need.energy_standing,
+        "memory_standing": need.memory_standing,
+    }
 
 
 def _late(lasted: float) -> tuple[Dropout, str]:

@@ -65,9 +65,17 @@ def estimate_experiment(
     if not run.searches:
         return Planned(title=title, assumption=_FIXED, cost=_cost(plan, run))
     if trajectory is not None:
+        _check(trajectory, plan.sizes.shape.blocks)
         return Planned(title=title, assumption=_FOLLOWED, cost=_cost(plan, run))
     largest = _cost(plan, dry_run(plan, dearest))
     return Planned(title=title, assumption=_CHEAPEST, cost=_cost(plan, run), dearest=largest)
+
+
+def _check(trajectory: Sequence[Segment], blocks: int) -> None:
+    for segment in trajectory:
+        if segment.depth > blocks:
+            where = f"--trajectory: depth {segment.depth} up to round {segment.last_round}"
+            raise UserError(f"{where}, expected 0 to {blocks}: the encoder has {blocks} blocks")
 
 
 def _cost(plan: Plan, run: PlannedRun) -> PlannedCost:

@@ -58,7 +58,7 @@ def summarise(
     Accuracies are the last measured and None where none was; bytes and joules are summed over the clients, and
     `peak_memory_bytes` is that of the client that needed most. `idle_joules` are those of `joules` that were spent
     waiting. `dropouts` counts clients' parts whose work was lost by the reason, `provenance` parts by how sure their
-    latency is. `status` says how the run ended.
+    latency is, the other two by their board's powers and its memory. `status` says how the run ended.
     """
     last = rounds[-1] if rounds else None
     return {
@@ -81,6 +81,8 @@ def summarise(
         "late": sum(record.late_seconds > 0 for record in clients),
         "failed_rounds": sum(_failed(record) for record in rounds),
         "provenance": _counts(record.latency_standing for record in clients if record.latency_standing),
+        "energy_provenance": _counts(record.energy_standing for record in clients if record.energy_standing),
+        "memory_provenance": _counts(record.memory_standing for record in clients if record.memory_standing),
         "arrays_digest": arrays_digest,
         "records_digest": records_digest,
     }
@@ -203,8 +205,9 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
     if summary["trials"]:
         rows.append(("trials", f"{summary['trials']}, of which {summary['upgrades']} changed the configuration"))
     # Summaries of earlier versions have none of the following but the number of failures.
-    if provenance := summary.get("provenance"):
-        rows.append(("latencies", _enumerated(provenance)))
+    for name, key in (("latencies", "provenance"), ("powers", "energy_provenance"), ("memory", "memory_provenance")):
+        if provenance := summary.get(key):
+            rows.append((name, _enumerated(provenance)))
     if summary["client_failures"]:
         kinds = {_KINDS[kind]: count for kind, count in summary.get("dropouts", {}).items()}
         text = _enumerated(kinds) or str(summary["client_failures"])

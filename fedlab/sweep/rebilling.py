@@ -98,4 +98,6 @@ def _record(record: ClientRecord, bill: Bill | None, physics: Physics) -> Client
         idle_joules=cost.idle_joules,
         peak_memory_bytes=cost.peak_memory_bytes,
         latency_standing=bill.standing,
+        energy_standing=bill.energy_standing,
+        memory_standing=bill.memory_standing,
     )

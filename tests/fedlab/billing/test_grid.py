@@ -133,6 +133,7 @@ def test_a_record_tells_who_did_what_on_which_board(timed):
     assert (record.train_loss, record.error, record.dropout) == (0.25, None, None)
     assert (record.method, record.cached_batches, record.batch_size, record.sequence_length) == ("adapter", 0, 4, 64)
     assert record.latency_standing == "measured"
+    assert (record.energy_standing, record.memory_standing) == ("assumed", "assumed")  # the board does not say
 
 
 def test_a_message_without_a_group_is_recorded_under_its_type(timed):

@@ -92,7 +92,7 @@ def test_a_run_is_named_on_the_command_line(command, runs):
 
 
 WRONG = {
-    "no run": (["nowhere"], 1, "nowhere: no such run folder"),
+    "no run": (["nowhere"], 2, "nowhere: no such run folder"),
     "no accuracy on the split": (["RUNS", "--split", "validation", "--targets", "x"], 2, "targets = 'x'"),
     "an unknown baseline": (["RUNS", "--baseline", "AdaFl"], 2, "did you mean 'AdaFL'?"),
     "an accuracy above 1": (["RUNS", "--full-accuracy", "71"], 2, "full_accuracy = 71"),

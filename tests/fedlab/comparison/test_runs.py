@@ -3,7 +3,7 @@ import json
 import pytest
 
 from fedlab.comparison.runs import find_runs
-from fedlab.errors import RunFailedError, UserError
+from fedlab.errors import UserError
 
 
 def names(runs):
@@ -91,7 +91,7 @@ def test_what_is_no_run_fails_in_one_line_that_names_it(tmp_path, what):
     (tmp_path / "claimed").mkdir()
     (tmp_path / "claimed" / "experiment.toml").write_text("rounds = 1\n")
 
-    with pytest.raises(RunFailedError, match=what) as caught:
+    with pytest.raises(UserError, match=what) as caught:
         find_runs([str(tmp_path / what)], "test")
     assert len(str(caught.value).splitlines()) == 1
 

@@ -19,7 +19,7 @@ HERE = Path()
 BERT_FULL = (0.5325, 0.612, 0.696, 0.791, 0.883, 0.9713, 1.064, 1.156, 1.2465, 1.33, 1.419, 1.51, 1.7)
 BERT_ADAPTER = (0.57, 0.57, 0.63, 0.66, 0.71, 0.75, 0.79, 0.84, 0.89, 0.94, 0.99, 1.03, 1.08)
 BERT_CACHED = (0.02, 0.09, 0.18, 0.27, 0.36, 0.45, 0.54, 0.63, 0.72, 0.81, 0.90, 0.99, 1.08)
-RPI_DISTILBERT_ADAPTER = (5.28, 8.02, 9.63, 11.83, 13.12, 15.03, 18.27)
+RPI_DISTILBERT_UNCACHED = (5.28, 8.02, 9.63, 11.83, 13.12, 15.03, 18.27)
 RPI_DISTILBERT_CACHED = (0.14, 2.88, 5.7, 8.04, 10.89, 14.2, 18.27)
 MEMORY = {
     ("bert", "full"): (1.2, 1.5, 1.7, 2.0, 2.3, 2.8, 3.2, 3.5, 3.9, 4.1, 4.3, 4.7, 5.3),
@@ -65,19 +65,16 @@ def test_bert_latency_is_the_published_table_times_the_boards_factor(board, tabl
 
 @pytest.mark.parametrize("board", OF_RPI)
 @pytest.mark.parametrize(
-    ("table", "published"), [("adapter", RPI_DISTILBERT_ADAPTER), ("cached_adapter", RPI_DISTILBERT_CACHED)]
+    ("table", "published"),
+    [
+        ("full", RPI_DISTILBERT_UNCACHED),  # the artifact measured layer freezing, and our reference has it for both
+        ("adapter", RPI_DISTILBERT_UNCACHED),
+        ("cached_adapter", RPI_DISTILBERT_CACHED),
+    ],
 )
 def test_distilbert_latency_is_the_pis_table_times_the_boards_factor(board, table, published):
     values = load_profile(board, HERE).latency_seconds["distilbert", table].values
     assert values == pytest.approx([OF_RPI[board] * value for value in published], rel=1e-12)
-
-
-@pytest.mark.parametrize("board", OF_TX2)
-def test_distilbert_full_ends_at_the_published_figure_and_follows_berts_shape_below(board):
-    values = load_profile(board, HERE).latency_seconds["distilbert", "full"].values
-    assert values[6] == OF_TX2[board] * 0.91
-    by_rule = [OF_TX2[board] * 0.91 * BERT_FULL[2 * depth] / 1.7 for depth in range(7)]
-    assert values == pytest.approx(by_rule, rel=2e-4)
 
 
 @pytest.mark.parametrize("board", OF_TX2)
@@ -142,21 +139,20 @@ def test_every_figure_says_where_it_comes_from(board):
 def test_a_published_number_stands_in_one_file_only():
     folder = Path(fedlab.devices.profile.__file__).parents[1] / "profiles"
     files = [tomllib.loads(path.read_text()) for path in sorted(folder.glob("*.toml"))]
-    rows = [
-        tuple(table["values"])
-        for file in files
+    rows = {
+        (tuple(table["values"]), at)  # one row is of two tables of a board: what the sources say of neither alone
+        for at, file in enumerate(files)
         for quantity in ("latency_seconds", "peak_memory_bytes")
         for family in file.get(quantity, {}).values()
         for table in family.values()
         if "values" in table
-    ]
-    assert len(rows) == len(set(rows)) == 12
+    }
+    assert len(rows) == len({row for row, _ in rows}) == 11
 
 
-def test_a_profile_with_one_table_takes_memory_and_cached_latency_as_scaled(tmp_path):
+def test_a_profile_with_one_table_has_memory_and_cached_latency_filled_in(tmp_path):
     profile = profile_of(tmp_path, MINIMAL)
     cached = profile.latency_seconds["bert", "cached_adapter"]
-    assert cached.provenance.standing == "scaled"
     # The published tables store all of the forward pass but 0.02 of 0.57: the head alone still takes that.
     assert cached.values[0] == pytest.approx(0.02 / 0.57)
     assert cached.values[6] == pytest.approx(7 - (1 - 0.02 / 0.57) * 6 / 12)
@@ -170,7 +166,6 @@ def test_a_table_may_be_a_factor_of_another_profiles(tmp_path):
     text = f"{POWER}[latency_seconds.bert]\nadapter = {{ of = 'slow.toml', factor = 0.5 }}"
     table = profile_of(tmp_path, text).latency_seconds["bert", "adapter"]
     assert table.values == tuple((depth + 1) / 2 for depth in range(13))
-    assert table.provenance.standing == "scaled"
     assert table.provenance.source == "0.5 x slow.toml"
 
 
@@ -289,3 +284,20 @@ def test_an_unknown_name_lists_the_nearest_and_all():
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(UserError, match=r"nowhere\.toml: cannot be read"):
         load_profile("nowhere.toml", tmp_path)
+
+
+def test_a_board_is_as_sure_of_several_figures_as_of_the_least_sure():
+    tx2 = load_profile("jetson-tx2", HERE)
+    assert tx2.standing("computing_watts", "communicating_watts") == "published"
+    assert tx2.standing("computing_watts", "idle_watts") == "assumed"
+
+
+@pytest.mark.parametrize(("known", "made"), [("assumed", "assumed"), ("measured", "scaled")])
+def test_what_is_made_from_a_table_is_never_surer_than_it(tmp_path, known, made):
+    table = f"adapter = {{ values = {[1.0] * 13}, provenance = '{known}' }}"
+    origin = profile_of(tmp_path, f"{POWER}[latency_seconds.bert]\n{table}", "origin.toml")
+    text = f"{POWER}[latency_seconds.bert]\nadapter = {{ of = 'origin.toml', factor = 2 }}"
+    other = profile_of(tmp_path, text)
+
+    assert origin.latency_seconds["bert", "cached_adapter"].provenance.standing == made
+    assert other.latency_seconds["bert", "adapter"].provenance.standing == made

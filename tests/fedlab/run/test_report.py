@@ -89,6 +89,15 @@ def test_a_summary_counts_how_sure_its_latencies_are():
     assert summarise([round_(1)], [], clients, status="finished")["provenance"] == {"published": 1, "scaled": 2}
 
 
+def test_a_summary_counts_how_sure_powers_and_memory_are():
+    clients = [client(1, energy_standing="assumed", memory_standing="scaled"), client(2, energy_standing="published")]
+
+    summary = summarise([round_(1)], [], clients, status="finished")
+
+    assert summary["energy_provenance"] == {"assumed": 1, "published": 1}
+    assert summary["memory_provenance"] == {"scaled": 1}
+
+
 def test_a_summary_tells_the_energy_of_waiting_apart():
     summary = summarise([round_(1)], [], [client(1, idle_joules=2.0), client(2, idle_joules=3.0)], status="finished")
 
