@@ -82,6 +82,7 @@ class Engine:
 
     rounds: list[float]
     actor_seconds: dict[str, float]
+    driver_seconds: dict[str, float]
     busiest_train_seconds: float  # of the busiest actor of each round, on average
     peak_bytes: int  # of all processes together, shared pages once
 
@@ -110,6 +111,7 @@ def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32", workers: 
     return Engine(
         rounds=steady,
         actor_seconds=engine["actor_seconds"],
+        driver_seconds=engine["driver_seconds"],
         busiest_train_seconds=engine["busiest_seconds"]["train"] / (rounds + 2),
         peak_bytes=peak_bytes,
     )
@@ -185,15 +187,18 @@ class Row:
     against_n_process: float
     against_one_process_bf16: float
     against_n_process_bf16: float
+    against_flower: float | None
+    against_flower_bf16: float | None
     overhead_share: float
     peak_bytes: int
     actor_seconds: dict[str, float]
+    driver_seconds: dict[str, float]
 
 
 def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower: bool) -> Row:
     """Measure every method in turn, `repeats` times."""
     cores = os.cpu_count() or 1
-    one, many, ours, bf16 = [], [], [], []
+    one, many, ours, bf16, flower = [], [], [], [], []
     engine = None
     for _ in range(repeats):
         for found, processes, threads in ((one, 1, cores), (many, cores, 1)):
@@ -203,6 +208,7 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
         engine = fedlab_engine(work, rounds)
         ours.append(statistics.median(engine.rounds))
         bf16.append(statistics.median(fedlab_engine(work, rounds, precision="bf16").rounds))
+        flower += [flower_seconds(work, rounds)] if with_flower else []
     assert engine is not None
 
     def ratio(others: list[float], mine: list[float]) -> float:
@@ -212,7 +218,9 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
         depth=work.depth,
         one_process_seconds=statistics.median(one),
         n_process_seconds=statistics.median(many),
-        flower_seconds=flower_seconds(work, rounds) if with_flower else None,
+        flower_seconds=statistics.median(flower) if flower else None,
+        against_flower=ratio(flower, ours) if flower else None,
+        against_flower_bf16=ratio(flower, bf16) if flower else None,
         fedlab_seconds=statistics.median(ours),
         fedlab_bf16_seconds=statistics.median(bf16),
         products_seconds=products_seconds(work.depth) if work.depth > 2 else None,
@@ -223,6 +231,7 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
         overhead_share=1 - engine.busiest_train_seconds / statistics.mean(engine.rounds),
         peak_bytes=engine.peak_bytes,
         actor_seconds=engine.actor_seconds,
+        driver_seconds=engine.driver_seconds,
     )
 
 
@@ -281,8 +290,8 @@ def show(row: Row, *, profile: bool) -> None:
     faster = f"{row.against_n_process:.1f} x", f"{row.against_n_process_bf16:.1f} x"
     table.add_row("n processes", f"{row.n_process_seconds:.2f}", *faster)
     if row.flower_seconds is not None:
-        ratios = (row.flower_seconds / ours for ours in (row.fedlab_seconds, row.fedlab_bf16_seconds))
-        table.add_row("flower", f"{row.flower_seconds:.2f}", *(f"{ratio:.1f} x" for ratio in ratios))
+        faster = f"{row.against_flower:.1f} x", f"{row.against_flower_bf16:.1f} x"
+        table.add_row("flower", f"{row.flower_seconds:.2f}", *faster)
     table.add_row("fedlab", f"{row.fedlab_seconds:.3f}")
     table.add_row("fedlab bf16", f"{row.fedlab_bf16_seconds:.3f}")
     if row.products_seconds is not None:
@@ -297,6 +306,7 @@ def show(row: Row, *, profile: bool) -> None:
     if profile:
         spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))
         console.print(f"seconds of all actors over the run: {spent}")
+        console.print(f"of the driver: transfer {row.driver_seconds.get('transfer', 0.0):.2f}")
 
 
 def _start(work: Work, threads: int, clients: Sequence[int]) -> subprocess.Popen[str]:

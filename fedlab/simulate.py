@@ -16,9 +16,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from fedlab.clock import VirtualClock
 from fedlab.engine.actor import ClientActor, ClientSetup
 from fedlab.engine.grid import RayGrid
-from fedlab.engine.shipping import ship
+from fedlab.engine.shipping import clear, ship
 from fedlab.engine.statelog import StateLog
-from fedlab.engine.workers import WorkerPool, places_on_gpus, start_ray, stop_ray
+from fedlab.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
 from fedlab.errors import UserError
 from fedlab.experiment import EngineTable, Experiment
 from fedlab.loading import (
@@ -29,13 +29,13 @@ from fedlab.loading import (
     load_link,
     load_strategy,
 )
-from fedlab.machine import activation_room_bytes
+from fedlab.models.arrays import Whole
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.training.packing import TrainsTogether
-from fedlab.training.workbench import bundle_files, bundle_for, open_workbench
+from fedlab.training.workbench import Workbench, bundle_files, bundle_for, open_workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 
@@ -60,19 +60,20 @@ def simulate(
     client = load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
         room, bundle = experiment.engine.cache_bytes, bundle_for(experiment, scratch)
-        activations = _activations(experiment, bundle, scratch)
         node_config = {
             "bundle": str(bundle),
-            "activations": str(activations),
-            "activation-bytes": str(activation_room_bytes(activations) if room is None else room),
+            "activations": str(_activations(experiment, bundle, scratch)),
+            "activation-bytes": "" if room is None else str(room),
         }
         workbench = open_workbench({}, node_config)
-        initial_configuration(experiment, workbench.network.encoder.shape)
+        config = initial_configuration(experiment, workbench.network.encoder.shape)
         check_clients_suffice(experiment, len(workbench.partitions))
         folder = claim()
         folder.write_environment(describe_environment())
         recorder = Recorder(folder)
         told = [recorder, *observers]
+        if too_much := _what_is_not_stored(experiment, workbench, config.depth):
+            _tell(told, too_much, None)
         setup = ClientSetup(
             reference=experiment.client.name,
             options=experiment.client.options,
@@ -98,7 +99,12 @@ def simulate(
             )
         states.close()
         folder.write_engine(
-            {"workers": pool.workers, "actor_seconds": grid.actor_seconds, "busiest_seconds": grid.busiest_seconds}
+            {
+                "workers": pool.workers,
+                "actor_seconds": grid.actor_seconds,
+                "busiest_seconds": grid.busiest_seconds,
+                "driver_seconds": grid.driver_seconds,
+            }
         )
         return summary
 
@@ -116,6 +122,17 @@ def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> Path:
     return folder
 
 
+def _what_is_not_stored(experiment: Experiment, workbench: Workbench, depth: int) -> str | None:
+    """Say that the states all clients begin with have no room, None if they have."""
+    cut = depth if experiment.client.trained == "adapters" else Whole(depth)
+    store = workbench.activations
+    size = store.table_bytes(workbench.network, workbench.tokens("train"), cut)
+    if size <= store.budget_bytes:
+        return None
+    said = f"frozen states at depth {depth} take {size / 1e9:.1f} GB, and the room for them is"
+    return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed anew each time"
+
+
 @contextmanager
 def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Observer]) -> Iterator[WorkerPool]:
     engine, address = experiment.engine, experiment.engine.ray_address
@@ -127,20 +144,28 @@ def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Obse
             setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
         yield _pool(engine, setup, places, observers)
     finally:
+        if setup.shipped is not None:
+            clear(Path(setup.node_config["activations"]))
         stop_ray()
 
 
 def _pool(engine: EngineTable, setup: ClientSetup, places: int, observers: Sequence[Observer]) -> WorkerPool:
     # No cores are claimed, so that an actor of a machine that is lost finds room on another.
     gpus = 1 / engine.actors_per_gpu if engine.device == "cuda" else 0
-    actor = ray.remote(num_cpus=0, num_gpus=gpus, scheduling_strategy="SPREAD")(ClientActor)
-    reference = ray.put(setup)
+    workers = min(engine.workers or places, places) if gpus else engine.workers or places
+    actor, reference = ray.remote(num_cpus=0, num_gpus=gpus)(ClientActor), ray.put(setup)
+    nodes = iter(spread(nodes_with_cores(), workers))
+
+    def make() -> Any:
+        where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=True)
+        return actor.options(scheduling_strategy=where).remote(reference)
+
     # In place of a lost one: Ray may not know yet that the machine it was on is gone, but this one is there.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
     return WorkerPool(
-        lambda: actor.remote(reference),
+        make,
         remake=lambda: actor.options(scheduling_strategy=here).remote(reference),
-        workers=min(engine.workers or places, places) if gpus else engine.workers or places,
+        workers=workers,
         hang_seconds=engine.hang_seconds,
         on_trouble=lambda line: _tell(observers, line, None),
     )

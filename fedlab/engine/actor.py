@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from flwr.app import Context, Message, RecordDict
 
-from fedlab.engine.shipping import unpack
+from fedlab.engine.shipping import states_folder, unpack
 from fedlab.flower import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.loading import load_client
 from fedlab.models.arrays import Arrays
@@ -64,11 +64,15 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Done(Generic[Result]):
-    """What a call of an actor came to, and the real seconds it took, by kind of work."""
+    """What a call of an actor came to, and the real seconds it took, by kind of work.
+
+    `trouble` is what kept clients from being trained together, in words and as a traceback, if alone all of them could.
+    """
 
     result: Result
     seconds: Mapping[str, float]
     actor: str  # whose they are
+    trouble: tuple[str, str] | None = None
 
 
 class ClientActor:
@@ -83,8 +87,8 @@ class ClientActor:
     def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
         """Let clients answer messages that hold the same: together if they can, else one after the other."""
         with collecting() as seconds, span("client"):
-            answers = self._handle(asked, content)
-        return Done(result=answers, seconds=seconds, actor=self._name)
+            answers, trouble = self._handle(asked, content)
+        return Done(result=answers, seconds=seconds, actor=self._name, trouble=trouble)
 
     def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> Done[np.ndarray]:
         """Predict the labels of some rows of a split."""
@@ -93,18 +97,21 @@ class ClientActor:
             predictions = predict(workbench, arrays, split, start, stop)
         return Done(result=predictions, seconds=seconds, actor=self._name)
 
-    def _handle(self, asked: Sequence[Asked], content: RecordDict) -> list[Answer]:
+    def _handle(self, asked: Sequence[Asked], content: RecordDict) -> tuple[list[Answer], tuple[str, str] | None]:
         for each in asked:
             each.message.content = copied(content)
+        trouble = None
         together = len(asked) > 1 and asked[0].message.metadata.message_type == "train"
         if together and isinstance(self._app, TrainsTogether):
             contexts = [self._context(each) for each in asked]
             try:
                 replies = self._app.train_together([each.message for each in asked], contexts)
-                return [Answer(reply=r, state=record_to_wire(c.state)) for r, c in zip(replies, contexts, strict=True)]
-            except Exception:
-                pass
-        return [self._answer(each) for each in asked]
+                answers = zip(replies, contexts, strict=True)
+                return [Answer(reply=reply, state=record_to_wire(where.state)) for reply, where in answers], None
+            except Exception as error:  # of one client, or of the pack, which shows when each is alone
+                trouble = f"{type(error).__name__}: {error}", traceback.format_exc()
+        alone = [self._answer(each) for each in asked]
+        return alone, None if any(answer.reply.has_error() for answer in alone) else trouble
 
     def _answer(self, asked: Asked) -> Answer:
         context = self._context(asked)
@@ -128,5 +135,5 @@ class ClientActor:
 def _unpacked(setup: ClientSetup, shipped: "ray.ObjectRef[dict[str, bytes]]") -> ClientSetup:
     """Return the setup with the bundle and the stored states in a folder of this machine."""
     folder = unpack(shipped, Path(setup.node_config["activations"]))
-    here = {"bundle": str(folder), "activations": str(folder.with_name(folder.name + "-states"))}
+    here = {"bundle": str(folder), "activations": str(states_folder(folder))}
     return replace(setup, node_config={**setup.node_config, **here})

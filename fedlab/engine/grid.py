@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import ray
 from flwr.app import Message
 
+from fedlab.clock import stopwatch
 from fedlab.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import Call, Lost, WorkerPool, shared
@@ -22,6 +22,7 @@ from fedlab.flower import (
 )
 from fedlab.grids import AnsweringGrid
 from fedlab.models.arrays import Arrays
+from fedlab.profiling import collecting
 from fedlab.training.measuring import score, shards
 from fedlab.training.packing import lone_pack, pack_messages
 from fedlab.training.workbench import Split, Workbench
@@ -56,8 +57,9 @@ class RayGrid(AnsweringGrid):
     Messages are answered when they are pushed. Client states are kept in `states` between messages, as encoded, so it
     does not matter which actor serves a client. Up to `pack` messages that hold the same go to an actor together; None
     says that clients do not train together, and a call is of as many as suits. `on_failure` is told of each client that
-    failed, in one line and with its traceback. `actor_seconds` adds up what the actors spent real time on,
-    `busiest_seconds` what the busiest actor of each call did: no round can be shorter.
+    failed, in one line and with its traceback. `actor_seconds` adds up what the actors spent real time on, and how long
+    they waited for work; `busiest_seconds` what the busiest actor of each call did: no round can be shorter;
+    `driver_seconds` what this process spent on them.
     """
 
     def __init__(
@@ -79,6 +81,7 @@ class RayGrid(AnsweringGrid):
         self._states = states
         self.actor_seconds: Counter[str] = Counter()
         self.busiest_seconds: Counter[str] = Counter()
+        self.driver_seconds: Counter[str] = Counter()
 
     def get_node_ids(self) -> range:
         """Return the ids of all nodes."""
@@ -91,7 +94,9 @@ class RayGrid(AnsweringGrid):
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Have every message answered and return their ids."""
         sent = [with_id(message, str(next(self._ids))) for message in messages]
-        contents = shared(message.content for message in sent)
+        with collecting() as spent:
+            contents = shared(message.content for message in sent)
+        self.driver_seconds.update(spent)
         sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
         most = self._pack or lone_pack(len(sent))
         packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, most)]
@@ -103,7 +108,9 @@ class RayGrid(AnsweringGrid):
 
     def measure(self, arrays: Arrays, split: Split) -> float:
         """Return the score of a model on a split held by the server, computed by all actors."""
-        reference = ray.put(arrays)
+        with collecting() as spent:
+            reference = shared([arrays])[id(arrays)]
+        self.driver_seconds.update(spent)
         calls = [
             Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}")
             for shard in shards(len(self._workbench.tokens(split)))
@@ -131,13 +138,22 @@ class RayGrid(AnsweringGrid):
 
     def _run(self, calls: Sequence[Call]) -> list[Any]:
         """Return what the calls came to, or that they were lost."""
-        done = self._pool.run(calls)
+        elapsed = stopwatch()
+        with collecting() as driver:
+            done = self._pool.run(calls)
+        available = elapsed() * self._pool.workers
+        self.driver_seconds.update(driver)
         spent: dict[str, Counter[str]] = defaultdict(Counter)
-        for each in done:
+        for call, each in zip(calls, done, strict=True):
             if isinstance(each, Done):
                 spent[each.actor].update(each.seconds)
+                if each.trouble is not None:
+                    why, trace = each.trouble
+                    self._on_failure(f"{call.about}: trained alone, not together, for {_one_line(why)}", trace)
         for seconds in spent.values():
             self.actor_seconds.update(seconds)
+        waited: Any = max(0.0, available - sum(map(Counter.total, spent.values())))  # Counter's types know no seconds
+        self.actor_seconds["wait"] += waited
         self.busiest_seconds.update(max(spent.values(), key=Counter.total, default={}))
         return [each.result if isinstance(each, Done) else each for each in done]
 
@@ -165,9 +181,13 @@ class RayGrid(AnsweringGrid):
                 reply = answers[place].reply
                 self._states.put(partition_id, answers[place].state)
                 if reply.has_error():
-                    reason = " ".join((reply.error.reason or "").split())
+                    reason = _one_line(reply.error.reason or "")
                     self._on_failure(f"client {partition_id}: {reason}", answers[place].traceback)
             self._replies[message.metadata.message_id] = reply
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _partition(message: Message) -> int:

@@ -1,11 +1,16 @@
-"""Prepared data on every machine of a cluster: sent once a machine, opened by all its actors."""
+"""Prepared data on every machine of a cluster: sent once a machine, opened by all its actors, gone with the run."""
 
+import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fedlab.data.cache import publish
+from fedlab.data.cache import locked, publish
+
+_PATIENCE_SECONDS = 10.0  # with a machine that is to clean up
 
 
 def ship(files: Mapping[str, Path]) -> "ray.ObjectRef[dict[str, bytes]]":
@@ -15,10 +20,42 @@ def ship(files: Mapping[str, Path]) -> "ray.ObjectRef[dict[str, bytes]]":
 
 def unpack(shipped: "ray.ObjectRef[dict[str, bytes]]", base: Path) -> Path:
     """Write shipped files below a folder of this node's own, once, whichever actor comes first; return the folder."""
-    folder = base / f"node-{ray.get_runtime_context().get_node_id()[:16]}"
-    if not folder.exists():
-        publish(folder, lambda empty: _write(ray.get(shipped), empty))
-    return folder
+    folder = _folder(base)
+    with locked(_lock(folder)):
+        return publish(folder, lambda empty: _write(ray.get(shipped), empty))
+
+
+def states_folder(unpacked: Path) -> Path:
+    """Return where the states that are computed from unpacked files are stored."""
+    return unpacked.with_name(f"{unpacked.name}-states")
+
+
+def clear(base: Path) -> None:
+    """Delete what was unpacked and stored on every machine that is still there."""
+    remove = ray.remote(num_cpus=0)(_remove)
+    calls = [
+        remove.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(base)
+        for node in ray.nodes()
+        if node["Alive"]
+    ]
+    ray.wait(calls, num_returns=len(calls), timeout=_PATIENCE_SECONDS)
+
+
+def _remove(base: Path) -> None:
+    folder = _folder(base)
+    for each in (folder, states_folder(folder), _lock(folder)):
+        shutil.rmtree(each, ignore_errors=True)
+    with suppress(OSError):  # not empty: the driver's own machine, or a folder that is kept
+        base.rmdir()
+        base.parent.rmdir()
+
+
+def _folder(base: Path) -> Path:
+    return base / f"node-{ray.get_runtime_context().get_node_id()[:16]}"
+
+
+def _lock(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}-lock")
 
 
 def _write(files: Mapping[str, bytes], folder: Path) -> None:

@@ -1,9 +1,10 @@
 """A pool of Ray actors that never idles while there is work, survives their deaths and names the one that hangs."""
 
 import contextlib
+import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -165,7 +166,7 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
     cores = workers or os.cpu_count() or 1
-    own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False}
+    own: dict[str, Any] = {"address": "local", "num_cpus": cores, "include_dashboard": False}
     where: dict[str, Any] = own if address is None else {"address": address}
     try:
         # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
@@ -177,6 +178,22 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
         reason = str(error).splitlines()[0]
         raise UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}") from error
     return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def spread(nodes: Mapping[str, int], workers: int) -> list[str]:
+    """Return the node of each actor: one after the other on all nodes that have a core left, then all over again.
+
+    Ray's own spreading looks at resources, of which actors that claim none have no need.
+    """
+    rounds = range(max(nodes.values(), default=0))
+    cores = [node for taken in rounds for node, count in nodes.items() if taken < count]
+    return list(itertools.islice(itertools.cycle(cores), workers))
+
+
+def nodes_with_cores() -> dict[str, int]:
+    """Return the ids of the cluster's nodes that are there, and how many cores each has."""
+    there = [node for node in ray.nodes() if node["Alive"]]
+    return {node["NodeID"]: cores for node in there if (cores := int(node["Resources"].get("CPU", 0)))}
 
 
 def places_on_gpus(actors_per_gpu: int) -> int:

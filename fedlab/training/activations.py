@@ -73,6 +73,13 @@ class ActivationStore:
                 filled[rows] = 1
         return torch.from_numpy(stored[cut][0]).view(network.encoder.dtype), torch.tensor(rows)
 
+    def table_bytes(self, network: Network, tokens: TokenSet, cut: Cut) -> int:
+        """Return what the frozen states of a whole split take; nothing where all blocks are trained."""
+        if cut == Whole(len(network.encoder.blocks)):
+            return 0
+        count, width = tokens.input_ids.shape
+        return int(count * math.prod(network.state_shape(cut, width)) * network.encoder.dtype.itemsize)
+
     def _open(
         self, network: Network, tokens: TokenSet, split: str, cut: Cut
     ) -> dict[Cut, tuple[np.ndarray, np.ndarray]]:
@@ -84,7 +91,8 @@ class ActivationStore:
         with locked(self.folder):
             for each in cuts:
                 shape = (count, *network.state_shape(each, width))
-                if not self._provide(f"{split}-{each}", item.itemsize * math.prod(shape), count, wanted=each == cut):
+                size = self.table_bytes(network, tokens, each)
+                if not self._provide(f"{split}-{each}", size, count, wanted=each == cut):
                     break
                 path = self._path(f"{split}-{each}")
                 states = np.memmap(path, item, "r+", shape=shape)

@@ -161,15 +161,13 @@ def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]
     """Open the workbench of a node; a process opens each once.
 
     A node that was handed a prepared bundle names it: `bundle` is its folder, `activations` that of stored states,
-    `activation-bytes` their room, `device` where it computes. Any other prepares the experiment its run's configuration
-    names, for as many clients as there are, or with the data of its own at `data-path`. States are kept from process
-    to process below `state-path`, if it has one.
+    `activation-bytes` their room if it is given, `device` where it computes. Any other prepares the experiment its
+    run's configuration names, for as many clients as there are, or with the data of its own at `data-path`. States are
+    kept from process to process below `state-path`, if it has one.
     """
     if "bundle" in node_config:
-        places = (node_config["bundle"], node_config["activations"])
-        return _open_once(
-            *map(str, places), int(node_config["activation-bytes"]), str(node_config.get("device", "cpu"))
-        )
+        given = (node_config["bundle"], node_config["activations"], node_config["activation-bytes"])
+        return _open_once(*map(str, given), str(node_config.get("device", "cpu")))
     own, state = (str(node_config.get(key, "")) for key in ("data-path", "state-path"))
     experiment = experiment_of_run(run_config, clients=1 if own else int(node_config["num-partitions"]))
     with span("prepare"):
@@ -177,8 +175,9 @@ def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]
 
 
 @functools.lru_cache(maxsize=2)
-def _open_once(bundle: str, activations: str, budget_bytes: int, device: str) -> Workbench:
-    store = ActivationStore(folder=Path(activations), budget_bytes=budget_bytes)
+def _open_once(bundle: str, activations: str, room: str, device: str) -> Workbench:
+    folder = Path(activations)
+    store = ActivationStore(folder=folder, budget_bytes=int(room or activation_room_bytes(folder)))
     with span("load"):
         return open_bundle(Path(bundle), store, device=device)
 

@@ -81,6 +81,18 @@ def waiting(*, at_round: int, while_there: str, **options) -> ClientApp:
     return Before(do, **options)
 
 
+class Lonely(Before):
+    def train_together(self, messages, contexts):
+        if len(messages) > 1:
+            raise MemoryError("2 are too many")
+        return super().train_together(messages, contexts)
+
+
+def lonely(**options) -> ClientApp:
+    """Train alone, not together."""
+    return Lonely(lambda server_round, partition: None, **options)
+
+
 def failing(*, partitions: list[int], **options) -> ClientApp:
     """Raise on some partitions."""
 

@@ -39,3 +39,11 @@ def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
     assert not (ended.run / "summary.json").exists()
     shown = fedlab("show", ended.run, "--json")
     assert (shown.code, shown.summary["status"], shown.summary["rounds"]) == (0, "unfinished", 0)
+
+
+def test_clients_that_can_be_trained_alone_but_not_together_are_and_it_is_said(fedlab):
+    ended = fedlab.run("lonely", "--set", "client.name=clients.py:lonely", "--set", "rounds=1")
+
+    assert (ended.code, ended.summary["client_failures"]) == (0, 0), ended.err
+    assert "trained alone, not together, for MemoryError: 2 are too many" in ended.out + ended.err
+    assert "Traceback (most recent call last)" in (ended.run / "run.log").read_text()

@@ -222,6 +222,14 @@ def test_a_client_finds_its_state_again_whichever_actor_serves_it(grid):
         assert [times(reply) for reply in replies] == [expected] * 8
 
 
+def test_the_actors_time_is_told_by_kind_with_what_they_waited_and_what_transfers_took(grid):
+    nodes = grid()
+    nodes.send_and_receive([order(nodes, 1)])  # one message: the other actor waits
+    assert nodes.actor_seconds["client"] > 0
+    assert nodes.actor_seconds["wait"] > nodes.actor_seconds["client"]
+    assert nodes.driver_seconds["transfer"] > 0
+
+
 def test_states_survive_a_checkpoint(grid):
     before, after = grid(), grid()
     before.send_and_receive([order(before, partition) for partition in (0, 5)])
