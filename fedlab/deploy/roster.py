@@ -29,6 +29,7 @@ class Roster:
         self._debts = debts
         self._tell = tell
         self._queries: dict[str, int] = {}  # the node each was sent to, by message id
+        self._last: dict[int, str] = {}  # the last query of each node
         self._asked: set[int] = set()
         self._holders: dict[int, int] = {}  # the latest node of each partition
         self._partitions: dict[int, int] = {}
@@ -88,6 +89,7 @@ class Roster:
             ids = self._grid.push_messages([_query(node) for node in nodes])
             asked = {message_id: node for message_id, node in zip(ids, nodes, strict=True) if message_id is not None}
             self._queries |= asked
+            self._last |= {node: message_id for message_id, node in asked.items()}
             self._asked |= set(asked.values())
         if self._queries:
             for reply in list(self._grid.pull_messages(list(self._queries))):
@@ -107,7 +109,8 @@ class Roster:
             return
         if self._partitions.get(node) != partition_id:
             self._tell(f"node {node} holds partition {partition_id}" + (f", on {board}" if board else ""))
-        if self._debts.settle(node):
+        behind_all = reply.metadata.reply_to_message_id == self._last[node]
+        if behind_all and self._debts.settle(node):
             self._tell(f"client {partition_id} is done with what was given up, and takes part again")
         self._partitions[node] = partition_id
         self._holders[partition_id] = node

@@ -57,11 +57,11 @@ class World:
         kinds = [(each.metadata.dst_node_id, each.metadata.message_type) for each in self.below.sent]
         return kinds.count((node, MessageType.QUERY))
 
-    def come_to(self, node, reply=None):
+    def come_to(self, node, reply=None, *, query=-1):
         """Let a node answer the last query it was sent, with what it holds unless told otherwise."""
-        last = [each for each in self.below.sent if each.metadata.dst_node_id == node][-1]
-        assert last.metadata.message_type == MessageType.QUERY
-        self.below._replies[last.metadata.message_id] = reply(last) if reply else query_reply(last, node - 10)
+        sent = [each for each in self.below.sent if each.metadata.dst_node_id == node]
+        asked = [each for each in sent if each.metadata.message_type == MessageType.QUERY][query]
+        self.below._replies[asked.metadata.message_id] = reply(asked) if reply else query_reply(asked, node - 10)
 
 
 @pytest.fixture
@@ -246,6 +246,19 @@ def test_where_nobody_else_is_left_those_that_owe_an_answer_are_asked_all_the_sa
     assert len(world.errors(ids)) == 3
     assert world.grid.get_node_ids() == [10, 11, 12]
     assert any("0 are there and 3 at work on orders that were given up" in text for text in world.said)
+
+
+def test_a_client_that_is_done_with_the_first_of_two_orders_still_owes_the_second(world):
+    world.grid.gather()
+    world.hang(10)
+    for over in (600.0, 1200.0):
+        ids = world.order(nodes=[10])
+        world.seconds = over
+        assert list(world.errors(ids)) == [10]
+    world.come_to(10, query=1)
+    assert world.grid.get_node_ids() == [11, 12]
+    world.come_to(10, query=2)
+    assert world.grid.get_node_ids() == [10, 11, 12]
 
 
 def test_a_client_whose_order_expired_on_the_way_is_late_and_left_out(world):
