@@ -1,13 +1,14 @@
 """How far a simulated run is from the real one: seconds of each stage, measured on real nodes and simulated.
 
     python benchmarks/deploy_vs_sim.py [--nodes 2] [--rounds 6] [--rate 8Mbit/s] [--width 1024] [--texts 640]
-        [--json FILE]
+        [--json FILE] [--check]
 
 Starts a SuperLink and nodes on loopback, each with a link of its own that is slowed down both ways (the token bucket of
 `fedlab client --up --down`), and trains adapters of MiniLM. Then this machine is profiled as a board (`fedlab
 profile-device`), and the same experiment is simulated on that board and that link. Stages are compared by their medians
 over clients and rounds; the first round, in which nodes open their data and no upload is known yet, is left out. A
-node's polls and the start of its processes count for nothing.
+node's polls and the start of its processes count for nothing. With `--check` the exit code is 1 if the medians of a
+transfer are more than 5 % apart, or those of computing more than 15 %.
 
 So that both are of the same work, nodes train as the profiler does: on made-up texts of full length, by SGD, with one
 thread each. As many profilers run side by side as there are nodes, for these share the machine's memory and caches.
@@ -41,7 +42,7 @@ from fedlab.data.synthetic import texts
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent
-STAGES = ("download_seconds", "compute_seconds", "upload_seconds")
+MOST_APART = {"download_seconds": 0.05, "compute_seconds": 0.15, "upload_seconds": 0.05}  # a stage, in shares
 DEPTH, TOKENS, BATCH = 2, 128, 4
 PROFILED_BATCHES = 20  # a round of the profiler
 TRAINED_SHARE = 0.7  # the server holds out the rest
@@ -51,12 +52,13 @@ LIMIT_SECONDS = 1800.0
 def main() -> None:
     """Run both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--nodes", type=int, default=2)
+    parser.add_argument("--nodes", type=int, choices=(2, 3, 4), default=2)
     parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--rate", default="8Mbit/s")
     parser.add_argument("--width", type=int, default=1024)
     parser.add_argument("--texts", type=int, default=640, help="a client")
     parser.add_argument("--json", type=Path)
+    parser.add_argument("--check", action="store_true", help="fail if a stage is too far off")
     said = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="deploy-vs-sim-") as scratch:
         folder = Path(scratch)
@@ -64,10 +66,12 @@ def main() -> None:
         deploy(folder, said)
         profile(folder, said)
         simulate(folder, said)
-        rows = [compare(folder, stage) for stage in STAGES]
+        rows = [compare(folder, stage) for stage in MOST_APART]
     show(rows)
     if said.json:
         said.json.write_text(json.dumps({"arguments": vars(said) | {"json": str(said.json)}, "stages": rows}, indent=2))
+    if said.check and (faults := too_far(rows)):
+        sys.exit("\n".join(faults))  # which is 1
 
 
 def write_texts(path: Path, count: int) -> None:
@@ -153,6 +157,15 @@ def show(rows: list[dict[str, Any]]) -> None:
     for row in rows:
         table.add_row(row["stage"], spread(row["measured"]), spread(row["simulated"]), f"{100 * row['error']:+.1f}%")
     Console().print(table)
+
+
+def too_far(rows: list[dict[str, Any]]) -> list[str]:
+    """Say which stages are simulated further from what was measured than they may be."""
+    return [
+        f"{row['stage']}: {100 * row['error']:+.1f}%, at most {100 * MOST_APART[row['stage']]:g}% is allowed"
+        for row in rows
+        if not abs(row["error"]) <= MOST_APART[row["stage"]]
+    ]
 
 
 def spread(seconds: list[float]) -> str:

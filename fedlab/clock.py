@@ -160,6 +160,11 @@ def days_from_now(days: int) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
 
 
+def seconds_between(earlier: str, later: str) -> float:
+    """Return the seconds from one moment to another, both as in 2025-03-31T12:00:00+00:00."""
+    return (datetime.datetime.fromisoformat(later) - datetime.datetime.fromisoformat(earlier)).total_seconds()
+
+
 def age_seconds(path: Path) -> float:
     """Return how long ago a file was written; raises OSError if it is not there."""
     return time.time() - path.stat().st_mtime

@@ -13,6 +13,11 @@ from fedlab.models.arrays import Arrays
 from fedlab.records import TrialRecord
 
 Measure = Callable[[Arrays, Literal["validation", "test"]], float]
+UpdateLimit = Callable[[Arrays], float | None]
+
+
+def no_limit(sent: Arrays) -> None:
+    """Let updates be as far from what was sent as they are."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +27,8 @@ class Server:
     `initial` is the configuration of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
     partition ids; draws are made over partition ids. `measure` returns a model's score on a split
     the server holds; it costs the clients nothing, and nothing but the report may use the test split. `ledger` has the
-    bills of the round under way.
+    bills of the round under way. `update_limit` says how far (Euclidean, over all arrays) an update may be from the
+    arrays that were sent where a strategy has no limit of its own, None if there is none.
     """
 
     seed: int
@@ -33,6 +39,7 @@ class Server:
     measure: Measure
     on_trial: Callable[[TrialRecord], None]
     ledger: Ledger = field(default_factory=Ledger)
+    update_limit: UpdateLimit = no_limit
 
 
 @runtime_checkable

@@ -29,7 +29,7 @@ from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.run.results import write_results
 from fedlab.seeds import generator
-from fedlab.server import Attached, Measure, Resumable, Server
+from fedlab.server import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
 from fedlab.training.workbench import Workbench, export, pretrained_arrays
 from fedlab.workload import EncoderShape
 
@@ -69,10 +69,12 @@ def serve(
     recorder: Recorder,
     observers: Sequence[Observer],
     physics: Physics | None = None,
+    update_limit: UpdateLimit = no_limit,
 ) -> dict[str, Any]:
     """Run an experiment over a grid and write everything to its folder; return the summary.
 
-    Costs are what `physics` says, by default the boards and links of the experiment.
+    Costs are what `physics` says, by default the boards and links of the experiment. `update_limit` is for strategies
+    that have none of their own.
     A folder with a checkpoint is gone on with: what was recorded after the checkpoint is cut off and done again.
 
     Raises:
@@ -80,7 +82,7 @@ def serve(
         RunFailedError: the run cannot go on.
     """
     audience = Audience([recorder, *observers])
-    server = _server(experiment, bench, partitions, clock, audience)
+    server = _server(experiment, bench, partitions, clock, audience, update_limit)
     strategy = load_strategy(experiment)
     if isinstance(strategy, Attached):
         strategy.attach(server)
@@ -185,7 +187,12 @@ class _Parts:
 
 
 def _server(
-    experiment: Experiment, bench: Bench, partitions: Mapping[int, int], clock: Clock, observer: Observer
+    experiment: Experiment,
+    bench: Bench,
+    partitions: Mapping[int, int],
+    clock: Clock,
+    observer: Observer,
+    update_limit: UpdateLimit,
 ) -> Server:
     return Server(
         seed=experiment.seed,
@@ -195,6 +202,7 @@ def _server(
         partitions=partitions,
         measure=bench.measure,
         on_trial=observer.on_trial,
+        update_limit=update_limit,
     )
 
 

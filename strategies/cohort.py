@@ -17,7 +17,7 @@ class CohortRules:
     is over at `deadline_seconds` at the latest. Work that comes later is lost (`late = "drop"`), or averaged into the
     next round of the same configuration after it has come (`"carry"`). With fewer than `min_replies` usable updates
     the round fails and the model stays. An update further than `max_update_norm` (Euclidean, over all arrays) from
-    what was sent is turned away.
+    what was sent is turned away; without it the server's own limit holds, which only a deployed run has.
 
     Raises ValueError for a setting that cannot be.
     """

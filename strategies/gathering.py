@@ -56,9 +56,10 @@ def gather(
     Replies that cannot be used are noted in the server's ledger, as is a round that fails for want of others.
     """
     updates = [*coming]
+    limit = server.update_limit(sent) if rules.max_update_norm is None else rules.max_update_norm
     for reply in replies:
         if not reply.has_error():
-            reason = objection(reply, sent, max_update_norm=rules.max_update_norm)
+            reason = objection(reply, sent, max_update_norm=limit)
             if reason is None:
                 updates.append(_update(reply, now_seconds))
             else:

@@ -54,5 +54,6 @@ def _spoiled(arrays: Arrays, sent: Arrays, max_update_norm: float | None) -> str
             return f"{name} has values that are not finite"
     if max_update_norm is None:
         return None
-    norm = math.hypot(*(float(np.linalg.norm(array - sent[name])) for name, array in arrays.items()))
+    with np.errstate(over="ignore"):  # too far for single precision is infinitely far
+        norm = math.hypot(*(float(np.linalg.norm(array - sent[name])) for name, array in arrays.items()))
     return f"is {norm:.3g} from what was sent, {max_update_norm:g} is the most" if norm > max_update_norm else None

@@ -9,15 +9,27 @@ from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
 from fedlab.clock import stopwatch
+from fedlab.deploy.debts import Debts
 from fedlab.deploy.patience import Patience
 from fedlab.deploy.roster import Roster
 from fedlab.deploy.soundness import flaw
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, REPLY_LATE, error_reply, unusable, with_id
+from fedlab.flower import (
+    CLIENT_CRASHED,
+    CLIENT_UNAVAILABLE,
+    MESSAGE_EXPIRED,
+    REPLY_LATE,
+    error_reply,
+    unusable,
+    with_id,
+)
 from fedlab.grids import GridAround
 from fedlab.messages import group_of, read_terms
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.units import human_seconds
+
+# How much longer than its answer can count an order lives: for polls, transfers, and clocks that differ.
+_GRACE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,8 +47,9 @@ class LiveGrid(GridAround):
     """Lists nodes that have said which partition they hold; orders they leave unanswered come back as errors.
 
     A round's terms are kept in real time: once `wait_for` clients of a group have answered, or its deadline is over,
-    its others are late. What a late client sends after all is never looked at. A reply that makes no sense is an error,
-    too. `tell` is told in words whom the server waits for, and who is left out.
+    its others are late. What a late client sends after all is never looked at, and it is asked for nothing more until
+    it is done: an order lives no longer than its answer can count, and nobody works on two. A reply that makes no sense
+    is an error, too. `tell` is told in words whom the server waits for, and who is left out.
     """
 
     def __init__(
@@ -50,8 +63,9 @@ class LiveGrid(GridAround):
         super().__init__(grid)
         self._patience = patience
         self._tell = tell
-        self._roster = Roster(grid, tell=tell)
         self._now_seconds = now_seconds or stopwatch()
+        debts = Debts(at_most_seconds=patience.reply_seconds, now_seconds=self._now_seconds)
+        self._roster = Roster(grid, debts=debts, tell=tell)
         self._open: dict[str, _Order] = {}
         self._answered: Counter[tuple[int, str]] = Counter()
         self._batches = 0
@@ -75,7 +89,7 @@ class LiveGrid(GridAround):
         return self._enough(there)
 
     def get_node_ids(self) -> Sequence[int]:
-        """Return the nodes that are there, one a partition; wait for some where there are too few.
+        """Return the nodes that are there and free, one a partition; wait for some where there are too few.
 
         Raises:
             RunFailedError: they did not come.
@@ -87,6 +101,8 @@ class LiveGrid(GridAround):
         """Send messages; one that the engine does not take comes back as an error."""
         outgoing = list(messages)
         self._batches += 1
+        for message in outgoing:
+            message.metadata.ttl = self._counts_seconds(_terms(message)) + _GRACE_SECONDS
         ids: list[str | None] = [*self._grid.push_messages(outgoing)] or [None] * len(outgoing)
         names = [name or f"unsent-{self._batches}-{at}" for at, name in enumerate(ids)]
         for name, message, taken in zip(names, outgoing, ids, strict=True):
@@ -103,11 +119,16 @@ class LiveGrid(GridAround):
         for name, order in wanted.items():
             if name not in replies and (failure := self._failure(order)):
                 replies[name] = error_reply(with_id(order.message, name), *failure)
+        given_up = []
         for name, reply in replies.items():
             order = self._open.pop(name)
             if reply.has_error():
-                partition_id = self.partitions.get(order.message.metadata.dst_node_id)
-                self._tell(f"client {partition_id}: {reply.error.reason}")
+                node = order.message.metadata.dst_node_id
+                self._tell(f"client {self.partitions.get(node)}: {reply.error.reason}")
+                if order.delivered and (name not in arrived or reply.error.code == MESSAGE_EXPIRED):
+                    given_up.append(node)
+        if given_up:
+            self._roster.give_up(given_up)
         return list(replies.values())
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
@@ -121,11 +142,10 @@ class LiveGrid(GridAround):
         return there
 
     def _order(self, message: Message, *, delivered: bool) -> _Order:
-        trains = message.metadata.message_type != MessageType.QUERY
         return _Order(
             message=message,
             sent_seconds=self._now_seconds(),
-            terms=read_terms(message) if trains else RoundTerms(),
+            terms=_terms(message),
             round=(self._batches, group_of(message)),
             delivered=delivered,
         )
@@ -137,11 +157,23 @@ class LiveGrid(GridAround):
             return CLIENT_UNAVAILABLE, "gone: the engine knows no such node any more"
         if terms.wait_for is not None and self._answered[order.round] >= terms.wait_for:
             return REPLY_LATE, f"late: {terms.wait_for} others were done first, after {human_seconds(waited)}"
-        if waited >= (inf if terms.deadline_seconds is None else terms.deadline_seconds):
+        if waited >= _deadline_seconds(terms):
             return REPLY_LATE, f"late: not done when the round was over, after {human_seconds(waited)}"
         if waited >= self._patience.reply_seconds:
             return CLIENT_UNAVAILABLE, f"silent for {human_seconds(waited)}"
         return None
+
+    def _counts_seconds(self, terms: RoundTerms) -> float:
+        """Return for how long the answer to an order can count."""
+        return min(_deadline_seconds(terms), self._patience.reply_seconds)
+
+
+def _terms(message: Message) -> RoundTerms:
+    return RoundTerms() if message.metadata.message_type == MessageType.QUERY else read_terms(message)
+
+
+def _deadline_seconds(terms: RoundTerms) -> float:
+    return inf if terms.deadline_seconds is None else terms.deadline_seconds
 
 
 def _vetted(reply: Message) -> Message:

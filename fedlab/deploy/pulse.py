@@ -14,6 +14,11 @@ def beat(folder: Path, doing: Literal["waiting", "working"]) -> None:
     (folder / "pulse").write_text(doing)
 
 
+def forget(folder: Path) -> None:
+    """Forget what a node was doing before it was started again: until it has asked for work it has no pulse."""
+    (folder / "pulse").unlink(missing_ok=True)
+
+
 def beats(folder: Path) -> bool:
     """Tell whether a node has asked for work lately, or has some that is not hopelessly old."""
     path = folder / "pulse"

@@ -1,30 +1,35 @@
 """Which nodes there are, and which partition each holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedlab.clock import pause, stopwatch
+from fedlab.deploy.debts import Debts
+from fedlab.flower import MESSAGE_EXPIRED
 from fedlab.messages import query_message, read_board, read_query_reply
 from fedlab.units import human_seconds
 
 _POLL_SECONDS = 1.0
 _SAY_EVERY_SECONDS = 15.0
+_QUERY_SECONDS = 3600.0  # then it is asked anew: a query is lost with the node that was at it
 
 
 class Roster:
     """Asks every node that turns up which partition it holds, and goes on meanwhile.
 
     A node that was away is asked again: it may have come back with another configuration. Of two nodes with one
-    partition the later counts: it is the other one, started again. `tell` is told of nodes that come and of those that
-    cannot say what they hold.
+    partition the later counts: it is the other one, started again. One whose order was given up is left out until it is
+    done with it. `tell` is told of nodes that come, of those that cannot say what they hold, and of who is left out.
     """
 
-    def __init__(self, grid: Grid, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, grid: Grid, *, debts: Debts, tell: Callable[[str], None]) -> None:
         self._grid = grid
+        self._debts = debts
         self._tell = tell
         self._queries: dict[str, int] = {}  # the node each was sent to, by message id
+        self._last: dict[int, str] = {}  # the last query of each node
         self._asked: set[int] = set()
         self._holders: dict[int, int] = {}  # the latest node of each partition
         self._partitions: dict[int, int] = {}
@@ -48,22 +53,43 @@ class Roster:
         return [node for node in self._holders.values() if node in listed]
 
     def wait(self, count: int, *, at_most_seconds: float) -> list[int]:
-        """Wait until so many nodes are there, saying so now and then; return those there are in the end."""
+        """Wait until so many nodes are there and free, saying so now and then; return those there are in the end.
+
+        Where they are still too few, those that owe an answer are among them: a run does not end for want of them.
+        """
         elapsed = stopwatch()
         say_at_seconds = 0.0
-        while len(there := self.there()) < count and elapsed() < at_most_seconds:
+        while len(free := self._free(there := self.there())) < count and elapsed() < at_most_seconds:
             if elapsed() >= say_at_seconds:
                 left = human_seconds(at_most_seconds - elapsed())
-                self._tell(f"waiting for {count} nodes: {len(there)} are there, {left} left")
+                self._tell(f"waiting for {count} nodes: {len(free)} are there{_busy(there, free)}, {left} left")
                 say_at_seconds = elapsed() + _SAY_EVERY_SECONDS
             pause(_POLL_SECONDS)
-        return there
+        return free if len(free) >= count else there
+
+    def give_up(self, nodes: Iterable[int]) -> None:
+        """Leave out nodes whose orders were given up, until they are done with them.
+
+        What shows it is the answer to a query: a SuperNode works on one message after the other. What it still answers
+        to the order itself need not be waited for, and is refused where the order has expired.
+        """
+        owing = sorted(set(nodes))
+        for node in owing:
+            left = human_seconds(self._debts.enter(node))
+            self._tell(
+                f"client {self._partitions.get(node)} is left out until it is done with that, for {left} at most"
+            )
+        self._ask(owing)
+
+    def _free(self, nodes: list[int]) -> list[int]:
+        return [node for node in nodes if not self._debts.owes(node)]
 
     def _ask(self, nodes: list[int]) -> None:
         if nodes:
-            ids = self._grid.push_messages([query_message(node) for node in nodes])
+            ids = self._grid.push_messages([_query(node) for node in nodes])
             asked = {message_id: node for message_id, node in zip(ids, nodes, strict=True) if message_id is not None}
             self._queries |= asked
+            self._last |= {node: message_id for message_id, node in asked.items()}
             self._asked |= set(asked.values())
         if self._queries:
             for reply in list(self._grid.pull_messages(list(self._queries))):
@@ -71,7 +97,10 @@ class Roster:
 
     def _enter(self, node: int, reply: Message) -> None:
         if reply.has_error():
-            self._tell(f"node {node} is left out: {reply.error.reason}")
+            if reply.error.code == MESSAGE_EXPIRED:
+                self._asked.discard(node)
+            else:
+                self._tell(f"node {node} is left out: {reply.error.reason}")
             return
         try:
             partition_id, board = read_query_reply(reply), read_board(reply)
@@ -80,6 +109,19 @@ class Roster:
             return
         if self._partitions.get(node) != partition_id:
             self._tell(f"node {node} holds partition {partition_id}" + (f", on {board}" if board else ""))
+        behind_all = reply.metadata.reply_to_message_id == self._last[node]
+        if behind_all and self._debts.settle(node):
+            self._tell(f"client {partition_id} is done with what was given up, and takes part again")
         self._partitions[node] = partition_id
         self._holders[partition_id] = node
         self._boards[partition_id] = board
+
+
+def _query(node: int) -> Message:
+    message = query_message(node)
+    message.metadata.ttl = _QUERY_SECONDS
+    return message
+
+
+def _busy(there: list[int], free: list[int]) -> str:
+    return f" and {len(there) - len(free)} at work on orders that were given up" if len(there) > len(free) else ""

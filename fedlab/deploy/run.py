@@ -11,6 +11,7 @@ from fedlab.clock import WallClock
 from fedlab.deploy.measured import Measured
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.settings import RunSettings, settings_of_run
+from fedlab.deploy.soundness import furthest
 from fedlab.deploy.voice import Voice
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
@@ -57,6 +58,7 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
         recorder=recorder,
         observers=[observer],
         physics=Measured(now_seconds=clock.now, board=partial(_board, live.board)),
+        update_limit=furthest,
     )
 
 

@@ -1,11 +1,24 @@
 """Whether what a client says of its work can be right: real ones can send anything."""
 
+import math
 from typing import get_args
 
+import numpy as np
 from flwr.app import Message, MessageType
 
 from fedlab.messages import read_workload
+from fedlab.models.arrays import Arrays
 from fedlab.workload import Method, Workload
+
+
+def furthest(sent: Arrays) -> float:
+    """Return how far an update may be from what was sent: as far as that is from 0, but at least 1 a value.
+
+    The latter as the root of the mean square. No training of a round comes near it: weights of transformers are
+    hundredths. It is for what has diverged, or come out of broken memory.
+    """
+    norm = math.hypot(*(float(np.linalg.norm(array)) for array in sent.values()))
+    return max(norm, math.sqrt(sum(array.size for array in sent.values())))
 
 
 def flaw(reply: Message) -> str | None:

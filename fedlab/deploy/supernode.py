@@ -20,7 +20,7 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlab.clock import stopwatch
 from fedlab.deploy.journal import Download, Journal, write_journal
-from fedlab.deploy.pulse import beat
+from fedlab.deploy.pulse import beat, forget
 from fedlab.deploy.uplink import Rates, start_relay
 from fedlab.measures import Upload
 
@@ -137,6 +137,7 @@ def main() -> None:
     own = parser.parse_args(sys.argv[1:at])
     server = _slowed(own.superlink, Rates(up_bytes_per_second=own.up, down_bytes_per_second=own.down))
     sys.argv[1:] = ["--superlink", server, *sys.argv[at + 1 :]]
+    forget(own.journal.parent)
     _keep_journal(own.journal)
     flower_supernode()
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.clock import Clock, VirtualClock, WallClock, stopwatch, today
+from fedlab.clock import Clock, VirtualClock, WallClock, seconds_between, stopwatch, today
 
 
 def test_simulated_time_starts_at_zero_and_adds_up():
@@ -129,6 +129,10 @@ def test_real_time_goes_on_from_a_restored_state():
 def test_a_stopwatch_never_goes_back():
     elapsed = stopwatch()
     assert 0 <= elapsed() <= elapsed()
+
+
+def test_moments_lie_so_many_seconds_apart():
+    assert seconds_between("2025-03-31T23:59:30+00:00", "2025-04-01T00:01:00.5+00:00") == 90.5
 
 
 def test_today_is_a_date():

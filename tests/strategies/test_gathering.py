@@ -1,5 +1,7 @@
 """A round's replies are averaged by their examples, with late ones of earlier rounds and without those unfit for it."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flwr.serverapp import strategy
@@ -55,6 +57,23 @@ def gathered(server):
         )
 
     return call
+
+
+@pytest.mark.parametrize(
+    ("limit", "max_update_norm", "taken"),
+    [(None, None, True), (4.0, None, False), (6.0, None, True), (4.0, 6.0, True), (6.0, 4.0, False)],
+)
+def test_the_servers_limit_holds_where_the_strategy_has_none(server, reply_with, floats, limit, max_update_norm, taken):
+    gathered = gather(
+        [reply_with({"x": floats(3.0, 4.0)})],
+        SENT,
+        coming=(),
+        rules=CohortRules(max_update_norm=max_update_norm),
+        server=replace(server, update_limit=lambda sent: limit),
+        group="train",
+        now_seconds=10.0,
+    )
+    assert (gathered.arrays is not None) == taken
 
 
 def test_replies_are_averaged_by_their_examples(gathered, reply_with, floats):

@@ -52,6 +52,11 @@ def test_a_long_way_from_what_was_sent_is_turned_away_where_there_is_a_limit(rep
     assert reason(reply_with(arrays), 4.99) == "is 5 from what was sent, 4.99 is the most"
 
 
+@pytest.mark.filterwarnings("error")
+def test_further_than_single_precision_can_say_is_turned_away_too(reply_with, floats):
+    assert reason(reply_with(trained(x=floats(1e20, 0.0))), 1e6) == "is inf from what was sent, 1e+06 is the most"
+
+
 @pytest.mark.parametrize("examples", [0, -1, float("nan"), float("inf"), None])
 def test_what_weighs_nothing_is_turned_away(reply_with, examples):
     assert "num-examples is" in reason(reply_with(trained(), num_examples=examples))

@@ -5,7 +5,7 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.patience import Patience
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, REPLY_LATE, error_reply
+from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
 from fedlab.messages import TrainReport, add_board, order_content, query_reply, to_record, train_reply
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload import Workload
@@ -47,6 +47,21 @@ class World:
             for reply in self.grid.pull_messages(ids)
             if reply.has_error()
         }
+
+    def hang(self, node):
+        """Let a node sit over the first order it is given, and answer nothing that comes behind it."""
+        train, query = self.train, self.query
+        self.train, self.query = silent_from(node, train), silent_from(node, query)
+
+    def queries(self, node):
+        kinds = [(each.metadata.dst_node_id, each.metadata.message_type) for each in self.below.sent]
+        return kinds.count((node, MessageType.QUERY))
+
+    def come_to(self, node, reply=None, *, query=-1):
+        """Let a node answer the last query it was sent, with what it holds unless told otherwise."""
+        sent = [each for each in self.below.sent if each.metadata.dst_node_id == node]
+        asked = [each for each in sent if each.metadata.message_type == MessageType.QUERY][query]
+        self.below._replies[asked.metadata.message_id] = reply(asked) if reply else query_reply(asked, node - 10)
 
 
 @pytest.fixture
@@ -155,6 +170,113 @@ def test_a_deadline_is_kept_in_real_time(world):
     assert world.errors(ids) == {}
     world.seconds = 30.0
     assert {node: code for node, (code, _) in world.errors(ids).items()} == {11: REPLY_LATE, 12: REPLY_LATE}
+
+
+@pytest.mark.parametrize(("terms", "seconds"), [({}, 660.0), ({"deadline_seconds": 30.0}, 90.0)])
+def test_an_order_lives_a_minute_longer_than_its_answer_can_count(world, terms, seconds):
+    world.order(nodes=[10], **terms)
+    assert world.below.sent[-1].metadata.ttl == seconds
+
+
+def test_a_client_that_hangs_costs_one_round_and_not_every_one(world):
+    world.grid.gather()
+    world.hang(12)
+    ids = world.order()
+    world.seconds = 600.0
+    assert list(world.errors(ids)) == [12]
+    world.seconds = 1000.0
+    assert world.grid.get_node_ids() == [10, 11]
+    assert "client 2 is left out until it is done with that, for 10.0 min at most" in world.said
+
+
+def test_a_client_that_is_late_is_asked_again_once_it_is_done_and_not_before(world):
+    world.grid.gather()
+    world.hang(12)
+    ids = world.order(deadline_seconds=60.0)
+    world.seconds = 60.0
+    world.errors(ids)
+    assert (world.grid.get_node_ids(), world.queries(12)) == ([10, 11], 2)
+    world.seconds = 90.0
+    world.come_to(12)
+    assert world.grid.get_node_ids() == [10, 11, 12]
+    assert "client 2 is done with what was given up, and takes part again" in world.said
+
+
+def test_a_client_that_lost_an_over_selected_round_is_not_asked_before_it_is_done(world):
+    world.grid.gather()
+    world.hang(12)
+    assert list(world.errors(world.order(wait_for=2))) == [12]
+    assert world.grid.get_node_ids() == [10, 11]
+    world.come_to(12)
+    assert world.grid.get_node_ids() == [10, 11, 12]
+
+
+def test_a_client_that_never_comes_to_is_asked_again_after_a_time_and_then_after_twice_as_long(world):
+    world.grid.gather()
+    world.hang(12)
+    for given_up, asked_again in ((600.0, 1200.0), (1800.0, 3000.0)):
+        ids = world.order()
+        world.seconds = given_up
+        assert list(world.errors(ids)) == [12]
+        world.seconds = asked_again - 1
+        assert world.grid.get_node_ids() == [10, 11]
+        world.seconds = asked_again
+        assert world.grid.get_node_ids() == [10, 11, 12]
+
+
+def test_a_client_that_was_started_again_is_asked_once_it_has_said_what_it_holds(world):
+    world.grid.gather()
+    world.hang(12)
+    ids = world.order()
+    world.seconds = 600.0
+    world.errors(ids)
+    world.below._nodes.remove(12)
+    assert world.grid.get_node_ids() == [10, 11]
+    world.below._nodes.append(12)
+    assert (world.grid.get_node_ids(), world.queries(12)) == ([10, 11], 3)
+    world.come_to(12)
+    assert world.grid.get_node_ids() == [10, 11, 12]
+
+
+def test_where_nobody_else_is_left_those_that_owe_an_answer_are_asked_all_the_same(world):
+    world.grid.gather()
+    world.hang(10)
+    ids = world.order()
+    world.seconds = 600.0
+    assert len(world.errors(ids)) == 3
+    assert world.grid.get_node_ids() == [10, 11, 12]
+    assert any("0 are there and 3 at work on orders that were given up" in text for text in world.said)
+
+
+def test_a_client_that_is_done_with_the_first_of_two_orders_still_owes_the_second(world):
+    world.grid.gather()
+    world.hang(10)
+    for over in (600.0, 1200.0):
+        ids = world.order(nodes=[10])
+        world.seconds = over
+        assert list(world.errors(ids)) == [10]
+    world.come_to(10, query=1)
+    assert world.grid.get_node_ids() == [11, 12]
+    world.come_to(10, query=2)
+    assert world.grid.get_node_ids() == [10, 11, 12]
+
+
+def test_a_client_whose_order_expired_on_the_way_is_late_and_left_out(world):
+    world.grid.gather()
+    world.hang(10)
+    honest, world.train = world.train, lambda message: error_reply(message, MESSAGE_EXPIRED, "expired")
+    assert world.errors(world.order(nodes=[10])) == {10: (REPLY_LATE, "expired")}
+    world.train = honest
+    assert world.grid.get_node_ids() == [11, 12]
+
+
+def test_a_query_that_expired_is_sent_again(world):
+    world.query = silent_from(12, world.query)
+    world.grid.gather()
+    world.come_to(12, lambda query: error_reply(query, MESSAGE_EXPIRED, "expired"))
+    world.grid.get_node_ids()
+    world.grid.get_node_ids()
+    assert world.queries(12) == 2
 
 
 def test_errors_do_not_count_as_done(world):

@@ -3,7 +3,7 @@ import os
 import pytest
 
 from fedlab.clock import age_seconds
-from fedlab.deploy.pulse import beat, beats
+from fedlab.deploy.pulse import beat, beats, forget
 
 
 def grow_older(path, seconds):
@@ -23,6 +23,13 @@ def test_a_node_lives_as_long_as_what_it_does_may_take(tmp_path, doing, alive_af
 
 def test_a_node_that_was_never_there_has_no_pulse(tmp_path):
     assert not beats(tmp_path)
+
+
+def test_a_node_that_is_started_again_has_no_pulse_of_before(tmp_path):
+    beat(tmp_path, "working")
+    forget(tmp_path)
+    assert not beats(tmp_path)
+    forget(tmp_path / "never-there")
 
 
 def test_a_pulse_that_says_nothing_is_none(tmp_path):

@@ -3,13 +3,16 @@
 import itertools
 import json
 
+import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
+from safetensors.numpy import load_file
 
 from clients.app import answer
 from fedlab.deploy.run import run_measured
 from fedlab.errors import RunFailedError, UserError
 from fedlab.flower import CLIENT_CRASHED, error_reply
+from fedlab.messages import from_record, to_record
 from fedlab.run.display import QuietDisplay
 from fedlab.run.folder import RunFolder
 
@@ -19,10 +22,10 @@ NODES = {10: 0, 11: 1, 12: 2}
 
 @pytest.fixture
 def run(memory_grid, day_and_night, tmp_path, monkeypatch):
-    """Return a function that runs settings on three nodes, of which `lost` tells which answers get lost."""
+    """Return a function that runs settings on three nodes; `lost` tells which answers get lost, `sent` what is sent."""
     monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / "cache"))
 
-    def run_settings(settings, *, lost=lambda order: False, **config):
+    def run_settings(settings, *, lost=lambda order: False, sent=lambda order, reply: reply, **config):
         settings = f"task.data={day_and_night} {SMALL} {settings}"
         run_config = {"experiment": "experiments/quickstart.toml", "settings": settings, "out": str(tmp_path / "runs")}
         run_config |= {"nodes": 3, "wait-seconds": 0.01} | config
@@ -39,9 +42,10 @@ def run(memory_grid, day_and_night, tmp_path, monkeypatch):
         orders = itertools.count()
 
         def answered(message):
-            if lost(next(orders)):
+            order = next(orders)
+            if lost(order):
                 return error_reply(message, CLIENT_CRASHED, "its process was killed")
-            return answer(message, contexts[message.metadata.dst_node_id])
+            return sent(order, answer(message, contexts[message.metadata.dst_node_id]))
 
         return run_measured(memory_grid(answered, NODES), run_config, QuietDisplay())
 
@@ -78,6 +82,23 @@ def test_a_round_without_its_quorum_leaves_the_model_as_it_was(run, tmp_path):
     run(f"rounds=2 {FEDAVG}", lost=lambda order: order in (3, 4))
     failed = [each["groups"][0]["failed"] for each in records(tmp_path / "runs" / "quickstart", "rounds.jsonl")]
     assert failed == [True, False]
+
+
+@pytest.mark.parametrize("value", [300.0, 1e20])
+def test_an_update_that_is_finite_and_far_out_is_turned_away_unasked(run, tmp_path, value):
+    def sent(order, reply):
+        if order == 4:  # three queries, then the second of the first round
+            arrays = from_record(reply.content["arrays"])
+            arrays["head.bias"][0] = value
+            reply.content["arrays"] = to_record(arrays)
+        return reply
+
+    run(f"rounds=1 {FEDAVG}", sent=sent)
+    folder = tmp_path / "runs" / "quickstart"
+    errors = [each["error"] for each in records(folder, "clients.jsonl")]
+    assert [error is None for error in errors].count(True) == 2
+    assert next(error for error in errors if error).startswith("turned away: is ")
+    assert np.abs(load_file(folder / "final.safetensors")["head.bias"]).max() < 1
 
 
 def test_a_run_with_a_name_is_gone_on_with_and_ends_as_if_it_had_not_been_cut_off(run, tmp_path):

@@ -1,6 +1,10 @@
+import sys
+
 import pytest
 from flwr.app import Message, MessageType, RecordDict
 
+from fedlab.deploy import supernode
+from fedlab.deploy.pulse import beat, beats
 from fedlab.deploy.supernode import Meter, Metered
 
 
@@ -89,3 +93,15 @@ def test_the_answer_to_a_query_tells_no_speed(node, journals):
     node.push_object(1, "s", "a", b"123")
     node.receive()
     assert journals == []
+
+
+def test_a_node_that_was_killed_at_work_has_no_pulse_until_it_is_connected_again(tmp_path, monkeypatch):
+    alive = []
+    monkeypatch.setattr(supernode, "_keep_journal", lambda path: None)
+    monkeypatch.setattr(supernode, "flower_supernode", lambda: alive.append(beats(tmp_path)))
+    words = ["--journal", str(tmp_path / "journal.json"), "--superlink", "localhost:8000", "--", "--insecure"]
+    monkeypatch.setattr(sys, "argv", ["supernode", *words])
+    beat(tmp_path, "working")
+    supernode.main()
+    assert alive == [False]
+    assert sys.argv[1:] == ["--superlink", "localhost:8000", "--insecure"]
