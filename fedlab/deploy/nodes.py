@@ -50,7 +50,7 @@ class LiveGrid(GridAround):
         super().__init__(grid)
         self._patience = patience
         self._tell = tell
-        self._roster = Roster(grid, tell=tell)
+        self._roster = Roster(grid, tell=tell, parts=patience.nodes)
         self._now_seconds = now_seconds or stopwatch()
         self._open: dict[str, _Order] = {}
         self._answered: Counter[tuple[int, str]] = Counter()

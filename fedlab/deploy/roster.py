@@ -6,7 +6,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedlab.clock import pause, stopwatch
-from fedlab.messages import query_message, read_board, read_query_reply
+from fedlab.messages import query_message, read_board, read_parts, read_query_reply
 from fedlab.units import human_seconds
 
 _POLL_SECONDS = 1.0
@@ -17,13 +17,15 @@ class Roster:
     """Asks every node that turns up which partition it holds, and goes on meanwhile.
 
     A node that was away is asked again: it may have come back with another configuration. Of two nodes with one
-    partition the later counts: it is the other one, started again. `tell` is told of nodes that come and of those that
-    cannot say what they hold.
+    partition the later counts: it is the other one, started again. A node that splits the experiment's data into more
+    or fewer than `parts` is left out: it would train on what others hold, too. `tell` is told of nodes that come and of
+    those that are left out.
     """
 
-    def __init__(self, grid: Grid, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, grid: Grid, *, tell: Callable[[str], None], parts: int) -> None:
         self._grid = grid
         self._tell = tell
+        self._parts = parts
         self._queries: dict[str, int] = {}  # the node each was sent to, by message id
         self._asked: set[int] = set()
         self._holders: dict[int, int] = {}  # the latest node of each partition
@@ -74,9 +76,14 @@ class Roster:
             self._tell(f"node {node} is left out: {reply.error.reason}")
             return
         try:
-            partition_id, board = read_query_reply(reply), read_board(reply)
+            partition_id, board, parts = read_query_reply(reply), read_board(reply), read_parts(reply)
         except Exception as error:  # whatever a node sends must not end the run
             self._tell(f"node {node} is left out: its answer cannot be read: {type(error).__name__}: {error}")
+            return
+        if parts not in (None, self._parts):
+            self._holders = {held: holder for held, holder in self._holders.items() if holder != node}
+            reason = f"it holds partition {partition_id} of {parts}, and the run has nodes={self._parts}"
+            self._tell(f"node {node} is left out: {reason}")
             return
         if self._partitions.get(node) != partition_id:
             self._tell(f"node {node} holds partition {partition_id}" + (f", on {board}" if board else ""))

@@ -34,7 +34,8 @@ def answer_measured(app: ClientApp, message: Message, context: Context) -> Messa
     if reply.has_error():
         return reply
     if message.metadata.message_type == MessageType.QUERY:
-        add_board(reply, str(context.node_config.get("board") or machine_name()))
+        parts = None if owns_data(context.node_config) else context.node_config.get("num-partitions")
+        add_board(reply, str(context.node_config.get("board") or machine_name()), parts=parts)
     else:
         add_measures(reply, _measures(elapsed(), spans.get("prepare", 0.0), message, context.node_config))
     return reply
