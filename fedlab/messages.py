@@ -287,7 +287,10 @@ def read_measures(reply: Message) -> Measures | None:
 
 def add_board(reply: Message, board: str, *, parts: int | None = None) -> None:
     """Write on the answer to a query what the node runs on, and into how many parts it splits the experiment's data."""
-    reply.content["measures"] = ConfigRecord({"board": board} | ({} if parts is None else {"parts": parts}))
+    record = ConfigRecord({"board": board})
+    if parts is not None:
+        record["parts"] = parts
+    reply.content["measures"] = record
 
 
 def read_board(reply: Message) -> str:
