@@ -3,8 +3,9 @@
 #   docker build -t fedlab .
 #   docker build -t fedlab --build-arg PIP_NO_INDEX=1 .    with all packages as wheels in docker/wheels, and no network
 #   docker build -t fedlab --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cu128 .    with CUDA
+#   docker build -t fedlab --build-arg PYTHON=python:3.11-slim .    on another base image
 
-ARG PYTHON=python:3.11-slim
+ARG PYTHON=python:3.11.14-slim-bookworm
 
 FROM ${PYTHON} AS build
 ARG PIP_NO_INDEX=
@@ -21,7 +22,7 @@ COPY docker/wheels /wheels
 COPY constraints.txt pyproject.toml docker/requirements.py ./
 # What is installed changes seldom, and what is written here often: two layers.
 RUN python requirements.py pyproject.toml > requirements.txt \
-    && pip install -c constraints.txt -r requirements.txt "setuptools>=77"
+    && pip install -c constraints.txt -r requirements.txt setuptools
 COPY README.md LICENSE ./
 COPY fedlab fedlab
 COPY strategies strategies

@@ -1,7 +1,10 @@
 # Everything is installed into .venv, and again only when pyproject.toml or constraints.txt has changed.
 PYTHON ?= python3
 BIN := .venv/bin
+# Where torch is built for the CPU alone; PyPI's brings gigabytes of CUDA along. Passed over where it cannot be reached.
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
+WHEEL := $(BIN)/python -m pip wheel --disable-pip-version-check -qq -c constraints.txt -w docker/wheels -f docker/wheels
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-slow lint format wheels clean
@@ -29,8 +32,8 @@ format: .venv/installed-test  ## Put the code into shape
 	$(BIN)/ruff format
 
 wheels: .venv/installed-test  ## Download what the image is made of, for a Docker engine whose builds have no network
-	$(BIN)/python docker/requirements.py pyproject.toml | $(BIN)/python -m pip wheel --disable-pip-version-check -qq \
-	    -c constraints.txt -w docker/wheels -f docker/wheels -r /dev/stdin "setuptools>=77"
+	$(WHEEL) --no-deps $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") torch
+	$(BIN)/python docker/requirements.py pyproject.toml | $(WHEEL) -r /dev/stdin setuptools
 
 clean:  ## Remove .venv and all that the tools leave behind; runs/ stays
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

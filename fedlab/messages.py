@@ -18,7 +18,8 @@
 | query        | nothing            |                                                                |
 | its reply    | `client`           | `partition-id`                                                 |
 | any reply of | `measures`         | what a real client measured (`fedlab.measures`); to a query,   |
-| a real node  |                    | the `board` it runs on                                         |
+| a real node  |                    | the `board` it runs on, and of how many `parts` of the data it |
+|              |                    | holds one, if it has none of its own                           |
 
 On the server a timed grid adds `cost` to replies (`fedlab.workload.Cost`). Workload and cost are config records
 because Flower's own strategies insist on exactly one metric record.
@@ -284,14 +285,23 @@ def read_measures(reply: Message) -> Measures | None:
     return from_fields(_config(reply.content, "measures"))
 
 
-def add_board(reply: Message, board: str) -> None:
-    """Write on the answer to a query what the node runs on."""
-    reply.content["measures"] = ConfigRecord({"board": board})
+def add_board(reply: Message, board: str, *, parts: int | None = None) -> None:
+    """Write on the answer to a query what the node runs on, and into how many parts it splits the experiment's data."""
+    record = ConfigRecord({"board": board})
+    if parts is not None:
+        record["parts"] = parts
+    reply.content["measures"] = record
 
 
 def read_board(reply: Message) -> str:
     """Return what a node says it runs on, empty if it does not say."""
     return str(_config(reply.content, "measures").get("board", ""))
+
+
+def read_parts(reply: Message) -> int | None:
+    """Return into how many parts a node splits the experiment's data, None if it does not say, or has its own."""
+    parts = _config(reply.content, "measures").get("parts")
+    return None if parts is None else int(_number(parts))
 
 
 def query_message(node_id: int) -> Message:

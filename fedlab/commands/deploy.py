@@ -13,22 +13,34 @@ deploy = typer.Typer(no_args_is_help=True, help="Keys and a gateway for a server
 
 @deploy.command()
 def keys(
-    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the keys go; what is there stays.")],
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the keys go; keys that are there stay.")],
     hosts: Annotated[
-        list[str], typer.Option("--host", metavar="NAME", help="A name or address of the server; repeat for more.")
-    ] = ["localhost", "127.0.0.1", "superlink", "gateway"],  # noqa: B006  (typer makes a new list each time)
+        list[str] | None,
+        typer.Option(
+            "--host",
+            metavar="NAME",
+            help="A name or address of the server, beside those of this machine and of containers; repeat for more.",
+        ),
+    ] = None,
     nodes: Annotated[int, typer.Option(min=0, help="How many nodes there are to be keys for.")] = 3,
     days: Annotated[int, typer.Option(min=1, help="How long the certificates are valid.")] = 365,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was made as one JSON object.")] = False,
 ) -> None:
-    """Make an authority, the server's certificate, a key for each node and the superexec secret."""
-    from fedlab.deploy.keys import make_keys  # noqa: PLC0415  (the command line starts in a moment)
+    """Make an authority, the server's certificate, a key for each node and the superexec secret.
 
-    made = make_keys(folder, hosts=hosts, nodes=nodes, days=days)
+    Of keys that are there only server.pem changes, if it lacks a host: it is issued anew, which takes ca.key.
+    """
+    from fedlab.deploy.keys import LOCAL_HOSTS, make_keys  # noqa: PLC0415  (the command line starts in a moment)
+
+    written = make_keys(folder, hosts=[*(hosts or []), *LOCAL_HOSTS], nodes=nodes, days=days)
+    made = [path.name for path in written.made]
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), "made": [path.name for path in made]}))
-    else:
-        typer.echo(f"{folder}: made {', '.join(path.name for path in made)}" if made else f"{folder}: nothing to make")
+        typer.echo(json.dumps({"folder": str(folder), "made": made, "added_hosts": written.added}))
+        return
+    if written.added:
+        typer.echo(f"{folder}: issued server.pem anew, for {', '.join(written.added)} as well; restart what uses it")
+    if made or not written.added:
+        typer.echo(f"{folder}: made {', '.join(made)}" if made else f"{folder}: nothing to make")
 
 
 @deploy.command()

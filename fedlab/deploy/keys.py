@@ -3,7 +3,8 @@
 import ipaddress
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography import x509
@@ -13,32 +14,51 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedlab.clock import days_from_now
 from fedlab.errors import UserError
+from fedlab.files import replacing
 
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "superlink", "gateway")  # this machine, and the services of docker-compose.yml
 _CURVE = ec.SECP384R1  # what Flower takes for nodes
 _SECRET_BYTES = 32
 _YESTERDAY = -1  # for machines whose clocks are behind
 
 
-def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> list[Path]:
-    """Make what is missing of a deployment's keys, readable by their owner alone; return the files that were made.
+@dataclass(frozen=True, kw_only=True)
+class Written:
+    """What `make_keys` wrote: files that were missing, and the hosts that a certificate there was issued anew for."""
+
+    made: list[Path]
+    added: list[str]
+
+
+def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> Written:
+    """Make what is missing of a deployment's keys, readable by their owner alone.
 
     `ca.pem` and `ca.key` are the authority, `server.pem` and `server.key` the certificate of the server under its
     `hosts`, `superexec.secret` what the app's process shows the SuperLink, `node-0` and `node-0.pub`, ... the nodes'.
+    What is there stays, but for a `server.pem` that lacks some of the hosts: it is issued anew for those it has and
+    these, on the same key, so that nodes notice nothing. Only that, and a first `server.pem`, take `ca.key`.
 
     Raises:
-        UserError: the folder cannot be written, or holds one half of a pair.
+        UserError: the folder cannot be written, holds one half of a pair, or lacks the `ca.key` that is needed.
     """
+    names = {host: _host(host) for host in hosts}
     try:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = [*_make_authority(folder, days), *_make_server(folder, hosts, days), *_make_secret(folder)]
-        return [*made, *(path for number in range(nodes) for path in _make_node(folder, number))]
+        made = _make_authority(folder, days)
+        if _both_there(folder / "server.pem", folder / "server.key"):
+            added = _add_hosts(folder, names, days)
+        else:
+            made, added = [*made, *_make_server(folder, names, days)], []
+        made += _make_secret(folder)
+        made += [path for number in range(nodes) for path in _make_node(folder, number)]
     except OSError as error:
         raise UserError(f"{folder}: cannot write keys: {error.strerror}") from error
+    return Written(made=made, added=added)
 
 
 def _make_authority(folder: Path, days: int) -> list[Path]:
-    if _both_there(folder / "ca.pem", folder / "ca.key"):
-        return []
+    if (folder / "ca.pem").exists() or _both_there(folder / "ca.pem", folder / "ca.key"):
+        return []  # its key may be elsewhere, offline
     key = ec.generate_private_key(_CURVE())
     name = _name("fedlab deployment")
     builder = _certificate(name, name, key.public_key(), days)
@@ -47,21 +67,44 @@ def _make_authority(folder: Path, days: int) -> list[Path]:
     return _write_pair(folder / "ca.pem", folder / "ca.key", builder.sign(key, hashes.SHA384()), key)
 
 
-def _make_server(folder: Path, hosts: Sequence[str], days: int) -> list[Path]:
-    if _both_there(folder / "server.pem", folder / "server.key"):
-        return []
+def _make_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> list[Path]:
+    key = ec.generate_private_key(_CURVE())
+    certificate = _certify(folder, key.public_key(), _name(next(iter(hosts))), list(hosts.values()), days)
+    return _write_pair(folder / "server.pem", folder / "server.key", certificate, key)
+
+
+def _add_hosts(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> list[str]:
+    """Issue the server's certificate anew if it lacks some of these hosts; return those."""
+    path = folder / "server.pem"
+    old = x509.load_pem_x509_certificate(path.read_bytes())
+    names = list(old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    added = [host for host, name in hosts.items() if name not in names]
+    if added:
+        key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None).public_key()
+        assert isinstance(key, ec.EllipticCurvePublicKey)
+        certificate = _certify(folder, key, old.subject, [*names, *(hosts[host] for host in added)], days)
+        with replacing(path) as partial:
+            partial.unlink(missing_ok=True)
+            _write(partial, certificate.public_bytes(serialization.Encoding.PEM))
+    return added
+
+
+def _certify(
+    folder: Path, key: ec.EllipticCurvePublicKey, subject: x509.Name, names: list[x509.GeneralName], days: int
+) -> x509.Certificate:
+    """Return a certificate of a server's key under these names, signed by the authority."""
+    if not (folder / "ca.key").exists():
+        raise UserError(f"{folder / 'ca.key'} is not there, and a certificate takes it: put it back for as long")
     authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
     signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
     assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    key = ec.generate_private_key(_CURVE())
-    builder = _certificate(_name(hosts[0]), authority.subject, key.public_key(), days)
+    builder = _certificate(subject, authority.subject, key, days)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
     builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
     builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName([_host(host) for host in hosts]), critical=False)
+    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
     issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
-    builder = builder.add_extension(issuer, critical=False)
-    return _write_pair(folder / "server.pem", folder / "server.key", builder.sign(signer, hashes.SHA384()), key)
+    return builder.add_extension(issuer, critical=False).sign(signer, hashes.SHA384())
 
 
 def _make_secret(folder: Path) -> list[Path]:
@@ -116,6 +159,8 @@ def _host(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
     except ValueError:
+        if not text.isascii() or not text or ":" in text:
+            raise UserError(f"host {text!r}: expected a name or an address, without a port") from None
         return x509.DNSName(text)
 
 

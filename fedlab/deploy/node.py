@@ -27,6 +27,12 @@ def owns_data(node_config: Mapping[str, Any]) -> bool:
     return bool(node_config.get("data-path"))
 
 
+def parts_of(node_config: Mapping[str, Any]) -> int | None:
+    """Return into how many parts a node splits the experiment's data, None if it has its own or does not say."""
+    parts: int | None = None if owns_data(node_config) else node_config.get("num-partitions")
+    return parts
+
+
 def clients_of(node_config: Mapping[str, Any]) -> int:
     """Return over how many clients a node splits the experiment's data; one with its own splits nothing."""
     return 1 if owns_data(node_config) else int(node_config["num-partitions"])

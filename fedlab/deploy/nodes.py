@@ -65,7 +65,7 @@ class LiveGrid(GridAround):
         self._tell = tell
         self._now_seconds = now_seconds or stopwatch()
         debts = Debts(at_most_seconds=patience.reply_seconds, now_seconds=self._now_seconds)
-        self._roster = Roster(grid, debts=debts, tell=tell)
+        self._roster = Roster(grid, debts=debts, tell=tell, parts=patience.nodes)
         self._open: dict[str, _Order] = {}
         self._answered: Counter[tuple[int, str]] = Counter()
         self._batches = 0

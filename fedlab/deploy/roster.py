@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 from fedlab.clock import pause, stopwatch
 from fedlab.deploy.debts import Debts
 from fedlab.flower import MESSAGE_EXPIRED
-from fedlab.messages import query_message, read_board, read_query_reply
+from fedlab.messages import query_message, read_board, read_parts, read_query_reply
 from fedlab.units import human_seconds
 
 _POLL_SECONDS = 1.0
@@ -21,13 +21,18 @@ class Roster:
 
     A node that was away is asked again: it may have come back with another configuration. Of two nodes with one
     partition the later counts: it is the other one, started again. One whose order was given up is left out until it is
-    done with it. `tell` is told of nodes that come, of those that cannot say what they hold, and of who is left out.
+    done with it, and so is one that splits the experiment's data otherwise than the others: it would train on what they
+    hold, too. How it is split the first node says, or one that splits it into the `parts` that are expected. `tell` is
+    told of nodes that come, of those that cannot say what they hold, and of who is left out.
     """
 
-    def __init__(self, grid: Grid, *, debts: Debts, tell: Callable[[str], None]) -> None:
+    def __init__(self, grid: Grid, *, debts: Debts, tell: Callable[[str], None], parts: int) -> None:
         self._grid = grid
         self._debts = debts
         self._tell = tell
+        self._expected_parts = parts
+        self._parts: int | None = None  # of the run, once a node has said
+        self._parts_of: dict[int, int | None] = {}
         self._queries: dict[str, int] = {}  # the node each was sent to, by message id
         self._last: dict[int, str] = {}  # the last query of each node
         self._asked: set[int] = set()
@@ -103,9 +108,11 @@ class Roster:
                 self._tell(f"node {node} is left out: {reply.error.reason}")
             return
         try:
-            partition_id, board = read_query_reply(reply), read_board(reply)
+            partition_id, board, parts = read_query_reply(reply), read_board(reply), read_parts(reply)
         except Exception as error:  # whatever a node sends must not end the run
             self._tell(f"node {node} is left out: its answer cannot be read: {type(error).__name__}: {error}")
+            return
+        if not self._agrees(node, partition_id, parts):
             return
         if self._partitions.get(node) != partition_id:
             self._tell(f"node {node} holds partition {partition_id}" + (f", on {board}" if board else ""))
@@ -115,6 +122,25 @@ class Roster:
         self._partitions[node] = partition_id
         self._holders[partition_id] = node
         self._boards[partition_id] = board
+
+    def _agrees(self, node: int, partition_id: int, parts: int | None) -> bool:
+        """Tell whether a node splits the data as the run does; those that do not are left out."""
+        self._parts_of[node] = parts
+        if parts in (None, self._parts):
+            return True
+        if self._parts is None or parts == self._expected_parts:
+            self._parts = parts
+            for held, other in list(self._holders.items()):
+                if self._parts_of[other] not in (None, parts):
+                    self._leave_out(other, held)
+            return True
+        self._leave_out(node, partition_id)
+        return False
+
+    def _leave_out(self, node: int, partition_id: int) -> None:
+        self._holders = {held: holder for held, holder in self._holders.items() if holder != node}
+        what = f"it holds partition {partition_id} of {self._parts_of[node]}"
+        self._tell(f"node {node} is left out: {what}, and others split the data into {self._parts}")
 
 
 def _query(node: int) -> Message:

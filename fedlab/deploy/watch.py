@@ -10,7 +10,7 @@ from flwr.clientapp import ClientApp
 
 from fedlab.clock import stopwatch
 from fedlab.deploy.journal import Journal, read_journal
-from fedlab.deploy.node import owns_data
+from fedlab.deploy.node import owns_data, parts_of
 from fedlab.measures import Measures
 from fedlab.messages import add_board, add_measures
 from fedlab.profiling import collecting
@@ -34,7 +34,8 @@ def answer_measured(app: ClientApp, message: Message, context: Context) -> Messa
     if reply.has_error():
         return reply
     if message.metadata.message_type == MessageType.QUERY:
-        add_board(reply, str(context.node_config.get("board") or machine_name()))
+        board = str(context.node_config.get("board") or machine_name())
+        add_board(reply, board, parts=parts_of(context.node_config))
     else:
         add_measures(reply, _measures(elapsed(), spans.get("prepare", 0.0), message, context.node_config))
     return reply

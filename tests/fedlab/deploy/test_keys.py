@@ -52,17 +52,52 @@ def test_a_node_has_a_key_that_flower_takes(keys):
     assert private.public_key() == load_ssh_public_key((keys / "node-1.pub").read_bytes())
 
 
+def contents(keys):
+    return {path.name: path.read_bytes() for path in keys.iterdir()}
+
+
 def test_what_is_there_stays_and_what_is_missing_is_made(keys):
-    before = {path.name: path.read_bytes() for path in keys.iterdir()}
-    made = make_keys(keys, hosts=["elsewhere"], nodes=3, days=30)
-    assert [path.name for path in made] == ["node-2", "node-2.pub"]
+    before = contents(keys)
+    written = make_keys(keys, hosts=["10.0.0.1"], nodes=3, days=30)
+    assert ([path.name for path in written.made], written.added) == (["node-2", "node-2.pub"], [])
     assert {name: (keys / name).read_bytes() for name in before} == before
 
 
+def test_a_host_is_added_by_a_certificate_issued_anew_on_the_same_key(keys):
+    before = contents(keys)
+    written = make_keys(keys, hosts=["lab.example", "elsewhere", "::1"], nodes=2, days=30)
+    assert (written.made, written.added) == ([], ["elsewhere", "::1"])
+    after = contents(keys)
+    assert {name for name in after if after[name] != before.get(name)} == {"server.pem"}
+    server = certificate(keys / "server.pem")
+    server.verify_directly_issued_by(certificate(keys / "ca.pem"))
+    names = server.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert names.get_values_for_type(x509.DNSName) == ["lab.example", "elsewhere"]
+    assert [str(each) for each in names.get_values_for_type(x509.IPAddress)] == ["10.0.0.1", "::1"]
+    assert load_pem_private_key((keys / "server.key").read_bytes(), None).public_key() == server.public_key()
+    assert (keys / "server.pem").stat().st_mode & 0o777 == 0o600
+
+
+def test_only_a_certificate_takes_the_key_of_the_authority(keys):
+    (keys / "ca.key").unlink()  # kept offline
+    assert len(make_keys(keys, hosts=["lab.example"], nodes=3, days=30).made) == 2
+    before = contents(keys)
+    with pytest.raises(UserError, match=r"ca\.key is not there, and a certificate takes it"):
+        make_keys(keys, hosts=["elsewhere"], nodes=3, days=30)
+    assert contents(keys) == before
+
+
 def test_half_a_pair_is_refused(keys):
-    (keys / "ca.key").unlink()
-    with pytest.raises(UserError, match=r"ca\.pem is there and ca\.key is not"):
+    (keys / "server.key").unlink()
+    with pytest.raises(UserError, match=r"server\.pem is there and server\.key is not"):
         make_keys(keys, hosts=["lab.example"], nodes=0, days=30)
+
+
+@pytest.mark.parametrize("host", ["", "lab.example:8443", "größe.example"])
+def test_what_is_no_host_is_refused_before_anything_is_written(tmp_path, host):
+    with pytest.raises(UserError, match="expected a name or an address"):
+        make_keys(tmp_path / "keys", hosts=[host], nodes=0, days=30)
+    assert not (tmp_path / "keys").exists()
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.deploy.node import check_node, clients_of
+from fedlab.deploy.node import check_node, clients_of, parts_of
 from fedlab.errors import UserError
 
 
@@ -28,4 +28,6 @@ def test_what_is_missing_is_named(config, reason):
 
 def test_data_of_its_own_are_not_split():
     assert clients_of({"partition-id": 77, "data-path": "/data"}) == 1
+    assert parts_of({"partition-id": 77, "data-path": "/data"}) is None
     assert clients_of({"partition-id": 0, "num-partitions": 4}) == 4
+    assert parts_of({"partition-id": 0, "num-partitions": 4}) == 4

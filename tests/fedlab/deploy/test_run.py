@@ -33,7 +33,7 @@ def run(memory_grid, day_and_night, tmp_path, monkeypatch):
             node: Context(
                 run_id=1,
                 node_id=node,
-                node_config={"partition-id": partition, "num-partitions": 3},
+                node_config={"partition-id": partition, "num-partitions": run_config["nodes"]},
                 state=RecordDict(),
                 run_config=run_config,
             )

@@ -6,7 +6,7 @@ from fedlab.deploy.journal import Download, Journal, write_journal
 from fedlab.deploy.watch import answer_measured
 from fedlab.flower import error_reply, with_id
 from fedlab.measures import Upload
-from fedlab.messages import query_reply, read_board, read_measures, read_query_reply
+from fedlab.messages import query_reply, read_board, read_measures, read_parts, read_query_reply
 from fedlab.profiling import span
 
 
@@ -62,6 +62,11 @@ def test_the_answer_to_a_query_says_what_the_node_runs_on(ask):
     reply = ask(client(), MessageType.QUERY, board="rpi-4b")
     assert (read_query_reply(reply), read_board(reply)) == (3, "rpi-4b")
     assert read_board(ask(client(), MessageType.QUERY))  # without a name, what the machine calls itself
+
+
+def test_the_answer_to_a_query_says_into_how_many_parts_the_data_are_split(ask):
+    assert read_parts(ask(client(), MessageType.QUERY, **{"num-partitions": 4})) == 4
+    assert read_parts(ask(client(), MessageType.QUERY)) is None
 
 
 def test_an_error_is_passed_on_as_it_is(ask):
