@@ -157,7 +157,7 @@ def _pool(engine: EngineTable, setup: ClientSetup, places: int, observers: Seque
     nodes = iter(spread(nodes_with_cores(), workers))
 
     def make() -> Any:
-        where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=True)
+        where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=False)
         return actor.options(scheduling_strategy=where).remote(reference)
 
     # In place of a lost one: Ray may not know yet that the machine it was on is gone, but this one is there.
