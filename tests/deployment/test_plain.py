@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file
 
+pytestmark = pytest.mark.slow
+
 FEDLAB = Path(sys.executable).with_name("fedlab")
 ROOT = Path(__file__).parents[2]
 THREE_ROUNDS = "rounds=3 client.prefill=true strategy.name=fedavg strategy.options={clients_per_round=2}"

@@ -1,5 +1,7 @@
 """Clients that fail are heard of, counted and left out; when all fail, the run ends with the reason."""
 
+import pytest
+
 
 def test_a_run_goes_on_without_the_clients_that_fail(some_fail):
     assert some_fail.code == 0, some_fail.err
@@ -41,6 +43,7 @@ def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
     assert (shown.code, shown.summary["status"], shown.summary["rounds"]) == (0, "unfinished", 0)
 
 
+@pytest.mark.slow
 def test_clients_that_can_be_trained_alone_but_not_together_are_and_it_is_said(fedlab):
     ended = fedlab.run("lonely", "--set", "client.name=clients.py:lonely", "--set", "rounds=1")
 

@@ -184,6 +184,7 @@ def test_verify_finds_the_run_as_it_was_written_and_a_changed_byte_in_it(base, f
     assert "final.safetensors are not what the run wrote" in changed.err
 
 
+@pytest.mark.slow
 def test_states_that_have_no_room_are_computed_anew_and_it_is_said(fedlab):
     ended = fedlab.run("no-room", "--set", "rounds=1", "--set", "engine.cache_bytes=0")
 
