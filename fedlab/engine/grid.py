@@ -94,9 +94,7 @@ class RayGrid(AnsweringGrid):
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Have every message answered and return their ids."""
         sent = [with_id(message, str(next(self._ids))) for message in messages]
-        with collecting() as spent:
-            contents = shared(message.content for message in sent)
-        self.driver_seconds.update(spent)
+        contents = self._shared(message.content for message in sent)
         sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
         most = self._pack or lone_pack(len(sent))
         packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, most)]
@@ -108,9 +106,7 @@ class RayGrid(AnsweringGrid):
 
     def measure(self, arrays: Arrays, split: Split) -> float:
         """Return the score of a model on a split held by the server, computed by all actors."""
-        with collecting() as spent:
-            reference = shared([arrays])[id(arrays)]
-        self.driver_seconds.update(spent)
+        reference = self._shared([arrays])[id(arrays)]
         calls = [
             Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}")
             for shard in shards(len(self._workbench.tokens(split)))
@@ -135,6 +131,12 @@ class RayGrid(AnsweringGrid):
         for pack, answer in zip(packs, answers, strict=True):
             self._keep(pack, answer)
         return [pack for pack, answer in zip(packs, answers, strict=True) if isinstance(answer, Lost)]
+
+    def _shared(self, values: Iterable[Any]) -> dict[int, Any]:
+        with collecting() as spent:
+            references = shared(values)
+        self.driver_seconds.update(spent)
+        return references
 
     def _run(self, calls: Sequence[Call]) -> list[Any]:
         """Return what the calls came to, or that they were lost."""
