@@ -1,11 +1,15 @@
-"""What this machine has room for."""
+"""What this machine has room for, and how its memory is handled."""
 
+import ctypes
 import os
 import shutil
 from pathlib import Path
 
 MEMORY_SHARE = 4  # a quarter of the memory that can be had, as files mapped into memory
 DISK_SHARE = 2  # and half of the disk that they lie on
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers of these parameters, in malloc.h
+_MOST = 2**30
 
 
 def available_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
@@ -22,3 +26,16 @@ def activation_room_bytes(folder: Path, *, sharers: int = 1) -> int:
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     disk_bytes = shutil.disk_usage(existing).free // DISK_SHARE
     return min(available_memory_bytes() // MEMORY_SHARE, disk_bytes) // sharers
+
+
+def keep_freed_memory() -> bool:
+    """Have this process keep what it frees for what it allocates next; return whether the C library can (glibc can).
+
+    A training step frees all it made. To give that back and be handed new pages for the next step takes longer than
+    the arithmetic on small models does.
+    """
+    try:
+        mallopt = ctypes.CDLL(None).mallopt
+    except (AttributeError, OSError):
+        return False
+    return bool(mallopt(_TRIM_THRESHOLD, _MOST) and mallopt(_MMAP_THRESHOLD, _MOST))

@@ -15,6 +15,7 @@ from flwr.app import Context, Message, RecordDict
 from fedlab.engine.shipping import states_folder, unpack
 from fedlab.flower import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.loading import load_client
+from fedlab.machine import keep_freed_memory
 from fedlab.models.arrays import Arrays
 from fedlab.profiling import collecting, span
 from fedlab.training.measuring import predict
@@ -80,6 +81,7 @@ class ClientActor:
 
     def __init__(self, setup: ClientSetup) -> None:
         torch.set_num_threads(1)
+        keep_freed_memory()
         self._name = f"{platform.node()}:{os.getpid()}"
         self._setup = setup if setup.shipped is None else _unpacked(setup, setup.shipped)
         self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs)

@@ -145,10 +145,24 @@ def _after_attention(encoder: Encoder, block: Block, states: Tensor, attended: T
 
 
 def _attention(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
-    query, key, value = F.linear(states, block.attention_in_weight, block.attention_in_bias).chunk(3, dim=-1)
-    query, key, value = (_by_head(part, heads) for part in (query, key, value))
-    attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    batch, width, hidden = states.shape
+    rows = F.linear(states, block.attention_in_weight, block.attention_in_bias)
+    parts = rows.view(batch, width, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4)  # each [B, heads, T, H / heads]
+    if states.dtype == torch.bfloat16 and states.device.type == "cpu":
+        query, key, value = parts.contiguous()
+        attended = _attend(query, key, value, mask)
+    else:
+        query, key, value = parts
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
     return F.linear(attended.transpose(1, 2).flatten(2), block.attention_out_weight, block.attention_out_bias)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute what torch's `scaled_dot_product_attention` does, which takes ten times as long back in bfloat16."""
+    scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores + torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
+    return scores.softmax(-1) @ value
 
 
 def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
@@ -170,8 +184,3 @@ def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads
     mixed = scores.softmax(-1) @ states  # [B, heads, H]
     attended = torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + value_bias
     return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
-
-
-def _by_head(states: Tensor, heads: int) -> Tensor:
-    batch, width, hidden = states.shape
-    return states.view(batch, width, heads, hidden // heads).transpose(1, 2)

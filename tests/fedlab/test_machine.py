@@ -1,4 +1,9 @@
+import platform
+import subprocess
+import sys
 from types import SimpleNamespace
+
+import pytest
 
 from fedlab import machine
 from fedlab.machine import activation_room_bytes, available_memory_bytes
@@ -33,3 +38,25 @@ def test_activations_leave_half_of_a_small_disk(monkeypatch, tmp_path):
 
     assert activation_room_bytes(tmp_path / "not" / "yet") == GIGABYTE
     assert asked == [tmp_path]
+
+
+PAGES_OF_A_SECOND_ROUND = """
+import resource
+import numpy
+from fedlab.machine import keep_freed_memory
+{call}
+for _ in range(2):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(10):
+        numpy.ones(5_000_000)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+"""
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries do as they like")
+def test_a_process_that_keeps_what_it_frees_asks_for_no_new_pages():
+    def pages(call):
+        script = PAGES_OF_A_SECOND_ROUND.format(call=call)
+        return int(subprocess.run([sys.executable, "-c", script], check=True, capture_output=True).stdout)
+
+    assert pages("keep_freed_memory()") < 100 < pages("")

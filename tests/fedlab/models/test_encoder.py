@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.models.backbone import encoder_of
+from fedlab.models.backbone import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
 from fedlab.models.encoder import attention_mask, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.precision import widened
 
 FAMILIES = ["bert", "distilbert"]
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=4)
@@ -59,6 +60,24 @@ def test_the_first_row_alone_comes_out_as_it_does_among_all(tiny, lengths, famil
     torch.testing.assert_close(
         block_end(encoder, 1, first, {}), block_end(encoder, 1, every, {})[:, 0], atol=1e-5, rtol=0
     )
+
+
+@given(lengths=LENGTHS, family=st.sampled_from(FAMILIES), seed=st.integers(0, 99))
+@FEW
+def test_a_block_in_bfloat16_and_its_way_back_are_those_of_float32_but_for_rounding(tiny, lengths, family, seed):
+    rough, (ids, lengths) = encoder_of(tiny.models[family], "bf16"), tiny.texts(lengths, seed)
+    exact = encoder_from_tensors(widened(encoder_tensors(rough)) | {"words": rough.words}, encoder_sizes(rough))
+    mask, start = attention_mask(lengths, ids.shape[1]), embed(rough, ids)
+
+    def there_and_back(encoder):
+        states = start.to(encoder.computes_in).requires_grad_()
+        sums = real(block_sum(encoder, 1, states, mask), lengths)
+        (gradient,) = torch.autograd.grad(sums.pow(2).sum(), states)
+        return torch.cat([sums.detach().float(), real(gradient, lengths).float()])
+
+    found, expected = there_and_back(rough), there_and_back(exact)
+
+    assert (found - expected).norm() < 0.02 * expected.norm()
 
 
 def test_padding_is_masked_only_where_there_is_some():
