@@ -82,7 +82,7 @@ def _print_trajectory(path: Path, given: dict[str, Any], *, as_json: bool) -> No
 
     named = Named(**given)
     found = estimate_named(path, named)
-    _show(render_estimate(found, str(named)), as_plain(found), as_json=as_json)
+    _show(render_estimate(found, str(named), room_bytes=named.profile().memory_bytes), as_plain(found), as_json=as_json)
 
 
 def _print_planned(

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlab.devices.profile import load_profile
+from fedlab.devices.profile import DeviceProfile, load_profile
 from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.estimate.exact import exact_rules
@@ -31,6 +31,14 @@ class Named:
     labels: int = 20
     published: bool = False
 
+    def profile(self) -> DeviceProfile:
+        """Return the board that is named.
+
+        Raises:
+            UserError: there is none of that name, or its file cannot be used.
+        """
+        return load_profile(self.device, Path())
+
     def __str__(self) -> str:
         """Say all of it in a line."""
         codec = "" if self.codec == "none" else f", {self.codec} updates"
@@ -52,7 +60,7 @@ def estimate_named(path: Path, named: Named) -> Estimate:
     slot = Slot(
         method=named.method,
         shape=sizes.shape,
-        profile=load_profile(named.device, Path()),
+        profile=named.profile(),
         link=constant(_bandwidth(named.bandwidth)),
         batches=named.batches,
         batch_size=named.batch_size,

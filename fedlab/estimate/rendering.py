@@ -17,12 +17,12 @@ def as_plain(estimate: Estimate) -> dict[str, Any]:
     return {**vars(estimate), "by_segment": [asdict(part) for part in estimate.by_segment]}
 
 
-def render_estimate(estimate: Estimate, title: str) -> RenderableType:
-    """Return a table of the segments, with a line for all of them."""
+def render_estimate(estimate: Estimate, title: str, *, room_bytes: int) -> RenderableType:
+    """Return a table of the segments and of all of them, and a line if a board with so much memory is too small."""
     table = Table(
         title=title,
         title_justify="left",
-        caption=f"{estimate.seconds:,.0f} s, {estimate.hours:.2f} h",
+        caption="\n".join([f"{estimate.seconds:,.0f} s, {estimate.hours:.2f} h", *_too_large(estimate, room_bytes)]),
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         show_footer=len(estimate.by_segment) > 1,
@@ -36,6 +36,13 @@ def render_estimate(estimate: Estimate, title: str) -> RenderableType:
     for part in estimate.by_segment:
         table.add_row(str(part.last_round), str(part.rounds), str(part.depth), str(part.width), *_amounts(part))
     return table
+
+
+def _too_large(estimate: Estimate, room_bytes: int) -> Sequence[str]:
+    """Say from which round on the client does not fit, which in a simulation drops out of such a round."""
+    too_large = [part for part in estimate.by_segment if part.peak_memory_bytes > room_bytes]
+    needs, has = human_bytes(estimate.peak_memory_bytes), human_bytes(room_bytes)
+    return [f"does not fit from round {part.first_round} on: needs {needs}, has {has}" for part in too_large[:1]]
 
 
 def _amounts(of: Estimate | SegmentEstimate) -> Sequence[str]:

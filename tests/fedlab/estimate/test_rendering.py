@@ -21,9 +21,9 @@ def part(first_round, rounds, **changes) -> SegmentEstimate:
     )
 
 
-def shown(estimate) -> str:
+def shown(estimate, *, room_bytes=10**12) -> str:
     console = Console(file=io.StringIO(), width=80)
-    console.print(render_estimate(estimate, "what is assumed"))
+    console.print(render_estimate(estimate, "what is assumed", room_bytes=room_bytes))
     return console.file.getvalue()
 
 
@@ -37,6 +37,13 @@ def test_a_table_has_a_line_a_segment_and_one_for_all():
 
 def test_a_single_segment_needs_no_line_for_all():
     assert "all" not in shown(total([part(1, 9)]))
+
+
+def test_a_board_that_is_too_small_is_said_with_the_first_round_it_fails_in():
+    estimate = total([part(1, 1), part(2, 1), part(3, 1)])
+
+    assert "does not fit from round 2 on: needs 3.00 GB, has 1.50 GB" in shown(estimate, room_bytes=15 * 10**8)
+    assert "fit" not in shown(estimate, room_bytes=3 * 10**9)
 
 
 def test_plain_values_are_the_figures_and_those_of_each_segment():
