@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal
+from typing import Literal
 
 from fedlab.devices.file import POWERS
 from fedlab.devices.fleet import Fleet
@@ -191,7 +191,13 @@ def _bill(part: Part, need: _Needs, course: _Course, lasted: float, terms: Round
             idle_seconds=max(0.0, lasted - ending.seconds),
             late_seconds=max(0.0, ending.seconds - lasted),
         )
-        return Bill(cost=cost, round_ends_seconds=over, **_standings(need))
+        return Bill(
+            cost=cost,
+            round_ends_seconds=over,
+            standing=need.standing,
+            energy_standing=need.energy_standing,
+            memory_standing=need.memory_standing,
+        )
     cut_off = lasted < ending.seconds and terms.late == "drop"
     stages = course.stages.until(lasted if cut_off else ending.seconds)
     cost = cost_of(
@@ -202,23 +208,18 @@ def _bill(part: Part, need: _Needs, course: _Course, lasted: float, terms: Round
         memory_bytes=need.memory_bytes if stages.compute_seconds else 0,
         late_seconds=max(0.0, stages.seconds - lasted),
     )
+    used = need if stages.compute_seconds else _Needs(profile=need.profile)
     dropout, reason = _late(lasted) if cut_off else _lost(part, need, ending)
     return Bill(
         cost=cost,
         round_ends_seconds=over,
-        **(_standings(need) if stages.compute_seconds else {"standing": ""}),
+        standing=used.standing,
+        energy_standing=used.energy_standing,
+        memory_standing=used.memory_standing,
         dropout=dropout,
         reason=reason,
         done=stages.compute_seconds / need.compute_seconds if need.compute_seconds else 0.0,
     )
-
-
-def _standings(need: _Needs) -> dict[str, Any]:
-    return {
-        "standing": need.standing,
-        "energy_standing": need.energy_standing,
-        "memory_standing": need.memory_standing,
-    }
 
 
 def _late(lasted: float) -> tuple[Dropout, str]:
