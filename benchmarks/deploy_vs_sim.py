@@ -1,6 +1,6 @@
 """How far a simulated run is from the real one: seconds of each stage, measured on real nodes and simulated.
 
-    python benchmarks/deploy_vs_sim.py [--nodes 2] [--rounds 6] [--rate 8Mbit/s] [--width 1024] [--texts 640]
+    python benchmarks/deploy_vs_sim.py [--nodes 2] [--rounds 5] [--rate 8Mbit/s] [--width 2048] [--texts 512]
         [--json FILE] [--check]
 
 Starts a SuperLink and nodes on loopback, each with a link of its own that is slowed down both ways (the token bucket of
@@ -53,10 +53,10 @@ def main() -> None:
     """Run both and print the table."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--nodes", type=int, choices=(2, 3, 4), default=2)
-    parser.add_argument("--rounds", type=int, default=6)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--rate", default="8Mbit/s")
-    parser.add_argument("--width", type=int, default=1024)
-    parser.add_argument("--texts", type=int, default=640, help="a client")
+    parser.add_argument("--width", type=int, default=2048)
+    parser.add_argument("--texts", type=int, default=512, help="a client")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--check", action="store_true", help="fail if a stage is too far off")
     said = parser.parse_args()
