@@ -251,7 +251,9 @@ class EngineTable(_Table):
         description="room for stored activations a machine; default: a quarter of its available memory",
     )
     activations: str | None = Field(
-        None, description="a folder that keeps them for later runs of the same data and backbone; default: none does"
+        None,
+        description="a folder that keeps them for other runs of the same data and backbone, "
+        "on every machine of a cluster; default: none does",
     )
 
 

@@ -144,7 +144,7 @@ def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Obse
             setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
         yield _pool(engine, setup, places, observers)
     finally:
-        if setup.shipped is not None:
+        if setup.shipped is not None and engine.activations is None:  # kept ones, other runs may be at
             clear(Path(setup.node_config["activations"]))
         stop_ray()
 

@@ -190,3 +190,13 @@ def test_states_that_have_no_room_are_computed_anew_and_it_is_said(fedlab):
 
     assert ended.code == 0, ended.err
     assert "the room for them is 0.0 GB (engine.cache_bytes): they are computed anew each time" in ended.out + ended.err
+
+
+def test_states_kept_by_a_run_on_a_cluster_are_there_for_the_next(fedlab):
+    words = ("--set", "engine.activations=kept", *fedlab.on_cluster(), "--quiet")
+
+    ended = [fedlab("run", "small.toml", "--out", out, *words) for out in ("keeps", "finds")]
+
+    assert [each.code for each in ended] == [0, 0], [each.err for each in ended]
+    spent = [json.loads((fedlab.folder / out / "engine.json").read_text()) for out in ("keeps", "finds")]
+    assert ["cache" in each["actor_seconds"] for each in spent] == [True, False]
