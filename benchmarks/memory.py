@@ -40,4 +40,7 @@ def _proportional_bytes(process: Path) -> int:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) < 2:
+        sys.stderr.write("memory.py: which command? python benchmarks/memory.py COMMAND...\n")
+        sys.exit(2)
     sys.stdout.write(f"{peak_memory(sys.argv[1:]) / 1e9:.2f} GB\n")

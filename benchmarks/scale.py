@@ -13,6 +13,7 @@ import csv
 import gzip
 import itertools
 import json
+import random
 import statistics
 import sys
 import tempfile
@@ -105,7 +106,9 @@ def pieces() -> Iterator[tuple[str, str]]:
 
 def write_texts(folder: Path, clients: int) -> None:
     """Write a text for each client, and those that are held out."""
-    source = pieces()
+    drawn = list(pieces())
+    random.Random(0).shuffle(drawn)  # the first of them are texts like all others, as long as these are
+    source = iter(drawn)
     for split, count in (("validation", HELD), ("test", HELD), ("train", clients)):
         with (folder / f"{split}.csv").open("w", newline="") as file:
             csv.writer(file).writerows([("text", "label"), *itertools.islice(source, count)])
@@ -123,7 +126,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         write_texts(Path(folder), said.clients)
         for clients in found:
-            measure(Path(folder), clients, 2)  # prepares the texts
+            measure(Path(folder), clients, 3)  # prepares the texts
         for _ in range(said.repeats):
             for clients, runs in found.items():
                 runs.append(measure(Path(folder), clients, said.rounds))
