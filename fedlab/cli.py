@@ -95,6 +95,7 @@ def verify(
     typer.echo("the runs are identical" if len(runs) > 1 else "the run is what its summary says")
 
 
+_PUBLISHED_SIZES: dict[str, Any] = {"backbone": "bert-base", "seq_len": 256, "batch_size": 4, "width": 32}
 Listed = Literal["strategies", "clients", "devices", "links", "codecs", "availability", "datasets", "backbones"]
 
 
@@ -102,10 +103,17 @@ Listed = Literal["strategies", "clients", "devices", "links", "codecs", "availab
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")],
     name: Annotated[str | None, typer.Argument(help="devices: the board whose table to print.")] = None,
-    backbone: Annotated[str, typer.Option(help="devices NAME: as in a file, or sizes: 6x384x1536.")] = "bert-base",
-    seq_len: Annotated[int, typer.Option(min=1, help="devices NAME: tokens a text.")] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="devices NAME: texts a batch.")] = 4,
-    width: Annotated[int, typer.Option(min=1, help="devices NAME: bottleneck units of the adapters.")] = 32,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="devices NAME: as in a file, or sizes: 6x384x1536.", show_default="bert-base"),
+    ] = None,
+    seq_len: Annotated[int | None, typer.Option(min=1, help="devices NAME: tokens a text.", show_default="256")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="devices NAME: texts a batch.", show_default="4")
+    ] = None,
+    width: Annotated[
+        int | None, typer.Option(min=1, help="devices NAME: bottleneck units of the adapters.", show_default="32")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """List what an experiment file can name."""
@@ -113,10 +121,14 @@ def list_(
 
     if name is not None and what != "devices":
         raise UserError(f"fedlab list {what} takes no name; accepted: fedlab list devices NAME")
-    if name is None:
-        table, plain = list_names(what)
+    sizes = {"backbone": backbone, "seq_len": seq_len, "batch_size": batch_size, "width": width}
+    said = {key: value for key, value in sizes.items() if value is not None}
+    if name is not None:
+        table, plain = list_device(name, **{**_PUBLISHED_SIZES, **said})
+    elif said:
+        raise UserError(f"--{next(iter(said)).replace('_', '-')} is for the table of a board: fedlab list devices NAME")
     else:
-        table, plain = list_device(name, backbone, sequence_length=seq_len, batch_size=batch_size, width=width)
+        table, plain = list_names(what)
     if as_json:
         sys.stdout.write(json.dumps(plain) + "\n")
     else:

@@ -1,5 +1,6 @@
 """The experiment file: what is learnt, by whom, over which devices and links, and when it stops."""
 
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +14,7 @@ Options = dict[str, Any]
 
 
 class _Table(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Partition(_Table):
@@ -116,8 +117,6 @@ class ThroughputTable(_Table):
     Draws are in any unit: a board is as fast as its profile at the throughput `base`, half as fast at half of it.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
     distribution: Literal["truncated-normal", "log-normal", "uniform"] | None = Field(
         None, description="truncated-normal: mean, sd, low, high; uniform: low, high; log-normal: median, sigma"
     )
@@ -126,7 +125,9 @@ class ThroughputTable(_Table):
     low: float | None = Field(None, gt=0, description="truncated-normal, uniform: the slowest")
     high: float | None = Field(None, gt=0, description="truncated-normal, uniform: the fastest")
     median: float | None = Field(None, gt=0, description="log-normal: half of the boards are slower")
-    sigma: float | None = Field(None, gt=0, description="log-normal: standard deviation of the natural logarithm")
+    sigma: float | None = Field(
+        None, gt=0, le=10, description="log-normal: standard deviation of the natural logarithm"
+    )
     base: float | None = Field(
         None, gt=0, description="the throughput that a profile's tables stand for; default: high, or median"
     )
@@ -175,8 +176,8 @@ class FleetTable(_Table):
     @field_validator("devices")
     @classmethod
     def _shares(cls, value: dict[str, float]) -> dict[str, float]:
-        if not value or min(value.values()) < 0 or sum(value.values()) <= 0:
-            raise ValueError("expected at least one device with a positive share")
+        if not value or min(value.values()) < 0 or not 0 < sum(value.values()) < math.inf:
+            raise ValueError("expected finite shares from 0 up, at least one of them positive")
         return value
 
 

@@ -54,7 +54,7 @@ def write_new(path: Path, text: str) -> None:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
 
 
-def refuse_existing(path: Path) -> None:
-    """Raise a UserError if there is anything at a path that is to be written."""
+def refuse_existing(path: Path, option: str = "--out") -> None:
+    """Raise a UserError if there is anything at a path that is to be written, which `option` said."""
     if path.exists() or path.is_symlink():
-        raise UserError(f"{path}: exists already and is not overwritten; choose another --out")
+        raise UserError(f"{path}: exists already and is not overwritten; choose another {option}")

@@ -24,7 +24,7 @@ def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:
 
 
 def list_device(
-    name: str, backbone: str, *, sequence_length: int, batch_size: int, width: int
+    name: str, backbone: str, *, seq_len: int, batch_size: int, width: int
 ) -> tuple[RenderableType, dict[str, Any]]:
     """Return a board's table: seconds a batch and peak memory by depth, and where each figure comes from.
 
@@ -32,7 +32,7 @@ def list_device(
         UserError: no such board or backbone.
     """
     profile, shape = load_profile(name, Path()), shape_from(backbone)
-    point = Point(batch_size=batch_size, sequence_length=sequence_length, width=width)
+    point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
     return render_device(profile, backbone, shape, point), device_as_json(profile, backbone, shape, point)
 
 

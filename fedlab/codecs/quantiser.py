@@ -92,7 +92,7 @@ class Quantiser:
 
 @dataclass(frozen=True, kw_only=True)
 class HalfPrecision:
-    """Conversion to float16."""
+    """Conversion to float16. Infinite values stay so, that a model that diverged is seen to have."""
 
     lossless: ClassVar[bool] = False
     final: ClassVar[bool] = True
@@ -100,7 +100,8 @@ class HalfPrecision:
     def encode(self, array: np.ndarray, generator: np.random.Generator) -> tuple[bytes, np.ndarray]:
         """Write the values as float16."""
         largest = np.finfo(np.float16).max
-        return np.clip(array, -largest, largest).astype("<f2").tobytes(), _NOTHING
+        within = np.where(np.isinf(array), array, np.clip(array, -largest, largest))
+        return within.astype("<f2").tobytes(), _NOTHING
 
     def decode(self, reader: Reader, shape: Shape, rest: Callable[[Shape], np.ndarray]) -> np.ndarray:
         """Read float16."""

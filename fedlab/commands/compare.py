@@ -68,10 +68,10 @@ def compare(
         "log_time": log_time,
     }
     comparison = compare_runs(find_runs(runs, split), options_from(said, "fedlab compare"))
-    if out is not None or not as_json:
-        _show(comparison, format_ or _SUFFIXES.get(out.suffix if out else "", "text"), out)
     if plots is not None:
         _draw(comparison, plots)
+    if out is not None or not as_json:
+        _show(comparison, format_ or _SUFFIXES.get(out.suffix if out else "", "text"), out)
     if as_json:
         sys.stdout.write(json.dumps(values_of(comparison)) + "\n")
 
@@ -90,10 +90,10 @@ def _show(comparison: "Comparison", form: "Format", out: Path | None) -> None:
 
 
 def _draw(comparison: "Comparison", folder: Path) -> None:
-    from fedlab.comparison.plots import plot_comparison  # noqa: PLC0415
+    from fedlab.comparison.plots import plot_anew  # noqa: PLC0415
 
     try:
-        files = plot_comparison(comparison, folder)
+        files = plot_anew(comparison, folder)
     except OSError as error:
         raise UserError(f"{folder}: cannot be drawn into: {error.strerror}") from error
     typer.echo("drawn: " + ", ".join(map(str, files)), err=True)

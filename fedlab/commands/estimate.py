@@ -1,6 +1,7 @@
 """`fedlab estimate`: hours, bytes, joules and memory of a planned run, or of a trajectory, without training."""
 
 import json
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -66,6 +67,8 @@ def estimate(
         _print_planned(source, settings, trajectory, counted, as_json=as_json)
     else:
         _refuse(["trajectory"] * (trajectory is not None) + ["set"] * bool(settings), "an experiment")
+        if published and labels is not None:
+            raise UserError("--labels counts the head's parameters, which --published has from its tables")
         given |= {key: value for key, value in counted.items() if value is not None}
         _print_trajectory(source, given | {"published": published}, as_json=as_json)
 
@@ -103,6 +106,8 @@ def _print_planned(
 def _show(table: Any, plain: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
+    if not math.isfinite(plain["seconds"]):
+        raise UserError("it would take longer than any number of seconds: is the bandwidth right?")
     if as_json:
         typer.echo(json.dumps(plain))
     else:

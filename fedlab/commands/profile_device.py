@@ -1,11 +1,14 @@
 """`fedlab profile-device`: measure the machine it runs on as a device profile."""
 
 import json
+import math
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from fedlab.errors import UserError
 
 if TYPE_CHECKING:
     from fedlab.profiler.plan import Job, Plan, Reading
@@ -47,6 +50,9 @@ def profile_device(
     from fedlab.profiler.readings import Power, profile_table  # noqa: PLC0415
 
     check_is_new(out)
+    for name, watts in (("computing", watts_computing), ("communicating", watts_communicating), ("idle", watts_idle)):
+        if not math.isfinite(watts):
+            raise UserError(f"--watts-{name} {watts}: expected a finite number of watts")
     point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
     plan = Plan(backbone=backbone, methods=parse_methods(method), point=point, batches=batches, repeats=repeats)
     power = Power(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fedlab.commands.sweep import check_result, plain_result, sweep_and_show
+from fedlab.errors import UserError
 from fedlab.paper.names import Reproducible, TaskName
 
 
@@ -40,7 +41,11 @@ def reproduce(
     from fedlab.paper.reproduction import disagreements_of, mini_of, sections_of  # noqa: PLC0415
 
     figures, console = published_figures(), Console()
-    mini = mini_of(what, task) if run else None
+    mini = mini_of(what, task)
+    if not run:
+        mini = None
+    if mini is None and (out is not None or settings):
+        raise UserError(f"--out and --set are for a mini variant that is trained, and none of {what} is")
     sections, disagreements = sections_of(what, figures), disagreements_of(what, figures)
     if not as_json:
         console.print(render_sections(sections))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedlab.comparison.measurements import Split
 from fedlab.errors import UserError
@@ -64,6 +64,12 @@ class _CompareTable(BaseModel):
     def _listed(cls, value: object) -> object:
         return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
+    @model_validator(mode="after")
+    def _one_full_accuracy(self) -> "_CompareTable":
+        if self.full_accuracy is not None and self.reference is not None:
+            raise ValueError("full_accuracy and reference both say the full-convergence accuracy, expected one of them")
+        return self
+
     @field_validator("targets")
     @classmethod
     def _percentages(cls, value: Sequence[float]) -> Sequence[float]:
@@ -74,6 +80,8 @@ class _CompareTable(BaseModel):
 
 def _one_line(error: ValidationError, place: str) -> str:
     first = error.errors()[0]
+    if not first["loc"]:  # of the table as a whole
+        return f"{place}: {first['msg'].removeprefix('Value error, ')}"
     key = str(first["loc"][0])
     if first["type"] == "extra_forbidden":
         return f"{place}: unknown key {key}: {nearest(key, _CompareTable.model_fields)}"

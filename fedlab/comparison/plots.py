@@ -1,23 +1,41 @@
 """The pictures of a comparison: which there are, and what each is of."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
+
+from matplotlib.figure import Figure
 
 from fedlab.comparison.canvas import Look, save
 from fedlab.comparison.curves import draw_accuracy
 from fedlab.comparison.keys import identity_of, table_of
 from fedlab.comparison.outcomes import Comparison, Row
 from fedlab.comparison.times import draw_by_device, draw_by_link
+from fedlab.files import refuse_existing
 
 
 def plot_comparison(comparison: Comparison, folder: Path) -> list[Path]:
-    """Draw a comparison into a folder, which is made if need be, and return the files.
+    """Draw a comparison into a folder, which is made if need be, in place of earlier pictures, and return the files.
+
+    Raises `OSError` if a file cannot be written.
+    """
+    return _save_all(pictures_of(comparison), folder)
+
+
+def plot_anew(comparison: Comparison, folder: Path) -> list[Path]:
+    """Do as `plot_comparison` does; raises `UserError`, and draws nothing, where one of the files is there already."""
+    pictures = pictures_of(comparison)
+    for name in pictures:
+        refuse_existing(_file(folder, name), "--plots")
+    return _save_all(pictures, folder)
+
+
+def pictures_of(comparison: Comparison) -> dict[str, Figure]:
+    """Return the pictures of a comparison by name.
 
     Accuracy over time is a picture a setting. Time to accuracy by board is drawn where methods were run on several
-    fleets, by link where they were run over several links, other things being equal. Raises `OSError` if a file cannot
-    be written.
+    fleets, by link where they were run over several links, other things being equal.
     """
     look = Look(comparison)
     pictures = {
@@ -28,8 +46,16 @@ def plot_comparison(comparison: Comparison, folder: Path) -> list[Path]:
         for name, rows in _alike(comparison, but_for=table):
             if len({identity_of(row.setting_keys) for row in rows}) > 1:
                 pictures[f"time-by-{what}{name}"] = draw(comparison, rows, look)
+    return pictures
+
+
+def _save_all(pictures: Mapping[str, Figure], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
-    return [save(figure, folder / f"{name}.png") for name, figure in pictures.items()]
+    return [save(figure, _file(folder, name)) for name, figure in pictures.items()]
+
+
+def _file(folder: Path, name: str) -> Path:
+    return folder / f"{name}.png"
 
 
 def _alike(comparison: Comparison, *, but_for: str) -> Iterator[tuple[str, list[Row]]]:

@@ -9,6 +9,7 @@ from typing import Any
 from fedlab.comparison.measurements import Measurement, Split, measurements
 from fedlab.errors import UserError
 from fedlab.experimentfile import experiment_from
+from fedlab.records import ClientRecord, RoundRecord
 from fedlab.run.folder import RunFolder, open_run
 
 SWEEP_FILE = "sweep.json"  # the cells of a sweep in their order, and how each stands
@@ -50,8 +51,11 @@ def find_runs(arguments: Sequence[str], split: Split) -> list[ComparedRun]:
     for argument in arguments:
         label, path = _label_and_path(argument)
         for folder in _run_folders(path):
-            if folder.resolve() not in found:
+            earlier = found.get(folder.resolve())
+            if earlier is None:
                 found[folder.resolve()] = _read(folder, origin=str(path), label=label, split=split)
+            elif label is not None and label != earlier.label:
+                raise UserError(f"{argument}: {folder} is '{earlier.label}' already, expected one label a run")
     return list(found.values())
 
 
@@ -69,6 +73,8 @@ def _label_and_path(argument: str) -> tuple[str | None, Path]:
     label, equals, rest = argument.partition("=")
     if not equals or not label or Path(argument).exists():
         return None, Path(argument)
+    if not rest:
+        raise UserError(f"{argument}: no run folder after the =, expected LABEL=RUN")
     return label, Path(rest)
 
 
@@ -91,6 +97,7 @@ def _is_run(path: Path) -> bool:
 def _read(path: Path, *, origin: str, label: str | None, split: Split) -> ComparedRun:
     folder = open_run(path)
     experiment, summary = _with_defaults(folder), folder.summary()
+    rounds, clients = _records(folder, summary)
     return ComparedRun(
         path=path,
         origin=origin,
@@ -99,8 +106,19 @@ def _read(path: Path, *, origin: str, label: str | None, split: Split) -> Compar
         finished=summary is not None,
         repriced="repriced_from" in (summary or {}),
         deployed=folder.deployed(),
-        measured=measurements(folder.rounds(), folder.clients(), split),
+        measured=measurements(rounds, clients, split),
     )
+
+
+def _records(folder: RunFolder, summary: Mapping[str, Any] | None) -> tuple[list[RoundRecord], list[ClientRecord]]:
+    """Return a run's records; raises UserError where some are missing, for what they cost would count as nothing."""
+    rounds, clients = folder.rounds(), folder.clients()
+    asked = {record.server_round for record in rounds if any(group.clients for group in record.groups)}
+    if missing := asked - {client.server_round for client in clients}:
+        raise UserError(f"{folder.clients_file}: no record of round {min(missing)}, which had clients")
+    if summary is not None and len(rounds) < summary.get("rounds", 0):
+        raise UserError(f"{folder.rounds_file}: {len(rounds)} rounds, but the summary has {summary['rounds']}")
+    return rounds, clients
 
 
 def _with_defaults(folder: RunFolder) -> dict[str, Any]:

@@ -77,9 +77,7 @@ def _quantity(
         found = of(outcome)
         if found is None:
             return f"never (best {row.best.mean:.3f})"
-        parts = [spread_text(found, size)]
-        if outcome.reached < outcome.seeds:
-            parts.append(f"({outcome.reached}/{outcome.seeds})")
+        parts = [spread_text(found, size), *_seeds_there(outcome)]
         if row.oracle and row.name == f"{row.method} (oracle)":
             parts.append(f"[{outcome.choice}]")
         return " ".join(parts)
@@ -88,7 +86,11 @@ def _quantity(
 
 
 def _speedup(row: Row, outcome: Outcome) -> str:
-    return "-" if outcome.speedup is None else f"{figure(outcome.speedup)}x"
+    return "-" if outcome.speedup is None else " ".join([f"{figure(outcome.speedup)}x", *_seeds_there(outcome)])
+
+
+def _seeds_there(outcome: Outcome) -> list[str]:
+    return [f"({outcome.reached}/{outcome.seeds})"] if outcome.reached < outcome.seeds else []
 
 
 def _sheet(comparison: Comparison, title: str, cell: Callable[[Row, Outcome], str], *, first: bool = False) -> Sheet:

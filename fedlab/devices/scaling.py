@@ -16,7 +16,7 @@ sequence length and adapter width. From that point:
   does. By depth it is the table's own, also where that falls (DistilBERT's published adapters do, from 2 to 3).
 * A board that is n times as fast as its profile takes an n-th of the time.
 
-At the measured point, each is the table's own figure.
+At the measured point, each is the table's own figure, or that of a lower depth which takes longer.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -109,7 +109,9 @@ def _of_table(
     )
     speed = profile.relative_throughput if quantity == "latency_seconds" else 1.0
     known = table.provenance
-    if (shape, at, speed) == (table.shape, table.point, 1.0):
+    depth = workload.depth if name == "cached_adapter" else _trained_depth(workload)
+    raised = quantity == "latency_seconds" and max(table.values[: depth + 1]) > _extended(table.values, depth)
+    if (shape, at, speed) == (table.shape, table.point, 1.0) and not raised:
         return known
     as_fast = "" if speed == 1.0 else f", x{speed:.2g} as fast"
     place = f"{quantity}.{table.shape.family}.{name} at {_place(table)}{as_fast}"

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fedlab.errors import UserError
 
 COLUMNS = ("round", "depth", "width")
+_WIDEST = 65536
 _WHOLE = re.compile(r"[0-9]{1,12}(\.0*)?")  # spreadsheets write whole numbers as 80.0 if a cell of the column is empty
 
 
@@ -100,8 +101,10 @@ def _segment(header: list[str], cells: list[str], place: str) -> Segment:
     values = dict(zip(header, cells, strict=True))
     for column, text in values.items():
         if not _WHOLE.fullmatch(text):
-            raise UserError(f"{place}: {column} is {text!r}, expected a whole number from 0 up")
+            raise UserError(f"{place}: {column} is {text!r}, expected a whole number from 0 up, of at most 12 digits")
     last_round, depth, width = (int(values[column].partition(".")[0]) for column in COLUMNS)
+    if width > _WIDEST:
+        raise UserError(f"{place}: width {width}, expected at most {_WIDEST}")
     return Segment(last_round, depth, width)
 
 

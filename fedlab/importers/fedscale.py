@@ -17,6 +17,7 @@ from fedlab.importers.imported import (
     Rows,
     clients_of,
     gather,
+    number,
     positive,
     value_of,
 )
@@ -60,8 +61,9 @@ def _capacity(client: Client, place: str) -> tuple[float, float]:
 
 def _device(capacity: tuple[float, float], base_milliseconds: float) -> Rows:
     milliseconds = positive(capacity[0], "computation")
-    bytes_per_second = positive(capacity[1], "communication") * _BYTES_PER_KILOBIT
-    return [(base_milliseconds / milliseconds, bytes_per_second, bytes_per_second)]
+    throughput = positive(base_milliseconds / milliseconds, "throughput")
+    bytes_per_second = positive(capacity[1] * _BYTES_PER_KILOBIT, "communication")
+    return [(throughput, bytes_per_second, bytes_per_second)]
 
 
 def _times(client: Client, place: str) -> Rows:
@@ -79,7 +81,4 @@ def _times(client: Client, place: str) -> Rows:
 
 
 def _seconds(client: Client, key: str, place: str) -> list[float]:
-    seconds = value_of(client, key, list, place)
-    if not all(isinstance(second, int | float) for second in seconds):
-        raise UserError(f"{place}: '{key}' holds something else than numbers of seconds")
-    return [*seconds]
+    return [number(second, f"{place}: a time of '{key}'") for second in value_of(client, key, list, place)]

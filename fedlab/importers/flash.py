@@ -70,16 +70,20 @@ def read_speeds(path: Path) -> Imported:
 def _load_json(path: Path) -> Any:
     try:
         return json.loads(read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not JSON: {error}") from error
 
 
 def _speeds(client: Mapping[str, object], place: str) -> Rows:
     down, up, *sigmas = (value_of(client, key, float, place) for key in ("down_u", "up_u", "down_sigma", "up_sigma"))
-    means = (positive(down, "download speed"), positive(up, "upload speed"))
-    if not all(0 <= sigma < np.inf for sigma in sigmas):
-        raise LeftOutError("whose deviation of speed is below zero")
-    return [tuple(_BYTES_PER_KILOBYTE * each for each in (*means, *sigmas))]
+    means = [
+        positive(_BYTES_PER_KILOBYTE * down, "download speed"),
+        positive(_BYTES_PER_KILOBYTE * up, "upload speed"),
+    ]
+    deviations = [_BYTES_PER_KILOBYTE * sigma for sigma in sigmas]
+    if not all(0 <= deviation < np.inf for deviation in deviations):
+        raise LeftOutError("whose deviation of speed is not a finite number from zero up")
+    return [(*means, *deviations)]
 
 
 def _times(messages: str) -> Rows:

@@ -85,17 +85,29 @@ def value_of(client: Mapping[str, object], key: str, kind: type, place: str) -> 
     if key not in client:
         raise UserError(f"{place}: no '{key}'; it has {', '.join(map(str, client)) or 'nothing'}")
     value = client[key]
-    wanted = (int, float) if kind is float else kind
-    if not isinstance(value, wanted) or isinstance(value, bool):
+    if kind is float:
+        return number(value, f"{place}: '{key}'")
+    if not isinstance(value, kind):
         raise UserError(f"{place}: '{key}' is {str(value)[:40]!r}, expected {_KINDS[kind]}")
     return value
+
+
+def number(value: object, what: str) -> float:
+    """Return a number, perhaps infinite; raises UserError for anything else, no number among it."""
+    try:
+        # A whole number of hundreds of digits is none that a float can be.
+        if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
+            return value
+    except OverflowError:
+        return math.inf
+    raise UserError(f"{what} is {str(value)[:40]!r}, expected a number")
 
 
 def positive(value: float, what: str) -> float:
     """Return a number; raises LeftOutError unless it is finite and above zero."""
     if not (math.isfinite(value) and value > 0):
-        raise LeftOutError(f"whose {what} is not above zero")
+        raise LeftOutError(f"whose {what} is not a finite number above zero")
     return value
 
 
-_KINDS = {float: "a number", str: "text", list: "a list"}
+_KINDS: dict[type, str] = {str: "text", list: "a list"}

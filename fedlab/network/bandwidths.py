@@ -17,6 +17,7 @@ Quantile = Callable[[float], float]  # a share of the draws, 0 to 1, to the band
 
 _STANDARD = NormalDist()
 _SMALLEST_SHARE = 1e-12  # the normal distribution's tails end nowhere
+_MOST_SIGMA = 10  # a deviation of which is a factor of 22,000
 _LEAST_SHARE_OF_MEAN = 0.01  # a normal distribution reaches zero, where a transfer would never end
 _COLUMNS = ("partition_id", "down_bytes_per_second", "up_bytes_per_second")
 _DEVIATIONS = ("down_sigma_bytes_per_second", "up_sigma_bytes_per_second")
@@ -102,8 +103,8 @@ def log_normal(
     most = math.inf if maximum is None else parse_bandwidth(maximum)
     if not least <= middle <= most:
         raise UserError(f"link: median {median!r} is not between minimum {minimum!r} and maximum {maximum!r}")
-    if not is_number(sigma) or sigma < 0:
-        raise UserError(f"link: sigma is {sigma!r}, expected a number from 0 up")
+    if not is_number(sigma) or not 0 <= sigma <= _MOST_SIGMA:
+        raise UserError(f"link: sigma is {sigma!r}, expected a number from 0 to {_MOST_SIGMA}")
 
     def quantile(share: float) -> float:
         if sigma == 0:

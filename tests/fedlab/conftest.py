@@ -278,10 +278,14 @@ def client_record(server_round: int, partition_id: int) -> Any:
 
 
 def round_record(server_round: int, seconds: float, test: float | None, validation: float | None) -> Any:
-    from fedlab.records import RoundRecord
+    from fedlab.records import GroupRecord, RoundRecord
 
+    group = GroupRecord(
+        group="train", depth=2, width=8, clients=2, failures=0, seconds=1.0, joules=2.0, bytes_down=1000, bytes_up=1000,
+        train_loss=1.0,
+    )  # fmt: skip
     return RoundRecord(
-        server_round=server_round, trial=None, simulated_seconds=seconds, depth=2, width=8, groups=[],
+        server_round=server_round, trial=None, simulated_seconds=seconds, depth=2, width=8, groups=[group],
         validation_accuracy=validation, test_accuracy=test, wall_seconds=0.1 * server_round,
     )  # fmt: skip
 

@@ -163,7 +163,12 @@ def test_a_data_set_of_the_hub_that_was_never_fetched_is_refused_while_offline(f
 
 
 def test_a_wrong_word_on_the_command_line_costs_one_line_too(command):
-    for words in (("list", "colours"), ("run", "small.toml", "--speed", "9"), ("fly",)):
+    for words in (
+        ("list", "colours"),
+        ("list", "devices", "--width", "8"),
+        ("run", "small.toml", "--speed", "9"),
+        ("fly",),
+    ):
         code, said = command(*words)
         assert (code, said.count("\n")) == (2, 1), said
 

@@ -131,6 +131,11 @@ def test_half_precision_cuts_what_is_out_of_its_range():
     np.testing.assert_array_equal(found, [65504.0, -65504.0, np.nan])
 
 
+def test_half_precision_does_not_hide_that_a_model_diverged():
+    found = there_and_back(fp16(), np.array([np.inf, -np.inf, 1.0], np.float32))
+    np.testing.assert_array_equal(found, [np.inf, -np.inf, 1.0])
+
+
 @pytest.mark.parametrize("codec", [int8(), int4(), fp16()])
 def test_bytes_that_are_missing_are_noticed(codec):
     data = written(codec, np.ones(9, np.float32))

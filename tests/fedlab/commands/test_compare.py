@@ -85,6 +85,15 @@ def test_pictures_are_drawn_into_a_folder(command, runs, tmp_path):
     assert (tmp_path / "pictures" / "accuracy.png").stat().st_size > 1000
 
 
+def test_pictures_that_are_there_are_not_overwritten(command, runs):
+    (runs / "accuracy.png").write_bytes(b"mine")
+
+    code, out, err = command(runs, "--plots", runs)
+
+    assert (code, out, err.count("\n")) == (2, "", 1)
+    assert (runs / "accuracy.png").read_bytes() == b"mine"
+
+
 def test_a_run_is_named_on_the_command_line(command, runs):
     _, out, _ = command(f"simulated={runs / 'adafl'}", f"deployed={runs / 'ft-0'}", "--format", "csv")
 

@@ -65,13 +65,16 @@ def test_imported_devices_are_read_as_throughputs(command):
 def test_what_was_done_is_told_and_once_more_as_json(command):
     _, said, path = command("fedscale-device", "--json")
     lines = said.splitlines()
-    assert lines[:2] == [f"{path}: clients 1, rows 1", "left out: 1 whose computation is not above zero"]
+    assert lines[:2] == [
+        f"{path}: clients 1, rows 1",
+        "left out: 1 whose computation is not a finite number above zero",
+    ]
     assert 'name = "table"' in lines[2]
     assert json.loads(lines[-1]) == {
         "path": str(path),
         "clients": 1,
         "rows": 1,
-        "left_out": {"whose computation is not above zero": 1},
+        "left_out": {"whose computation is not a finite number above zero": 1},
     }
 
 

@@ -55,6 +55,14 @@ def test_the_profile_is_written_and_shown(profile, tmp_path):
     assert "2.25 m" in done.output
 
 
+@pytest.mark.parametrize("watts", ["nan", "inf"])
+def test_a_power_that_is_no_finite_number_is_refused_before_anything_is_measured(profile, monkeypatch, tmp_path, watts):
+    done = profile(watts=["--watts-computing", watts, *WATTS[2:]])
+    assert isinstance(done.exception, UserError)
+    assert str(done.exception) == f"--watts-computing {watts}: expected a finite number of watts"
+    assert not (tmp_path / "mine.toml").exists()
+
+
 def test_the_table_is_printed_as_one_json_object_on_the_last_line(profile):
     table = json.loads(profile("--json").stdout.splitlines()[-1])
     assert table["by_depth"][1]["adapter"]["latency_seconds"]["standing"] == "measured"

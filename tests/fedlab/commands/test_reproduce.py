@@ -71,7 +71,10 @@ def test_table_5_has_a_mini_variant_for_each_task(command):
     ("words", "message"),
     [
         (["table6"], "'table6' is not one of"),
-        (["figure6", "--task", "agnews"], "--task agnews: figure6 is on 20NEWS alone"),
+        (["figure6", "--task", "agnews"], "--task agnews: only table5 is trained on"),
+        (["table1", "--task", "agnews"], "--task agnews: only table5 is trained on"),
+        (["table1", "--set", "rounds=2"], "--out and --set are for a mini variant that is trained"),
+        (["figure6", "--no-run", "--set", "rounds=2"], "--out and --set are for a mini variant that is trained"),
     ],
 )
 def test_what_is_not_published_is_refused(command, words, message):

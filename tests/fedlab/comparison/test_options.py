@@ -26,6 +26,7 @@ def test_keys_of_an_oracle_are_a_list_or_one_text():
         ({"targets": "101"}, "expected percentages above 0 and up to 100"),
         ({"targets": ""}, "targets"),
         ({"full_accuracy": 71}, "full_accuracy = 71"),
+        ({"full_accuracy": 0.7, "reference": "FT"}, "full_accuracy and reference both say"),
         ({"smooth": 0}, "smooth = 0"),
         ({"split": "train"}, "split = 'train'"),
         ({"basline": "FT"}, "unknown key basline: did you mean 'baseline'?"),

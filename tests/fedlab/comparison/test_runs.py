@@ -48,6 +48,39 @@ def test_a_run_named_twice_is_read_once(recorded, tmp_path):
     assert names(find_runs([str(path), str(tmp_path)], "test")) == ["a"]
 
 
+def test_a_run_under_two_names_is_refused(recorded):
+    path = recorded("a", [(10.0, 0.4)])
+
+    with pytest.raises(UserError, match="is 'x' already, expected one label a run"):
+        find_runs([f"x={path}", f"y={path}"], "test")
+
+
+def test_a_label_without_a_run_is_refused(recorded):
+    recorded("a", [(10.0, 0.4)])
+
+    with pytest.raises(UserError, match="no run folder after the =, expected LABEL=RUN"):
+        find_runs(["x="], "test")
+
+
+def test_a_run_whose_clients_are_not_recorded_is_refused(recorded):
+    path = recorded("a", [(10.0, 0.4), (20.0, 0.6)])
+    file = path / "clients.jsonl"
+    kept = [line for line in file.read_text().splitlines() if json.loads(line)["server_round"] != 2]
+    file.write_text("".join(f"{line}\n" for line in kept))
+
+    with pytest.raises(UserError, match=r"clients\.jsonl: no record of round 2, which had clients"):
+        find_runs([str(path)], "test")
+
+
+def test_a_run_that_lost_rounds_of_its_summary_is_refused(recorded):
+    path = recorded("a", [(10.0, 0.4), (20.0, 0.6)])
+    summary = json.loads((path / "summary.json").read_text()) | {"rounds": 3}
+    (path / "summary.json").write_text(json.dumps(summary))
+
+    with pytest.raises(UserError, match=r"rounds\.jsonl: 2 rounds, but the summary has 3"):
+        find_runs([str(path)], "test")
+
+
 def test_a_users_experiment_file_beside_runs_does_not_pass_for_a_run(recorded, tmp_path):
     recorded("a", [(10.0, 0.4)])
     (tmp_path / "experiment.toml").write_text("rounds = 3\n")

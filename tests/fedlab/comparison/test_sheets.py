@@ -57,6 +57,15 @@ def test_a_target_that_some_seeds_reached_says_how_many(sheets_of):
     assert row[3:] == ("1.00 (1/2)", "1.50±0.71")
 
 
+def test_a_speedup_over_some_seeds_says_how_many(sheets_of):
+    ft = {"label": "FT"}
+    runs = [([(HOUR, 0.8)], ft | {"seed": 0}, True), ([(2 * HOUR, 0.4)], ft | {"seed": 1}, True)]
+
+    speedups = sheets_of(*runs, full_accuracy=0.8, baseline="FT")[1]
+
+    assert speedups.rows[0][1:] == ("1.00x (1/2)", "1.00x")
+
+
 def test_the_choice_of_an_oracle_stands_in_the_cells_where_it_is_not_always_the_same(sheets_of):
     runs = [
         ([(HOUR, 0.4), (9 * HOUR, 0.8)], {"label": "LF", "client.depth": 1}, True),

@@ -256,6 +256,12 @@ def test_a_figure_is_never_surer_than_the_one_it_is_scaled_from(tmp_path, measur
     assert standing(board, replace(ONE, depth=2), BERT) == "assumed"
     assert standing(board, replace(ONE, depth=2, batch_size=8), BERT) == "assumed"
     assert standing(measured, replace(ONE, depth=2, **OWN_POINT), OWN) == "measured"
+    # The table falls there, and more depth never takes less time.
+    (tmp_path / "falling.toml").write_text(MEASURED.replace("[1, 2, 3]", "[1, 3, 2]"))
+    falling = load_profile("falling.toml", tmp_path)
+    assert [seconds(OWN, falling, depth=depth, **OWN_POINT) for depth in (1, 2)] == [3, 3]
+    assert standing(falling, replace(ONE, depth=1, **OWN_POINT), OWN) == "measured"
+    assert standing(falling, replace(ONE, depth=2, **OWN_POINT), OWN) == "scaled"
     # Of two tables the less sure one counts: the cached one is derived from the measured one.
     assert standing(measured, replace(ONE, depth=2, batches=2, cached_batches=1, **OWN_POINT), OWN) == "scaled"
 

@@ -19,6 +19,7 @@ WRONG = {
     "a fraction": ("round,depth,width\n10,0,8.5\n", r"line 2: width is '8.5'"),
     "an empty value": ("round,depth,width\n10,,8\n", r"line 2: depth is ''"),
     "a number beyond all rounds": (f"round,depth,width\n{'9' * 20},0,8\n", r"line 2: round is '9"),
+    "a width that no adapter has": ("round,depth,width\n10,2,65537\n", r"line 2: width 65537, expected at most 65536"),
     "rounds that fall": (
         "round,depth,width\n\n10,0,8\n9,2,8\n",
         r"line 4: round 9 after round 10, expected rounds that rise",

@@ -1,5 +1,6 @@
 """FedScale's pickles become rows of throughput, bandwidth and times, by hand-made clients of its form."""
 
+import math
 import pickle
 
 import pytest
@@ -46,12 +47,12 @@ def test_the_milliseconds_of_throughput_1_can_be_given(pickled):
 
 def test_devices_without_a_speed_are_left_out_and_counted(pickled):
     good = {"computation": 10.0, "communication": 8.0}
-    path = pickled({1: good | {"computation": 0}, 2: good, 3: good | {"communication": float("nan")}})
+    path = pickled({1: good | {"computation": 0}, 2: good, 3: good | {"communication": 1e308}})
     imported = read_device_capacity(path)
     assert imported.rows == ((0, 1.0, 1000.0, 1000.0),)
     assert imported.left_out == {
-        "whose computation is not above zero": 1,
-        "whose communication is not above zero": 1,
+        "whose computation is not a finite number above zero": 1,
+        "whose communication is not a finite number above zero": 1,
     }
 
 
@@ -109,8 +110,10 @@ def test_who_is_never_there_is_left_out_and_counted(pickled):
     [
         ({"active": [1], "inactive": [2]}, "no 'finish_time'"),
         ({"active": 1, "inactive": [2], "finish_time": 3}, "'active' is '1', expected a list"),
-        ({"active": ["x"], "inactive": [2], "finish_time": 3}, "'active' holds something else than numbers of seconds"),
-        ({"active": [1], "inactive": [2], "finish_time": 0}, "1 whose finish_time is not above zero"),
+        ({"active": ["x"], "inactive": [2], "finish_time": 3}, "a time of 'active' is 'x', expected a number"),
+        ({"active": [math.nan], "inactive": [2], "finish_time": 3}, "a time of 'active' is 'nan', expected a number"),
+        ({"active": [1], "inactive": [2], "finish_time": 10**400}, "1 whose finish_time is not a finite number"),
+        ({"active": [1], "inactive": [2], "finish_time": 0}, "1 whose finish_time is not a finite number above zero"),
     ],
 )
 def test_an_availability_of_another_form_is_refused(pickled, client, said):

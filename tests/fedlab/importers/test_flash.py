@@ -103,8 +103,8 @@ def test_clients_without_a_speed_are_left_out_and_counted(written):
     imported = read_speeds(path)
     assert imported.clients == 1
     assert imported.left_out == {
-        "whose upload speed is not above zero": 1,
-        "whose deviation of speed is below zero": 1,
+        "whose upload speed is not a finite number above zero": 1,
+        "whose deviation of speed is not a finite number from zero up": 1,
     }
 
 
@@ -112,6 +112,7 @@ def test_clients_without_a_speed_are_left_out_and_counted(written):
     ("read", "document", "said"),
     [
         (read_speeds, "{", "FILE: not JSON"),
+        (read_speeds, "[" * 100_000, "FILE: not JSON"),
         (read_speeds, [], "FILE: expected a dictionary with one dictionary a client"),
         (read_speeds, {"x": {"down_u": 1}}, "FILE, client x: no 'up_u'; it has down_u"),
         (read_state_traces, {"x": {}}, "FILE, client x: no 'messages'; it has nothing"),
