@@ -77,8 +77,13 @@ def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experim
         UserError: as `load_experiment`.
     """
     app_folder = Path(__file__).parents[1]
-    settings = [*shlex.split(str(run_config["settings"])), f"task.partition.clients={clients}"]
-    return load_experiment(app_folder / str(run_config["experiment"]), settings)
+    said = str(run_config["settings"])
+    try:
+        settings = shlex.split(said)
+    except ValueError as error:
+        raise UserError(f"settings: {said!r}: {error}, expected key=value words, quoted as in a shell") from error
+    clients_as_nodes = f"task.partition.clients={clients}"
+    return load_experiment(app_folder / str(run_config["experiment"]), [*settings, clients_as_nodes])
 
 
 def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:

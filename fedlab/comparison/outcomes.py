@@ -27,7 +27,7 @@ class Spread:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What reaching a target took, over the seeds that did; None where none did.
+    """What reaching a target took, over the seeds that did; None where none did, or nobody knows.
 
     `speedup` is the baseline's mean time over this one. `choice` is what hindsight chose for this target.
     """
@@ -200,7 +200,7 @@ def _outcome(group: SeedGroup, share: float, accuracy: float) -> Outcome:
         seeds=len(group.runs),
         seconds=spread(first.seconds for first in firsts),
         num_bytes=spread(first.num_bytes for first in firsts),
-        joules=spread(first.joules for first in firsts),
+        joules=spread(first.joules for first in firsts if first.joules > 0),  # of real machines they may be unknown
     )
 
 

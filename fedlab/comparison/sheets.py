@@ -75,6 +75,8 @@ def _quantity(
 
     def cell(row: Row, outcome: Outcome) -> str:
         found = of(outcome)
+        if found is None and outcome.reached:
+            return "unknown"
         if found is None:
             return f"never (best {row.best.mean:.3f})"
         parts = [spread_text(found, size), *_seeds_there(outcome)]

@@ -20,7 +20,7 @@ _UNITS = (("hours", 3600.0, 7200.0), ("minutes", 60.0, 90.0), ("seconds", 1.0, 0
 
 
 def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], path: Path) -> None:
-    """Draw accuracy over simulated time, and below it depth and width, to an image file.
+    """Draw accuracy over time, and below it depth and width, to an image file.
 
     Trials are bands of two shades; where one changed the configuration there is a line with the new (depth, width).
     Raises `OSError` if the file cannot be written.
@@ -34,7 +34,7 @@ def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], 
     _draw_accuracy(accuracy, rounds, trials, size)
     _label_upgrades(accuracy, trials, size, end)
     _draw_configuration(configuration, rounds, trials, size)
-    configuration.set_xlabel(f"simulated time ({unit})")
+    configuration.set_xlabel(f"time ({unit})")
     configuration.set_xlim(0, 1.01 * end / size)
     figure.savefig(path)
 

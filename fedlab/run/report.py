@@ -134,10 +134,11 @@ def render_trials(trials: Sequence[TrialRecord], rounds: Sequence[RoundRecord]) 
 def render_summary(summary: Mapping[str, Any], run_dir: Path) -> RenderableType:
     """Return a summary for the terminal: accuracy and costs, then the paths of the files the run wrote."""
     figures = Table.grid(padding=(0, 2))
-    for name, value in _figures(summary):
+    run = RunFolder(run_dir)
+    for name, value in _figures(summary, deployed=run.deployed()):
         figures.add_row(Text(name, style="dim"), value)
     files = Table.grid(padding=(0, 2))
-    for what, path in _written(RunFolder(run_dir)):
+    for what, path in _written(run):
         files.add_row(Text(what, style="dim"), Text(str(path), overflow="fold"))
     return Group(figures, Text(), files)
 
@@ -186,14 +187,15 @@ def _trial_row(trial: TrialRecord, groups: Sequence[str], test: float | None) ->
     ]
 
 
-def _figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, RenderableType]]:
+    """Return what came of a run by name; of a deployed one costs were measured, and not computed."""
     configuration = summary["configuration"]
     rows: list[tuple[str, RenderableType]] = [
-        ("status", str(summary["status"])),
+        ("status", str(summary["status"]) + (", on real machines" if deployed else "")),
         ("test accuracy", Text(human_share(summary["accuracy"]), style="bold")),
         ("validation accuracy", human_share(summary["validation_accuracy"])),
         ("rounds", str(summary["rounds"])),
-        ("simulated time", human_seconds(summary["simulated_seconds"])),
+        ("measured time" if deployed else "simulated time", human_seconds(summary["simulated_seconds"])),
         ("real time", human_seconds(summary["wall_seconds"])),
         ("traffic", f"{human_bytes(summary['bytes_down'])} down, {human_bytes(summary['bytes_up'])} up"),
         ("energy", _energy(summary)),
@@ -220,6 +222,8 @@ def _figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
 
 
 def _energy(summary: Mapping[str, Any]) -> str:
+    if not summary["joules"] and summary["bytes_down"]:
+        return "unknown: no power of these machines is known"
     idle = summary.get("idle_joules", 0.0)
     return human_joules(summary["joules"]) + (f", {human_joules(idle)} of it waiting" if idle else "")
 

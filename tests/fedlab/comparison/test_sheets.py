@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -64,6 +66,16 @@ def test_a_speedup_over_some_seeds_says_how_many(sheets_of):
     speedups = sheets_of(*runs, full_accuracy=0.8, baseline="FT")[1]
 
     assert speedups.rows[0][1:] == ("1.00x (1/2)", "1.00x")
+
+
+def test_an_energy_that_nobody_knows_is_no_zero(sheets_of, tmp_path):
+    sheets_of(FT)
+    file = tmp_path / "run-0" / "clients.jsonl"
+    file.write_text(re.sub(r'"joules": [0-9.]+', '"joules": 0.0', file.read_text()))
+
+    energy = sheets(compare(find_runs([str(tmp_path)], "test"), ComparisonOptions(shares=(1.0,), full_accuracy=0.8)))[2]
+
+    assert energy.rows == (("FT", "unknown"),)
 
 
 def test_the_choice_of_an_oracle_stands_in_the_cells_where_it_is_not_always_the_same(sheets_of):

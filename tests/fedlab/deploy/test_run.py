@@ -144,6 +144,18 @@ def test_a_strategy_that_does_not_exist_is_refused_before_anybody_is_waited_for(
         run("rounds=1 strategy.name=fedavgg", nodes=5, **{"least-nodes": 5})
 
 
+@pytest.mark.parametrize(
+    ("settings", "config", "message"),
+    [
+        ("rounds=1", {"out": "/proc/nothing"}, "out: /proc/nothing: cannot make this folder"),
+        ("name='mine", {}, "No closing quotation, expected key=value words, quoted as in a shell"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_before_anybody_is_waited_for(run, settings, config, message):
+    with pytest.raises(UserError, match=message):
+        run(f"{FEDAVG} {settings}", nodes=5, **{"least-nodes": 5} | config)
+
+
 def test_too_few_nodes_are_said_to_be_too_few(run):
     with pytest.raises(RunFailedError, match="3 nodes are there and 4 are needed"):
         run(f"rounds=1 {FEDAVG}", nodes=5, **{"least-nodes": 4})

@@ -75,7 +75,7 @@ def test_curves_are_of_the_rounds_that_were_measured(drawn):
 
 @pytest.mark.parametrize(("end", "unit"), [(80.0, "seconds"), (2 * HOUR, "minutes"), (2.1 * HOUR, "hours")])
 def test_the_unit_of_time_follows_the_range(drawn, end, unit):
-    assert drawn([round_(end, 0.5)], []).axes[1].get_xlabel() == f"simulated time ({unit})"
+    assert drawn([round_(end, 0.5)], []).axes[1].get_xlabel() == f"time ({unit})"
 
 
 def test_upgrades_alone_are_labelled_with_depth_and_width(drawn):

@@ -227,6 +227,17 @@ def test_a_summary_shows_accuracy_and_the_files_that_were_written(tmp_path):
     ]
 
 
+def test_a_deployed_run_says_so_and_what_it_does_not_know(tmp_path):
+    (tmp_path / "environment.json").write_text('{"deployed": true}')
+    summary = summarise([round_(1)], [], [replace(client(1), joules=0.0)], status="finished")
+
+    lines = [" ".join(line.split()) for line in printed(render_summary(summary, tmp_path), width=300).splitlines()]
+
+    assert "status finished, on real machines" in lines
+    assert "measured time 1.67 min" in lines
+    assert "energy unknown: no power of these machines is known" in lines
+
+
 def test_a_run_that_was_billed_anew_says_from_which(tmp_path):
     summary = summarise([], [], [], status="finished") | {"repriced_from": "runs/mine"}
 
