@@ -56,19 +56,19 @@ class Loops:
     """Processes of the obvious loop, started once and measured often; clients are shared out among them."""
 
     def __init__(self, work: Work, *, processes: int, threads: int, clients: int) -> None:
-        self._clients = clients
-        shares = [range(start, clients, processes) for start in range(processes)]
+        shares = [range(start, clients, processes) for start in range(min(processes, clients))]
+        self._busiest, self._of_a_round = len(shares[0]), -(-CLIENTS // processes)
         self._processes = [_start(work, threads, list(share)) for share in shares]
         for process in self._processes:
             _line(process)
 
     def seconds(self) -> float:
-        """Return the seconds of a round of all its clients."""
+        """Return the seconds of a round, which lasts as long as its busiest process has clients to train."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
             process.stdin.flush()
-        return max(float(_line(process)) for process in self._processes) * CLIENTS / self._clients
+        return max(float(_line(process)) for process in self._processes) * self._of_a_round / self._busiest
 
     def close(self) -> None:
         """End the processes."""
@@ -191,6 +191,7 @@ class Row:
     against_flower_bf16: float | None
     overhead_share: float
     peak_bytes: int
+    peak_bytes_bf16: int
     actor_seconds: dict[str, float]
     driver_seconds: dict[str, float]
 
@@ -199,7 +200,7 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
     """Measure every method in turn, `repeats` times."""
     cores = os.cpu_count() or 1
     one, many, ours, bf16, flower = [], [], [], [], []
-    engine = None
+    engine = narrow = None
     for _ in range(repeats):
         for found, processes, threads in ((one, 1, cores), (many, cores, 1)):
             loops = Loops(work, processes=processes, threads=threads, clients=clients)
@@ -207,9 +208,11 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
             loops.close()
         engine = fedlab_engine(work, rounds)
         ours.append(statistics.median(engine.rounds))
-        bf16.append(statistics.median(fedlab_engine(work, rounds, precision="bf16").rounds))
+        narrow = fedlab_engine(work, rounds, precision="bf16")
+        bf16.append(statistics.median(narrow.rounds))
         flower += [flower_seconds(work, rounds)] if with_flower else []
     assert engine is not None
+    assert narrow is not None
 
     def ratio(others: list[float], mine: list[float]) -> float:
         return statistics.median(other / our for other, our in zip(others, mine, strict=True))
@@ -230,6 +233,7 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
         against_n_process_bf16=ratio(many, bf16),
         overhead_share=1 - engine.busiest_train_seconds / statistics.mean(engine.rounds),
         peak_bytes=engine.peak_bytes,
+        peak_bytes_bf16=narrow.peak_bytes,
         actor_seconds=engine.actor_seconds,
         driver_seconds=engine.driver_seconds,
     )
@@ -302,7 +306,9 @@ def show(row: Row, *, profile: bool) -> None:
         speed = flops(row.depth, CLIENTS * EXAMPLES * TOKENS) / row.products_seconds / 1e9
         most = row.one_process_seconds / row.products_seconds
         console.print(f"products at {speed:.0f} GFLOPS: in float32 at most {most:.1f} x faster than one process")
-    console.print(f"overhead {row.overhead_share:.0%}, peak memory {row.peak_bytes / 1e9:.1f} GB")
+    console.print(
+        f"overhead {row.overhead_share:.0%}, peak memory {row.peak_bytes / 1e9:.1f}, {row.peak_bytes_bf16 / 1e9:.1f} GB"
+    )
     if profile:
         spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))
         console.print(f"seconds of all actors over the run: {spent}")

@@ -245,7 +245,9 @@ class EngineTable(_Table):
         description="clients trained side by side in an actor, if they can; default: 4, or 32 on a GPU",
     )
     ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
-    hang_seconds: float = Field(600.0, gt=0, description="an actor silent for longer is named and its work given up")
+    hang_seconds: float = Field(
+        600.0, gt=0, description="an actor at work for longer, for each client it was given, is named and ended"
+    )
     cache_bytes: int | None = Field(
         None,
         ge=0,

@@ -114,7 +114,8 @@ def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> Path:
     kept = experiment.engine.activations
     if kept is None or scratch in bundle.parents:
         return scratch / "activations"
-    folder = experiment.path(kept) / bundle.name
+    # What GPUs compute differs from the cores' in its last digits.
+    folder = experiment.path(kept) / (bundle.name if experiment.engine.device == "cpu" else f"{bundle.name}-cuda")
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -13,7 +13,7 @@ from fedlab.data.task import Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest
 from fedlab.experiment import TaskTable
 
-_LAYOUT = 1  # part of the cache's keys: raise it when the same table is to give another task
+TASK_LAYOUT = 1  # part of the cache's keys: raise it when the same table is to give another task
 
 
 def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
@@ -48,5 +48,5 @@ def texts_for_vocabulary(table: TaskTable, resolve: Resolve) -> Iterator[str]:
 
 
 def _key(table: TaskTable, seed: int, tokenizer: Any, state: object) -> str:
-    parts = [_LAYOUT, table.model_dump(mode="json"), seed, tokenizer_digest(tokenizer), state]
+    parts = [TASK_LAYOUT, table.model_dump(mode="json"), seed, tokenizer_digest(tokenizer), state]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

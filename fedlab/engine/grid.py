@@ -24,7 +24,7 @@ from fedlab.grids import AnsweringGrid
 from fedlab.models.arrays import Arrays
 from fedlab.profiling import collecting
 from fedlab.training.measuring import score, shards
-from fedlab.training.packing import lone_pack, pack_messages
+from fedlab.training.packing import idle_actors, lone_pack, pack_messages
 from fedlab.training.workbench import Split, Workbench
 
 FIRST_NODE_ID = 2  # 1 is the server's
@@ -77,6 +77,7 @@ class RayGrid(AnsweringGrid):
         self._workbench = workbench
         self._pack = pack
         self._on_failure = on_failure
+        self._told_of_idle_actors = False
         self._ids = itertools.count(1)
         self._states = states
         self.actor_seconds: Counter[str] = Counter()
@@ -98,6 +99,7 @@ class RayGrid(AnsweringGrid):
         sizes = [len(self._workbench.partitions[_partition(message)]) for message in sent]
         most = self._pack or lone_pack(len(sent))
         packs = [[sent[place] for place in places] for places in pack_messages(sent, sizes, most)]
+        self._tell_of_idle_actors(len(packs), len(sent))
         lost = self._answer(packs, contents)
         # One client that ends its actor must not take the others of its pack with it.
         alone = [[message] for pack in lost if len(pack) > 1 for message in pack]
@@ -124,6 +126,12 @@ class RayGrid(AnsweringGrid):
     def restore(self, state: Mapping[str, Any]) -> None:
         """Take the clients' states back."""
         self._states.restore(state["states"])
+
+    def _tell_of_idle_actors(self, packs: int, clients: int) -> None:
+        told = idle_actors(packs=packs, clients=clients, workers=self._pool.workers, most=self._pack or 1)
+        if told and not self._told_of_idle_actors:
+            self._told_of_idle_actors = True
+            self._on_failure(told, None)
 
     def _answer(self, packs: Sequence[Sequence[Message]], contents: Mapping[int, Any]) -> list[Sequence[Message]]:
         """Have packs answered and keep the replies; return the packs that were lost."""
@@ -169,7 +177,7 @@ class RayGrid(AnsweringGrid):
             for message in pack
         ]
         about = ", ".join(str(each.partition_id) for each in asked)
-        return Call(method="handle", arguments=(asked, content), about=f"client {about}")
+        return Call(method="handle", arguments=(asked, content), about=f"client {about}", size=len(pack))
 
     def _keep(self, pack: Sequence[Message], answers: Sequence[Answer] | Lost) -> None:
         """Keep the replies to a pack, and the states of its clients."""

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
+from fedlab.clock import stopwatch
 from fedlab.errors import RunFailedError, UserError
 from fedlab.profiling import span
 
@@ -22,11 +23,12 @@ _INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through R
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call of a method of whichever actor is free."""
+    """One call of a method of whichever actor is free; of a larger `size`, it may take so many times as long."""
 
     method: str
     arguments: tuple[Any, ...]
     about: str
+    size: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class _Actor:
     number: int
     handle: Any
     calls: dict[Any, int] = field(default_factory=dict)  # object reference to index of the call, oldest first
+    silent: Callable[[], float] = field(default_factory=stopwatch)  # seconds it has been at the oldest
 
 
 class WorkerPool:
@@ -48,7 +51,8 @@ class WorkerPool:
 
     They are made by `make`, and by `remake` in place of one that is gone.
 
-    `on_trouble` is told, in one line, of every actor that died or was ended because it hung.
+    `on_trouble` is told, in one line, of every actor that died, or was ended because it was at a call for longer than
+    `hang_seconds` times the call's size.
     """
 
     def __init__(
@@ -82,11 +86,11 @@ class WorkerPool:
         while work.waiting or any(actor.calls for actor in self._actors):
             self._hand_out(work)
             references = [reference for actor in self._actors for reference in actor.calls]
-            ready, _ = ray.wait(references, num_returns=1, timeout=self._hang_seconds)
-            if not ready:
-                self._end_hanging(work)
+            patience = min(self._left(actor, work) for actor in self._actors if actor.calls)
+            ready, _ = ray.wait(references, num_returns=1, timeout=max(0.0, patience))
             for reference in ready:
                 self._take(reference, work)
+            self._end_hanging(work)
         return work.answers
 
     def close(self) -> None:
@@ -100,6 +104,7 @@ class WorkerPool:
                 # Of the last calls none may wait behind a long one while another actor comes free.
                 last = len(work.waiting) <= len(self._actors)
                 if work.waiting and len(actor.calls) <= queued and not (queued and last):
+                    actor.silent = actor.silent if actor.calls else stopwatch()
                     index = work.waiting.popleft()
                     call = work.calls[index]
                     actor.calls[getattr(actor.handle, call.method).remote(*call.arguments)] = index
@@ -111,6 +116,7 @@ class WorkerPool:
             with span("transfer"):
                 work.answers[index] = ray.get(reference)
             del actor.calls[reference]
+            actor.silent = stopwatch()
         except RayTaskError as error:
             raise RunFailedError(
                 f"worker {actor.number} failed at {work.calls[index].about}: {error.cause!r}"
@@ -123,9 +129,15 @@ class WorkerPool:
 
     def _end_hanging(self, work: "_Work") -> None:
         for actor in self._actors:
-            if actor.calls:
+            if actor.calls and self._left(actor, work) <= 0 and not _answered(next(iter(actor.calls))):
                 ray.kill(actor.handle)
-                self._replace(actor, work, f"has not answered for {self._hang_seconds:g} s at {{about}}")
+                self._replace(actor, work, f"has not answered for {self._limit(actor, work):g} s at {{about}}")
+
+    def _left(self, actor: _Actor, work: "_Work") -> float:
+        return self._limit(actor, work) - actor.silent()
+
+    def _limit(self, actor: _Actor, work: "_Work") -> float:
+        return self._hang_seconds * work.calls[next(iter(actor.calls.values()))].size
 
     def _replace(self, actor: _Actor, work: "_Work", what: str) -> None:
         """Start the actor anew; only the call it was at counts as tried, those queued behind it just go back."""
@@ -140,6 +152,10 @@ class WorkerPool:
         work.waiting.extendleft(reversed(queued))
         actor.calls = {}
         actor.handle = self._remake()
+
+
+def _answered(reference: Any) -> bool:
+    return bool(ray.wait([reference], timeout=0)[0])
 
 
 def _why(error: RayError) -> str:
@@ -183,8 +199,13 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
 def spread(nodes: Mapping[str, int], workers: int) -> list[str]:
     """Return the node of each actor: one after the other on all nodes that have a core left, then all over again.
 
-    Ray's own spreading looks at resources, of which actors that claim none have no need.
+    Ray's own spreading looks at resources, of which actors that claim none have no need. Raises UserError if no node
+    has a core.
     """
+    if not any(nodes.values()):
+        raise UserError(
+            "engine.ray_address: the cluster has no cores; expected nodes started with --num-cpus 1 or more"
+        )
     rounds = range(max(nodes.values(), default=0))
     cores = [node for taken in rounds for node, count in nodes.items() if taken < count]
     return list(itertools.islice(itertools.cycle(cores), workers))

@@ -31,8 +31,8 @@ _BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 class ActivationStore:
     """Memory-mapped files of frozen states, one for each split and cut, of at most `budget_bytes` in all.
 
-    A file is made in full size but takes room only for the rows that were written. When the one asked for does not
-    fit, those used longest ago go; when it would not fit alone, states are computed each time they are asked for.
+    A file takes its full size from the beginning. When the one asked for does not fit, those used longest ago go; when
+    it would not fit alone, or the disk is full, states are computed each time they are asked for.
     A pass up to adapters comes by the states of greater depths as well: they are stored with it while there is room,
     so that a deeper configuration finds them. Below whole blocks only what is asked for is stored: no search deepens
     them. Where all blocks are trained there is nothing to store.
@@ -102,13 +102,19 @@ class ActivationStore:
     def _provide(self, name: str, size: int, count: int, *, wanted: bool) -> bool:
         """Make a file if there is room for it; room is made only for the one that is wanted."""
         path = self._path(name)
-        if not path.exists():
+        filled = path.with_suffix(".filled")
+        if not (_is_whole(path, size) and _is_whole(filled, count)):
+            path.unlink(missing_ok=True)
             if wanted and size <= self.budget_bytes:
                 self._make_room(size)
             if self._used_bytes() + size > self.budget_bytes:
                 return False
-            _make(path.with_suffix(".filled"), count)  # first: a kill in between leaves no states without it
-            _make(path, size)
+            try:
+                _make(filled, count)  # first: a kill in between leaves no states without it
+                _make(path, size)
+            except OSError:  # the disk is full, though the room allowed is not
+                path.unlink(missing_ok=True)
+                return False
         if wanted:
             os.utime(path)
         return True
@@ -118,7 +124,7 @@ class ActivationStore:
             if self._used_bytes() + size <= self.budget_bytes:
                 return
             path.unlink()
-            path.with_suffix(".filled").unlink()
+            path.with_suffix(".filled").unlink(missing_ok=True)
 
     def _used_bytes(self) -> int:
         return sum(path.stat().st_size for path in self.folder.glob("*.states"))
@@ -127,9 +133,15 @@ class ActivationStore:
         return self.folder / f"{name}.states"
 
 
+def _is_whole(path: Path, size: int) -> bool:
+    return path.exists() and path.stat().st_size == size
+
+
 def _make(path: Path, size: int) -> None:
+    """Make a file of zeros whose room on the disk is its own: of a mapped one, a full disk would end the process."""
     with path.open("wb") as file:
-        file.truncate(size)
+        if size:
+            os.posix_fallocate(file.fileno(), 0, size)
 
 
 def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequence[Cut]) -> dict[Cut, Tensor]:

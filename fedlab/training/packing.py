@@ -35,6 +35,18 @@ def lone_pack(messages: int) -> int:
     return max(1, min(_LONE_PACK, messages // _CALLS))
 
 
+def idle_actors(*, packs: int, clients: int, workers: int, most: int) -> str | None:
+    """Say that smaller packs would give more actors work, None if they would not, or there is little of it.
+
+    Packs are not made smaller unasked: that would change results in their last digits from machine to machine.
+    """
+    could = min(workers, clients)
+    if packs >= could or clients <= most:
+        return None
+    idle = f"{could - packs} of {workers} actors have no work in rounds of {clients} clients"
+    return f"{idle}, which train in packs of {most}: engine.pack = {clients // could} would use them"
+
+
 def pack_messages(messages: Sequence[Message], sizes: Sequence[int], most: int) -> list[list[int]]:
     """Return the places of the messages that go together, the packs with most work first.
 

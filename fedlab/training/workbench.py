@@ -23,7 +23,7 @@ from torch import Tensor
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.data.cache import publish
-from fedlab.data.load import load_task, texts_for_vocabulary
+from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own import load_own, undivided, with_own_data
 from fedlab.data.task import Partitions, Task, read_task, write_task
@@ -49,6 +49,7 @@ from fedlab.models.whole import whole_arrays
 from fedlab.profiling import span
 from fedlab.training.activations import ActivationStore
 
+_FORMAT = 1  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
 Split = Literal["train", "validation", "test"]
 
 
@@ -109,7 +110,7 @@ def bundle_for(experiment: Experiment, scratch: Path, load: Callable[..., Task] 
         return folder
     encoder = source_key(experiment.backbone, experiment.seed, experiment.path)
     task = experiment.task.model_dump(mode="json")
-    parts = [task, experiment.base_folder, experiment.seed, state, encoder, load.__qualname__]
+    parts = [_FORMAT, TASK_LAYOUT, task, experiment.base_folder, experiment.seed, state, encoder, load.__qualname__]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / "bundles" / key
     if not folder.exists():

@@ -9,7 +9,7 @@ import ray
 from ray.exceptions import RayError
 
 from fedlab.engine.workers import Call, Lost, WorkerPool, shared, spread
-from fedlab.errors import RunFailedError
+from fedlab.errors import RunFailedError, UserError
 
 PATIENCE_SECONDS = 300.0  # more than any test takes
 HANG_SECONDS = 3.0
@@ -64,7 +64,7 @@ def actors(ray_address):
             return os.getpid()
 
     puppet = ray.remote(num_cpus=0)(Puppet)
-    handles = [puppet.remote() for _ in range(12)]
+    handles = [puppet.remote() for _ in range(18)]
     ray.get([handle.number.remote() for handle in handles])  # all have started: from now on a second is long
     spare = iter(handles)
     yield lambda: next(spare)
@@ -106,6 +106,11 @@ def call(method, *arguments, about=None):
 )
 def test_actors_are_spread_over_the_nodes_as_these_have_cores(nodes, workers, expected):
     assert "".join(spread(nodes, workers)) == expected
+
+
+def test_a_cluster_without_cores_is_refused():
+    with pytest.raises(UserError, match="the cluster has no cores"):
+        spread({"a": 0}, 2)
 
 
 def test_answers_come_in_the_order_of_the_calls(lasting):
@@ -163,6 +168,20 @@ def test_a_call_at_which_two_actors_die_is_lost_and_those_before_and_behind_it_a
     assert "worker 0 died at client 3" in lost.reason
     assert [first, *rest] == [0, 2, 4]
     assert len(workers.troubles) == 2
+
+
+def test_a_call_of_many_clients_may_take_so_many_times_as_long(pool):
+    workers = pool(hang_seconds=1.0)
+    calls = [Call(method="slowly_double", arguments=(number, 2.0), about="clients", size=4) for number in range(3)]
+    assert workers.run(calls) == [0, 2, 4]
+    assert workers.troubles == []
+
+
+def test_an_actor_that_hangs_is_ended_while_another_answers(pool, tmp_path):
+    workers = pool(hang_seconds=HANG_SECONDS)
+    short = [call("slowly_double", number, HANG_SECONDS / 3) for number in range(6)]
+    assert workers.run([call("hang_once", str(tmp_path / "hung")), *short])[0] == "done again"
+    assert len(workers.troubles) == 1
 
 
 def test_an_actor_that_hangs_is_named_and_ended_and_its_call_done_again(pool, tmp_path):

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 import subprocess
@@ -224,6 +225,35 @@ def test_a_kill_while_a_file_is_made_spoils_nothing(tagger, tokens, store, monke
 
     assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
     assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
+
+
+@pytest.mark.parametrize("spoil", ["states", "filled"])
+def test_a_file_that_lost_its_end_is_made_anew(tagger, tokens, store, tmp_path, spoil):
+    expected = ask(store(0), tagger, tokens, depth=2)
+    ask(store(), tagger, tokens, depth=2)
+    file = tmp_path / "states" / f"train-2.{spoil}"
+    os.truncate(file, file.stat().st_size // 2)
+
+    assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
+
+
+def test_states_whose_notes_are_lost_are_computed_anew(tagger, tokens, store, tmp_path):
+    expected = ask(store(), tagger, tokens, depth=2)
+    (tmp_path / "states" / "train-2.filled").unlink()
+
+    assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
+
+
+def test_on_a_full_disk_states_are_computed_each_time(tagger, tokens, store, tmp_path, monkeypatch):
+    expected = ask(store(0), tagger, tokens, depth=2)
+
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+
+    assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
+    assert not list((tmp_path / "states").glob("*.states"))
 
 
 FILL = """

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedlab.flower import assume_identity
 from fedlab.messages import to_record
-from fedlab.training.packing import even_packs, lone_pack, pack_messages
+from fedlab.training.packing import even_packs, idle_actors, lone_pack, pack_messages
 
 
 @pytest.fixture(autouse=True)
@@ -70,5 +70,17 @@ def test_large_models_go_in_packs_of_64_megabytes_at_most(megabytes, sizes):
 
 
 @pytest.mark.parametrize(("messages", "pack"), [(1, 1), (15, 1), (63, 1), (64, 2), (100, 3), (512, 16), (100_000, 16)])
+def test_actors_that_packs_leave_idle_are_told_of_with_the_pack_that_would_not():
+    assert idle_actors(packs=4, clients=15, workers=16, most=4) == (
+        "11 of 16 actors have no work in rounds of 15 clients, which train in packs of 4: engine.pack = 1 would use them"
+    )
+    assert "engine.pack = 2 would" in idle_actors(packs=4, clients=15, workers=6, most=4)
+
+
+@pytest.mark.parametrize(("packs", "clients", "workers", "most"), [(4, 15, 4, 4), (1, 3, 8, 4), (15, 15, 32, 1)])
+def test_nothing_is_said_of_idle_actors_where_packs_are_not_why(packs, clients, workers, most):
+    assert idle_actors(packs=packs, clients=clients, workers=workers, most=most) is None
+
+
 def test_clients_that_do_not_train_together_go_in_at_least_32_calls_of_at_most_16(messages, pack):
     assert lone_pack(messages) == pack
