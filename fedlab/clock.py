@@ -160,6 +160,11 @@ def days_from_now(days: int) -> datetime.datetime:
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
 
 
+def days_until(moment: datetime.datetime) -> float:
+    """Return how many days there are left until a moment, below 0 if it has passed."""
+    return (moment - datetime.datetime.now(datetime.UTC)) / datetime.timedelta(days=1)
+
+
 def seconds_between(earlier: str, later: str) -> float:
     """Return the seconds from one moment to another, both as in 2025-03-31T12:00:00+00:00."""
     return (datetime.datetime.fromisoformat(later) - datetime.datetime.fromisoformat(earlier)).total_seconds()

@@ -52,7 +52,7 @@ def client(
         down_bytes_per_second=None if down is None else parse_bandwidth(down),
     )
     nodes.check(settings)
-    settings.state.mkdir(parents=True, exist_ok=True)
+    nodes.make_state(settings)
     words = nodes.command(settings, port=free_port())
     os.execve(words[0], words, nodes.environment(settings, os.environ))
 

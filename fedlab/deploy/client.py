@@ -1,14 +1,23 @@
 """A node of a deployment, as this machine starts it: Flower's SuperNode with our settings."""
 
 import hashlib
+import os
 import platform
 import shlex
+import ssl
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import load_ssh_private_key
+
+from fedlab.deploy.address import parse_address
+from fedlab.devices.profile import built_in_profiles
 from fedlab.errors import UserError
+from fedlab.plugins import nearest
 
 DEFAULT_PORT = 8000
 _IDS = 2**31  # of nodes that are given none
@@ -64,14 +73,31 @@ def check(settings: NodeSettings) -> None:
     for option, path in (("--key", settings.key), ("--ca", settings.ca)):
         if path is not None and not path.is_file():
             raise UserError(f"{option} {path}: no such file")
+    if settings.key is not None:
+        _check_key(settings.key)
+    if settings.ca is not None:
+        _check_authority(settings.ca)
+    if settings.board and settings.board not in built_in_profiles():
+        raise UserError(f"--board {settings.board!r}: no such board; {nearest(settings.board, built_in_profiles())}")
+
+
+def make_state(settings: NodeSettings) -> None:
+    """Make the folder of what the node keeps.
+
+    Raises:
+        UserError: it cannot be made or written.
+    """
+    try:
+        settings.state.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--state {settings.state}: cannot be made a folder: {error.strerror}") from error
+    if not os.access(settings.state, os.W_OK | os.X_OK):
+        raise UserError(f"--state {settings.state}: cannot be written")
 
 
 def address_of(server: str) -> str:
-    """Return a server's address with its port; Flower's own is 8000."""
-    host, colon, port = server.rpartition(":")
-    if colon and port.isdigit() and host and not host.endswith(":"):
-        return server
-    return f"{server}:{DEFAULT_PORT}"
+    """Return a server's address with its port; Flower's own is 8000. Raises UserError if it is none."""
+    return parse_address(server, option="--server", default_port=DEFAULT_PORT)
 
 
 def number_of(data: Path) -> int:
@@ -122,3 +148,27 @@ def _toml(value: str | int) -> str:
     if any(mark in value for mark in "\"'\\\n"):
         raise UserError(f"{shlex.quote(value)}: quotes and backslashes cannot be handed to Flower")
     return f'"{value}"'
+
+
+def _check_key(path: Path) -> None:
+    """Read a node's key as Flower does, which says less of what is wrong."""
+    try:
+        content = path.read_bytes()
+        key = load_ssh_private_key(content, None)
+    except OSError as error:
+        raise UserError(f"--key {path}: cannot be read: {error.strerror}") from error
+    except TypeError as error:
+        raise UserError(f"--key {path}: is protected by a passphrase, which a node cannot be asked for") from error
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
+    if not isinstance(key, ec.EllipticCurvePrivateKey):
+        public = content.startswith(b"ecdsa-") and path.suffix == ".pub"
+        hint = f"this is the public half: give {path.with_suffix('')}" if public else "`fedlab deploy keys` makes them"
+        raise UserError(f"--key {path}: not a node's private key; {hint}")
+
+
+def _check_authority(path: Path) -> None:
+    try:
+        ssl.create_default_context(cafile=str(path))
+    except OSError as error:
+        raise UserError(f"--ca {path}: not a certificate; expected the ca.pem of the server's keys") from error

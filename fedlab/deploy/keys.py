@@ -1,110 +1,162 @@
 """The keys of a deployment: an authority of its own, the server's certificate, a key a node, superexec's secret."""
 
-import ipaddress
 import os
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedlab.clock import days_from_now
+from fedlab.clock import days_until
+from fedlab.deploy.certificates import (
+    AUTHORITY_DAYS,
+    certify_authority,
+    certify_server,
+    check_issued,
+    check_pair,
+    host_name,
+    hosts_of,
+    new_key,
+    read_certificate,
+    read_key,
+)
 from fedlab.errors import UserError
 from fedlab.files import replacing
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "superlink", "gateway")  # this machine, and the services of docker-compose.yml
-_CURVE = ec.SECP384R1  # what Flower takes for nodes
 _SECRET_BYTES = 32
-_YESTERDAY = -1  # for machines whose clocks are behind
+_RENEW_DAYS = 30  # before its end a certificate is issued anew
+_OTHERS = 0o077  # the rights of all but the owner
 
 
 @dataclass(frozen=True, kw_only=True)
 class Written:
-    """What `make_keys` wrote: files that were missing, and the hosts that a certificate there was issued anew for."""
+    """What `make_keys` did: files made, hosts added to the certificate, why it was renewed, keys closed to others.
 
-    made: list[Path]
-    added: list[str]
+    `warnings` are lines that say what will end soon, and what to do.
+    """
+
+    made: list[Path] = field(default_factory=list)
+    added: list[str] = field(default_factory=list)
+    renewed: str = ""
+    closed: list[Path] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
 
 
 def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> Written:
     """Make what is missing of a deployment's keys, readable by their owner alone.
 
     `ca.pem` and `ca.key` are the authority, `server.pem` and `server.key` the certificate of the server under its
-    `hosts`, `superexec.secret` what the app's process shows the SuperLink, `node-0` and `node-0.pub`, ... the nodes'.
-    What is there stays, but for a `server.pem` that lacks some of the hosts: it is issued anew for those it has and
-    these, on the same key, so that nodes notice nothing. Only that, and a first `server.pem`, take `ca.key`.
+    `hosts`, valid for some days, `superexec.secret` what the app's process shows the SuperLink, `node-0` and
+    `node-0.pub`, ... the nodes'. What is there stays, but for a `server.pem` that lacks some of the hosts or is near
+    its end: it is issued anew, on the same key, so that nodes notice nothing. Only that, and a first `server.pem`, take
+    `ca.key`. Keys that others could read are closed to them.
 
     Raises:
-        UserError: the folder cannot be written, holds one half of a pair, or lacks the `ca.key` that is needed.
+        UserError: the folder cannot be written, holds what does not belong together, an authority that has expired, or
+            lacks the `ca.key` that is needed. Then nothing has been written.
     """
-    names = {host: _host(host) for host in hosts}
+    if not 1 <= days <= AUTHORITY_DAYS:
+        raise UserError(f"--days {days}: expected 1 to {AUTHORITY_DAYS}, for which a new authority is valid")
+    names = {host: host_name(host) for host in hosts}
     try:
+        _check(folder, nodes)
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        made = _make_authority(folder, days)
-        if _both_there(folder / "server.pem", folder / "server.key"):
-            added = _add_hosts(folder, names, days)
+        made = _make_authority(folder)
+        if (folder / "server.pem").exists():
+            issued = _renew_server(folder, names, days)
         else:
-            made, added = [*made, *_make_server(folder, names, days)], []
+            made += _make_server(folder, names, days)
+            issued = Written()
         made += _make_secret(folder)
         made += [path for number in range(nodes) for path in _make_node(folder, number)]
+        closed = [path for path in _private(folder) if _close(path)]
     except OSError as error:
         raise UserError(f"{folder}: cannot write keys: {error.strerror}") from error
-    return Written(made=made, added=added)
+    warnings = [*issued.warnings, *_authority_warnings(folder / "ca.pem")]
+    return Written(made=made, added=issued.added, renewed=issued.renewed, closed=closed, warnings=warnings)
 
 
-def _make_authority(folder: Path, days: int) -> list[Path]:
-    if (folder / "ca.pem").exists() or _both_there(folder / "ca.pem", folder / "ca.key"):
-        return []  # its key may be elsewhere, offline
-    key = ec.generate_private_key(_CURVE())
-    name = _name("fedlab deployment")
-    builder = _certificate(name, name, key.public_key(), days)
-    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=True), critical=True)
-    return _write_pair(folder / "ca.pem", folder / "ca.key", builder.sign(key, hashes.SHA384()), key)
+def _check(folder: Path, nodes: int) -> None:
+    """Raise a UserError if what is there does not belong together; nothing has been written by then."""
+    ca, ca_key, server, server_key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
+    if not ca.exists():
+        _both_there(ca, ca_key)  # without ca.key it is complete: that may be elsewhere, offline
+    for number in range(nodes):
+        _both_there(folder / f"node-{number}", folder / f"node-{number}.pub")
+    if ca.exists() and days_until(read_certificate(ca).not_valid_after_utc) <= 0:
+        raise UserError(
+            f"{ca} has expired, and all certificates with it: move it, ca.key, server.pem and server.key away,"
+            " repeat this, and give the new ca.pem to all nodes"
+        )
+    if ca_key.exists():
+        check_pair(ca, ca_key)
+    if _both_there(server, server_key):
+        if not ca.exists():
+            raise UserError(f"{server} is there and ca.pem is not: put it back, or remove server.pem and server.key")
+        check_pair(server, server_key)
+        check_issued(server, ca)
+
+
+def _make_authority(folder: Path) -> list[Path]:
+    if (folder / "ca.pem").exists():
+        return []
+    key = new_key()
+    return _write_pair(folder / "ca.pem", folder / "ca.key", certify_authority(key), key)
 
 
 def _make_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> list[Path]:
-    key = ec.generate_private_key(_CURVE())
-    certificate = _certify(folder, key.public_key(), _name(next(iter(hosts))), list(hosts.values()), days)
+    key = new_key()
+    certificate = _certify(folder, key.public_key(), list(hosts.values()), days)
     return _write_pair(folder / "server.pem", folder / "server.key", certificate, key)
 
 
-def _add_hosts(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> list[str]:
-    """Issue the server's certificate anew if it lacks some of these hosts; return those."""
+def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> Written:
+    """Issue the server's certificate anew if it lacks some of these hosts, or ends soon and can be made to last."""
     path = folder / "server.pem"
-    old = x509.load_pem_x509_certificate(path.read_bytes())
-    names = list(old.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
+    old = read_certificate(path)
+    names = hosts_of(old, path)
     added = [host for host, name in hosts.items() if name not in names]
-    if added:
-        key = serialization.load_pem_private_key((folder / "server.key").read_bytes(), None).public_key()
-        assert isinstance(key, ec.EllipticCurvePublicKey)
-        certificate = _certify(folder, key, old.subject, [*names, *(hosts[host] for host in added)], days)
-        with replacing(path) as partial:
-            partial.unlink(missing_ok=True)
-            _write(partial, certificate.public_bytes(serialization.Encoding.PEM))
-    return added
+    left, authority_left = (days_until(each.not_valid_after_utc) for each in (old, read_certificate(folder / "ca.pem")))
+    # One that was to last for a few days only is not issued anew each time: that would win nothing.
+    wanes = left < _RENEW_DAYS and min(days, authority_left) - left >= 1
+    if not (added or wanes):
+        return Written()
+    ends = f"{old.not_valid_after_utc:%Y-%m-%d}"
+    if not added and left > 0 and not (folder / "ca.key").exists():  # it does its work for a while
+        return Written(warnings=[f"{path} expires on {ends}: put ca.key back and repeat this before"])
+    certificate = _certify(folder, _public(old), [*names, *(hosts[host] for host in added)], days)
+    with replacing(path) as partial:
+        partial.unlink(missing_ok=True)
+        _write(partial, certificate.public_bytes(serialization.Encoding.PEM))
+    was = f"the old one {'expires' if left > 0 else 'expired'} on {ends}"
+    return Written(added=added, renewed=was if wanes else "")
+
+
+def _public(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
+    key = certificate.public_key()
+    assert isinstance(key, ec.EllipticCurvePublicKey)  # as its private key is, which it has been compared with
+    return key
 
 
 def _certify(
-    folder: Path, key: ec.EllipticCurvePublicKey, subject: x509.Name, names: list[x509.GeneralName], days: int
+    folder: Path, key: ec.EllipticCurvePublicKey, hosts: list[x509.GeneralName], days: int
 ) -> x509.Certificate:
-    """Return a certificate of a server's key under these names, signed by the authority."""
+    """Return a certificate of a server's key under these hosts, signed by the authority."""
     if not (folder / "ca.key").exists():
         raise UserError(f"{folder / 'ca.key'} is not there, and a certificate takes it: put it back for as long")
-    authority = x509.load_pem_x509_certificate((folder / "ca.pem").read_bytes())
-    signer = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
-    assert isinstance(signer, ec.EllipticCurvePrivateKey)
-    builder = _certificate(subject, authority.subject, key, days)
-    builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-    builder = builder.add_extension(_usage(signs_certificates=False), critical=True)
-    builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-    builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
-    issuer = x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key())
-    return builder.add_extension(issuer, critical=False).sign(signer, hashes.SHA384())
+    authority, signer = read_certificate(folder / "ca.pem"), read_key(folder / "ca.key")
+    return certify_server(key, hosts, authority=authority, signer=signer, days=days)
+
+
+def _authority_warnings(path: Path) -> list[str]:
+    ends = read_certificate(path).not_valid_after_utc
+    if days_until(ends) >= _RENEW_DAYS:
+        return []
+    return [f"{path} expires on {ends:%Y-%m-%d}, and all certificates with it: see docs/deployment.md, Renewal"]
 
 
 def _make_secret(folder: Path) -> list[Path]:
@@ -114,54 +166,27 @@ def _make_secret(folder: Path) -> list[Path]:
 
 def _make_node(folder: Path, number: int) -> list[Path]:
     private, public = folder / f"node-{number}", folder / f"node-{number}.pub"
-    if _both_there(private, public):
+    if private.exists():
         return []
-    key = ec.generate_private_key(_CURVE())
+    key = new_key()
     openssh = serialization.PrivateFormat.OpenSSH
     text = key.private_bytes(serialization.Encoding.PEM, openssh, serialization.NoEncryption())
     line = key.public_key().public_bytes(serialization.Encoding.OpenSSH, serialization.PublicFormat.OpenSSH)
     return [_write(private, text), _write(public, line + b"\n")]
 
 
-def _certificate(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey, days: int
-) -> x509.CertificateBuilder:
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(days_from_now(_YESTERDAY))
-        .not_valid_after(days_from_now(days))
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
-    )
+def _private(folder: Path) -> list[Path]:
+    named = [folder / name for name in ("ca.key", "server.key", "superexec.secret")]
+    nodes = sorted(path for path in folder.glob("node-*") if path.suffix != ".pub")
+    return [path for path in (*named, *nodes) if path.is_file()]
 
 
-def _name(text: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
-
-
-def _usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    never = dict.fromkeys(
-        ("content_commitment", "key_encipherment", "data_encipherment", "key_agreement", "encipher_only"), False
-    )
-    return x509.KeyUsage(
-        digital_signature=True,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        decipher_only=False,
-        **never,
-    )
-
-
-def _host(text: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(text))
-    except ValueError:
-        if not text.isascii() or not text or ":" in text:
-            raise UserError(f"host {text!r}: expected a name or an address, without a port") from None
-        return x509.DNSName(text)
+def _close(path: Path) -> bool:
+    """Take from all but its owner what rights they have to a file; tell whether they had any."""
+    mode = path.stat().st_mode
+    if mode & _OTHERS:
+        path.chmod(mode & 0o777 & ~_OTHERS)
+    return bool(mode & _OTHERS)
 
 
 def _both_there(one: Path, other: Path) -> bool:

@@ -1,17 +1,19 @@
-"""The pulse of a node: a file that is touched whenever it asks for work, and says whether it has some."""
+"""The pulse of a node: a file that is touched whenever it asks for work, and says for how long that holds."""
 
 from pathlib import Path
-from typing import Literal
 
 from fedlab.clock import age_seconds
 
-# A node without work asks every three seconds, and sits still while its client app computes.
-_LONGEST_SECONDS = {"waiting": 60.0, "working": 3600.0}
+# A node without work asks every three seconds. With some it sits still while its client app computes, and nobody sees
+# from outside whether that gets anywhere: it may do so for as long as its answer counts, but not for longer than this.
+_WAITING_SECONDS = 60.0
+_LONGEST_SECONDS = 3600.0
 
 
-def beat(folder: Path, doing: Literal["waiting", "working"]) -> None:
-    """Note what the node is doing now."""
-    (folder / "pulse").write_text(doing)
+def beat(folder: Path, lasts_seconds: float | None = None) -> None:
+    """Note that the node is waiting, or at work that somebody waits for so long."""
+    text = f"{_WAITING_SECONDS if lasts_seconds is None else min(lasts_seconds, _LONGEST_SECONDS)}"
+    (folder / "pulse").write_text(text)
 
 
 def forget(folder: Path) -> None:
@@ -23,6 +25,6 @@ def beats(folder: Path) -> bool:
     """Tell whether a node has asked for work lately, or has some that is not hopelessly old."""
     path = folder / "pulse"
     try:
-        return age_seconds(path) < _LONGEST_SECONDS.get(path.read_text(), 0.0)
-    except OSError:
+        return age_seconds(path) < float(path.read_text())
+    except (OSError, ValueError):
         return False

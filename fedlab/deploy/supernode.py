@@ -1,28 +1,36 @@
 """Flower's SuperNode with its traffic measured, and slowed down if wanted: the process `fedlab client` becomes.
 
-A client app runs in a process of its own and never sees the network; this one does. Of flwr it takes the place where a
-SuperNode connects, which is private: as `fedlab/flower.py` it is held to 1.41.
+A client app runs in a process of its own and never sees the network; this one does. Of flwr it takes the places where a
+SuperNode connects, tries again and starts its client apps, which are private: as `fedlab/flower.py` it is held to 1.41.
 """
 
 import argparse
+import os
+import subprocess
 import sys
 import threading
+import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
+from types import SimpleNamespace
+from typing import Any, NoReturn
 
 from flwr.app import Message, MessageType
-from flwr.supernode import start_client_internal
+from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlab.clock import stopwatch
 from fedlab.deploy.journal import Download, Journal, write_journal
 from fedlab.deploy.pulse import beat, forget
+from fedlab.deploy.reasons import is_refusal, reason_of
 from fedlab.deploy.uplink import Rates, start_relay
 from fedlab.measures import Upload
+
+_Reason = Callable[[BaseException | None], str | None]
+_END_SECONDS = 5.0  # what starts client apps ends at once, unless it hangs
 
 
 class Meter:
@@ -62,7 +70,7 @@ class Metered:
         connection: tuple[Any, ...],
         note: Callable[[Journal], None],
         *,
-        pulse: Callable[[Literal["waiting", "working"]], None] = lambda doing: None,
+        pulse: Callable[[float | None], None] = lambda lasts_seconds: None,
         now_seconds: Callable[[], float] | None = None,
     ) -> None:
         # Held to the order of flwr 1.41.
@@ -74,6 +82,7 @@ class Metered:
         self._journal = Journal()
         self._down, self._up = Meter(self._now_seconds), Meter(self._now_seconds)
         self._sends = False
+        self._order_seconds = 0.0
 
     def parts(self) -> tuple[Any, ...]:
         """Return the connection as the SuperNode takes it."""
@@ -83,10 +92,13 @@ class Metered:
     def receive(self) -> Any:
         """Ask for an order; the last reply has been sent."""
         self._settle()
-        self._pulse("waiting")
+        self._pulse(None)
         self._down = Meter(self._now_seconds)
         with self._down.moving():
-            return self._receive()
+            received = self._receive()
+        if received is not None:
+            self._order_seconds = received[0].metadata.ttl
+        return received
 
     def pull_object(self, run_id: int, object_id: str) -> bytes:
         """Fetch a part of an order."""
@@ -99,7 +111,7 @@ class Metered:
         """Say that an order has come in, and note it."""
         with self._down.moving():
             self._confirm(run_id, message_id)
-        self._pulse("working")
+        self._pulse(self._order_seconds)
         seconds, num_bytes = self._down.seconds, self._down.num_bytes
         download = Download(message_id=message_id, num_bytes=num_bytes, seconds=seconds)
         self._journal = replace(self._journal, download=download)
@@ -126,20 +138,105 @@ class Metered:
         self._sends = False
 
 
-def main() -> None:
-    """Run a SuperNode that keeps a journal; words after `--` are those of `flower-supernode`."""
+def main() -> NoReturn:
+    """Be a SuperNode that keeps a journal, to the end of the process: threads of Flower's outlive what ends them."""
+    code = run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(code)
+
+
+def run() -> int:
+    """Run a SuperNode as the command line says, and return the exit code; words after `--` are `flower-supernode`'s.
+
+    What ends it is said in a last line: of Flower's many none names the reason.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--journal", type=Path, required=True)
     parser.add_argument("--superlink", required=True)
     parser.add_argument("--up", type=float, help="bytes per second")
     parser.add_argument("--down", type=float, help="bytes per second")
     at = sys.argv.index("--")
-    own = parser.parse_args(sys.argv[1:at])
+    own, words = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
     server = _slowed(own.superlink, Rates(up_bytes_per_second=own.up, down_bytes_per_second=own.down))
-    sys.argv[1:] = ["--superlink", server, *sys.argv[at + 1 :]]
+    sys.argv[1:] = ["--superlink", server, *words]
+    ca = words[words.index("--root-certificates") + 1] if "--root-certificates" in words else None
+    reason = partial(reason_of, ca=ca, insecure="--insecure" in words)
     forget(own.journal.parent)
     _keep_journal(own.journal)
-    flower_supernode()
+    _explain_retries(own.superlink, reason)
+    with _ending_children():
+        code, line = _outcome(flower_supernode, own.superlink, reason)
+    _say(line)
+    return code
+
+
+def _outcome(work: Callable[[], None], server: str, reason: _Reason) -> tuple[int, str]:
+    """Let a SuperNode work, and return the exit code and what is to be said in the end."""
+    try:
+        work()
+    except SystemExit as end:
+        why = reason(end.__context__)
+        # With 0 Flower ends when it is told to, which a server does that does not accept the node any more.
+        if why is not None and (end.code or is_refusal(end.__context__)):
+            return 1, f"{server}: {why}"
+        if isinstance(end.code, str):
+            return 1, end.code
+        return end.code or 0, ""
+    except Exception as error:
+        sys.stderr.write(traceback.format_exc())
+        return 1, f"the node failed: {type(error).__name__}: {error}"
+    # Flower logs what ended the connection and leaves a process that asks for no more work.
+    return 1, f"{server}: the connection ended, for what is said above: start the node again"
+
+
+def _say(line: str) -> None:
+    if line:
+        sys.stderr.write(f"fedlab: {' '.join(line.split())}\n")
+
+
+def _explain_retries(server: str, reason: _Reason) -> None:
+    """Say why the server is tried again, once for each reason until it answers; Flower says only that it is."""
+    make = vars(fleet_http_connection)["make_simple_http_retry_invoker"]
+
+    def explaining() -> Any:
+        invoker = make()
+        failed, succeeded = invoker.on_backoff, invoker.on_success
+        said: set[str] = set()
+
+        def on_backoff(state: Any) -> None:
+            why = reason(state.exception) or f"{state.exception}"
+            if why not in said:
+                said.add(why)
+                _say(f"{server}: {why}; trying again until it answers")
+            failed(state)
+
+        def on_success(state: Any) -> None:
+            said.clear()
+            succeeded(state)
+
+        invoker.on_backoff, invoker.on_success = on_backoff, on_success
+        return invoker
+
+    vars(fleet_http_connection)["make_simple_http_retry_invoker"] = explaining
+
+
+@contextmanager
+def _ending_children() -> Iterator[None]:
+    """End what Flower starts beside itself, so that nothing is said or left after the end."""
+    children: list[subprocess.Popen[bytes]] = []
+
+    def start(command: list[str]) -> None:
+        children.append(subprocess.Popen(command))
+
+    vars(start_client_internal)["subprocess"] = SimpleNamespace(Popen=start)
+    try:
+        yield
+    finally:
+        for child in children:
+            child.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(_END_SECONDS)
 
 
 def _slowed(server: str, rates: Rates) -> str:

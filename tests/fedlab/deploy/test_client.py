@@ -4,16 +4,19 @@ from pathlib import Path
 import pytest
 from flwr.common.config import parse_config_args
 
-from fedlab.deploy.client import NodeSettings, address_of, check, command, environment, number_of
+from fedlab.deploy.client import NodeSettings, address_of, check, command, environment, make_state, number_of
+from fedlab.deploy.keys import make_keys
 from fedlab.errors import UserError
 
 
 @pytest.fixture
 def settings(tmp_path):
-    data, key = tmp_path / "texts.csv", tmp_path / "node-0"
+    data, keys = tmp_path / "texts.csv", tmp_path / "keys"
     data.touch()
-    key.touch()
-    return NodeSettings(server="lab:8000", state=tmp_path / "state", number=7, data=data, key=key, ca=key)
+    make_keys(keys, hosts=["lab"], nodes=1, days=60)
+    return NodeSettings(
+        server="lab:8000", state=tmp_path / "state", number=7, data=data, key=keys / "node-0", ca=keys / "ca.pem"
+    )
 
 
 def config_of(words):
@@ -67,6 +70,35 @@ def test_nothing_calls_home_unless_asked_to(settings):
 def test_what_cannot_work_or_is_not_safe_is_refused(settings, changes, reason):
     with pytest.raises(UserError, match=reason):
         check(replace(settings, **changes))
+
+
+@pytest.mark.parametrize(
+    ("option", "name", "reason"),
+    [
+        ("key", "texts.csv", r"--key .*texts\.csv: not a node's private key; `fedlab deploy keys`"),
+        ("key", "keys/node-0.pub", r"--key .*node-0\.pub: .* the public half: give .*node-0$"),
+        ("key", "keys/server.key", r"--key .*server\.key: not a node's private key"),
+        ("ca", "texts.csv", r"--ca .*texts\.csv: not a certificate"),
+        ("ca", "keys/ca.key", r"--ca .*ca\.key: not a certificate"),
+    ],
+)
+def test_a_key_and_an_authority_are_read_before_anything_is_started(settings, tmp_path, option, name, reason):
+    with pytest.raises(UserError, match=reason):
+        check(replace(settings, **{option: tmp_path / name}))
+
+
+def test_a_board_is_one_of_those_there_are(settings):
+    check(replace(settings, board="rpi-4b"))
+    with pytest.raises(UserError, match="--board 'rpi-4': no such board; did you mean 'rpi-4b'"):
+        check(replace(settings, board="rpi-4"))
+
+
+def test_a_state_that_cannot_be_a_folder_is_refused(settings):
+    make_state(settings)
+    make_state(settings)
+    assert settings.state.is_dir()
+    with pytest.raises(UserError, match=r"--state .*texts\.csv: cannot be made a folder"):
+        make_state(replace(settings, state=settings.data))
 
 
 def test_without_tls_is_a_word_that_has_to_be_said(settings):

@@ -1,12 +1,20 @@
 import asyncio
+import contextlib
+import logging
+import socket
+import threading
+import time
 
 import httpx
 import pytest
+import uvicorn
 from starlette.applications import Starlette
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fedlab.deploy.gateway import CALLS, gateway
+from fedlab.deploy.gateway import CALLS, gateway, run_gateway, superlink_client
+from fedlab.errors import RunFailedError, UserError
 
 
 class SuperLink:
@@ -105,3 +113,100 @@ def test_the_gateway_is_as_healthy_as_the_superlink(door, superlink):
     assert door.get("/health").status_code == 200
     superlink.status = 500
     assert door.get("/health").status_code == 500
+
+
+@contextlib.contextmanager
+def serving(app):
+    """Serve an app on loopback; yield its port."""
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", lifespan="off"))
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
+        thread.start()
+        yield listening.getsockname()[1]
+        server.should_exit = server.force_exit = True
+        thread.join()
+
+
+@pytest.fixture
+def opened():
+    """Return a function that opens the gateway before a SuperLink, both on loopback, and returns its port."""
+    with contextlib.ExitStack() as stack:
+
+        async def answer(request):
+            with contextlib.suppress(ClientDisconnect):  # its log is not the one that is looked at
+                return Response(await request.body())
+            return Response()
+
+        def start(pause_seconds):
+            app = Starlette(routes=[Route("/v1/fleet/{call}", answer, methods=["POST"])])
+            address = f"127.0.0.1:{stack.enter_context(serving(app))}"
+            door = gateway(superlink_client(address, None), pause_seconds=pause_seconds)
+            return stack.enter_context(serving(door))
+
+        yield start
+
+
+def begin_upload(port, body):
+    """Send the head of a request for a million bytes, and of its body only the beginning."""
+    connection = socket.create_connection(("127.0.0.1", port), timeout=20)
+    head = b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: gateway\r\nContent-Length: 1000000\r\n\r\n"
+    connection.sendall(head + body)
+    return connection
+
+
+@pytest.mark.parametrize("begun", [3, 100_000])  # before the SuperLink hears of it, and after
+def test_callers_that_stall_keep_nobody_out(opened, begun):
+    port = opened(60.0)
+    stalled = [begin_upload(port, b"x" * begun) for _ in range(110)]
+    answer = httpx.post(f"http://127.0.0.1:{port}/v1/fleet/get-run", content=b"honest", timeout=20)
+    assert (answer.status_code, answer.content) == (200, b"honest")
+    for each in stalled:
+        each.close()
+
+
+@pytest.mark.parametrize("begun", [3, 100_000])
+def test_a_caller_that_stalls_is_given_up_and_told_to_try_again(opened, begun):
+    with begin_upload(opened(0.2), b"x" * begun) as connection:
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))  # to the end: the connection is closed
+    assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+def test_a_caller_that_goes_on_in_time_is_let_through(opened):
+    with begin_upload(opened(5.0), b"") as connection:
+        for _ in range(4):
+            connection.sendall(b"x" * 250_000)
+            time.sleep(0.05)
+        assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("begun", [3, 100_000])
+def test_a_caller_that_hangs_up_leaves_no_traceback(opened, caplog, begun):
+    port = opened(60.0)
+    log = logging.getLogger("uvicorn.error")  # it hands nothing on to where caplog listens
+    log.addHandler(caplog.handler)
+    begin_upload(port, b"x" * begun).close()
+    time.sleep(0.5)
+    assert httpx.post(f"http://127.0.0.1:{port}/v1/fleet/get-run", timeout=20).status_code == 200
+    log.removeHandler(caplog.handler)
+    assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+PLAIN = {"ca": None, "certificate": None, "key": None}
+
+
+def test_a_port_that_is_taken_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(
+            RunFailedError, match=rf"127\.0\.0\.1:{port}: .* cannot listen there: Address already in use"
+        ):
+            run_gateway("superlink:8000", host="127.0.0.1", port=port, **PLAIN)
+
+
+def test_what_is_no_certificate_is_named(tmp_path):
+    garbage = tmp_path / "ca.pem"
+    garbage.write_text("garbage")
+    with pytest.raises(UserError, match=r"ca\.pem: not a certificate"):
+        run_gateway("superlink:8000", host="127.0.0.1", port=1, **PLAIN | {"ca": garbage})
+    with pytest.raises(UserError, match=r"ca\.pem: not a certificate and its key"):
+        run_gateway("superlink:8000", host="127.0.0.1", port=1, **PLAIN | {"certificate": garbage, "key": garbage})

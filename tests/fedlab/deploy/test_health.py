@@ -109,5 +109,5 @@ def test_nobody_at_the_address_is_not_healthy():
 def test_the_exit_code_says_whether_a_node_works(tmp_path):
     command = [sys.executable, "-m", "fedlab.deploy.health", "node", str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == 1
-    beat(tmp_path, "waiting")
+    beat(tmp_path)
     assert subprocess.run(command, check=False).returncode == 0

@@ -11,9 +11,12 @@ def grow_older(path, seconds):
     os.utime(path, (written - seconds, written - seconds))
 
 
-@pytest.mark.parametrize(("doing", "alive_after", "dead_after"), [("waiting", 30, 90), ("working", 3000, 4000)])
-def test_a_node_lives_as_long_as_what_it_does_may_take(tmp_path, doing, alive_after, dead_after):
-    beat(tmp_path, doing)
+@pytest.mark.parametrize(
+    ("lasts_seconds", "alive_after", "dead_after"),
+    [(None, 30, 90), (300.0, 250, 350), (43_200.0, 3000, 4000)],  # waiting; an order; one of Flower's, of half a day
+)
+def test_a_node_lives_as_long_as_what_it_does_may_take(tmp_path, lasts_seconds, alive_after, dead_after):
+    beat(tmp_path, lasts_seconds)
     assert beats(tmp_path)
     grow_older(tmp_path / "pulse", alive_after)
     assert beats(tmp_path)
@@ -26,7 +29,7 @@ def test_a_node_that_was_never_there_has_no_pulse(tmp_path):
 
 
 def test_a_node_that_is_started_again_has_no_pulse_of_before(tmp_path):
-    beat(tmp_path, "working")
+    beat(tmp_path, 60.0)
     forget(tmp_path)
     assert not beats(tmp_path)
     forget(tmp_path / "never-there")

@@ -1,5 +1,8 @@
+import subprocess
 import sys
+from types import SimpleNamespace
 
+import httpx
 import pytest
 from flwr.app import Message, MessageType, RecordDict
 
@@ -95,13 +98,96 @@ def test_the_answer_to_a_query_tells_no_speed(node, journals):
     assert journals == []
 
 
-def test_a_node_that_was_killed_at_work_has_no_pulse_until_it_is_connected_again(tmp_path, monkeypatch):
-    alive = []
+def test_a_node_lives_as_long_as_its_order_counts(clock, server_identity):
+    pulses = []
+    order = Message(RecordDict(), 1, MessageType.TRAIN, ttl=660.0)
+    parts = (7, lambda: (order, None), *[clock.passing(0.0)] * 6)
+    node = Metered(parts, lambda journal: None, pulse=pulses.append, now_seconds=clock)
+    node.receive()
+    node.confirm(1, "m1")
+    assert pulses == [None, 660.0]
+
+
+@pytest.fixture
+def started(tmp_path, monkeypatch):
+    """Return a function that runs a SuperNode whose work in Flower's place is a function; it returns the exit code."""
     monkeypatch.setattr(supernode, "_keep_journal", lambda path: None)
-    monkeypatch.setattr(supernode, "flower_supernode", lambda: alive.append(beats(tmp_path)))
-    words = ["--journal", str(tmp_path / "journal.json"), "--superlink", "localhost:8000", "--", "--insecure"]
+    monkeypatch.setattr(supernode, "_explain_retries", lambda server, reason: None)
+    words = ["--journal", str(tmp_path / "journal.json"), "--superlink", "lab:8000", "--", "--insecure"]
     monkeypatch.setattr(sys, "argv", ["supernode", *words])
-    beat(tmp_path, "working")
-    supernode.main()
+
+    def start(work):
+        monkeypatch.setattr(supernode, "flower_supernode", work)
+        return supernode.run()
+
+    return start
+
+
+def test_a_node_that_was_killed_at_work_has_no_pulse_until_it_is_connected_again(tmp_path, started):
+    alive = []
+    beat(tmp_path, 60.0)
+    started(lambda: alive.append(beats(tmp_path)))
     assert alive == [False]
-    assert sys.argv[1:] == ["--superlink", "localhost:8000", "--insecure"]
+    assert sys.argv[1:] == ["--superlink", "lab:8000", "--insecure"]
+
+
+def ending(code, status):
+    """Return what ends as Flower does after an answer of the server's."""
+
+    def work():
+        try:
+            httpx.Response(status, request=httpx.Request("POST", "https://lab:8000")).raise_for_status()
+        except httpx.HTTPStatusError:
+            sys.exit(code)
+
+    return work
+
+
+@pytest.mark.parametrize(
+    ("work", "code", "said"),
+    [
+        (ending(1, 500), 1, "fedlab: lab:8000: it answers 500"),
+        (ending(0, 401), 1, "fedlab: lab:8000: it does not accept this node"),  # Flower calls that graceful
+        (ending(0, 503), 0, ""),  # stopped while it tried again
+        (lambda: sys.exit(0), 0, ""),
+        (lambda: 1 / 0, 1, "fedlab: the node failed: ZeroDivisionError"),
+        (lambda: None, 1, "fedlab: lab:8000: the connection ended"),
+    ],
+)
+def test_the_last_line_says_what_ended_a_node(started, capsys, work, code, said):
+    assert started(work) == code
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith(said) for line in lines[-1:]] == [True] * bool(said)
+
+
+def test_a_process_ends_whatever_threads_are_left(tmp_path):
+    program = """
+import sys, threading
+from fedlab.deploy import supernode
+def work():
+    threading.Thread(target=threading.Event().wait).start()
+    raise OSError("no certificate")
+supernode.flower_supernode = work
+supernode.main()
+"""
+    words = ["--journal", str(tmp_path / "journal.json"), "--superlink", "lab:8000", "--", "--insecure"]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *words], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "fedlab: the node failed: OSError: no certificate"
+
+
+def test_why_a_server_is_tried_again_is_said_once(monkeypatch, capsys):
+    namespace = vars(supernode.fleet_http_connection)
+    monkeypatch.setitem(namespace, "make_simple_http_retry_invoker", namespace["make_simple_http_retry_invoker"])
+    supernode._explain_retries("lab:8000", lambda error: f"{error}")
+    invoker = namespace["make_simple_http_retry_invoker"]()
+    refused = SimpleNamespace(exception=OSError("refused"), tries=1, elapsed_time=0.0)
+    for _ in range(2):
+        invoker.on_backoff(refused)
+    line = "fedlab: lab:8000: refused; trying again until it answers\n"
+    assert capsys.readouterr().err == line
+    invoker.on_success(refused)
+    invoker.on_backoff(refused)
+    assert capsys.readouterr().err == line

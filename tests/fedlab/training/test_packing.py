@@ -69,10 +69,10 @@ def test_large_models_go_in_packs_of_64_megabytes_at_most(megabytes, sizes):
     assert [len(pack) for pack in pack_messages(orders([large] * 8), [10] * 8, 4)] == sizes
 
 
-@pytest.mark.parametrize(("messages", "pack"), [(1, 1), (15, 1), (63, 1), (64, 2), (100, 3), (512, 16), (100_000, 16)])
 def test_actors_that_packs_leave_idle_are_told_of_with_the_pack_that_would_not():
     assert idle_actors(packs=4, clients=15, workers=16, most=4) == (
-        "11 of 16 actors have no work in rounds of 15 clients, which train in packs of 4: engine.pack = 1 would use them"
+        "11 of 16 actors have no work in rounds of 15 clients, which train in packs of 4:"
+        " engine.pack = 1 would use them"
     )
     assert "engine.pack = 2 would" in idle_actors(packs=4, clients=15, workers=6, most=4)
 
@@ -82,5 +82,6 @@ def test_nothing_is_said_of_idle_actors_where_packs_are_not_why(packs, clients, 
     assert idle_actors(packs=packs, clients=clients, workers=workers, most=most) is None
 
 
+@pytest.mark.parametrize(("messages", "pack"), [(1, 1), (15, 1), (63, 1), (64, 2), (100, 3), (512, 16), (100_000, 16)])
 def test_clients_that_do_not_train_together_go_in_at_least_32_calls_of_at_most_16(messages, pack):
     assert lone_pack(messages) == pack
