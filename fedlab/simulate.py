@@ -60,9 +60,11 @@ def simulate(
     client = load_client(experiment.client.name, experiment.client.options, base)
     with _scratch_folder() as scratch:
         room, bundle = experiment.engine.cache_bytes, bundle_for(experiment, scratch)
+        activations, prefix = _activations(experiment, bundle, scratch)
         node_config = {
             "bundle": str(bundle),
-            "activations": str(_activations(experiment, bundle, scratch)),
+            "activations": str(activations),
+            "activation-prefix": prefix,
             "activation-bytes": "" if room is None else str(room),
         }
         workbench = open_workbench({}, node_config)
@@ -109,18 +111,22 @@ def simulate(
         return summary
 
 
-def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> Path:
-    """Return the folder of stored activations; those of a bundle that is not kept are of no use to another run."""
+def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> tuple[Path, str]:
+    """Return the folder of stored activations, and what the names of this run's begin with.
+
+    In a folder that is kept those of all bundles lie side by side, so that its room is for all of them. Those of a
+    bundle that is not kept are of no use to another run.
+    """
     kept = experiment.engine.activations
     if kept is None or scratch in bundle.parents:
-        return scratch / "activations"
-    # What GPUs compute differs from the cores' in its last digits.
-    folder = experiment.path(kept) / (bundle.name if experiment.engine.device == "cpu" else f"{bundle.name}-cuda")
+        return scratch / "activations", ""
+    folder = experiment.path(kept)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"engine.activations = {kept!r}: cannot make a folder there: {error.strerror}") from error
-    return folder
+    # What GPUs compute differs from the cores' in its last digits.
+    return folder, f"{bundle.name}-{experiment.engine.device}-"
 
 
 def _what_is_not_stored(experiment: Experiment, workbench: Workbench, depth: int) -> str | None:
@@ -145,7 +151,7 @@ def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Obse
             setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
         yield _pool(engine, setup, places, observers)
     finally:
-        if setup.shipped is not None and engine.activations is None:  # kept ones, other runs may be at
+        if setup.shipped is not None and not setup.node_config["activation-prefix"]:  # kept ones, others may be at
             clear(Path(setup.node_config["activations"]))
         stop_ray()
 

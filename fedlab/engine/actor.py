@@ -136,6 +136,7 @@ class ClientActor:
 
 def _unpacked(setup: ClientSetup, shipped: "ray.ObjectRef[dict[str, bytes]]") -> ClientSetup:
     """Return the setup with the bundle and the stored states in a folder of this machine."""
-    folder = unpack(shipped, Path(setup.node_config["activations"]))
-    here = {"bundle": str(folder), "activations": str(states_folder(folder))}
+    prefix = setup.node_config["activation-prefix"]
+    folder = unpack(shipped, Path(setup.node_config["activations"]), prefix)
+    here = {"bundle": str(folder), "activations": str(states_folder(folder, prefix))}
     return replace(setup, node_config={**setup.node_config, **here})

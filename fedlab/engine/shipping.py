@@ -1,5 +1,6 @@
 """Prepared data on every machine of a cluster: sent once a machine, opened by all its actors, gone with the run."""
 
+import platform
 import shutil
 from collections.abc import Mapping
 from contextlib import suppress
@@ -18,20 +19,23 @@ def ship(files: Mapping[str, Path]) -> "ray.ObjectRef[dict[str, bytes]]":
     return ray.put({name: path.read_bytes() for name, path in files.items()})
 
 
-def unpack(shipped: "ray.ObjectRef[dict[str, bytes]]", base: Path) -> Path:
-    """Write shipped files below a folder of this node's own, once, whichever actor comes first; return the folder."""
-    folder = _folder(base)
+def unpack(shipped: "ray.ObjectRef[dict[str, bytes]]", base: Path, prefix: str) -> Path:
+    """Write shipped files into a folder of this node's own, once, whichever actor comes first; return the folder.
+
+    Where files are kept, as a prefix says, it is this machine's own, which the next cluster finds again.
+    """
+    folder = base / f"{prefix}node-{platform.node()}" if prefix else _folder(base)
     with locked(_lock(folder)):
         return publish(folder, lambda empty: _write(ray.get(shipped), empty))
 
 
-def states_folder(unpacked: Path) -> Path:
-    """Return where the states that are computed from unpacked files are stored."""
-    return unpacked.with_name(f"{unpacked.name}-states")
+def states_folder(unpacked: Path, prefix: str = "") -> Path:
+    """Return where the states that are computed from unpacked files are stored, beside those of other prefixes."""
+    return unpacked.with_name(f"{unpacked.name.removeprefix(prefix)}-states")
 
 
 def clear(base: Path) -> None:
-    """Delete what was unpacked and stored on every machine that is still there."""
+    """Delete what was unpacked and stored without a prefix on every machine that is still there."""
     remove = ray.remote(num_cpus=0)(_remove)
     calls = [
         remove.options(scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)).remote(base)

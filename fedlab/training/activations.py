@@ -43,6 +43,7 @@ class ActivationStore:
 
     folder: Path
     budget_bytes: int
+    prefix: str = ""  # of its files, where a folder is kept for states of different data and encoders
 
     def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, cut: Cut) -> Tensor:
         """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision.
@@ -130,7 +131,7 @@ class ActivationStore:
         return sum(path.stat().st_size for path in self.folder.glob("*.states"))
 
     def _path(self, name: str) -> Path:
-        return self.folder / f"{name}.states"
+        return self.folder / f"{self.prefix}{name}.states"
 
 
 def _is_whole(path: Path, size: int) -> bool:

@@ -162,13 +162,15 @@ def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]
     """Open the workbench of a node; a process opens each once.
 
     A node that was handed a prepared bundle names it: `bundle` is its folder, `activations` that of stored states,
-    `activation-bytes` their room if it is given, `device` where it computes. Any other prepares the experiment its
+    `activation-prefix` what their files' names begin with there, `activation-bytes` their room if it is given, `device`
+    where it computes. Any other prepares the experiment its
     run's configuration names, for as many clients as there are, or with the data of its own at `data-path`. States are
     kept from process to process below `state-path`, if it has one.
     """
     if "bundle" in node_config:
         given = (node_config["bundle"], node_config["activations"], node_config["activation-bytes"])
-        return _open_once(*map(str, given), str(node_config.get("device", "cpu")))
+        prefix, device = str(node_config.get("activation-prefix", "")), str(node_config.get("device", "cpu"))
+        return _open_once(*map(str, given), prefix, device)
     own, state = (str(node_config.get(key, "")) for key in ("data-path", "state-path"))
     experiment = experiment_of_run(run_config, clients=1 if own else int(node_config["num-partitions"]))
     with span("prepare"):
@@ -176,9 +178,9 @@ def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]
 
 
 @functools.lru_cache(maxsize=2)
-def _open_once(bundle: str, activations: str, room: str, device: str) -> Workbench:
+def _open_once(bundle: str, activations: str, room: str, prefix: str, device: str) -> Workbench:
     folder = Path(activations)
-    store = ActivationStore(folder=folder, budget_bytes=int(room or activation_room_bytes(folder)))
+    store = ActivationStore(folder=folder, budget_bytes=int(room or activation_room_bytes(folder)), prefix=prefix)
     with span("load"):
         return open_bundle(Path(bundle), store, device=device)
 
@@ -191,8 +193,9 @@ def _prepare_once(experiment_json: str, own_data: str, state: str) -> Workbench:
     load = load_own if own_data else load_task
     bundle = bundle_for(with_own_data(experiment, Path(own_data)) if own_data else experiment, scratch, load)
     lasts = state and scratch not in bundle.parents
-    folder = Path(state) / "activations" / bundle.name if lasts else scratch / "activations"
-    workbench = open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=activation_room_bytes(folder)))
+    folder = Path(state) / "activations" if lasts else scratch / "activations"
+    room, prefix = activation_room_bytes(folder), f"{bundle.name}-" if lasts else ""
+    workbench = open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=room, prefix=prefix))
     return replace(workbench, task=undivided(workbench.task)) if own_data else workbench
 
 

@@ -227,6 +227,15 @@ def test_a_kill_while_a_file_is_made_spoils_nothing(tagger, tokens, store, monke
     assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
 
 
+def test_states_of_different_data_in_one_folder_share_its_room(tagger, tokens, tmp_path):
+    first, second = (
+        ActivationStore(folder=tmp_path, budget_bytes=int(1.5 * ONE_DEPTH), prefix=name) for name in ("one-", "two-")
+    )
+    expected = ask(first, tagger, tokens, depth=3)
+    assert torch.equal(ask(second, tagger, tokens, depth=3), expected)
+    assert [path.name for path in tmp_path.glob("*.states")] == ["two-train-3.states"]
+
+
 @pytest.mark.parametrize("spoil", ["states", "filled"])
 def test_a_file_that_lost_its_end_is_made_anew(tagger, tokens, store, tmp_path, spoil):
     expected = ask(store(0), tagger, tokens, depth=2)
