@@ -39,16 +39,16 @@ def parse_address(text: str, *, option: str, default_port: int | None = None) ->
 
 
 def _is_ipv4(text: str) -> bool:
-    try:
-        ipaddress.IPv4Address(text)
-    except ValueError:
-        return False
-    return True
+    return _is_address(text, ipaddress.IPv4Address)
 
 
 def _is_ipv6(text: str) -> bool:
+    return _is_address(text, ipaddress.IPv6Address)
+
+
+def _is_address(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Address]) -> bool:
     try:
-        ipaddress.IPv6Address(text)
+        kind(text)
     except ValueError:
         return False
     return True

@@ -128,8 +128,9 @@ class RayGrid(AnsweringGrid):
         self._states.restore(state["states"])
 
     def _tell_of_idle_actors(self, packs: int, clients: int) -> None:
-        told = idle_actors(packs=packs, clients=clients, workers=self._pool.workers, most=self._pack or 1)
-        if told and not self._told_of_idle_actors:
+        if self._pack is None or self._told_of_idle_actors:
+            return
+        if told := idle_actors(packs=packs, clients=clients, workers=self._pool.workers, most=self._pack):
             self._told_of_idle_actors = True
             self._on_failure(told, None)
 
