@@ -44,7 +44,7 @@ from fedlab.models.backbone import (
 )
 from fedlab.models.encoder import Encoder
 from fedlab.models.network import Network
-from fedlab.models.precision import multiplies_bfloat16, widened
+from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.whole import whole_arrays
 from fedlab.profiling import span
 from fedlab.training.activations import ActivationStore
@@ -134,7 +134,7 @@ def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cp
 def _weights(path: Path, device: str) -> dict[str, Tensor]:
     """Return an encoder's weights as they are computed with; wider copies are made once a machine and mapped, too."""
     tensors: dict[str, Tensor] = load_file(path, device=device)
-    if tensors["words"].dtype == torch.float32 or multiplies_bfloat16(device):
+    if tensors["words"].dtype == torch.float32 or bfloat16_is_faster(device):
         return tensors
     name = "encoder.safetensors"
     wide = publish(path.with_name(f"{path.name}-float32"), lambda empty: save_file(widened(tensors), empty / name))

@@ -5,30 +5,38 @@ import torch
 from fedlab.models import precision
 from fedlab.models.backbone import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
 from fedlab.models.network import Network
-from fedlab.models.precision import multiplies_bfloat16, widened
+from fedlab.models.precision import bfloat16_is_faster, widened
 
 
-def told(**capabilities: bool):
+def told(**capabilities: bool | str):
     return lambda: {"architecture": "x86_64", **capabilities}
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_a_processor_with_instructions_for_it_multiplies_bfloat16(monkeypatch, name):
+def test_a_processor_with_instructions_for_it_bfloat16_is_faster(monkeypatch, name):
     monkeypatch.setattr(precision.torch.cpu, "get_capabilities", told(avx2=True, **{name: True}), raising=False)
 
-    assert multiplies_bfloat16("cpu")
+    assert bfloat16_is_faster("cpu")
 
 
 def test_a_processor_without_them_does_not(monkeypatch):
     monkeypatch.setattr(precision.torch.cpu, "get_capabilities", told(avx512_f=True, avx512_bf16=False), raising=False)
 
-    assert not multiplies_bfloat16("cpu")
+    assert not bfloat16_is_faster("cpu")
+
+
+def test_intel_processors_whose_matrix_units_are_switched_off_do_not(monkeypatch):
+    about = {"cpu_name": "Intel Xeon", "avx512_bf16": True, "avx512_fp16": True}
+    for has_units in (False, True):
+        monkeypatch.setattr(precision.torch.cpu, "get_capabilities", told(amx_bf16=has_units, **about), raising=False)
+
+        assert bfloat16_is_faster("cpu") == has_units
 
 
 def test_a_torch_that_cannot_tell_counts_as_without(monkeypatch):
     monkeypatch.delattr(precision.torch.cpu, "get_capabilities", raising=False)
 
-    assert not multiplies_bfloat16("cpu")
+    assert not bfloat16_is_faster("cpu")
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert"])

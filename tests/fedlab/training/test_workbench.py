@@ -66,7 +66,7 @@ def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
 def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
     prepare, monkeypatch, native, computes_in
 ):
-    monkeypatch.setattr("fedlab.training.workbench.multiplies_bfloat16", lambda device: native)
+    monkeypatch.setattr("fedlab.training.workbench.bfloat16_is_faster", lambda device: native)
     _, workbench = prepare(precision="bf16")
     network, tokens = workbench.network, workbench.tokens("train")
 
