@@ -8,7 +8,7 @@ A block is cut where its adapter sits: `block_sum` gives the state s = h + feed_
 layer norm N. A plain block ends with N(s), an adapted one with N(s + up(relu(down(N(s))))). Everything up to the s
 of the lowest adapted block is frozen.
 
-Sizes: B texts, T tokens, H hidden, I intermediate.
+Sizes: B texts, T tokens, R rows of these that are computed (`fedlab.models.rows`), H hidden, I intermediate.
 """
 
 import math
@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.models.arrays import adapter_names
+from fedlab.models.rows import Rows
 from fedlab.workload import EncoderShape
 
 
@@ -81,26 +82,19 @@ def embed(encoder: Encoder, ids: Tensor) -> Tensor:
     return F.layer_norm(states, states.shape[-1:], encoder.norm_weight, encoder.norm_bias, encoder.epsilon)
 
 
-def attention_mask(lengths: Tensor, width: int) -> Tensor | None:
-    """Return which keys may be attended to, bool [B, 1, 1, T], or None where no text is padded."""
-    if int(lengths.min()) >= width:
-        return None
-    return (torch.arange(width, device=lengths.device) < lengths[:, None])[:, None, None, :]
-
-
-def block_sum(encoder: Encoder, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
-    """Run a block up to the sum before its last norm: [B, T, H] to [B, T, H]."""
+def block_sum(encoder: Encoder, index: int, states: Tensor, rows: Rows) -> Tensor:
+    """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
     block = encoder.blocks[index]
-    return _after_attention(encoder, block, states, _attention(block, states, mask, encoder.heads))
+    return _after_attention(encoder, block, states, _attention(block, states, rows, encoder.heads))
 
 
-def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
-    """Run a block for the first row only, up to the sum before its last norm: [B, T, H] to [B, H].
+def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, rows: Rows) -> Tensor:
+    """Run a block for the first token of each text only, up to the sum before its last norm: [R, H] to [B, H].
 
     A classifier reads the first row of the last block and nothing else.
     """
-    block = encoder.blocks[index]
-    return _after_attention(encoder, block, states[:, 0], _attention_of_first(block, states, mask, encoder.heads))
+    block, padded = encoder.blocks[index], rows.padded(states)
+    return _after_attention(encoder, block, padded[:, 0], _attention_of_first(block, padded, rows.mask, encoder.heads))
 
 
 def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) -> Tensor:
@@ -144,17 +138,17 @@ def _after_attention(encoder: Encoder, block: Block, states: Tensor, attended: T
     return middle + F.linear(inner, block.down_weight, block.down_bias)
 
 
-def _attention(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
-    batch, width, hidden = states.shape
-    rows = F.linear(states, block.attention_in_weight, block.attention_in_bias)
-    parts = rows.view(batch, width, 3, heads, hidden // heads).permute(2, 0, 3, 1, 4)  # each [B, heads, T, H / heads]
+def _attention(block: Block, states: Tensor, rows: Rows, heads: int) -> Tensor:
+    padded = rows.padded(F.linear(states, block.attention_in_weight, block.attention_in_bias))
+    parts = padded.view(rows.texts, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)  # each [B, heads, T, H / heads]
     if states.dtype == torch.bfloat16 and states.device.type == "cpu":
         query, key, value = parts.contiguous()
-        attended = _attend(query, key, value, mask)
+        attended = _attend(query, key, value, rows.mask)
     else:
         query, key, value = parts
-        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-    return F.linear(attended.transpose(1, 2).flatten(2), block.attention_out_weight, block.attention_out_bias)
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=rows.mask)
+    attended = rows.taken(attended.transpose(1, 2).flatten(2))
+    return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:

@@ -10,7 +10,8 @@ from torch import Tensor
 
 from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.models.arrays import Cut, Whole
-from fedlab.models.encoder import Encoder, affine, attention_mask, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.encoder import Encoder, affine, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.rows import Rows
 from fedlab.models.whole import with_trained
 
 Kind = Literal["classification", "tagging"]
@@ -53,19 +54,22 @@ class Network:
         Takes ids [B, T] and lengths [B]. The pass goes no higher than the highest cut needs.
         """
         encoder, blocks = self.encoder, len(self.encoder.blocks)
-        mask = attention_mask(lengths, ids.shape[1])
-        states = embed(encoder, ids)
-        found: dict[Cut, Tensor] = {Whole(blocks): ids}
+        rows = Rows.of(lengths, ids.shape[1])
+        states = rows.taken(embed(encoder, ids))
+        found: dict[Cut, Tensor] = {}
         for index in range(max(self._blocks_below(cut) for cut in cuts)):
-            sums = self._sums(encoder, index, states, mask)
+            sums = self._sums(encoder, index, states, rows)
             states = block_end(encoder, index, sums, {})
             found |= {blocks - index: sums, Whole(blocks - index - 1): states}
         if 0 in cuts:
             found[0] = self._features(encoder, states)
-        return {cut: found[cut] for cut in cuts}
+        laid_out = {
+            cut: found[cut] if self._only_first_row(cut) else rows.padded(found[cut]) for cut in found if cut in cuts
+        }
+        return laid_out | {cut: ids for cut in cuts if cut == Whole(blocks)}
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut) -> Tensor:
-        """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging.
+        """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging, where padding's mean nothing.
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
         Whole blocks that are not among the parameters are the encoder's own.
@@ -83,26 +87,29 @@ class Network:
         return each.view(models, -1).sum(1) / counted.clamp(min=1)
 
     def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
-        encoder, first = self.encoder, len(self.encoder.blocks) - depth
-        states = block_end(encoder, first, frozen.to(encoder.computes_in), parameters)
-        mask = attention_mask(lengths, states.shape[1]) if depth > 1 else None
-        for index in range(first + 1, len(encoder.blocks)):
-            states = block_end(encoder, index, self._sums(encoder, index, states, mask), parameters)
-        return self._features(encoder, states)
+        encoder, head = self.encoder, parameters["head.weight"]
+        texts, rows = _laid_out(frozen, lengths, models=len(head) if head.dim() == 3 else 1)
+        first = len(encoder.blocks) - depth
+        states = block_end(encoder, first, rows.taken(texts).to(encoder.computes_in), parameters)
+        return self._read(encoder, first + 1, states, rows, parameters)
 
     def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Whole) -> Tensor:
-        encoder, blocks = with_trained(self.encoder, parameters), len(self.encoder.blocks)
-        states = (frozen if frozen.is_floating_point() else embed(encoder, frozen)).float()
-        mask = attention_mask(lengths, states.shape[1]) if cut.depth else None
-        for index in range(blocks - cut.depth, blocks):
-            states = block_end(encoder, index, self._sums(encoder, index, states, mask), {})
-        return self._features(encoder, states)
+        encoder = with_trained(self.encoder, parameters)
+        texts, rows = _laid_out(frozen if frozen.is_floating_point() else embed(encoder, frozen), lengths, models=1)
+        return self._read(encoder, len(encoder.blocks) - cut.depth, rows.taken(texts).float(), rows, {})
 
-    def _sums(self, encoder: Encoder, index: int, states: Tensor, mask: Tensor | None) -> Tensor:
+    def _read(self, encoder: Encoder, first: int, states: Tensor, rows: Rows, adapters: Mapping[str, Tensor]) -> Tensor:
+        """Run the blocks from `first` on and return what the head reads: [B, H], or [B, T, H] for tagging."""
+        for index in range(first, len(encoder.blocks)):
+            states = block_end(encoder, index, self._sums(encoder, index, states, rows), adapters)
+        features = self._features(encoder, states)
+        return features if self.kind == "classification" else rows.padded(features)
+
+    def _sums(self, encoder: Encoder, index: int, states: Tensor, rows: Rows) -> Tensor:
         """Run a block up to its last norm; a classifier's last block gives the first row alone, [B, H]."""
         last = index == len(encoder.blocks) - 1
         run = block_sum_of_first if last and self.kind == "classification" else block_sum
-        return run(encoder, index, states, mask)
+        return run(encoder, index, states, rows)
 
     def _features(self, encoder: Encoder, states: Tensor) -> Tensor:
         return pool(encoder, states) if self.pooling == "pooler" and self.kind == "classification" else states
@@ -115,3 +122,9 @@ class Network:
     def _only_first_row(self, cut: Cut) -> bool:
         """Tell whether what is above a cut reads the first row alone."""
         return self.kind == "classification" and (cut == Whole(0) if isinstance(cut, Whole) else cut <= 1)
+
+
+def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, Rows]:
+    """Return states as texts [B, T, H] with their rows: of [CLS] only, [B, H], a text is one token long."""
+    texts = states.reshape(len(lengths), -1, states.shape[-1])
+    return texts, Rows.of(lengths, texts.shape[1], models=models)

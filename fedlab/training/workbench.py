@@ -49,7 +49,7 @@ from fedlab.models.whole import whole_arrays
 from fedlab.profiling import span
 from fedlab.training.activations import ActivationStore
 
-_FORMAT = 1  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
+_FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
 Split = Literal["train", "validation", "test"]
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.models.backbone import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
-from fedlab.models.encoder import attention_mask, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.encoder import block_end, block_sum, block_sum_of_first, embed, pool
 from fedlab.models.precision import widened
+from fedlab.models.rows import Rows
 
 FAMILIES = ["bert", "distilbert"]
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=4)
@@ -39,22 +40,23 @@ def adapter(index, hidden, *, down, up):
 def test_every_block_computes_what_transformers_computes(tiny, lengths, family, seed):
     encoder, (ids, lengths) = encoder_of(tiny.models[family]), tiny.texts(lengths, seed)
     expected = hidden_states(tiny.models[family], ids, lengths)
-    mask = attention_mask(lengths, ids.shape[1])
+    rows = Rows.of(lengths, ids.shape[1])
 
-    states = embed(encoder, ids)
-    torch.testing.assert_close(states, expected[0], atol=1e-5, rtol=0)
+    states = rows.taken(embed(encoder, ids))
+    torch.testing.assert_close(states, real(expected[0], lengths), atol=1e-5, rtol=0)
     for index in range(tiny.blocks):
-        states = block_end(encoder, index, block_sum(encoder, index, states, mask), {})
-        torch.testing.assert_close(real(states, lengths), real(expected[index + 1], lengths), atol=1e-5, rtol=0)
+        states = block_end(encoder, index, block_sum(encoder, index, states, rows), {})
+        torch.testing.assert_close(states, real(expected[index + 1], lengths), atol=1e-5, rtol=0)
 
 
 @given(lengths=LENGTHS, family=st.sampled_from(FAMILIES), seed=st.integers(0, 99))
 @FEW
 def test_the_first_row_alone_comes_out_as_it_does_among_all(tiny, lengths, family, seed):
     encoder, (ids, lengths) = encoder_of(tiny.models[family]), tiny.texts(lengths, seed)
-    states, mask = embed(encoder, ids), attention_mask(lengths, ids.shape[1])
+    rows = Rows.of(lengths, ids.shape[1])
+    states = rows.taken(embed(encoder, ids))
 
-    every, first = block_sum(encoder, 1, states, mask), block_sum_of_first(encoder, 1, states, mask)
+    every, first = rows.padded(block_sum(encoder, 1, states, rows)), block_sum_of_first(encoder, 1, states, rows)
 
     torch.testing.assert_close(first, every[:, 0], atol=1e-5, rtol=0)
     torch.testing.assert_close(
@@ -67,24 +69,18 @@ def test_the_first_row_alone_comes_out_as_it_does_among_all(tiny, lengths, famil
 def test_a_block_in_bfloat16_and_its_way_back_are_those_of_float32_but_for_rounding(tiny, lengths, family, seed):
     rough, (ids, lengths) = encoder_of(tiny.models[family], "bf16"), tiny.texts(lengths, seed)
     exact = encoder_from_tensors(widened(encoder_tensors(rough)) | {"words": rough.words}, encoder_sizes(rough))
-    mask, start = attention_mask(lengths, ids.shape[1]), embed(rough, ids)
+    rows = Rows.of(lengths, ids.shape[1])
+    start = rows.taken(embed(rough, ids))
 
     def there_and_back(encoder):
         states = start.to(encoder.computes_in).requires_grad_()
-        sums = real(block_sum(encoder, 1, states, mask), lengths)
+        sums = block_sum(encoder, 1, states, rows)
         (gradient,) = torch.autograd.grad(sums.pow(2).sum(), states)
-        return torch.cat([sums.detach().float(), real(gradient, lengths).float()])
+        return torch.cat([sums.detach().float(), gradient.float()])
 
     found, expected = there_and_back(rough), there_and_back(exact)
 
     assert (found - expected).norm() < 0.02 * expected.norm()
-
-
-def test_padding_is_masked_only_where_there_is_some():
-    mask = attention_mask(torch.tensor([3, 1]), 3)
-
-    assert mask[:, 0, 0].tolist() == [[True, True, True], [True, False, False]]
-    assert attention_mask(torch.tensor([3, 3]), 3) is None
 
 
 def test_an_adapter_adds_to_the_sum_before_the_last_norm(tiny):

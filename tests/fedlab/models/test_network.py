@@ -138,7 +138,9 @@ def test_models_side_by_side_answer_for_their_own_texts(tiny):
 
         for part, model in zip((slice(0, 2), slice(2, 4)), models, strict=True):
             alone = tiny.logits(network, ids, lengths, model)
-            np.testing.assert_allclose(together[part], alone[part], atol=1e-5, rtol=0)
+            for found, expected, length in zip(together[part], alone[part], lengths[part], strict=True):
+                tokens = int(length) if kind == "tagging" else None  # what it says of padding means nothing
+                np.testing.assert_allclose(found[:tokens], expected[:tokens], atol=1e-5, rtol=0)
 
 
 def test_the_loss_of_a_classifier_is_the_mean_over_its_texts(tiny):
