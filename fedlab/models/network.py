@@ -69,7 +69,7 @@ class Network:
         return laid_out | {cut: ids for cut in cuts if cut == Whole(blocks)}
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut) -> Tensor:
-        """Finish the forward pass from the frozen state: [B, C], or [B, T, C] for tagging, where padding's mean nothing.
+        """Finish the forward pass from a frozen state: [B, C], or [B, T, C] for tagging; those of padding mean nothing.
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
         Whole blocks that are not among the parameters are the encoder's own.
