@@ -1,5 +1,6 @@
 """Reading experiment files: TOML, changed by `--set`, checked key by key."""
 
+import re
 import shlex
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.files import read_text
 from fedlab.plugins import nearest
+
+_BARE_LIST = re.compile(r"""\[([^\[\]{}"']*)\]""")
 
 
 def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
@@ -43,6 +46,8 @@ def read_table(path: Path) -> dict[str, Any]:
 
 def parse_setting(setting: str) -> tuple[str, Any]:
     """Return key and value of a setting; the value is read as TOML would, and what TOML does not know is a string.
+
+    So are the words of a list without quotes, which shells take away.
 
     Raises:
         UserError: it is not of the form key=value.
@@ -109,7 +114,8 @@ def _value(text: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
-        return text
+        words = _BARE_LIST.fullmatch(text.strip())
+        return [_value(word.strip()) for word in words[1].split(",")] if words else text
 
 
 def _one_line(error: ValidationError) -> str:

@@ -156,6 +156,7 @@ def test_a_run_in_containers_survives_a_killed_client_and_leaves_nothing_behind(
     containers.wait(lambda: containers.statuses() != ["running"])  # the app's process ends after its last file
     assert containers.statuses() == ["finished:completed"]
     assert [each["server_round"] for each in containers.records("rounds.jsonl")] == [1, 2, 3, 4]
+    assert "round 4" in containers("docker/follow")
     assert {each["partition_id"] for each in containers.records("clients.jsonl")} == {0, 1, 2}
     assert_clients_see_the_gateway_alone(containers)
 

@@ -56,9 +56,9 @@ def test_nodes_with_a_known_key_run_through_the_gateway_and_all_others_are_kept_
     for number, words in data.items():
         secrets = ["--key", keys / f"node-{number}", "--ca", keys / "ca.pem"]
         lab.join(number, *words, *secrets, port=lab.gateway_port)
-    labels = r"task.labels=[\"day\",\"night\"]"  # words of settings are split as a shell would
     settings = (
-        f"backbone.name={backbone} {labels} rounds=2 strategy.name=fedavg strategy.options={{clients_per_round=2}}"
+        f"backbone.name={backbone} task.labels=[day,night] rounds=2"
+        " strategy.name=fedavg strategy.options={clients_per_round=2}"
     )
     run_id = lab.submit(settings, run="secure", nodes=2)
     for name, process in kept_out.items():

@@ -175,6 +175,10 @@ def test_any_one_of_three_says_when_to_stop(written, setting):
         ("strategy.options.deep.er=true", lambda e: e.strategy.options, {"deep": {"er": True}}),
         ("client.options.clip_norm=nan?", lambda e: e.client.options, {"clip_norm": "nan?"}),
         ("rounds=5", lambda e: e.rounds, 5),
+        ('task.labels=["day", "night"]', lambda e: e.task.labels, ["day", "night"]),
+        ("task.labels=[day, late night]", lambda e: e.task.labels, ["day", "late night"]),
+        ("strategy.options.widths=[8, x]", lambda e: e.strategy.options, {"widths": [8, "x"]}),
+        ("strategy.options.note=[a, {b]", lambda e: e.strategy.options, {"note": "[a, {b]"}),
     ],
 )
 def test_a_setting_is_a_dotted_key_with_a_value_as_toml_or_plain_text(written, setting, read, value):
