@@ -1,5 +1,6 @@
 """Text files: read whole, or what is wrong in a line; written so that a reader sees the whole, or what was there."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,6 +53,20 @@ def write_new(path: Path, text: str) -> None:
         replace_text(path, text)
     except OSError as error:
         raise UserError(f"{path}: cannot be written: {error.strerror}") from error
+
+
+def provide_folder(folder: Path, said: str) -> None:
+    """Make a folder unless it is there; `said` is what named it, in the words of its user.
+
+    Raises:
+        UserError: it cannot be made, or not be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{said}: cannot make this folder: {error.strerror}") from error
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"{said}: cannot write to this folder")
 
 
 def refuse_existing(path: Path, option: str = "--out") -> None:

@@ -19,8 +19,8 @@ from fedlab.engine.grid import RayGrid
 from fedlab.engine.shipping import clear, ship
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
-from fedlab.errors import UserError
 from fedlab.experiment import EngineTable, Experiment
+from fedlab.files import provide_folder
 from fedlab.loading import (
     codec_names,
     load_availability,
@@ -121,10 +121,7 @@ def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> tuple[P
     if kept is None or scratch in bundle.parents:
         return scratch / "activations", ""
     folder = experiment.path(kept)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"engine.activations = {kept!r}: cannot make a folder there: {error.strerror}") from error
+    provide_folder(folder, f"engine.activations = {kept!r}")
     # What GPUs compute differs from the cores' in its last digits.
     return folder, f"{bundle.name}-{experiment.engine.device}-"
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from fedlab.errors import UserError
+from fedlab.files import provide_folder
 
 
 def client(
@@ -52,7 +53,7 @@ def client(
         down_bytes_per_second=None if down is None else parse_bandwidth(down),
     )
     nodes.check(settings)
-    nodes.make_state(settings)
+    provide_folder(settings.state, f"--state {settings.state}")
     words = nodes.command(settings, port=free_port())
     os.execve(words[0], words, nodes.environment(settings, os.environ))
 

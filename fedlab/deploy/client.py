@@ -1,7 +1,6 @@
 """A node of a deployment, as this machine starts it: Flower's SuperNode with our settings."""
 
 import hashlib
-import os
 import platform
 import shlex
 import ssl
@@ -79,20 +78,6 @@ def check(settings: NodeSettings) -> None:
         _check_authority(settings.ca)
     if settings.board and settings.board not in built_in_profiles():
         raise UserError(f"--board {settings.board!r}: no such board; {nearest(settings.board, built_in_profiles())}")
-
-
-def make_state(settings: NodeSettings) -> None:
-    """Make the folder of what the node keeps.
-
-    Raises:
-        UserError: it cannot be made or written.
-    """
-    try:
-        settings.state.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"--state {settings.state}: cannot be made a folder: {error.strerror}") from error
-    if not os.access(settings.state, os.W_OK | os.X_OK):
-        raise UserError(f"--state {settings.state}: cannot be written")
 
 
 def address_of(server: str) -> str:

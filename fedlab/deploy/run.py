@@ -1,6 +1,5 @@
 """A run over real nodes from beginning to end, or on from where one was cut off."""
 
-import os
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -18,6 +17,7 @@ from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profil
 from fedlab.errors import UserError
 from fedlab.experiment import AvailabilityTable, Experiment
 from fedlab.experimentfile import experiment_of_run, load_experiment
+from fedlab.files import provide_folder
 from fedlab.loading import load_strategy
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder, create, next_free
@@ -42,7 +42,7 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     started = _started(settings)
     # Before anybody is waited for: what is wrong with it now is still wrong when the nodes are there.
     _check_deployable(_experiment(run_config, clients=settings.patience.nodes, started=started))
-    _check_writable(settings.out)
+    provide_folder(settings.out, f"out: {settings.out}")
     clients = max(len(live.gather()), settings.patience.nodes)  # those that are still to come are clients, too
     experiment = _experiment(run_config, clients=clients, started=started)
     check_clients_suffice(experiment, _clients(experiment))
@@ -104,15 +104,6 @@ def _check_deployable(experiment: Experiment) -> None:
             "strategy.options.late = 'carry': in simulations only, a server of real nodes looks at no late reply; use"
             " late = 'drop'"
         )
-
-
-def _check_writable(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise UserError(f"out: {folder}: cannot make this folder: {error.strerror}") from error
-    if not os.access(folder, os.W_OK):
-        raise UserError(f"out: {folder}: cannot be written to")
 
 
 def _check_same(now: Experiment, then: Experiment, path: Path) -> None:

@@ -3,7 +3,7 @@
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.files import partial_of, read_text, refuse_existing, replace_text, replacing, write_new
+from fedlab.files import partial_of, provide_folder, read_text, refuse_existing, replace_text, replacing, write_new
 
 
 @pytest.mark.parametrize(
@@ -71,3 +71,21 @@ def test_a_place_that_cannot_be_written_is_told_in_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match=r"note\.txt: cannot be written: File exists$"):
         write_new(tmp_path / "file" / "note.txt", "mine")
+
+
+def test_a_folder_is_made_with_its_parents_and_left_as_it_is_if_it_is_there(tmp_path):
+    for _ in range(2):
+        provide_folder(tmp_path / "a" / "b", "--state a/b")
+    assert (tmp_path / "a" / "b").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_is_told_in_the_users_words(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    with pytest.raises(UserError, match=r"^--state file: cannot make this folder: File exists$"):
+        provide_folder(tmp_path / "file", "--state file")
+
+
+def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("fedlab.files.os.access", lambda path, mode: False)
+    with pytest.raises(UserError, match=r"^out: /runs: cannot write to this folder$"):
+        provide_folder(tmp_path, "out: /runs")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from flwr.common.config import parse_config_args
 
-from fedlab.deploy.client import NodeSettings, address_of, check, command, environment, make_state, number_of
+from fedlab.deploy.client import NodeSettings, address_of, check, command, environment, number_of
 from fedlab.deploy.keys import make_keys
 from fedlab.errors import UserError
 
@@ -91,14 +91,6 @@ def test_a_board_is_one_of_those_there_are(settings):
     check(replace(settings, board="rpi-4b"))
     with pytest.raises(UserError, match="--board 'rpi-4': no such board; did you mean 'rpi-4b'"):
         check(replace(settings, board="rpi-4"))
-
-
-def test_a_state_that_cannot_be_a_folder_is_refused(settings):
-    make_state(settings)
-    make_state(settings)
-    assert settings.state.is_dir()
-    with pytest.raises(UserError, match=r"--state .*texts\.csv: cannot be made a folder"):
-        make_state(replace(settings, state=settings.data))
 
 
 def test_without_tls_is_a_word_that_has_to_be_said(settings):
