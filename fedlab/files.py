@@ -1,4 +1,7 @@
-"""Text files: read whole, or what is wrong in a line; written so that a reader sees the whole, or what was there."""
+"""Text files and folders: what is wrong with one is said in a line.
+
+A file is written so that a reader sees the whole of it, or what was there.
+"""
 
 import os
 from collections.abc import Iterator

@@ -56,17 +56,17 @@ class Network:
         encoder, blocks = self.encoder, len(self.encoder.blocks)
         rows = Rows.of(lengths, ids.shape[1])
         states = rows.taken(embed(encoder, ids))
-        found: dict[Cut, Tensor] = {}
+        found: dict[Cut, Tensor] = {Whole(blocks): ids}
         for index in range(max(self._blocks_below(cut) for cut in cuts)):
             sums = self._sums(encoder, index, states, rows)
             states = block_end(encoder, index, sums, {})
             found |= {blocks - index: sums, Whole(blocks - index - 1): states}
         if 0 in cuts:
             found[0] = self._features(encoder, states)
-        laid_out = {
-            cut: found[cut] if self._only_first_row(cut) else rows.padded(found[cut]) for cut in found if cut in cuts
+        return {
+            cut: found[cut] if cut == Whole(blocks) or self._only_first_row(cut) else rows.padded(found[cut])
+            for cut in cuts
         }
-        return laid_out | {cut: ids for cut in cuts if cut == Whole(blocks)}
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut) -> Tensor:
         """Finish the forward pass from a frozen state: [B, C], or [B, T, C] for tagging; those of padding mean nothing.

@@ -13,7 +13,7 @@ def told(**capabilities: bool | str):
 
 
 @pytest.mark.parametrize("name", ["avx512_bf16", "amx_bf16", "bf16"])
-def test_a_processor_with_instructions_for_it_bfloat16_is_faster(monkeypatch, name):
+def test_a_processor_with_instructions_for_it_multiplies_bfloat16_faster(monkeypatch, name):
     monkeypatch.setattr(precision.torch.cpu, "get_capabilities", told(avx2=True, **{name: True}), raising=False)
 
     assert bfloat16_is_faster("cpu")
