@@ -47,7 +47,7 @@ def adapter(
 
 
 class AdapterClient(ClientApp):
-    """The ClientApp; several of its clients can be trained side by side (`fedlab.training.packing.TrainsTogether`)."""
+    """The ClientApp; several of its clients can be trained side by side (`fedlab.trainstogether.TrainsTogether`)."""
 
     def __init__(self, settings: LocalTraining, *, cached_depths: int) -> None:
         super().__init__()

@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from fedlab.catalogue import TRAINS, Trains
 from fedlab.errors import UserError
-from fedlab.network.links import parse_bandwidth
+from fedlab.units import parse_bandwidth
 
 Options = dict[str, Any]
 

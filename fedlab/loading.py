@@ -4,21 +4,26 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.catalogue import AVAILABILITY, CLIENTS, STRATEGIES
-from fedlab.codecs.terms import CodecTerms, Coding, build_pipeline, name_of
+from fedlab.codecs.terms import Coding, build_pipeline, name_of
+from fedlab.codecterms import CodecTerms
 from fedlab.coding.client import CodedClient
-from fedlab.coding.reference import reference_of_node
+from fedlab.coding.reference import reference_arrays
+from fedlab.common.arrays import Arrays
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.flower import quiet
 from fedlab.network.availability import Availability
-from fedlab.network.links import Link, make_link, parse_bandwidth
+from fedlab.network.links import Link, make_link
 from fedlab.physics.simulated import Physics
 from fedlab.plugins import call_with_options, resolve, with_known
+from fedlab.training.workbench import open_workbench
+from fedlab.units import parse_bandwidth
 from fedlab.workload import EncoderShape
 
 
@@ -116,3 +121,8 @@ def load_physics(experiment: Experiment, *, clients: int, shape: EncoderShape) -
         server_down_bytes_per_second=None if down is None else parse_bandwidth(down),
         server_up_bytes_per_second=None if up is None else parse_bandwidth(up),
     )
+
+
+def reference_of_node(context: Context, names: Collection[str]) -> Arrays:
+    """Return the arrays that models sent to a node are differences to."""
+    return reference_arrays(open_workbench(context.run_config, context.node_config).network, names)

@@ -33,9 +33,9 @@ from typing import TypeVar
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 
-from fedlab.codecs.terms import CodecTerms
+from fedlab.codecterms import CodecTerms
+from fedlab.common.arrays import Arrays
 from fedlab.measures import Measures, from_fields, to_fields
-from fedlab.models.arrays import Arrays
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload import Cost, Workload
 

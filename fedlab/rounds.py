@@ -7,10 +7,11 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.common.arrays import Arrays
 from fedlab.errors import RunFailedError
 from fedlab.flower import seed_strategies
 from fedlab.messages import from_record, to_record
-from fedlab.models.arrays import Arrays, configuration_of
+from fedlab.models.arrays import configuration_of
 from fedlab.prefill import prefill
 from fedlab.records import RoundRecord, group_records
 from fedlab.run.recorder import Observer

@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.ledger import Ledger
 from fedlab.clock import Clock
-from fedlab.models.arrays import Arrays
+from fedlab.common.arrays import Arrays
 from fedlab.records import TrialRecord
 
 Measure = Callable[[Arrays, Literal["validation", "test"]], float]

@@ -16,11 +16,12 @@ from fedlab.billing.grid import Physics, TimedGrid
 from fedlab.clock import Clock, stopwatch
 from fedlab.coding.grid import CodingGrid
 from fedlab.coding.reference import Reference, nothing, reference_arrays
+from fedlab.common.arrays import Arrays
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
-from fedlab.models.arrays import Arrays, Whole, cut_of, initial_arrays
+from fedlab.models.arrays import Whole, cut_of, initial_arrays
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.run.audience import Audience
 from fedlab.run.checkpoint import load_tree, plain_attributes, save_tree

@@ -1,6 +1,11 @@
-"""Quantities as people read them: three figures and a unit."""
+"""Quantities as people read and write them: a number and a unit."""
 
+import math
+import re
 from collections.abc import Sequence
+from typing import TypeGuard
+
+from fedlab.errors import UserError
 
 _BYTES = ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"))
 _SECONDS = ((1.0, "s"), (60.0, "min"), (3600.0, "h"), (86400.0, "d"))
@@ -39,3 +44,46 @@ def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
 def _three_figures(value: float) -> str:
     decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
     return f"{value:.{decimals}f}"
+
+
+_BYTES_PER_UNIT = {
+    "B/s": 1.0,
+    "kB/s": 1e3,
+    "MB/s": 1e6,
+    "GB/s": 1e9,
+    "bit/s": 1 / 8,
+    "kbit/s": 1e3 / 8,
+    "Mbit/s": 1e6 / 8,
+    "Gbit/s": 1e9 / 8,
+}
+_AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
+
+
+def parse_bandwidth(bandwidth: str | float) -> float:
+    """Return a bandwidth in bytes per second.
+
+    Text has a unit, whose prefixes are powers of 1000 ('1MB/s' and '8Mbit/s' are 1e6); a number is bytes per second.
+    Raises UserError for anything else, and for what is not above zero.
+    """
+    speed = _parse_text(bandwidth) if isinstance(bandwidth, str) else bandwidth
+    if not is_number(speed) or speed <= 0:
+        raise UserError(
+            f"bandwidth {bandwidth!r} is not usable: expected a number above zero with a unit of "
+            f"{', '.join(_BYTES_PER_UNIT)} (such as '1MB/s'), or a plain number of bytes per second"
+        )
+    return float(speed)
+
+
+def is_number(value: object) -> TypeGuard[float]:
+    """Say whether a value is a finite number (a truth value is none)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _parse_text(text: str) -> float | None:
+    match = _AMOUNT.fullmatch(text)
+    if match is None or match[2] not in _BYTES_PER_UNIT:
+        return None
+    try:
+        return float(match[1]) * _BYTES_PER_UNIT[match[2]]
+    except ValueError:  # digits and dots that are no number, such as 1.2.3
+        return None

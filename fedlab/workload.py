@@ -1,8 +1,10 @@
 """What a client did, and what it cost: the records the simulated physics turns into each other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+Family = Literal["bert", "distilbert"]
 Method = Literal["adapter", "full", "freeze", "evaluate", "prefill"]
 FORWARD_ONLY: tuple[Method, ...] = ("evaluate", "prefill")  # no arrays come back
 
@@ -11,7 +13,7 @@ FORWARD_ONLY: tuple[Method, ...] = ("evaluate", "prefill")  # no arrays come bac
 class EncoderShape:
     """The sizes of a transformer encoder that its cost depends on."""
 
-    family: Literal["bert", "distilbert"]
+    family: Family
     blocks: int
     hidden: int
     intermediate: int
@@ -66,3 +68,10 @@ class Cost:
     def joules(self) -> float:
         """The energy of computing, communicating and waiting."""
         return self.compute_joules + self.transfer_joules + self.idle_joules
+
+
+# The encoders a table is for if it does not say: the base models of the two families.
+REFERENCE_SHAPES: Mapping[Family, EncoderShape] = {
+    "bert": EncoderShape(family="bert", blocks=12, hidden=768, intermediate=3072),
+    "distilbert": EncoderShape(family="distilbert", blocks=6, hidden=768, intermediate=3072),
+}

@@ -11,8 +11,9 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricReco
 from flwr.serverapp import Grid
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.common.arrays import Arrays
 from fedlab.messages import from_record, order_content, to_record
-from fedlab.models.arrays import Arrays, grow, merge
+from fedlab.models.arrays import grow, merge
 from fedlab.physics.deadlines import Late, RoundTerms
 from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace

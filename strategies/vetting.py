@@ -5,8 +5,8 @@ import math
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord
 
+from fedlab.common.arrays import Arrays
 from fedlab.messages import NUM_EXAMPLES, from_record, records_of
-from fedlab.models.arrays import Arrays
 
 
 def objection(reply: Message, sent: Arrays, *, max_update_norm: float | None) -> str | None:

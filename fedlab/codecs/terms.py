@@ -2,42 +2,17 @@
 
 import inspect
 import json
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fedlab.catalogue import CODECS
 from fedlab.codecs.codec import Codec
 from fedlab.codecs.pipeline import Pipeline
+from fedlab.codecterms import CodecTerms, Spec
 from fedlab.errors import UserError
 from fedlab.plugins import call_with_options, resolve
-
-Spec = str | Mapping[str, Any]  # "int8", "top-k:0.01", or a table of a name and its options
-
-
-@dataclass(frozen=True, kw_only=True)
-class CodecTerms:
-    """The pipelines of a run, by their specs: of updates, of models sent down, of residuals kept.
-
-    Without a `memory` nothing is fed back. `seed` keys the draws of stochastic rounding.
-    """
-
-    up: tuple[Spec, ...] = ()
-    down: tuple[Spec, ...] = ()
-    memory: tuple[Spec, ...] | None = None
-    seed: int = 0
-
-    def to_json(self) -> str:
-        """Return the terms as they travel."""
-        return json.dumps(asdict(self), separators=(",", ":"))
-
-    @classmethod
-    def from_json(cls, text: str) -> "CodecTerms":
-        """Read terms that travelled."""
-        read = json.loads(text)
-        memory = None if read["memory"] is None else tuple(read["memory"])
-        return cls(up=tuple(read["up"]), down=tuple(read["down"]), memory=memory, seed=read["seed"])
 
 
 @dataclass(frozen=True, kw_only=True)

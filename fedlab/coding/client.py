@@ -18,12 +18,12 @@ from fedlab.coding.records import (
     floats,
     is_encoded,
 )
+from fedlab.common.arrays import Arrays
 from fedlab.flower import holding
 from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, records_of, server_round_of
-from fedlab.models.arrays import Arrays
 from fedlab.profiling import span
 from fedlab.seeds import generator
-from fedlab.training.packing import TrainsTogether
+from fedlab.trainstogether import TrainsTogether
 
 _MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent
 

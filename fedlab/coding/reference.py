@@ -3,12 +3,11 @@
 from collections.abc import Callable, Collection, Mapping
 
 import numpy as np
-from flwr.app import Context
 
-from fedlab.models.arrays import POOLER_NAMES, Arrays, Whole, cut_of
+from fedlab.common.arrays import Arrays
+from fedlab.models.arrays import POOLER_NAMES, Whole, cut_of
 from fedlab.models.network import Network
 from fedlab.models.whole import whole_arrays
-from fedlab.training.workbench import open_workbench
 
 Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 
@@ -19,11 +18,6 @@ def reference_arrays(network: Network, names: Collection[str]) -> Arrays:
     if not isinstance(cut, Whole):
         return {}
     return whole_arrays(network.encoder, cut.depth, pooler=POOLER_NAMES["pooler_weight"] in names)
-
-
-def reference_of_node(context: Context, names: Collection[str]) -> Arrays:
-    """Return them as a client has them."""
-    return reference_arrays(open_workbench(context.run_config, context.node_config).network, names)
 
 
 def nothing(names: Collection[str]) -> Arrays:

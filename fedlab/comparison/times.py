@@ -17,7 +17,7 @@ from fedlab.comparison.outcomes import Comparison, Outcome, Row
 from fedlab.comparison.sheets import SECONDS, common_unit, share_text
 from fedlab.comparison.sheets import figure as figure_text
 from fedlab.errors import UserError
-from fedlab.network.links import parse_bandwidth
+from fedlab.units import parse_bandwidth
 
 _MOST_TARGETS = 3  # panels of a picture: the hardest targets anybody reached
 _LOG_RANGE = 20.0  # times differing by more are drawn on a logarithmic scale

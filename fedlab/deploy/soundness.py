@@ -6,8 +6,8 @@ from typing import get_args
 import numpy as np
 from flwr.app import Message, MessageType
 
+from fedlab.common.arrays import Arrays
 from fedlab.messages import read_workload
-from fedlab.models.arrays import Arrays
 from fedlab.workload import Method, Workload
 
 

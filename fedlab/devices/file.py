@@ -17,10 +17,10 @@ from pydantic import (
     model_validator,
 )
 
-from fedlab.devices.tables import REFERENCE_SHAPES, Family, Point, Standing, TableName
+from fedlab.devices.tables import Point, Standing, TableName
 from fedlab.errors import UserError
 from fedlab.files import refuse_existing, write_new
-from fedlab.workload import EncoderShape
+from fedlab.workload import REFERENCE_SHAPES, EncoderShape, Family
 
 POWERS = ("computing_watts", "communicating_watts", "idle_watts")
 SCALARS = ("memory_bytes", *POWERS)

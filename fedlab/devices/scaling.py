@@ -23,19 +23,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import (
-    REFERENCE_SHAPES,
-    Family,
-    Point,
-    Provenance,
-    Quantity,
-    Standing,
-    Table,
-    TableName,
-    least_sure,
-)
+from fedlab.devices.tables import Point, Provenance, Quantity, Standing, Table, TableName, least_sure
 from fedlab.errors import UserError
-from fedlab.workload import FORWARD_ONLY, EncoderShape, Workload
+from fedlab.workload import FORWARD_ONLY, REFERENCE_SHAPES, EncoderShape, Family, Workload
 
 _WEIGHT_BYTES = 4
 

@@ -7,18 +7,12 @@ from typing import Literal
 from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from fedlab.workload import EncoderShape
+from fedlab.workload import EncoderShape, Family
 
-Family = Literal["bert", "distilbert"]
 TableName = Literal["full", "adapter", "cached_adapter"]
 Quantity = Literal["latency_seconds", "peak_memory_bytes"]
 Standing = Literal["published", "scaled", "assumed", "measured"]
 
-# The encoders a table is for if it does not say: the base models of the two families.
-REFERENCE_SHAPES: Mapping[Family, EncoderShape] = {
-    "bert": EncoderShape(family="bert", blocks=12, hidden=768, intermediate=3072),
-    "distilbert": EncoderShape(family="distilbert", blocks=6, hidden=768, intermediate=3072),
-}
 _FROM_SUREST: tuple[Standing, ...] = ("measured", "published", "scaled", "assumed")
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from flwr.app import Message
 
 from fedlab.clock import stopwatch
+from fedlab.common.arrays import Arrays
 from fedlab.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import Call, Lost, WorkerPool, shared
@@ -21,7 +22,6 @@ from fedlab.flower import (
     with_id,
 )
 from fedlab.grids import AnsweringGrid
-from fedlab.models.arrays import Arrays
 from fedlab.profiling import collecting
 from fedlab.training.measuring import score, shards
 from fedlab.training.packing import idle_actors, lone_pack, pack_messages

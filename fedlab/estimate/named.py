@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fedlab.devices.profile import DeviceProfile, load_profile
-from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.estimate.exact import exact_rules
 from fedlab.estimate.published import published_rules
@@ -14,6 +13,7 @@ from fedlab.estimate.trajectory import read_trajectory
 from fedlab.experiment import BackboneTable
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
+from fedlab.workload import REFERENCE_SHAPES
 
 
 @dataclass(frozen=True, kw_only=True)

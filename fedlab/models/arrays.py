@@ -38,9 +38,8 @@ from typing import Literal
 import numpy as np
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.common.arrays import Arrays
 from fedlab.errors import UserError
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True, order=True)

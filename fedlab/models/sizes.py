@@ -7,12 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.catalogue import RANDOM_BACKBONES
-from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.experiment import BackboneTable
 from fedlab.models.location import DISTILBERT_SIZES, source_of
 from fedlab.plugins import nearest
-from fedlab.workload import EncoderShape
+from fedlab.workload import REFERENCE_SHAPES, EncoderShape
 
 # The encoders whose sizes are transformers' defaults, by the names they have on the hub.
 _HUB_NAMES: Mapping[str, str] = {

@@ -7,7 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from fedlab.models.arrays import EMBEDDING_NAMES, POOLER_NAMES, Arrays, block_names
+from fedlab.common.arrays import Arrays
+from fedlab.models.arrays import EMBEDDING_NAMES, POOLER_NAMES, block_names
 from fedlab.models.encoder import Encoder
 
 

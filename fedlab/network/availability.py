@@ -12,9 +12,9 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 
 from fedlab.errors import UserError
-from fedlab.network.links import is_number
 from fedlab.numbertable import NumberRow, number_rows
 from fedlab.seeds import generator
+from fedlab.units import is_number
 
 _EARLY_SECONDS = 1e-6  # a change holds from this much before it, so that rounded simulated times do not miss it
 _COLUMNS = ("partition_id", "on_seconds", "off_seconds")

@@ -1,30 +1,17 @@
 """Links: how long bytes take between the server and a client."""
 
 import inspect
-import math
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, TypeGuard, runtime_checkable
+from typing import Any, Literal, Protocol, runtime_checkable
 
 from fedlab.catalogue import LINKS
 from fedlab.errors import UserError
 from fedlab.plugins import call_with_options, resolve, with_known
+from fedlab.units import is_number, parse_bandwidth
 
 Direction = Literal["down", "up"]
-
-_BYTES_PER_UNIT = {
-    "B/s": 1.0,
-    "kB/s": 1e3,
-    "MB/s": 1e6,
-    "GB/s": 1e9,
-    "bit/s": 1 / 8,
-    "kbit/s": 1e3 / 8,
-    "Mbit/s": 1e6 / 8,
-    "Gbit/s": 1e9 / 8,
-}
-_AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
 
 
 @runtime_checkable
@@ -150,41 +137,11 @@ def make_link(
     return link
 
 
-def parse_bandwidth(bandwidth: str | float) -> float:
-    """Return a bandwidth in bytes per second.
-
-    Text has a unit, whose prefixes are powers of 1000 ('1MB/s' and '8Mbit/s' are 1e6); a number is bytes per second.
-    Raises UserError for anything else, and for what is not above zero.
-    """
-    speed = _parse_text(bandwidth) if isinstance(bandwidth, str) else bandwidth
-    if not is_number(speed) or speed <= 0:
-        raise UserError(
-            f"bandwidth {bandwidth!r} is not usable: expected a number above zero with a unit of "
-            f"{', '.join(_BYTES_PER_UNIT)} (such as '1MB/s'), or a plain number of bytes per second"
-        )
-    return float(speed)
-
-
 def check_latency(latency_seconds: float) -> float:
     """Return a latency as it is; raises UserError unless it is a number from 0 up."""
     if not is_number(latency_seconds) or latency_seconds < 0:
         raise UserError(f"link: latency_seconds is {latency_seconds!r}, expected a number from 0 up")
     return latency_seconds
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    """Say whether a value is a finite number (a truth value is none)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _parse_text(text: str) -> float | None:
-    match = _AMOUNT.fullmatch(text)
-    if match is None or match[2] not in _BYTES_PER_UNIT:
-        return None
-    try:
-        return float(match[1]) * _BYTES_PER_UNIT[match[2]]
-    except ValueError:  # digits and dots that are no number, such as 1.2.3
-        return None
 
 
 def _check_signature(link: Link, place: str) -> None:

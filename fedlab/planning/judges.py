@@ -3,8 +3,9 @@
 from collections.abc import Callable, Sequence
 from typing import Literal
 
+from fedlab.common.arrays import Arrays
 from fedlab.estimate.trajectory import Segment
-from fedlab.models.arrays import Arrays, configuration_of
+from fedlab.models.arrays import configuration_of
 from fedlab.planning.clients import PlannedClients
 from fedlab.server import Measure
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.models.arrays import Arrays, initial_arrays
+from fedlab.common.arrays import Arrays
+from fedlab.models.arrays import initial_arrays
 from fedlab.models.shapes import whole_shapes
 from fedlab.models.sizes import EncoderSizes
 

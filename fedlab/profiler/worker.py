@@ -20,11 +20,12 @@ from flwr.clientapp import ClientApp
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.clock import stopwatch
+from fedlab.common.arrays import Arrays
 from fedlab.devices.tables import Point, TableName
 from fedlab.flower import assume_identity, with_id
 from fedlab.loading import load_client
 from fedlab.messages import order_content, read_workload, to_record
-from fedlab.models.arrays import Arrays, initial_arrays
+from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
 from fedlab.profiler.plan import Job, Reading
 from fedlab.profiling import collecting

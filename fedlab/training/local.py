@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlab.common.arrays import Arrays
 from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.errors import UserError
-from fedlab.models.arrays import Arrays
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("learning_rate", "clip_norm"), lambda it: isinstance(it, int | float) and it > 0, "a positive number"),

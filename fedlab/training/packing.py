@@ -2,9 +2,9 @@
 
 import itertools
 from collections.abc import Sequence
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
-from flwr.app import ArrayRecord, Context, Message
+from flwr.app import ArrayRecord, Message
 
 from fedlab.messages import records_of
 
@@ -13,14 +13,6 @@ Item = TypeVar("Item")
 _CALLS = 32  # of a round at least, where clients are asked one after the other: no actor waits long for the last one
 _LONE_PACK = 16  # clients of such a call at most: what a call itself costs is a small part of theirs by then
 _PACK_BYTES = 2**26  # of the models of a pack, which lie in memory together and whose replies travel in one piece
-
-
-@runtime_checkable
-class TrainsTogether(Protocol):
-    """A ClientApp that can train several clients side by side, from orders that hold the same."""
-
-    def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-        """Return the reply of each client; or raise, and each is asked alone."""
 
 
 def even_packs(items: Sequence[Item], most: int) -> list[list[Item]]:

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlab.models.arrays import Arrays
+from fedlab.common.arrays import Arrays
 
 # The gradients lie where the optimisers want them, model by model, and not where autograd would put them.
 warnings.filterwarnings("ignore", message="grad and param do not obey the gradient layout contract")

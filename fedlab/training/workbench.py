@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.common.arrays import Arrays
 from fedlab.data.cache import publish
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
@@ -32,7 +33,7 @@ from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_of_run
 from fedlab.machine import activation_room_bytes
-from fedlab.models.arrays import Arrays, Whole, cut_of
+from fedlab.models.arrays import Whole, cut_of
 from fedlab.models.backbone import (
     Pretrained,
     encoder_from_tensors,

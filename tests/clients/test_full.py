@@ -10,7 +10,7 @@ from fedlab.errors import UserError
 from fedlab.messages import read_workload
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
-from fedlab.training.packing import TrainsTogether
+from fedlab.trainstogether import TrainsTogether
 from fedlab.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients

@@ -9,9 +9,9 @@ from rich.console import Console
 
 from fedlab.devicelisting import describe, device_as_json, render_device, shape_from
 from fedlab.devices.profile import load_profile
-from fedlab.devices.tables import REFERENCE_SHAPES, Point
+from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.workload import EncoderShape
+from fedlab.workload import REFERENCE_SHAPES, EncoderShape
 
 BERT = REFERENCE_SHAPES["bert"]
 TX2, PI = (load_profile(name, Path()) for name in ("jetson-tx2", "rpi-4b"))

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ from fedlab.billing.ledger import Ledger
 from fedlab.clock import VirtualClock
 from fedlab.flower import CLIENT_RAISED, error_reply
 from fedlab.messages import from_record, group_of, read_order, read_terms, to_record, workload_record
-from fedlab.models.arrays import Arrays, configuration_of, initial_arrays
+from fedlab.models.arrays import configuration_of, initial_arrays
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.physics.simulated import Bill
@@ -22,6 +23,9 @@ from fedlab.run.checkpoint import load_tree, save_tree
 from fedlab.server import Attached, Resumable, Searching, Server
 from fedlab.workload import Cost, Workload
 from strategies.adafl import AdaFL
+
+if TYPE_CHECKING:
+    from fedlab.common.arrays import Arrays
 
 BLOCKS = 4
 PARTITIONS = {100 + partition: partition for partition in range(30)}

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
-from fedlab.codecs.terms import CodecTerms, Coding, build_pipeline
+from fedlab.codecs.terms import Coding, build_pipeline
+from fedlab.codecterms import CodecTerms
 from fedlab.flower import record_from_wire, record_to_wire
 
 

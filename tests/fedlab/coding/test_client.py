@@ -15,7 +15,7 @@ from fedlab.flower import envelope, record_to_wire, with_id
 from fedlab.loading import load_client
 from fedlab.messages import from_record, order_content, read_codec, to_record
 from fedlab.models.arrays import initial_arrays
-from fedlab.training.packing import TrainsTogether
+from fedlab.trainstogether import TrainsTogether
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -8,7 +8,8 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
 from fedlab.coding.records import decode_model, encode_model
-from fedlab.coding.reference import reference_arrays, reference_of_node
+from fedlab.coding.reference import reference_arrays
+from fedlab.loading import reference_of_node
 from fedlab.messages import from_record, to_record
 from fedlab.models.arrays import array_shapes
 from fedlab.models.whole import whole_arrays

@@ -10,8 +10,8 @@ from safetensors.numpy import load_file
 from clients.adapter import adapter
 from fedlab.clock import VirtualClock
 from fedlab.coding.client import CodedClient
-from fedlab.coding.reference import reference_of_node
 from fedlab.experimentfile import experiment_from
+from fedlab.loading import reference_of_node
 from fedlab.messages import to_record
 from fedlab.run.digests import compare_runs
 from fedlab.run.folder import RunFolder, create

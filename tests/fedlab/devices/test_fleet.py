@@ -11,10 +11,9 @@ from hypothesis import strategies as st
 from fedlab.devices import fleet as fleets
 from fedlab.devices.fleet import Fleet, apportion
 from fedlab.devices.scaling import compute_seconds, standing
-from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.experiment import FleetTable
-from fedlab.workload import Workload
+from fedlab.workload import REFERENCE_SHAPES, Workload
 
 THREE = {"jetson-tx2": 1.0, "jetson-nano": 1.0, "rpi-4b": 1.0}
 PUBLISHED = {"distribution": "truncated-normal", "mean": 10, "sd": 6, "low": 1, "high": 20}

@@ -5,7 +5,8 @@ import itertools
 import pytest
 from pydantic import ValidationError
 
-from fedlab.devices.tables import REFERENCE_SHAPES, Point, least_sure
+from fedlab.devices.tables import Point, least_sure
+from fedlab.workload import REFERENCE_SHAPES
 
 FROM_SUREST = ["measured", "published", "scaled", "assumed"]
 

@@ -5,11 +5,11 @@ from pathlib import Path
 import pytest
 
 from fedlab.devices.profile import load_profile
-from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.estimate.published import parameters, published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
 from fedlab.estimate.trajectory import Segment
 from fedlab.network.links import constant
+from fedlab.workload import REFERENCE_SHAPES
 
 PUBLISHED_FULL = (0.6, 7.7, 14.8, 21.9, 29.0, 36.0, 43.1, 50.2, 57.3, 64.4, 71.5, 78.6, 109.5)
 

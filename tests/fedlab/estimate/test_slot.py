@@ -8,11 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.devices.profile import load_profile
-from fedlab.devices.tables import REFERENCE_SHAPES
 from fedlab.errors import UserError
 from fedlab.estimate.slot import Rules, Slot, Traffic, estimate
 from fedlab.estimate.trajectory import Segment
 from fedlab.network.links import constant
+from fedlab.workload import REFERENCE_SHAPES
 
 SLOT = Slot(
     method="adapter",

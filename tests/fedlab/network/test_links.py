@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.network.links import Link, asymmetric, constant, make_link, parse_bandwidth, per_client
+from fedlab.network.links import Link, asymmetric, constant, make_link, per_client
+from fedlab.units import parse_bandwidth
 
 
 def seconds(

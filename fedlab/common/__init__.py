@@ -1,0 +1,1 @@
+"""What every folder may use: time, randomness, units, files."""

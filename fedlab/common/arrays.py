@@ -1,0 +1,5 @@
+"""Named arrays, as they are trained and as they travel."""
+
+import numpy as np
+
+Arrays = dict[str, np.ndarray]
