@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
 from fedlab.experimentfile import load_experiment
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.library import library_model

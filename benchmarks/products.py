@@ -9,7 +9,7 @@ import argparse
 
 import torch
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
 
 HIDDEN, INTERMEDIATE = 384, 1536  # MiniLM's
 SHAPES = ((HIDDEN, 3 * HIDDEN), (HIDDEN, HIDDEN), (HIDDEN, INTERMEDIATE), (INTERMEDIATE, HIDDEN))

@@ -26,7 +26,7 @@ from memory import peak_memory
 from rich.console import Console
 from rich.table import Table
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
 from fedlab.data.synthetic import texts
 
 HERE = Path(__file__).parent

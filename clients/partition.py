@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from flwr.app import Context, Message
 
+from fedlab.common.spans import span
 from fedlab.messages import EvaluateReport, evaluate_reply, read_order
 from fedlab.models.arrays import Cut, configuration_of, cut_of
-from fedlab.profiling import span
 from fedlab.training.local import Examples
 from fedlab.training.measuring import predict_frozen, score_labels
 from fedlab.training.workbench import Workbench, open_workbench

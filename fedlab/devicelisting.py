@@ -12,13 +12,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fedlab.common.units import human_bytes
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
 from fedlab.experiment import BackboneTable
 from fedlab.models.sizes import read_sizes
-from fedlab.units import human_bytes
 from fedlab.workload import EncoderShape, Workload
 
 _MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}

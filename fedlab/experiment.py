@@ -7,8 +7,8 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fedlab.catalogue import TRAINS, Trains
+from fedlab.common.units import parse_bandwidth
 from fedlab.errors import UserError
-from fedlab.units import parse_bandwidth
 
 Options = dict[str, Any]
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from fedlab.common.files import read_text
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
-from fedlab.files import read_text
 from fedlab.plugins import nearest
 
 _BARE_LIST = re.compile(r"""\[([^\[\]{}"']*)\]""")

@@ -14,6 +14,7 @@ from fedlab.codecterms import CodecTerms
 from fedlab.coding.client import CodedClient
 from fedlab.coding.reference import reference_arrays
 from fedlab.common.arrays import Arrays
+from fedlab.common.units import parse_bandwidth
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
@@ -23,7 +24,6 @@ from fedlab.network.links import Link, make_link
 from fedlab.physics.simulated import Physics
 from fedlab.plugins import call_with_options, resolve, with_known
 from fedlab.training.workbench import open_workbench
-from fedlab.units import parse_bandwidth
 from fedlab.workload import EncoderShape
 
 

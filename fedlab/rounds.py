@@ -8,6 +8,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.common.arrays import Arrays
+from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
 from fedlab.flower import seed_strategies
 from fedlab.messages import from_record, to_record
@@ -15,7 +16,6 @@ from fedlab.models.arrays import configuration_of
 from fedlab.prefill import prefill
 from fedlab.records import RoundRecord, group_records
 from fedlab.run.recorder import Observer
-from fedlab.seeds import seed_for
 from fedlab.server import Searching, Server
 
 

@@ -8,8 +8,8 @@ from flwr.app import ArrayRecord
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.ledger import Ledger
-from fedlab.clock import Clock
 from fedlab.common.arrays import Arrays
+from fedlab.common.clock import Clock
 from fedlab.records import TrialRecord
 
 Measure = Callable[[Arrays, Literal["validation", "test"]], float]

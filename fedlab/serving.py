@@ -13,10 +13,11 @@ from safetensors.numpy import save_file
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import Physics, TimedGrid
-from fedlab.clock import Clock, stopwatch
 from fedlab.coding.grid import CodingGrid
 from fedlab.coding.reference import Reference, nothing, reference_arrays
 from fedlab.common.arrays import Arrays
+from fedlab.common.clock import Clock, stopwatch
+from fedlab.common.seeds import generator
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
@@ -29,7 +30,6 @@ from fedlab.run.digests import digest_arrays
 from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.run.results import write_results
-from fedlab.seeds import generator
 from fedlab.server import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
 from fedlab.training.workbench import Workbench, export, pretrained_arrays
 from fedlab.workload import EncoderShape

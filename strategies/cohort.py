@@ -5,8 +5,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import get_args
 
+from fedlab.common.seeds import generator
 from fedlab.physics.deadlines import Late, RoundTerms
-from fedlab.seeds import generator
 
 
 @dataclass(frozen=True, kw_only=True)

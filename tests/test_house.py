@@ -34,7 +34,7 @@ def names(paths: list[Path]) -> list[str]:
 
 
 def test_there_are_modules_to_look_at():
-    assert {"fedlab/clock.py", "strategies/adafl.py", "clients/adapter.py"} <= set(names(MODULES))
+    assert {"fedlab/common/clock.py", "strategies/adafl.py", "clients/adapter.py"} <= set(names(MODULES))
 
 
 def test_the_import_contracts_are_kept():
@@ -67,7 +67,7 @@ main()
 
 def test_only_the_clock_reads_the_time():
     users = [path for path in MODULES if {"time", "datetime"} & set(imports(path))]
-    assert names(users) == ["fedlab/billing/grid.py", "fedlab/clock.py"]
+    assert names(users) == ["fedlab/billing/grid.py", "fedlab/common/clock.py"]
     assert {call for call in calls(ROOT / "fedlab/billing/grid.py") if call.startswith("time.")} == {"time.sleep"}
 
 

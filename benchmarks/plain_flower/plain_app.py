@@ -11,7 +11,7 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp import Grid, ServerApp
 from flwr.serverapp.strategy import FedAvg
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
 
 client = ClientApp()  # Flower looks for these names in the text: one assignment each
 server = ServerApp()

@@ -3,10 +3,10 @@
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
 
-from fedlab.clock import Clock
+from fedlab.common.clock import Clock
+from fedlab.common.units import human_seconds
 from fedlab.errors import RunFailedError
 from fedlab.network.availability import Availability
-from fedlab.units import human_seconds
 
 _PATIENCE_SECONDS = 30 * 86_400.0  # of simulated time
 

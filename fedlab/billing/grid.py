@@ -11,7 +11,7 @@ from flwr.serverapp import Grid
 
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.orders import Order, Sent, bill_of_failure, order_of, part_of, record_of
-from fedlab.clock import Clock, stopwatch
+from fedlab.common.clock import Clock, stopwatch
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
 from fedlab.grids import GridAround

@@ -19,10 +19,10 @@ from fedlab.coding.records import (
     is_encoded,
 )
 from fedlab.common.arrays import Arrays
+from fedlab.common.seeds import generator
+from fedlab.common.spans import span
 from fedlab.flower import holding
 from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, records_of, server_round_of
-from fedlab.profiling import span
-from fedlab.seeds import generator
 from fedlab.trainstogether import TrainsTogether
 
 _MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent

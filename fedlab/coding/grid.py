@@ -11,6 +11,7 @@ from fedlab.codecs.terms import Coding
 from fedlab.coding.records import decode_update, encode_model, floats, is_encoded
 from fedlab.coding.reference import Reference
 from fedlab.common.arrays import Arrays
+from fedlab.common.seeds import generator
 from fedlab.flower import holding, unusable
 from fedlab.grids import GridAround
 from fedlab.messages import (
@@ -22,7 +23,6 @@ from fedlab.messages import (
     records_of,
     server_round_of,
 )
-from fedlab.seeds import generator
 
 _KEPT = 4  # calls that send something, for which what was sent is remembered: replies may come that late
 

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from fedlab.common.files import provide_folder
 from fedlab.errors import UserError
-from fedlab.files import provide_folder
 
 
 def client(
@@ -34,9 +34,9 @@ def client(
     down: Annotated[str | None, typer.Option(metavar="RATE", help="Receive no faster.")] = None,
 ) -> None:
     """Take part in a deployment: train on the data of this machine whenever the server asks, until stopped."""
+    from fedlab.common.units import parse_bandwidth  # noqa: PLC0415
     from fedlab.deploy import client as nodes  # noqa: PLC0415  (the command line starts in a moment)
     from fedlab.deploy.ports import free_port  # noqa: PLC0415
-    from fedlab.units import parse_bandwidth  # noqa: PLC0415
 
     part = None if partition is None else _part(partition)
     settings = nodes.NodeSettings(

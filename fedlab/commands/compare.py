@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from fedlab.common.files import refuse_existing, write_new
 from fedlab.errors import UserError
-from fedlab.files import refuse_existing, write_new
 
 if TYPE_CHECKING:
     from fedlab.comparison.formats import Format

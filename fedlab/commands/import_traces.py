@@ -6,8 +6,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from fedlab.common.files import refuse_existing
 from fedlab.errors import UserError
-from fedlab.files import refuse_existing
 
 Kind = Literal["fedscale-device", "fedscale-availability", "flash-state", "flash-speed"]
 

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from fedlab.common.files import replacing
 from fedlab.comparison.outcomes import Comparison, Row
-from fedlab.files import replacing
 
 GREY = "#8A8A8A"
 UNIT_NAMES = {"s": "seconds", "min": "minutes", "h": "hours"}

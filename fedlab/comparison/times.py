@@ -11,13 +11,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
+from fedlab.common.units import parse_bandwidth
 from fedlab.comparison.canvas import GREY, UNIT_NAMES, Look, legend, legend_name, panels
 from fedlab.comparison.keys import table_of
 from fedlab.comparison.outcomes import Comparison, Outcome, Row
 from fedlab.comparison.sheets import SECONDS, common_unit, share_text
 from fedlab.comparison.sheets import figure as figure_text
 from fedlab.errors import UserError
-from fedlab.units import parse_bandwidth
 
 _MOST_TARGETS = 3  # panels of a picture: the hardest targets anybody reached
 _LOG_RANGE = 20.0  # times differing by more are drawn on a logarithmic scale

@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
+from fedlab.common.text_lines import numbered_lines
 from fedlab.data.columns import Columns
 from fedlab.errors import UserError
-from fedlab.lines import numbered_lines
 
 
 def read_conll(path: Path) -> Columns:

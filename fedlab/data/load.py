@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from fedlab.data.cache import publish
+from fedlab.common.cache_folder import publish
 from fedlab.data.location import Resolve, fingerprint
 from fedlab.data.task import Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest

@@ -20,9 +20,9 @@ from flwr_datasets.partitioner import (
     SquarePartitioner,
 )
 
+from fedlab.common.seeds import generator, seed_for
 from fedlab.errors import UserError
 from fedlab.experiment import Partition
-from fedlab.seeds import generator, seed_for
 
 _GROWTHS = {"linear": LinearPartitioner, "square": SquarePartitioner, "exponential": ExponentialPartitioner}
 _KEY = "key"

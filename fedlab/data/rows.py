@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.text_lines import numbered_lines
 from fedlab.data.columns import Columns
 from fedlab.errors import UserError
-from fedlab.lines import numbered_lines
 
 
 def read_csv(path: Path, column_names: Sequence[str] | None = None) -> Columns:

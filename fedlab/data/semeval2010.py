@@ -6,9 +6,9 @@ An example is a line `number<TAB>"sentence"`, a line with the relation, and a li
 import re
 from pathlib import Path
 
+from fedlab.common.text_lines import numbered_lines
 from fedlab.data.columns import Columns
 from fedlab.errors import UserError
-from fedlab.lines import numbered_lines
 
 _SENTENCE = re.compile(r'^(\d+)\s+"(.*)"$')
 

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fedlab.data.cache import publish
+from fedlab.common.cache_folder import publish
 from fedlab.errors import UserError
 
 IGNORED_LABEL = -100  # what torch's cross entropy leaves out

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from fedlab.clock import days_from_now
+from fedlab.common.clock import days_from_now
 from fedlab.deploy.address import is_name
 from fedlab.errors import UserError
 

@@ -14,7 +14,7 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from fedlab.clock import seconds_between
+from fedlab.common.clock import seconds_between
 from fedlab.deploy.pulse import beats
 
 _TIMEOUT_SECONDS = 10.0

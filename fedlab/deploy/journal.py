@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from fedlab.files import replace_text
+from fedlab.common.files import replace_text
 from fedlab.measures import Upload
 
 

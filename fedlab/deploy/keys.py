@@ -10,7 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from fedlab.clock import days_until
+from fedlab.common.clock import days_until
+from fedlab.common.files import replacing
 from fedlab.deploy.certificates import (
     AUTHORITY_DAYS,
     certify_authority,
@@ -24,7 +25,6 @@ from fedlab.deploy.certificates import (
     read_key,
 )
 from fedlab.errors import UserError
-from fedlab.files import replacing
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "superlink", "gateway")  # this machine, and the services of docker-compose.yml
 _SECRET_BYTES = 32

@@ -8,7 +8,8 @@ from math import inf
 from flwr.app import Message, MessageType
 from flwr.serverapp import Grid
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
+from fedlab.common.units import human_seconds
 from fedlab.deploy.debts import Debts
 from fedlab.deploy.patience import Patience
 from fedlab.deploy.roster import Roster
@@ -26,7 +27,6 @@ from fedlab.flower import (
 from fedlab.grids import GridAround
 from fedlab.messages import group_of, read_terms
 from fedlab.physics.deadlines import RoundTerms
-from fedlab.units import human_seconds
 
 # How much longer than its answer can count an order lives: for polls, transfers, and clocks that differ.
 _GRACE_SECONDS = 60.0

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from fedlab.clock import age_seconds
+from fedlab.common.clock import age_seconds
 
 # A node without work asks every three seconds. With some it sits still while its client app computes, and nobody sees
 # from outside whether that gets anywhere: it may do so for as long as its answer counts, but not for longer than this.

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable, Mapping
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedlab.clock import pause, stopwatch
+from fedlab.common.clock import pause, stopwatch
+from fedlab.common.units import human_seconds
 from fedlab.deploy.debts import Debts
 from fedlab.flower import MESSAGE_EXPIRED
 from fedlab.messages import query_message, read_board, read_parts, read_query_reply
-from fedlab.units import human_seconds
 
 _POLL_SECONDS = 1.0
 _SAY_EVERY_SECONDS = 15.0

@@ -7,7 +7,8 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
-from fedlab.clock import WallClock
+from fedlab.common.clock import WallClock
+from fedlab.common.files import provide_folder
 from fedlab.deploy.measured import Measured
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.settings import RunSettings, settings_of_run
@@ -17,7 +18,6 @@ from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profil
 from fedlab.errors import UserError
 from fedlab.experiment import AvailabilityTable, Experiment
 from fedlab.experimentfile import experiment_of_run, load_experiment
-from fedlab.files import provide_folder
 from fedlab.loading import load_strategy
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder, create, next_free

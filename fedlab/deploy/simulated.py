@@ -7,7 +7,7 @@ from typing import Any
 from flwr.serverapp import Grid
 
 from fedlab.billing.grid import find_partitions
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.deploy.settings import settings_of_run
 from fedlab.experimentfile import experiment_of_run
 from fedlab.run.environment import describe_environment

@@ -22,7 +22,7 @@ from flwr.app import Message, MessageType
 from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
 from fedlab.deploy.journal import Download, Journal, write_journal
 from fedlab.deploy.pulse import beat, forget
 from fedlab.deploy.reasons import is_refusal, reason_of

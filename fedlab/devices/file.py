@@ -17,9 +17,9 @@ from pydantic import (
     model_validator,
 )
 
+from fedlab.common.files import refuse_existing, write_new
 from fedlab.devices.tables import Point, Standing, TableName
 from fedlab.errors import UserError
-from fedlab.files import refuse_existing, write_new
 from fedlab.workload import REFERENCE_SHAPES, EncoderShape, Family
 
 POWERS = ("computing_watts", "communicating_watts", "idle_watts")

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 
+from fedlab.common.seeds import generator
 from fedlab.devices.profile import DeviceProfile, at_throughput, load_profile
 from fedlab.devices.throughput import relative_throughputs
 from fedlab.experiment import FleetTable
-from fedlab.seeds import generator
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -6,10 +6,10 @@ from statistics import NormalDist
 
 import numpy as np
 
+from fedlab.common.csv_numbers import number_rows
+from fedlab.common.seeds import generator
 from fedlab.errors import UserError
 from fedlab.experiment import ThroughputTable
-from fedlab.numbertable import number_rows
-from fedlab.seeds import generator
 
 
 def relative_throughputs(table: ThroughputTable, num_clients: int, seed: int, base: Path) -> np.ndarray | None:

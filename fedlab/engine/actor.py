@@ -13,11 +13,11 @@ import torch
 from flwr.app import Context, Message, RecordDict
 
 from fedlab.common.arrays import Arrays
+from fedlab.common.machine import keep_freed_memory
+from fedlab.common.spans import collecting, span
 from fedlab.engine.shipping import states_folder, unpack
 from fedlab.flower import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.loading import load_client
-from fedlab.machine import keep_freed_memory
-from fedlab.profiling import collecting, span
 from fedlab.training.measuring import predict
 from fedlab.training.workbench import Split, open_workbench
 from fedlab.trainstogether import TrainsTogether

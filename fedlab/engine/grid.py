@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from flwr.app import Message
 
-from fedlab.clock import stopwatch
 from fedlab.common.arrays import Arrays
+from fedlab.common.clock import stopwatch
+from fedlab.common.spans import collecting
 from fedlab.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import Call, Lost, WorkerPool, shared
@@ -22,7 +23,6 @@ from fedlab.flower import (
     with_id,
 )
 from fedlab.grids import AnsweringGrid
-from fedlab.profiling import collecting
 from fedlab.training.measuring import score, shards
 from fedlab.training.packing import idle_actors, lone_pack, pack_messages
 from fedlab.training.workbench import Split, Workbench

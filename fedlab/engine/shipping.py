@@ -9,7 +9,7 @@ from pathlib import Path
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fedlab.data.cache import locked, publish
+from fedlab.common.cache_folder import locked, publish
 
 _PATIENCE_SECONDS = 10.0  # with a machine that is to clean up
 

@@ -12,9 +12,9 @@ from typing import Any
 import ray
 from ray.exceptions import RayActorError, RayError, RayTaskError
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
+from fedlab.common.spans import span
 from fedlab.errors import RunFailedError, UserError
-from fedlab.profiling import span
 
 _IN_FLIGHT = 2  # calls at an actor while there are many: the next one starts while the last one's answer travels
 _TRIES = 2

@@ -8,8 +8,8 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
+from fedlab.common.units import human_bytes, human_joules, human_seconds
 from fedlab.estimate.slot import Estimate, SegmentEstimate
-from fedlab.units import human_bytes, human_joules, human_seconds
 
 
 def as_plain(estimate: Estimate) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from fedlab.common.files import read_text
 from fedlab.errors import UserError
-from fedlab.files import read_text
 from fedlab.importers.imported import (
     AVAILABILITY_COLUMNS,
     Imported,

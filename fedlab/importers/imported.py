@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.files import write_new
 from fedlab.errors import UserError
-from fedlab.files import write_new
 
 Rows = list[tuple[float, ...]]
 

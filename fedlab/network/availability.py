@@ -11,10 +11,10 @@ from typing import Protocol, runtime_checkable
 
 import numpy as np
 
+from fedlab.common.csv_numbers import NumberRow, number_rows
+from fedlab.common.seeds import generator
+from fedlab.common.units import is_number
 from fedlab.errors import UserError
-from fedlab.numbertable import NumberRow, number_rows
-from fedlab.seeds import generator
-from fedlab.units import is_number
 
 _EARLY_SECONDS = 1e-6  # a change holds from this much before it, so that rounded simulated times do not miss it
 _COLUMNS = ("partition_id", "on_seconds", "off_seconds")

@@ -7,11 +7,11 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Literal
 
+from fedlab.common.csv_numbers import NumberRow, number_rows
+from fedlab.common.seeds import generator
+from fedlab.common.units import is_number, parse_bandwidth
 from fedlab.errors import UserError
 from fedlab.network.links import BandwidthLink, Direction, Link, check_latency
-from fedlab.numbertable import NumberRow, number_rows
-from fedlab.seeds import generator
-from fedlab.units import is_number, parse_bandwidth
 
 Per = Literal["client", "round"]
 Quantile = Callable[[float], float]  # a share of the draws, 0 to 1, to the bandwidth that so many lie below

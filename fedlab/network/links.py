@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from fedlab.catalogue import LINKS
+from fedlab.common.units import is_number, parse_bandwidth
 from fedlab.errors import UserError
 from fedlab.plugins import call_with_options, resolve, with_known
-from fedlab.units import is_number, parse_bandwidth
 
 Direction = Literal["down", "up"]
 

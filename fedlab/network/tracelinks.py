@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlab.common.seeds import generator
 from fedlab.errors import UserError
 from fedlab.network.links import Direction, Link, check_latency
 from fedlab.network.traces import Trace, read_trace
-from fedlab.seeds import generator
 
 
 @dataclass(frozen=True, kw_only=True)

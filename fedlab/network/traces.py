@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from fedlab.common.csv_numbers import number_rows
+from fedlab.common.text_lines import numbered_lines
+from fedlab.common.units import is_number
 from fedlab.errors import UserError
-from fedlab.lines import numbered_lines
-from fedlab.numbertable import number_rows
-from fedlab.units import is_number
 
 _PACKET_BYTES = 1500  # one line of a packet-delivery file, see mm-link(1) of Mahimahi
 _SLACK_BYTES = 0.01  # messages are whole bytes: less than this is a rounding error, and waits for no outage to end

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from fedlab.common.units import human_bytes, human_seconds
 from fedlab.devices.file import POWERS
 from fedlab.devices.fleet import Fleet
 from fedlab.devices.profile import DeviceProfile
@@ -16,7 +17,6 @@ from fedlab.physics.contention import Transfer, shared_seconds
 from fedlab.physics.costs import Stages, cost_of
 from fedlab.physics.deadlines import Ending, RoundTerms, round_seconds
 from fedlab.records import Dropout
-from fedlab.units import human_bytes, human_seconds
 from fedlab.workload import Cost, EncoderShape, Workload
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.estimate.slot import Traffic
 from fedlab.experiment import Experiment

@@ -10,11 +10,11 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from fedlab.adapterconfig import AdapterConfig
+from fedlab.common.units import human_bytes, human_joules, human_seconds
 from fedlab.estimate.rendering import as_plain
 from fedlab.estimate.slot import Estimate, SegmentEstimate, total
 from fedlab.planning.dryrun import PlannedRun
 from fedlab.records import ClientRecord
-from fedlab.units import human_bytes, human_joules, human_seconds
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """What a measured profile says of the machine, the date and the software."""
 
-from fedlab.clock import today
+from fedlab.common.clock import today
 from fedlab.errors import RunFailedError
 from fedlab.profiler.readings import Machine
 from fedlab.run.environment import describe_environment, machine_name

@@ -19,8 +19,10 @@ from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.clock import stopwatch
 from fedlab.common.arrays import Arrays
+from fedlab.common.clock import stopwatch
+from fedlab.common.seeds import generator
+from fedlab.common.spans import collecting
 from fedlab.devices.tables import Point, TableName
 from fedlab.flower import assume_identity, with_id
 from fedlab.loading import load_client
@@ -28,8 +30,6 @@ from fedlab.messages import order_content, read_workload, to_record
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
 from fedlab.profiler.plan import Job, Reading
-from fedlab.profiling import collecting
-from fedlab.seeds import generator
 from fedlab.training.workbench import Workbench, open_workbench
 
 CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "adapter", "full": "full"}

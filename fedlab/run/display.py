@@ -12,8 +12,8 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from fedlab.common.units import human_seconds, human_share
 from fedlab.records import ClientRecord, GroupRecord, RoundRecord, TrialRecord
-from fedlab.units import human_seconds, human_share
 
 _TRIALS_SHOWN = 5
 

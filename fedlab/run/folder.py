@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 
+from fedlab.common.files import read_text, replace_text
 from fedlab.errors import UserError
-from fedlab.files import read_text, replace_text
 from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 if TYPE_CHECKING:

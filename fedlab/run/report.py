@@ -14,9 +14,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
 from fedlab.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.run.folder import RunFolder
-from fedlab.units import human_bytes, human_joules, human_seconds, human_share
 
 # How a client's work was lost (`fedlab.records.Dropout`), as a person reads it.
 _KINDS: Mapping[str, str] = {

@@ -8,10 +8,10 @@ from typing import Self
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
+from fedlab.common.units import human_seconds
 from fedlab.sweep.folder import CellState
 from fedlab.sweep.work import How
-from fedlab.units import human_seconds
 
 _DOING: dict[How, str] = {"train": "training", "resume": "going on", "reprice": "billing anew"}
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import cast
 
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.physics.simulated import Bill, Part, Physics
 from fedlab.records import ClientRecord, RoundRecord, group_records

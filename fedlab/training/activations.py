@@ -11,11 +11,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlab.data.cache import locked
+from fedlab.common.cache_folder import locked
+from fedlab.common.spans import span
 from fedlab.data.tokens import TokenSet
 from fedlab.models.arrays import Cut, Whole
 from fedlab.models.network import Network
-from fedlab.profiling import span
 
 # Token ids, and arrays in Ray's store, are read where they lie, by all processes alike: nothing writes to them.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

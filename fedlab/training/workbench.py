@@ -23,7 +23,9 @@ from torch import Tensor
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
-from fedlab.data.cache import publish
+from fedlab.common.cache_folder import publish
+from fedlab.common.machine import activation_room_bytes
+from fedlab.common.spans import span
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own import load_own, undivided, with_own_data
@@ -32,7 +34,6 @@ from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 from fedlab.experiment import Experiment
 from fedlab.experimentfile import experiment_of_run
-from fedlab.machine import activation_room_bytes
 from fedlab.models.arrays import Whole, cut_of
 from fedlab.models.backbone import (
     Pretrained,
@@ -47,7 +48,6 @@ from fedlab.models.encoder import Encoder
 from fedlab.models.network import Network
 from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.whole import whole_arrays
-from fedlab.profiling import span
 from fedlab.training.activations import ActivationStore
 
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others

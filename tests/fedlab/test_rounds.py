@@ -9,7 +9,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.ledger import Ledger
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_RAISED, error_reply
 from fedlab.messages import from_record, order_content, to_record

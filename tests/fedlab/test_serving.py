@@ -8,7 +8,7 @@ from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from safetensors.numpy import load_file
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError, UserError
 from fedlab.experimentfile import experiment_from
 from fedlab.messages import from_record, read_order, to_record, workload_record

@@ -5,7 +5,7 @@ import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.messages import add_cost, order_content, to_record
 from fedlab.server import Server
 from fedlab.workload import Cost

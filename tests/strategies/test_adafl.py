@@ -12,7 +12,7 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid
 from fedlab.billing.ledger import Ledger
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.flower import CLIENT_RAISED, error_reply
 from fedlab.messages import from_record, group_of, read_order, read_terms, to_record, workload_record
 from fedlab.models.arrays import configuration_of, initial_arrays

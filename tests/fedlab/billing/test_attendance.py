@@ -3,7 +3,7 @@
 import pytest
 
 from fedlab.billing.attendance import Attendance
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.network.availability import always, schedule_of_times, scheduled
 

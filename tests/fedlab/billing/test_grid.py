@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid, find_partitions
-from fedlab.clock import VirtualClock
+from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_RAISED, error_reply, record_to_wire
 from fedlab.messages import order_content, query_reply, read_cost, to_record, workload_record

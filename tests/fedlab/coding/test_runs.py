@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from clients.adapter import adapter
-from fedlab.clock import VirtualClock
 from fedlab.coding.client import CodedClient
+from fedlab.common.clock import VirtualClock
 from fedlab.experimentfile import experiment_from
 from fedlab.loading import reference_of_node
 from fedlab.messages import to_record

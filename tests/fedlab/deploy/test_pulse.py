@@ -2,7 +2,7 @@ import os
 
 import pytest
 
-from fedlab.clock import age_seconds
+from fedlab.common.clock import age_seconds
 from fedlab.deploy.pulse import beat, beats, forget
 
 

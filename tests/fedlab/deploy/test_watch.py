@@ -2,12 +2,12 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
+from fedlab.common.spans import span
 from fedlab.deploy.journal import Download, Journal, write_journal
 from fedlab.deploy.watch import answer_measured
 from fedlab.flower import error_reply, with_id
 from fedlab.measures import Upload
 from fedlab.messages import query_reply, read_board, read_measures, read_parts, read_query_reply
-from fedlab.profiling import span
 
 
 def client(*, prepares=False):

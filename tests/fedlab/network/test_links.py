@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.common.units import parse_bandwidth
 from fedlab.errors import UserError
 from fedlab.network.links import Link, asymmetric, constant, make_link, per_client
-from fedlab.units import parse_bandwidth
 
 
 def seconds(

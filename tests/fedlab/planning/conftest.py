@@ -52,7 +52,7 @@ def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
 
     from flwr.app import Context, RecordDict
 
-    from fedlab.clock import VirtualClock
+    from fedlab.common.clock import VirtualClock
     from fedlab.loading import load_client
     from fedlab.run.folder import create
     from fedlab.run.recorder import Recorder

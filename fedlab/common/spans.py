@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 
-from fedlab.clock import stopwatch
+from fedlab.common.clock import stopwatch
 
 
 @dataclass(kw_only=True)

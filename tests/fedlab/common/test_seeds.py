@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.seeds import generator, seed_for
+from fedlab.common.seeds import generator, seed_for
 
 SEEDS, KEYS = st.integers(0, 2**40), st.lists(st.integers(0, 10**6), max_size=3)
 PURPOSES = st.sampled_from(["batches", "cohort", "backbone", "partition order"])

@@ -2,8 +2,8 @@ import gzip
 
 import pytest
 
+from fedlab.common.text_lines import numbered_lines
 from fedlab.errors import UserError
-from fedlab.lines import numbered_lines
 
 
 def test_lines_are_numbered_from_one_and_keep_their_ends(tmp_path):

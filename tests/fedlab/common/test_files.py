@@ -2,8 +2,16 @@
 
 import pytest
 
+from fedlab.common.files import (
+    partial_of,
+    provide_folder,
+    read_text,
+    refuse_existing,
+    replace_text,
+    replacing,
+    write_new,
+)
 from fedlab.errors import UserError
-from fedlab.files import partial_of, provide_folder, read_text, refuse_existing, replace_text, replacing, write_new
 
 
 @pytest.mark.parametrize(
@@ -86,6 +94,6 @@ def test_a_folder_that_cannot_be_made_is_told_in_the_users_words(tmp_path):
 
 
 def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("fedlab.files.os.access", lambda path, mode: False)
+    monkeypatch.setattr("fedlab.common.files.os.access", lambda path, mode: False)
     with pytest.raises(UserError, match=r"^out: /runs: cannot write to this folder$"):
         provide_folder(tmp_path, "out: /runs")

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlab.common.text_lines import numbered_lines
 from fedlab.errors import UserError
-from fedlab.lines import numbered_lines
 
 
 @dataclass(frozen=True, kw_only=True)

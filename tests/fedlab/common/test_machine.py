@@ -5,8 +5,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from fedlab import machine
-from fedlab.machine import activation_room_bytes, available_memory_bytes
+from fedlab.common import machine
+from fedlab.common.machine import activation_room_bytes, available_memory_bytes
 
 GIGABYTE = 2**30
 
@@ -43,7 +43,7 @@ def test_activations_leave_half_of_a_small_disk(monkeypatch, tmp_path):
 PAGES_OF_A_SECOND_ROUND = """
 import resource
 import numpy
-from fedlab.machine import keep_freed_memory
+from fedlab.common.machine import keep_freed_memory
 {call}
 for _ in range(2):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
+from fedlab.common.csv_numbers import number_rows
 from fedlab.errors import UserError
-from fedlab.numbertable import number_rows
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.units import human_bytes, human_joules, human_seconds, human_share
+from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
 
 
 @pytest.mark.parametrize(

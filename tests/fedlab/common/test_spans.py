@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedlab import profiling
+from fedlab.common import spans as profiling
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ import threading
 
 import pytest
 
-from fedlab.data.cache import publish
+from fedlab.common.cache_folder import publish
 
 
 def test_a_folder_is_written_once(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.clock import Clock, VirtualClock, WallClock, seconds_between, stopwatch, today
+from fedlab.common.clock import Clock, VirtualClock, WallClock, seconds_between, stopwatch, today
 
 
 def test_simulated_time_starts_at_zero_and_adds_up():
