@@ -12,7 +12,7 @@ import torch
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import stopwatch
-from fedlab.experimentfile import load_experiment
+from fedlab.config.file import load_experiment
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.library import library_model
 from fedlab.training.activations import ActivationStore

@@ -15,7 +15,7 @@ import statistics
 import tempfile
 from pathlib import Path
 
-from fedlab.experimentfile import load_experiment
+from fedlab.config.file import load_experiment
 from fedlab.run.folder import create
 from fedlab.simulate import simulate
 

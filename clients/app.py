@@ -5,9 +5,9 @@ import functools
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
+from fedlab.config.file import experiment_of_run
 from fedlab.deploy.node import check_node, clients_of
 from fedlab.deploy.watch import answer_measured
-from fedlab.experimentfile import experiment_of_run
 from fedlab.loading import codec_names, load_client
 
 app = ClientApp()

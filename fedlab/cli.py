@@ -176,7 +176,7 @@ def _fail(message: str, code: int, detail: str = "") -> None:
 
 
 def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as_json: bool) -> None:
-    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+    from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.run.folder import RunFolder, create, next_free  # noqa: PLC0415
 
     experiment = load_experiment(path, settings)
@@ -192,7 +192,7 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
 
 
 def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> None:
-    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+    from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.run.folder import open_run  # noqa: PLC0415
 
     folder = open_run(path)

@@ -8,21 +8,21 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.catalogue import AVAILABILITY, CLIENTS, STRATEGIES
 from fedlab.codecs.terms import Coding, build_pipeline, name_of
 from fedlab.codecterms import CodecTerms
 from fedlab.coding.client import CodedClient
 from fedlab.coding.reference import reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.units import parse_bandwidth
+from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES
+from fedlab.config.plugins import call_with_options, resolve, with_known
+from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
 from fedlab.flower import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
 from fedlab.physics.simulated import Physics
-from fedlab.plugins import call_with_options, resolve, with_known
 from fedlab.training.workbench import open_workbench
 from fedlab.workload import EncoderShape
 

@@ -18,9 +18,9 @@ from fedlab.coding.reference import Reference, nothing, reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock, stopwatch
 from fedlab.common.seeds import generator
+from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
 from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
 from fedlab.models.arrays import Whole, cut_of, initial_arrays
 from fedlab.rounds import RoundLoop, Standing, StopRule

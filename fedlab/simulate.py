@@ -15,12 +15,12 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
+from fedlab.config.schema import EngineTable, Experiment
 from fedlab.engine.actor import ClientActor, ClientSetup
 from fedlab.engine.grid import RayGrid
 from fedlab.engine.shipping import clear, ship
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
-from fedlab.experiment import EngineTable, Experiment
 from fedlab.loading import (
     codec_names,
     load_availability,

@@ -146,7 +146,7 @@ def day_and_night(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def small_experiment(day_and_night):
     """Return an experiment with 8 clients of 14 texts each and an encoder of two blocks."""
-    from fedlab.experimentfile import experiment_from
+    from fedlab.config.file import experiment_from
 
     table = {
         "rounds": 2,
@@ -159,7 +159,7 @@ def small_experiment(day_and_night):
 @pytest.fixture
 def backbone(tmp_path, day_and_night):
     """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
-    from fedlab.experiment import Experiment
+    from fedlab.config.schema import Experiment
     from fedlab.models.backbone import load_pretrained
 
     table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone

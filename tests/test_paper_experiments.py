@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from fedlab.config.plugins import load_object
 from fedlab.data.location import Place, locate
 from fedlab.paper.figures import METHODS, published_figures
 from fedlab.paper.names import Reproducible
-from fedlab.plugins import load_object
 from fedlab.sweep.file import load_sweep
 
 FOLDER = Path(__file__).parents[1] / "experiments" / "paper"

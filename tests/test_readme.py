@@ -15,7 +15,7 @@ import typer
 from safetensors.numpy import load_file
 
 from fedlab.cli import app
-from fedlab.experimentfile import experiment_from
+from fedlab.config.file import experiment_from
 from fedlab.loading import load_availability, load_link
 from fedlab.sweep.file import load_sweep
 

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlab.catalogue import CODECS
 from fedlab.codecs.codec import Codec
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecterms import CodecTerms, Spec
+from fedlab.config.builtins import CODECS
+from fedlab.config.plugins import call_with_options, resolve
 from fedlab.errors import UserError
-from fedlab.plugins import call_with_options, resolve
 
 
 @dataclass(frozen=True, kw_only=True)

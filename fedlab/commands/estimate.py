@@ -91,8 +91,8 @@ def _print_trajectory(path: Path, given: dict[str, Any], *, as_json: bool) -> No
 def _print_planned(
     path: Path, settings: list[str], trajectory: Path | None, counted: dict[str, int | None], *, as_json: bool
 ) -> None:
+    from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.estimate.trajectory import read_trajectory  # noqa: PLC0415
-    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
 
     experiment = load_experiment(path, settings)
     followed = None if trajectory is None else read_trajectory(trajectory)

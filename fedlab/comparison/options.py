@@ -7,8 +7,8 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from fedlab.comparison.measurements import Split
+from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
-from fedlab.plugins import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

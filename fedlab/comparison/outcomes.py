@@ -12,8 +12,8 @@ from fedlab.comparison.labels import choice_label, differing_keys, headings, met
 from fedlab.comparison.measurements import Measurement, best_accuracy, first_reaching, smoothed
 from fedlab.comparison.options import ComparisonOptions
 from fedlab.comparison.runs import ComparedRun
+from fedlab.config.plugins import nearest
 from fedlab.errors import RunFailedError, UserError
-from fedlab.plugins import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

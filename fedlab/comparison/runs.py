@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.comparison.measurements import Measurement, Split, measurements
+from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.experimentfile import experiment_from
 from fedlab.records import ClientRecord, RoundRecord
 from fedlab.run.folder import RunFolder, open_run
 

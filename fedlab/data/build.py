@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fedlab.common.seeds import generator
+from fedlab.config.schema import TaskTable
 from fedlab.data.examples import Examples, declared_names, read_examples, read_texts
 from fedlab.data.labels import label_ids, label_set
 from fedlab.data.location import Resolve
@@ -17,7 +18,6 @@ from fedlab.data.sources import load_dataset_dict
 from fedlab.data.task import Partitions, Task, join_partitions
 from fedlab.data.tokens import TokenSet, tokenize
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 
 def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:

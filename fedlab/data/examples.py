@@ -7,9 +7,9 @@ from typing import Any
 import datasets
 import numpy as np
 
+from fedlab.config.plugins import nearest
+from fedlab.config.schema import TaskTable
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
-from fedlab.plugins import nearest
 
 
 @dataclass(frozen=True, kw_only=True)

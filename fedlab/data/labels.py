@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from fedlab.config.schema import TaskTable
 from fedlab.data.examples import Examples
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 _BIO = re.compile(r"O|[BI]-.+")
 _SHOWN = 6

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.common.cache_folder import publish
+from fedlab.config.schema import TaskTable
 from fedlab.data.location import Resolve, fingerprint
 from fedlab.data.task import Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest
-from fedlab.experiment import TaskTable
 
 TASK_LAYOUT = 1  # part of the cache's keys: raise it when the same table is to give another task
 

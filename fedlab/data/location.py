@@ -4,9 +4,9 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
+from fedlab.config.schema import TaskTable
 from fedlab.data.docstrings import installed_versions
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 Resolve = Callable[[str], Path]  # turns a path of the experiment file into one that can be opened
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import numpy as np
 
-from fedlab.catalogue import RANDOM_BACKBONES
+from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.schema import Experiment, Partition, TaskTable
 from fedlab.data.location import Resolve
 from fedlab.data.task import Partitions, Task, join_partitions
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment, Partition, TaskTable
 
 
 @dataclass(frozen=True, eq=False)

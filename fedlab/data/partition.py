@@ -21,8 +21,8 @@ from flwr_datasets.partitioner import (
 )
 
 from fedlab.common.seeds import generator, seed_for
+from fedlab.config.schema import Partition
 from fedlab.errors import UserError
-from fedlab.experiment import Partition
 
 _GROWTHS = {"linear": LinearPartitioner, "square": SquarePartitioner, "exponential": ExponentialPartitioner}
 _KEY = "key"

@@ -6,12 +6,12 @@ from typing import Any
 import datasets
 from huggingface_hub import constants, get_session
 
+from fedlab.config.plugins import call_with_options, load_object
+from fedlab.config.schema import TaskTable
 from fedlab.data.docstrings import read_docstrings
 from fedlab.data.files import load_local, split_name, to_dataset
 from fedlab.data.location import BUILT_IN, Place, Resolve, locate
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
-from fedlab.plugins import call_with_options, load_object
 
 _HUB_TIMEOUT_SECONDS = 5.0
 

@@ -13,10 +13,10 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
+from fedlab.config.plugins import nearest
 from fedlab.deploy.address import parse_address
 from fedlab.devices.profile import built_in_profiles
 from fedlab.errors import UserError
-from fedlab.plugins import nearest
 
 DEFAULT_PORT = 8000
 _IDS = 2**31  # of nodes that are given none

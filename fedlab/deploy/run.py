@@ -9,6 +9,8 @@ from flwr.serverapp import Grid
 
 from fedlab.common.clock import WallClock
 from fedlab.common.files import provide_folder
+from fedlab.config.file import experiment_of_run, load_experiment
+from fedlab.config.schema import AvailabilityTable, Experiment
 from fedlab.deploy.measured import Measured
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.settings import RunSettings, settings_of_run
@@ -16,8 +18,6 @@ from fedlab.deploy.soundness import furthest
 from fedlab.deploy.voice import Voice
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
-from fedlab.experiment import AvailabilityTable, Experiment
-from fedlab.experimentfile import experiment_of_run, load_experiment
 from fedlab.loading import load_strategy
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder, create, next_free

@@ -8,8 +8,8 @@ from flwr.serverapp import Grid
 
 from fedlab.billing.grid import find_partitions
 from fedlab.common.clock import VirtualClock
+from fedlab.config.file import experiment_of_run
 from fedlab.deploy.settings import settings_of_run
-from fedlab.experimentfile import experiment_of_run
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import create, next_free
 from fedlab.run.recorder import Observer, Recorder

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from fedlab.common.seeds import generator
+from fedlab.config.schema import FleetTable
 from fedlab.devices.profile import DeviceProfile, at_throughput, load_profile
 from fedlab.devices.throughput import relative_throughputs
-from fedlab.experiment import FleetTable
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -8,8 +8,8 @@ import numpy as np
 
 from fedlab.common.csv_numbers import number_rows
 from fedlab.common.seeds import generator
+from fedlab.config.schema import ThroughputTable
 from fedlab.errors import UserError
-from fedlab.experiment import ThroughputTable
 
 
 def relative_throughputs(table: ThroughputTable, num_clients: int, seed: int, base: Path) -> np.ndarray | None:

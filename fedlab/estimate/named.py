@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlab.config.schema import BackboneTable
 from fedlab.devices.profile import DeviceProfile, load_profile
 from fedlab.errors import UserError
 from fedlab.estimate.exact import exact_rules
@@ -10,7 +11,6 @@ from fedlab.estimate.published import published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
 from fedlab.estimate.terms import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import read_trajectory
-from fedlab.experiment import BackboneTable
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
 from fedlab.workload import REFERENCE_SHAPES

@@ -11,14 +11,14 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from fedlab.catalogue import RANDOM_BACKBONES
 from fedlab.common.seeds import seed_for
+from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.plugins import nearest
+from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.experiment import BackboneTable
 from fedlab.models.encoder import BLOCK_WEIGHTS, Block, Encoder
 from fedlab.models.location import DISTILBERT_SIZES, source_of
 from fedlab.models.vocabulary import tokenizer_for
-from fedlab.plugins import nearest
 from fedlab.workload import EncoderShape
 
 

@@ -4,9 +4,9 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from fedlab.catalogue import RANDOM_BACKBONES
+from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
-from fedlab.plugins import nearest
 
 # What DistilBERT's configuration calls the sizes.
 DISTILBERT_SIZES: Mapping[str, str] = {

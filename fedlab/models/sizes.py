@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlab.catalogue import RANDOM_BACKBONES
+from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.plugins import nearest
+from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.experiment import BackboneTable
 from fedlab.models.location import DISTILBERT_SIZES, source_of
-from fedlab.plugins import nearest
 from fedlab.workload import REFERENCE_SHAPES, EncoderShape
 
 # The encoders whose sizes are transformers' defaults, by the names they have on the hub.

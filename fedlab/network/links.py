@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
-from fedlab.catalogue import LINKS
 from fedlab.common.units import is_number, parse_bandwidth
+from fedlab.config.builtins import LINKS
+from fedlab.config.plugins import call_with_options, resolve, with_known
 from fedlab.errors import UserError
-from fedlab.plugins import call_with_options, resolve, with_known
 
 Direction = Literal["down", "up"]
 

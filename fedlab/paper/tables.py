@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 
+from fedlab.config.schema import BackboneTable
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.devices.scaling import compute_seconds
 from fedlab.devices.tables import Point
@@ -13,7 +14,6 @@ from fedlab.estimate.slot import Estimate, Slot, estimate
 from fedlab.estimate.terms import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import num_parameters
-from fedlab.experiment import BackboneTable
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
 from fedlab.paper.cells import Cell, Section

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid
 from fedlab.common.clock import VirtualClock
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.slot import Traffic
-from fedlab.experiment import Experiment
 from fedlab.loading import load_availability, load_physics, load_strategy
 from fedlab.models.sizes import EncoderSizes
 from fedlab.planning.clients import PlannedClients

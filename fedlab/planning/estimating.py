@@ -6,9 +6,9 @@ from typing import Any
 
 from rich.console import Group, RenderableType
 
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.trajectory import Segment
-from fedlab.experiment import Experiment
 from fedlab.planning.dryrun import Plan, PlannedRun, dry_run
 from fedlab.planning.judges import cheapest, dearest, following
 from fedlab.planning.plan import plan_of

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
+from fedlab.config.schema import Experiment
 from fedlab.data.location import Place, locate
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
 
 
 @dataclass(frozen=True, kw_only=True)

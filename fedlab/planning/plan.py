@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from fedlab.catalogue import TRAINS
 from fedlab.codecs.pipeline import Pipeline
+from fedlab.config.builtins import TRAINS
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.exact import traffic_of, trained_shapes
 from fedlab.estimate.terms import EstimateMethod
-from fedlab.experiment import Experiment
 from fedlab.loading import load_client, load_coding
 from fedlab.models.sizes import read_sizes
 from fedlab.planning.dryrun import Plan

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Literal, get_args
 
+from fedlab.config.plugins import nearest
 from fedlab.devices.tables import Point, TableName
 from fedlab.errors import UserError
-from fedlab.plugins import nearest
 from fedlab.workload import EncoderShape
 
 Method = Literal["adapter", "full"]

@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.experimentfile import experiment_from
 from fedlab.profiler.plan import Job, Plan, Reading, jobs_of
 from fedlab.profiler.readings import Readings
 from fedlab.workload import EncoderShape

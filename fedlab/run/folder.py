@@ -16,7 +16,7 @@ from fedlab.errors import UserError
 from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 if TYPE_CHECKING:
-    from fedlab.experiment import Experiment
+    from fedlab.config.schema import Experiment
 
 RECORD_FILES = ("rounds.jsonl", "clients.jsonl", "trials.jsonl")
 

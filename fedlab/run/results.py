@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from fedlab.experiment import Experiment
+from fedlab.config.schema import Experiment
 from fedlab.run.digests import digest_records
 from fedlab.run.folder import RunFolder
 from fedlab.run.plots import plot_accuracy

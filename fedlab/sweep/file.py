@@ -26,10 +26,10 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.comparison.options import ComparisonOptions, options_from
+from fedlab.config.file import experiment_from, parse_setting, read_table, set_key
+from fedlab.config.plugins import nearest
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
-from fedlab.experimentfile import experiment_from, parse_setting, read_table, set_key
-from fedlab.plugins import nearest
 
 Grid = Mapping[str, Sequence[Any]]  # by dotted key
 

@@ -12,9 +12,9 @@ from typing import Any, Literal
 from fedlab.common.files import partial_of, replace_text
 from fedlab.comparison.keys import flatten
 from fedlab.comparison.runs import SWEEP_FILE
+from fedlab.config.file import experiment_from
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
-from fedlab.experimentfile import experiment_from
 from fedlab.run.folder import RunFolder
 from fedlab.sweep.file import Cell
 

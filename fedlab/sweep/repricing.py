@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.comparison.keys import identity_of, table_of
+from fedlab.config.file import experiment_from, parse_setting, set_key
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
-from fedlab.experimentfile import experiment_from, parse_setting, set_key
 from fedlab.loading import load_physics, load_strategy
 from fedlab.models.sizes import read_sizes
 from fedlab.physics.simulated import Physics

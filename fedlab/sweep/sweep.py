@@ -8,8 +8,8 @@ from fedlab.comparison.formats import Format, write
 from fedlab.comparison.keys import identity_of
 from fedlab.comparison.outcomes import Comparison, compare
 from fedlab.comparison.runs import find_runs
+from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
-from fedlab.experiment import Experiment
 from fedlab.loading import load_availability, load_client, load_coding, load_link
 from fedlab.serving import check_clients_suffice
 from fedlab.sweep.file import Cell, Sweep, load_sweep

@@ -26,14 +26,14 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.cache_folder import publish
 from fedlab.common.machine import activation_room_bytes
 from fedlab.common.spans import span
+from fedlab.config.file import experiment_of_run
+from fedlab.config.schema import Experiment
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own import load_own, undivided, with_own_data
 from fedlab.data.task import Partitions, Task, read_task, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
-from fedlab.experimentfile import experiment_of_run
 from fedlab.models.arrays import Whole, cut_of
 from fedlab.models.backbone import (
     Pretrained,

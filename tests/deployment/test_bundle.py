@@ -15,8 +15,8 @@ import sys
 sys.path.insert(0, ".")
 import fedlab, strategies.app, clients.app
 from pathlib import Path
-from fedlab.catalogue import CLIENTS, STRATEGIES
-from fedlab.plugins import load_object
+from fedlab.config.builtins import CLIENTS, STRATEGIES
+from fedlab.config.plugins import load_object
 assert Path(fedlab.__file__).is_relative_to(Path.cwd()), fedlab.__file__
 for reference in (*CLIENTS.values(), *STRATEGIES.values()):
     load_object(reference, Path())

@@ -293,7 +293,7 @@ def round_record(server_round: int, seconds: float, test: float | None, validati
 @pytest.fixture
 def recorded(tmp_path) -> Callable[..., Path]:
     """Return a function that writes a run folder: two clients a round, and (seconds, test accuracy) round by round."""
-    from fedlab.experimentfile import load_experiment
+    from fedlab.config.file import load_experiment
     from fedlab.run.folder import create
     from fedlab.run.recorder import Recorder
     from fedlab.run.report import summarise

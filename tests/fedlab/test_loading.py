@@ -5,8 +5,8 @@ import math
 import pytest
 from pydantic import ValidationError
 
+from fedlab.config.schema import AvailabilityTable, CodecTable, Experiment, LinkTable
 from fedlab.errors import UserError
-from fedlab.experiment import AvailabilityTable, CodecTable, Experiment, LinkTable
 from fedlab.loading import codec_names, load_availability, load_coding, load_link
 
 

@@ -9,8 +9,8 @@ from safetensors.numpy import load_file
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import VirtualClock
+from fedlab.config.file import experiment_from
 from fedlab.errors import RunFailedError, UserError
-from fedlab.experimentfile import experiment_from
 from fedlab.messages import from_record, read_order, to_record, workload_record
 from fedlab.models.arrays import array_shapes, block_names, configuration_of
 from fedlab.run.digests import compare_runs, digest_arrays, verify_run

@@ -38,7 +38,7 @@ def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_r
     import torch  # noqa: PLC0415
     from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415
 
-    from fedlab.experimentfile import load_experiment  # noqa: PLC0415
+    from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.training.workbench import bundle_for, open_workbench  # noqa: PLC0415
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])

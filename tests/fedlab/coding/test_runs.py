@@ -10,7 +10,7 @@ from safetensors.numpy import load_file
 from clients.adapter import adapter
 from fedlab.coding.client import CodedClient
 from fedlab.common.clock import VirtualClock
-from fedlab.experimentfile import experiment_from
+from fedlab.config.file import experiment_from
 from fedlab.loading import reference_of_node
 from fedlab.messages import to_record
 from fedlab.run.digests import compare_runs

@@ -5,7 +5,7 @@ from functools import partial
 
 import pytest
 
-from fedlab.experimentfile import experiment_from
+from fedlab.config.file import experiment_from
 from fedlab.run.folder import RunFolder
 
 EXPERIMENT = {

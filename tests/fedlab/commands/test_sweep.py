@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.experimentfile import load_experiment
+from fedlab.config.file import load_experiment
 
 SWEEP = """
 name = "mine"

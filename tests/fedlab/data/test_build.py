@@ -1,9 +1,9 @@
 import pytest
 
+from fedlab.config.schema import TaskTable
 from fedlab.data.build import hold_out, limited
 from fedlab.data.examples import Examples
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 
 def _examples(count, prefix="t"):

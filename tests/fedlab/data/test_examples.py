@@ -1,9 +1,9 @@
 import datasets
 import pytest
 
+from fedlab.config.schema import Partition, TaskTable
 from fedlab.data.examples import Examples, read_examples
 from fedlab.errors import UserError
-from fedlab.experiment import Partition, TaskTable
 
 
 def _read(columns, split="train", features=None, **table):

@@ -1,9 +1,9 @@
 import datasets
 import pytest
 
+from fedlab.config.schema import TaskTable
 from fedlab.data.files import load_local, split_files, split_name
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ import json
 from pathlib import Path
 from fedlab.data.sources import load_dataset_dict
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
+from fedlab.config.schema import TaskTable
 
 def load(table):
     try:

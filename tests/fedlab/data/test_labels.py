@@ -1,9 +1,9 @@
 import pytest
 
+from fedlab.config.schema import TaskTable
 from fedlab.data.examples import Examples
 from fedlab.data.labels import label_ids, label_set
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 TAGGING = TaskTable(kind="tagging")
 

@@ -8,10 +8,10 @@ import pytest
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from fedlab.config.schema import Partition, TaskTable
 from fedlab.data import build
 from fedlab.data.load import load_task, texts_for_vocabulary
 from fedlab.errors import UserError
-from fedlab.experiment import Partition, TaskTable
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"real data sets are not at {DATA}")

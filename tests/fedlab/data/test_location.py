@@ -2,9 +2,9 @@ import os
 
 import pytest
 
+from fedlab.config.schema import TaskTable
 from fedlab.data.location import Place, fingerprint, locate
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 
 def test_what_the_data_are_is_told_from_their_name(tmp_path):

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
+from fedlab.config.schema import Experiment
 from fedlab.data.own import Undivided, with_own_data
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
 from fedlab.training.workbench import open_workbench
 
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
+from fedlab.config.schema import Partition
 from fedlab.data.partition import skew_labels, split_indices
 from fedlab.errors import UserError
-from fedlab.experiment import Partition
 
 
 @st.composite

@@ -4,10 +4,10 @@ import datasets
 import pytest
 from huggingface_hub import constants
 
+from fedlab.config.schema import TaskTable
 from fedlab.data import sources
 from fedlab.data.sources import load_dataset_dict
 from fedlab.errors import UserError
-from fedlab.experiment import TaskTable
 
 DATA = Path(__file__).parents[3].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"real data sets are not at {DATA}")

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.config.schema import FleetTable
 from fedlab.devices import fleet as fleets
 from fedlab.devices.fleet import Fleet, apportion
 from fedlab.devices.scaling import compute_seconds, standing
 from fedlab.errors import UserError
-from fedlab.experiment import FleetTable
 from fedlab.workload import REFERENCE_SHAPES, Workload
 
 THREE = {"jetson-tx2": 1.0, "jetson-nano": 1.0, "rpi-4b": 1.0}

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fedlab.config.schema import ThroughputTable
 from fedlab.devices.throughput import read_throughputs, relative_throughputs
 from fedlab.errors import UserError
-from fedlab.experiment import ThroughputTable
 
 PUBLISHED = {"distribution": "truncated-normal", "mean": 10, "sd": 6, "low": 1, "high": 20}
 

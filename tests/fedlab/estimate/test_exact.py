@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from fedlab.codecs.terms import build_pipeline
+from fedlab.config.schema import BackboneTable
 from fedlab.estimate.exact import exact_rules, traffic_of, trained_shapes
 from fedlab.estimate.wire import TOLERANCE_BYTES, num_parameters
-from fedlab.experiment import BackboneTable
 from fedlab.models.sizes import read_sizes
 
 BERT, DISTILBERT = (read_sizes(BackboneTable(name=name), resolve=Path) for name in ("bert-base", "distilbert-base"))

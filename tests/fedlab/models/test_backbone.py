@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, BertConfig, BertModel, RobertaConfig, RobertaModel
 
+from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.experiment import BackboneTable
 from fedlab.models.backbone import (
     encoder_from_tensors,
     encoder_of,
@@ -118,7 +118,7 @@ LOAD = """
 import json, sys
 from pathlib import Path
 from fedlab.errors import UserError
-from fedlab.experiment import BackboneTable
+from fedlab.config.schema import BackboneTable
 from fedlab.models.backbone import encoder_of, load_pretrained
 
 def load(name):

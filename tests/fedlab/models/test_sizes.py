@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.catalogue import RANDOM_BACKBONES
+from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.experiment import BackboneTable
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.workload import EncoderShape
 

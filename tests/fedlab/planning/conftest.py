@@ -23,7 +23,7 @@ def task(day_and_night):
 @pytest.fixture(scope="session")
 def experiment_of(task) -> Callable:
     """Return a function that makes an experiment of that task."""
-    from fedlab.experimentfile import experiment_from
+    from fedlab.config.file import experiment_from
 
     return lambda **keys: experiment_from(BASE | {"task": task} | keys, "planned")
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.experimentfile import experiment_from
 from fedlab.planning.examples import assume_batches, count_examples
 
 

@@ -6,8 +6,8 @@ from dataclasses import asdict
 
 import pytest
 
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
 from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 from fedlab.run.folder import RunFolder, create, open_run
 

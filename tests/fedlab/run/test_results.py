@@ -4,7 +4,7 @@ import json
 
 import numpy as np
 
-from fedlab.experimentfile import experiment_from
+from fedlab.config.file import experiment_from
 from fedlab.run.digests import digest_arrays, digest_records
 from fedlab.run.results import write_results
 

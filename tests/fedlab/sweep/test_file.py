@@ -2,8 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.config.file import load_experiment
 from fedlab.errors import UserError
-from fedlab.experimentfile import load_experiment
 from fedlab.sweep.file import load_sweep
 
 

@@ -3,8 +3,8 @@ import json
 import pytest
 
 from fedlab.comparison.runs import cells_in_order
+from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.experimentfile import experiment_from
 from fedlab.sweep.file import Cell
 from fedlab.sweep.folder import CellState, claim_sweep, only_here, standing
 

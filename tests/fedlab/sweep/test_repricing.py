@@ -5,8 +5,8 @@ from dataclasses import asdict, replace
 
 import pytest
 
+from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.experimentfile import experiment_from
 from fedlab.records import group_records
 from fedlab.run.digests import compare_runs, verify_run
 from fedlab.sweep.repricing import billing_key, changed_experiment, reprice, why_not

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from fedlab.config.file import load_experiment
 from fedlab.errors import RunFailedError, UserError
-from fedlab.experimentfile import load_experiment
 from fedlab.run.folder import RunFolder
 from fedlab.sweep.sweep import run_sweep
 

@@ -3,8 +3,8 @@ from collections import deque
 
 import pytest
 
+from fedlab.config.plugins import call_with_options, check_options, load_object, nearest, resolve, with_known
 from fedlab.errors import UserError
-from fedlab.plugins import call_with_options, check_options, load_object, nearest, resolve, with_known
 
 BUILT_IN = {"tail": "collections:deque", "count": "collections:Counter"}
 

@@ -10,9 +10,9 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from fedlab.common.files import read_text
+from fedlab.config.plugins import nearest
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
-from fedlab.plugins import nearest
 
 _BARE_LIST = re.compile(r"""\[([^\[\]{}"']*)\]""")
 
@@ -81,7 +81,7 @@ def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experim
     Raises:
         UserError: as `load_experiment`.
     """
-    app_folder = Path(__file__).parents[1]
+    app_folder = Path(__file__).parents[2]
     said = str(run_config["settings"])
     try:
         settings = shlex.split(said)

@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
+from fedlab.config.file import experiment_from, load_experiment
+from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.experiment import Experiment
-from fedlab.experimentfile import experiment_from, load_experiment
 
 EVERY_LEVEL = [
     "",

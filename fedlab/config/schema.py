@@ -6,8 +6,8 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-from fedlab.catalogue import TRAINS, Trains
 from fedlab.common.units import parse_bandwidth
+from fedlab.config.builtins import TRAINS, Trains
 from fedlab.errors import UserError
 
 Options = dict[str, Any]
