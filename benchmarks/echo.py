@@ -4,7 +4,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedlab.messages import TrainReport, read_order, train_reply
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 client = ClientApp()
 

@@ -14,7 +14,7 @@ from fedlab.models.arrays import configuration_of
 from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 _STATE = "activation-cache"
 

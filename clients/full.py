@@ -12,7 +12,7 @@ from fedlab.models.arrays import configuration_of, cut_of, method_of
 from fedlab.training.blocks import finetune
 from fedlab.training.local import LocalTraining
 from fedlab.training.workbench import open_workbench
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 
 def full(

@@ -10,7 +10,7 @@ from fedlab.models.arrays import Cut, configuration_of, cut_of
 from fedlab.training.local import Examples
 from fedlab.training.measuring import predict_frozen, score_labels
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 
 def partition_of(context: Context) -> int:

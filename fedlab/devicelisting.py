@@ -19,7 +19,7 @@ from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenanc
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes
-from fedlab.workload import EncoderShape, Workload
+from fedlab.workload.workload import EncoderShape, Workload
 
 _MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}
 _POWERS = {"computing_watts": "computing", "communicating_watts": "communicating", "idle_watts": "idle"}

@@ -24,7 +24,7 @@ from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
 from fedlab.physics.simulated import Physics
 from fedlab.training.workbench import open_workbench
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 
 def load_strategy(experiment: Experiment) -> Strategy:

@@ -8,7 +8,7 @@
 |              |                    | `wait-for`, `late` (`fedlab.physics.deadlines.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays                                             |
 |              | `metrics`          | `num-examples` and `train-loss`                                |
-|              | `workload`         | what the client did (`fedlab.workload.Workload`)               |
+|              | `workload`         | what the client did (`fedlab.workload.workload.Workload`)               |
 | evaluate     | `arrays`, `config` | as train                                                       |
 | its reply    | `metrics`          | `num-examples`, `eval-accuracy`; and `workload`                |
 | either, with | `codec`            | `terms` (`fedlab.codecs.terms`), and the `ticket` to put into  |
@@ -21,8 +21,8 @@
 | a real node  |                    | the `board` it runs on, and of how many `parts` of the data it |
 |              |                    | holds one, if it has none of its own                           |
 
-On the server a timed grid adds `cost` to replies (`fedlab.workload.Cost`). Workload and cost are config records
-because Flower's own strategies insist on exactly one metric record.
+On the server a timed grid adds `cost` to replies (`fedlab.workload.workload.Cost`). Workload and cost are config
+records because Flower's own strategies insist on exactly one metric record.
 """
 
 import functools
@@ -37,7 +37,7 @@ from fedlab.codecterms import CodecTerms
 from fedlab.common.arrays import Arrays
 from fedlab.measures import Measures, from_fields, to_fields
 from fedlab.physics.deadlines import RoundTerms
-from fedlab.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload
 
 NUM_EXAMPLES = "num-examples"
 PREFILL = f"{MessageType.QUERY}.prefill"  # asks to fill the activation cache

@@ -81,7 +81,7 @@ def plain_board():
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
     from fedlab.devices.profile import DeviceProfile
     from fedlab.devices.tables import Point, Provenance, Table
-    from fedlab.workload import EncoderShape
+    from fedlab.workload.workload import EncoderShape
 
     shape = EncoderShape(family="bert", blocks=4, hidden=8, intermediate=16)
 

@@ -11,7 +11,7 @@ from fedlab.messages import group_of, read_measures, read_terms, read_train_loss
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Bill, Part
 from fedlab.records import ClientRecord, Dropout
-from fedlab.workload import Cost
+from fedlab.workload.workload import Cost
 
 _NOTHING = Cost(
     compute_seconds=0.0,

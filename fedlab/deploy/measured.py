@@ -7,7 +7,7 @@ from fedlab.measures import Measures
 from fedlab.physics.costs import Stages
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Bill, Part
-from fedlab.workload import Cost
+from fedlab.workload.workload import Cost
 
 _NOTHING = Measures(compute_seconds=0.0, prepare_seconds=0.0, peak_memory_bytes=0)
 

@@ -8,7 +8,7 @@ from flwr.app import Message, MessageType
 
 from fedlab.common.arrays import Arrays
 from fedlab.messages import read_workload
-from fedlab.workload import Method, Workload
+from fedlab.workload.workload import Method, Workload
 
 
 def furthest(sent: Arrays) -> float:

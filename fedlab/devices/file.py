@@ -20,7 +20,7 @@ from pydantic import (
 from fedlab.common.files import refuse_existing, write_new
 from fedlab.devices.tables import Point, Standing, TableName
 from fedlab.errors import UserError
-from fedlab.workload import REFERENCE_SHAPES, EncoderShape, Family
+from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape, Family
 
 POWERS = ("computing_watts", "communicating_watts", "idle_watts")
 SCALARS = ("memory_bytes", *POWERS)

@@ -9,7 +9,7 @@ from pathlib import Path
 from fedlab.devices.file import SCALARS, Entries, FigureEntry, ProfileFile, TableEntry, read_profile_file
 from fedlab.devices.tables import Provenance, Quantity, Standing, Table, TableName, Tables, least_sure
 from fedlab.errors import UserError
-from fedlab.workload import Family
+from fedlab.workload.workload import Family
 
 _FOLDER = Path(__file__).parents[1] / "profiles"
 _PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters

@@ -25,7 +25,7 @@ from dataclasses import asdict
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Point, Provenance, Quantity, Standing, Table, TableName, least_sure
 from fedlab.errors import UserError
-from fedlab.workload import FORWARD_ONLY, REFERENCE_SHAPES, EncoderShape, Family, Workload
+from fedlab.workload.workload import FORWARD_ONLY, REFERENCE_SHAPES, EncoderShape, Family, Workload
 
 _WEIGHT_BYTES = 4
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from fedlab.workload import EncoderShape, Family
+from fedlab.workload.workload import EncoderShape, Family
 
 TableName = Literal["full", "adapter", "cached_adapter"]
 Quantity = Literal["latency_seconds", "peak_memory_bytes"]

@@ -16,7 +16,7 @@ from fedlab.estimate.terms import EstimateMethod
 from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
 from fedlab.physics.costs import charge
-from fedlab.workload import Cost, EncoderShape, Workload
+from fedlab.workload.workload import Cost, EncoderShape, Workload
 
 
 class Traffic(NamedTuple):

@@ -19,7 +19,7 @@ from fedlab.errors import UserError
 from fedlab.models.encoder import BLOCK_WEIGHTS, Block, Encoder
 from fedlab.models.location import DISTILBERT_SIZES, source_of
 from fedlab.models.vocabulary import tokenizer_for
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fedlab.models.arrays import adapter_names
 from fedlab.models.rows import Rows
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 
 @dataclass(frozen=True, kw_only=True)

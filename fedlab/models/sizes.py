@@ -11,7 +11,7 @@ from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.location import DISTILBERT_SIZES, source_of
-from fedlab.workload import REFERENCE_SHAPES, EncoderShape
+from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape
 
 # The encoders whose sizes are transformers' defaults, by the names they have on the hub.
 _HUB_NAMES: Mapping[str, str] = {

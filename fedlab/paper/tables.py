@@ -18,7 +18,7 @@ from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
 from fedlab.paper.cells import Cell, Section
 from fedlab.paper.figures import METHODS, SHARES, Boards, Figures, Method, Task
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 _BOARD = "jetson-tx2"
 _BACKBONE = "bert-base"

@@ -6,7 +6,7 @@ from functools import partial
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.scaling import compute_seconds, peak_memory_bytes
 from fedlab.network.links import Link
-from fedlab.workload import Cost, EncoderShape, Workload
+from fedlab.workload.workload import Cost, EncoderShape, Workload
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -17,7 +17,7 @@ from fedlab.physics.contention import Transfer, shared_seconds
 from fedlab.physics.costs import Stages, cost_of
 from fedlab.physics.deadlines import Ending, RoundTerms, round_seconds
 from fedlab.records import Dropout
-from fedlab.workload import Cost, EncoderShape, Workload
+from fedlab.workload.workload import Cost, EncoderShape, Workload
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ from fedlab.estimate.slot import Traffic
 from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Bill, Part, Physics
-from fedlab.workload import FORWARD_ONLY
+from fedlab.workload.workload import FORWARD_ONLY
 
 
 @dataclass(frozen=True, kw_only=True)

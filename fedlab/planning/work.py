@@ -5,7 +5,7 @@ from typing import Literal
 
 from fedlab.activationcache import ActivationCache, epoch_batches, filling
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 
 @dataclass(frozen=True, kw_only=True)

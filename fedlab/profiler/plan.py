@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from fedlab.config.plugins import nearest
 from fedlab.devices.tables import Point, TableName
 from fedlab.errors import UserError
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 Method = Literal["adapter", "full"]
 METHODS: tuple[Method, ...] = get_args(Method)

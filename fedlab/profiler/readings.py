@@ -6,7 +6,7 @@ from typing import Any
 from fedlab.devices.scaling import weight_bytes
 from fedlab.devices.tables import TableName
 from fedlab.profiler.plan import Job, Plan, Reading
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 
 @dataclass(kw_only=True)

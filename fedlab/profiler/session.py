@@ -13,7 +13,7 @@ from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.profiler.plan import Job, Plan, Reading, jobs_of
 from fedlab.profiler.readings import Readings
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 # A measurement starts (what is to come, of so many) and has ended.
 OnJob = Callable[[Job, int], None]

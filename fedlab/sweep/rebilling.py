@@ -9,7 +9,7 @@ from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.physics.simulated import Bill, Part, Physics
 from fedlab.records import ClientRecord, RoundRecord, group_records
-from fedlab.workload import FORWARD_ONLY, Method, Workload
+from fedlab.workload.workload import FORWARD_ONLY, Method, Workload
 
 
 def rebilled(

@@ -11,7 +11,7 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
 from fedlab.messages import read_workload
 from fedlab.models.arrays import array_shapes, initial_arrays
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
 BATCHES = 4  # of 4 texts, the last of 2

@@ -11,7 +11,7 @@ from fedlab.devicelisting import describe, device_as_json, render_device, shape_
 from fedlab.devices.profile import load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.workload import REFERENCE_SHAPES, EncoderShape
+from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape
 
 BERT = REFERENCE_SHAPES["bert"]
 TX2, PI = (load_profile(name, Path()) for name in ("jetson-tx2", "rpi-4b"))

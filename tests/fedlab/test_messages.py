@@ -33,7 +33,7 @@ from fedlab.messages import (
 )
 from fedlab.models.arrays import array_shapes, initial_arrays
 from fedlab.physics.deadlines import RoundTerms
-from fedlab.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -17,7 +17,7 @@ from fedlab.run.digests import compare_runs, digest_arrays, verify_run
 from fedlab.run.folder import RunFolder, create
 from fedlab.run.recorder import Recorder
 from fedlab.serving import Bench, check_clients_suffice, initial_configuration, serve
-from fedlab.workload import EncoderShape, Workload
+from fedlab.workload.workload import EncoderShape, Workload
 
 SHAPE = EncoderShape(family="bert", blocks=4, hidden=12, intermediate=24)
 LABELS = 3

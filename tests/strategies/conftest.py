@@ -8,7 +8,7 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import VirtualClock
 from fedlab.messages import add_cost, order_content, to_record
 from fedlab.server import Server
-from fedlab.workload import Cost
+from fedlab.workload.workload import Cost
 
 PARTITIONS = {100 + partition: partition for partition in range(9)}
 

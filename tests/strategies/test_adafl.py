@@ -21,7 +21,7 @@ from fedlab.network.links import constant
 from fedlab.physics.simulated import Bill
 from fedlab.run.checkpoint import load_tree, save_tree
 from fedlab.server import Attached, Resumable, Searching, Server
-from fedlab.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload
 from strategies.adafl import AdaFL
 
 if TYPE_CHECKING:

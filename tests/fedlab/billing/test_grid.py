@@ -15,7 +15,7 @@ from fedlab.messages import order_content, query_reply, read_cost, to_record, wo
 from fedlab.network.availability import always, bernoulli, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.physics.deadlines import RoundTerms
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 # Node ids as of Flower's runtimes: random, in no order of their partitions.
 PARTITIONS = {901: 2, 17: 0, 333: 3, 250: 1}

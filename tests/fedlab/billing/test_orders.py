@@ -12,7 +12,7 @@ from fedlab.flower import CLIENT_RAISED, error_reply, record_to_wire, with_id
 from fedlab.messages import order_content, query_message, to_record, workload_record
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Bill
-from fedlab.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -6,7 +6,7 @@ from fedlab.deploy.measured import Measured
 from fedlab.devices.profile import load_profile
 from fedlab.measures import Measures, Upload
 from fedlab.physics.simulated import Part
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 WORKLOAD = Workload(
     method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14

@@ -8,7 +8,7 @@ from fedlab.errors import RunFailedError
 from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
 from fedlab.messages import TrainReport, add_board, order_content, query_reply, to_record, train_reply
 from fedlab.physics.deadlines import RoundTerms
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 ARRAYS = {"w": np.ones(2, np.float32)}
 WORKLOAD = Workload(

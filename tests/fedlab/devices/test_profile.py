@@ -10,7 +10,7 @@ import fedlab.devices.profile
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 GB = 10**9
 HERE = Path()

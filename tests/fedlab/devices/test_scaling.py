@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.errors import UserError
-from fedlab.workload import REFERENCE_SHAPES, EncoderShape, Workload
+from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape, Workload
 
 BERT, DISTILBERT = REFERENCE_SHAPES["bert"], REFERENCE_SHAPES["distilbert"]
 BOARDS = {name: load_profile(name, Path()) for name in built_in_profiles()}

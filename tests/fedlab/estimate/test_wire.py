@@ -18,7 +18,7 @@ from fedlab.estimate.wire import (
 )
 from fedlab.flower import record_bytes, with_id
 from fedlab.messages import TrainReport, order_content, to_record, train_reply
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 SHAPES = {
     "block.10.down.weight": (8, 768),

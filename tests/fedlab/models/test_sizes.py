@@ -9,7 +9,7 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.sizes import EncoderSizes, read_sizes
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 
 def read(name, base=Path("nowhere"), **overrides) -> EncoderSizes:

@@ -10,7 +10,7 @@ from fedlab.network.links import constant, per_client
 from fedlab.physics.costs import charge
 from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Part
-from fedlab.workload import Workload
+from fedlab.workload.workload import Workload
 
 
 def work(batches=5, *, depth=2, cached=0):

@@ -5,7 +5,7 @@ import pytest
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler.plan import Plan, Reading, jobs_of, parse_methods
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)
 

@@ -8,7 +8,7 @@ from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, standing
 from fedlab.devices.tables import Point
 from fedlab.profiler.plan import Job, Plan, Reading
 from fedlab.profiler.readings import Machine, Power, Readings, profile_table
-from fedlab.workload import EncoderShape, Workload
+from fedlab.workload.workload import EncoderShape, Workload
 
 SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)
 WEIGHTS = 2 * (4 * 8 * 8 + 2 * 8 * 16) * 4

@@ -9,7 +9,7 @@ from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler import session
 from fedlab.profiler.plan import Job, Plan, Reading
-from fedlab.workload import EncoderShape
+from fedlab.workload.workload import EncoderShape
 
 POINT = Point(batch_size=4, sequence_length=16, width=8)
 READING = Reading(round_seconds=(1.0,), batches=4, loaded_bytes=1, peak_bytes=2, threads=1)

@@ -1,0 +1,1 @@
+"""What a client did, in counts, and what it cost."""
