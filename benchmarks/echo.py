@@ -3,7 +3,7 @@
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedlab.messages import TrainReport, read_order, train_reply
+from fedlab.messages.orders import TrainReport, read_order, train_reply
 from fedlab.workload.workload import Workload
 
 client = ClientApp()

@@ -9,7 +9,7 @@ from clients.partition import answer_evaluate, examples_of, partition_of
 from fedlab.activationcache import ActivationCache, epoch_batches, filling
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
-from fedlab.messages import TrainReport, prefill_reply, query_reply, read_order, read_prefill, train_reply
+from fedlab.messages.orders import TrainReport, prefill_reply, query_reply, read_order, read_prefill, train_reply
 from fedlab.models.arrays import configuration_of
 from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.local import LocalTraining, TrainingResult
@@ -47,7 +47,7 @@ def adapter(
 
 
 class AdapterClient(ClientApp):
-    """The ClientApp; several of its clients can be trained side by side (`fedlab.trainstogether.TrainsTogether`)."""
+    """The ClientApp; its clients can be trained side by side (`fedlab.messages.trains_together.TrainsTogether`)."""
 
     def __init__(self, settings: LocalTraining, *, cached_depths: int) -> None:
         super().__init__()

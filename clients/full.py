@@ -7,7 +7,7 @@ from clients.partition import answer_evaluate, examples_of, partition_of
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.errors import UserError
-from fedlab.messages import TrainReport, query_reply, read_order, train_reply
+from fedlab.messages.orders import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.arrays import configuration_of, cut_of, method_of
 from fedlab.training.blocks import finetune
 from fedlab.training.local import LocalTraining

@@ -9,7 +9,6 @@ from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.codecs.terms import Coding, build_pipeline, name_of
-from fedlab.codecterms import CodecTerms
 from fedlab.coding.client import CodedClient
 from fedlab.coding.reference import reference_arrays
 from fedlab.common.arrays import Arrays
@@ -19,7 +18,8 @@ from fedlab.config.plugins import call_with_options, resolve, with_known
 from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
-from fedlab.flower import quiet
+from fedlab.messages.codec_terms import CodecTerms
+from fedlab.messages.flower_private import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
 from fedlab.physics.simulated import Physics

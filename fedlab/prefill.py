@@ -4,7 +4,7 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedlab.errors import RunFailedError
-from fedlab.messages import PREFILL, prefill_content
+from fedlab.messages.orders import PREFILL, prefill_content
 
 
 def prefill(grid: Grid, depth: int) -> None:

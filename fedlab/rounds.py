@@ -10,8 +10,8 @@ from flwr.serverapp.strategy import Strategy
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
-from fedlab.flower import seed_strategies
-from fedlab.messages import from_record, to_record
+from fedlab.messages.flower_private import seed_strategies
+from fedlab.messages.orders import from_record, to_record
 from fedlab.models.arrays import configuration_of
 from fedlab.prefill import prefill
 from fedlab.records import RoundRecord, group_records

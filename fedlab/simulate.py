@@ -29,13 +29,13 @@ from fedlab.loading import (
     load_link,
     load_strategy,
 )
+from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.arrays import Whole
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.training.workbench import Workbench, bundle_files, bundle_for, open_workbench
-from fedlab.trainstogether import TrainsTogether
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 

@@ -13,9 +13,9 @@ from flwr.serverapp import Grid
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
-from fedlab.messages import from_record, order_content, to_record
+from fedlab.messages.orders import from_record, order_content, to_record
+from fedlab.messages.round_terms import Late, RoundTerms
 from fedlab.models.arrays import grow, merge
-from fedlab.physics.deadlines import Late, RoundTerms
 from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from fedlab.server import Server

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from fedlab.common.seeds import generator
-from fedlab.physics.deadlines import Late, RoundTerms
+from fedlab.messages.round_terms import Late, RoundTerms
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
 
-from fedlab.messages import from_record, order_content
-from fedlab.physics.deadlines import Late
+from fedlab.messages.orders import from_record, order_content
+from fedlab.messages.round_terms import Late
 from strategies.attached import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
 from strategies.gathering import Update, busy_nodes, gather, restored

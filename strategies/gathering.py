@@ -8,7 +8,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message
 
 from fedlab.common.arrays import Arrays
-from fedlab.messages import from_record, late_seconds_of, to_record
+from fedlab.messages.orders import from_record, late_seconds_of, to_record
 from fedlab.server import Server
 from strategies.cohort import CohortRules
 from strategies.vetting import arrays_of, num_examples_of, objection

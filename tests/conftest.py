@@ -19,7 +19,7 @@ FILLERS = ("red", "green", "blue", "cat", "dog", "fish", "tree", "stone", "river
 @pytest.fixture(scope="session")
 def server_identity():
     """Let this process write messages as a run's server does."""
-    from fedlab.flower import assume_identity
+    from fedlab.messages.flower_private import assume_identity
 
     assume_identity(1)
 
@@ -30,7 +30,7 @@ def memory_grid(server_identity):
     from flwr.app import Message
     from flwr.serverapp import Grid
 
-    from fedlab.flower import with_id
+    from fedlab.messages.flower_private import with_id
 
     class MemoryGrid(Grid):
         """`answer` returns a node's reply, None if it stays silent; at most `a_pull` replies arrive at a time."""

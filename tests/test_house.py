@@ -79,4 +79,4 @@ def test_global_generators_are_touched_only_to_seed_flowers_own_strategies():
     keyed = {"np.random.default_rng", "np.random.Generator"}
     drawing = {path: [call for call in calls(path) if call.startswith(("random.", "np.random."))] for path in MODULES}
     users = [path for path, found in drawing.items() if not keyed.issuperset(found)]
-    assert names(users) == ["fedlab/flower.py"]
+    assert names(users) == ["fedlab/messages/flower_private.py"]

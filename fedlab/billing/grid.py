@@ -13,10 +13,10 @@ from fedlab.billing.attendance import Attendance
 from fedlab.billing.orders import Order, Sent, bill_of_failure, order_of, part_of, record_of
 from fedlab.common.clock import Clock, stopwatch
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
-from fedlab.grids import GridAround
-from fedlab.messages import add_cost, query_message, read_query_reply
-from fedlab.physics.deadlines import RoundTerms
+from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
+from fedlab.messages.grids import GridAround
+from fedlab.messages.orders import add_cost, query_message, read_query_reply
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.physics.simulated import Bill, Part
 from fedlab.records import ClientRecord
 

@@ -9,10 +9,10 @@ from typing import Any
 
 from fedlab.codecs.codec import Codec
 from fedlab.codecs.pipeline import Pipeline
-from fedlab.codecterms import CodecTerms, Spec
 from fedlab.config.builtins import CODECS
 from fedlab.config.plugins import call_with_options, resolve
 from fedlab.errors import UserError
+from fedlab.messages.codec_terms import CodecTerms, Spec
 
 
 @dataclass(frozen=True, kw_only=True)

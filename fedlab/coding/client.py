@@ -21,9 +21,9 @@ from fedlab.coding.records import (
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
-from fedlab.flower import holding
-from fedlab.messages import CodecOrder, add_ticket, plain_content, read_codec, records_of, server_round_of
-from fedlab.trainstogether import TrainsTogether
+from fedlab.messages.flower_private import holding
+from fedlab.messages.orders import CodecOrder, add_ticket, plain_content, read_codec, records_of, server_round_of
+from fedlab.messages.trains_together import TrainsTogether
 
 _MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent
 

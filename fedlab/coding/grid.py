@@ -12,9 +12,9 @@ from fedlab.coding.records import decode_update, encode_model, floats, is_encode
 from fedlab.coding.reference import Reference
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
-from fedlab.flower import holding, unusable
-from fedlab.grids import GridAround
-from fedlab.messages import (
+from fedlab.messages.flower_private import holding, unusable
+from fedlab.messages.grids import GridAround
+from fedlab.messages.orders import (
     CodecOrder,
     encoded_order,
     group_of,

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from fedlab.common.files import replace_text
-from fedlab.measures import Upload
+from fedlab.messages.measurements import Upload
 
 
 @dataclass(frozen=True, kw_only=True)

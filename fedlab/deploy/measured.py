@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from fedlab.devices.profile import DeviceProfile
-from fedlab.measures import Measures
+from fedlab.messages.measurements import Measures
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.physics.costs import Stages
-from fedlab.physics.deadlines import RoundTerms
 from fedlab.physics.simulated import Bill, Part
 from fedlab.workload.workload import Cost
 

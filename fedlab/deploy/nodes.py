@@ -15,7 +15,7 @@ from fedlab.deploy.patience import Patience
 from fedlab.deploy.roster import Roster
 from fedlab.deploy.soundness import flaw
 from fedlab.errors import RunFailedError
-from fedlab.flower import (
+from fedlab.messages.flower_private import (
     CLIENT_CRASHED,
     CLIENT_UNAVAILABLE,
     MESSAGE_EXPIRED,
@@ -24,9 +24,9 @@ from fedlab.flower import (
     unusable,
     with_id,
 )
-from fedlab.grids import GridAround
-from fedlab.messages import group_of, read_terms
-from fedlab.physics.deadlines import RoundTerms
+from fedlab.messages.grids import GridAround
+from fedlab.messages.orders import group_of, read_terms
+from fedlab.messages.round_terms import RoundTerms
 
 # How much longer than its answer can count an order lives: for polls, transfers, and clocks that differ.
 _GRACE_SECONDS = 60.0

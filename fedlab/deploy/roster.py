@@ -8,8 +8,8 @@ from flwr.serverapp import Grid
 from fedlab.common.clock import pause, stopwatch
 from fedlab.common.units import human_seconds
 from fedlab.deploy.debts import Debts
-from fedlab.flower import MESSAGE_EXPIRED
-from fedlab.messages import query_message, read_board, read_parts, read_query_reply
+from fedlab.messages.flower_private import MESSAGE_EXPIRED
+from fedlab.messages.orders import query_message, read_board, read_parts, read_query_reply
 
 _POLL_SECONDS = 1.0
 _SAY_EVERY_SECONDS = 15.0

@@ -1,7 +1,8 @@
 """Flower's SuperNode with its traffic measured, and slowed down if wanted: the process `fedlab client` becomes.
 
 A client app runs in a process of its own and never sees the network; this one does. Of flwr it takes the places where a
-SuperNode connects, tries again and starts its client apps, which are private: as `fedlab/flower.py` it is held to 1.41.
+SuperNode connects, tries again and starts its client apps, which are private:
+as `fedlab/messages/flower_private.py` it is held to 1.41.
 """
 
 import argparse
@@ -27,7 +28,7 @@ from fedlab.deploy.journal import Download, Journal, write_journal
 from fedlab.deploy.pulse import beat, forget
 from fedlab.deploy.reasons import is_refusal, reason_of
 from fedlab.deploy.uplink import Rates, start_relay
-from fedlab.measures import Upload
+from fedlab.messages.measurements import Upload
 
 _Reason = Callable[[BaseException | None], str | None]
 _END_SECONDS = 5.0  # what starts client apps ends at once, unless it hangs

@@ -12,8 +12,8 @@ from fedlab.common.clock import stopwatch
 from fedlab.common.spans import collecting
 from fedlab.deploy.journal import Journal, read_journal
 from fedlab.deploy.node import owns_data, parts_of
-from fedlab.measures import Measures
-from fedlab.messages import add_board, add_measures
+from fedlab.messages.measurements import Measures
+from fedlab.messages.orders import add_board, add_measures
 from fedlab.run.environment import machine_name
 from fedlab.training.workbench import open_workbench
 

@@ -16,11 +16,11 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.machine import keep_freed_memory
 from fedlab.common.spans import collecting, span
 from fedlab.engine.shipping import states_folder, unpack
-from fedlab.flower import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.loading import load_client
+from fedlab.messages.flower_private import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
+from fedlab.messages.trains_together import TrainsTogether
 from fedlab.training.measuring import predict
 from fedlab.training.workbench import Split, open_workbench
-from fedlab.trainstogether import TrainsTogether
 
 if TYPE_CHECKING:
     import ray

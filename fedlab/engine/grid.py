@@ -15,14 +15,14 @@ from fedlab.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import Call, Lost, WorkerPool, shared
 from fedlab.errors import RunFailedError
-from fedlab.flower import (
+from fedlab.messages.flower_private import (
     CLIENT_CRASHED,
     assume_identity,
     envelope,
     error_reply,
     with_id,
 )
-from fedlab.grids import AnsweringGrid
+from fedlab.messages.grids import AnsweringGrid
 from fedlab.training.measuring import score, shards
 from fedlab.training.packing import idle_actors, lone_pack, pack_messages
 from fedlab.training.workbench import Split, Workbench

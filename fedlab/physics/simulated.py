@@ -11,11 +11,11 @@ from fedlab.devices.fleet import Fleet
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.devices.tables import Standing, least_sure
-from fedlab.measures import Measures
+from fedlab.messages.measurements import Measures
+from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
 from fedlab.physics.contention import Transfer, shared_seconds
 from fedlab.physics.costs import Stages, cost_of
-from fedlab.physics.deadlines import Ending, RoundTerms, round_seconds
 from fedlab.records import Dropout
 from fedlab.workload.workload import Cost, EncoderShape, Workload
 

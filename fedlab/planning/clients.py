@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from flwr.app import Message, MessageType
 
-from fedlab.flower import assume_identity, with_id
-from fedlab.grids import AnsweringGrid
-from fedlab.messages import (
+from fedlab.messages.flower_private import assume_identity, with_id
+from fedlab.messages.grids import AnsweringGrid
+from fedlab.messages.orders import (
     PREFILL,
     EvaluateReport,
     Order,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from fedlab.estimate.slot import Traffic
 from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
-from fedlab.physics.deadlines import RoundTerms
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.physics.simulated import Bill, Part, Physics
 from fedlab.workload.workload import FORWARD_ONLY
 

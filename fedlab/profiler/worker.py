@@ -24,9 +24,9 @@ from fedlab.common.clock import stopwatch
 from fedlab.common.seeds import generator
 from fedlab.common.spans import collecting
 from fedlab.devices.tables import Point, TableName
-from fedlab.flower import assume_identity, with_id
 from fedlab.loading import load_client
-from fedlab.messages import order_content, read_workload, to_record
+from fedlab.messages.flower_private import assume_identity, with_id
+from fedlab.messages.orders import order_content, read_workload, to_record
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
 from fedlab.profiler.plan import Job, Reading

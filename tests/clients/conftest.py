@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
 
-from fedlab.flower import with_id
-from fedlab.messages import (
+from fedlab.messages.flower_private import with_id
+from fedlab.messages.orders import (
     PREFILL,
     from_record,
     order_content,

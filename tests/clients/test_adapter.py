@@ -9,7 +9,7 @@ from flwr.app import ConfigRecord, MessageType
 from clients.adapter import adapter
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
-from fedlab.messages import read_workload
+from fedlab.messages.orders import read_workload
 from fedlab.models.arrays import array_shapes, initial_arrays
 from fedlab.workload.workload import Workload
 

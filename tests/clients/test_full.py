@@ -7,10 +7,10 @@ from flwr.app import MessageType
 from clients.full import full
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
-from fedlab.messages import read_workload
+from fedlab.messages.orders import read_workload
+from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
-from fedlab.trainstogether import TrainsTogether
 from fedlab.workload.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients

@@ -17,7 +17,7 @@ from pathlib import Path
 from flwr.clientapp import ClientApp
 
 from clients.adapter import adapter
-from fedlab.messages import read_order
+from fedlab.messages.orders import read_order
 
 
 def waiting(*, gates: str, **options) -> ClientApp:

@@ -11,8 +11,8 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_RAISED, error_reply
-from fedlab.messages import from_record, order_content, to_record
+from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
+from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
 from fedlab.records import ClientRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule

@@ -11,7 +11,7 @@ from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.errors import RunFailedError, UserError
-from fedlab.messages import from_record, read_order, to_record, workload_record
+from fedlab.messages.orders import from_record, read_order, to_record, workload_record
 from fedlab.models.arrays import array_shapes, block_names, configuration_of
 from fedlab.run.digests import compare_runs, digest_arrays, verify_run
 from fedlab.run.folder import RunFolder, create

@@ -50,7 +50,7 @@ from flwr.clientapp import ClientApp
 
 from clients.adapter import adapter
 from clients.full import full
-from fedlab.messages import read_order
+from fedlab.messages.orders import read_order
 from fedlab.training.packing import TrainsTogether
 
 

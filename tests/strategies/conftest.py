@@ -6,7 +6,7 @@ from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import VirtualClock
-from fedlab.messages import add_cost, order_content, to_record
+from fedlab.messages.orders import add_cost, order_content, to_record
 from fedlab.server import Server
 from fedlab.workload.workload import Cost
 

@@ -13,8 +13,8 @@ from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid
 from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
-from fedlab.flower import CLIENT_RAISED, error_reply
-from fedlab.messages import from_record, group_of, read_order, read_terms, to_record, workload_record
+from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
+from fedlab.messages.orders import from_record, group_of, read_order, read_terms, to_record, workload_record
 from fedlab.models.arrays import configuration_of, initial_arrays
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant

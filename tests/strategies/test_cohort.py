@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 
-from fedlab.physics.deadlines import RoundTerms
+from fedlab.messages.round_terms import RoundTerms
 from strategies.cohort import CohortRules, draw_cohort
 
 PARTITIONS = {10 + partition: partition for partition in range(20)}

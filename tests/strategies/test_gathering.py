@@ -8,8 +8,8 @@ from flwr.serverapp import strategy
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.flower import CLIENT_RAISED, error_reply, with_id
-from fedlab.messages import from_record, query_message, to_record
+from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, with_id
+from fedlab.messages.orders import from_record, query_message, to_record
 from fedlab.records import ClientRecord
 from fedlab.run.checkpoint import load_tree, save_tree
 from strategies.cohort import CohortRules

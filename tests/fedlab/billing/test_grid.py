@@ -10,11 +10,11 @@ from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_RAISED, error_reply, record_to_wire
-from fedlab.messages import order_content, query_reply, read_cost, to_record, workload_record
+from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire
+from fedlab.messages.orders import order_content, query_reply, read_cost, to_record, workload_record
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.availability import always, bernoulli, schedule_of_times, scheduled
 from fedlab.network.links import constant
-from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload.workload import Workload
 
 # Node ids as of Flower's runtimes: random, in no order of their partitions.

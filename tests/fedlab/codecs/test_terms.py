@@ -9,8 +9,8 @@ from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.quantiser import int4, int8
 from fedlab.codecs.sparse import skip_zero_rows, top_k
 from fedlab.codecs.terms import build_pipeline, name_of
-from fedlab.codecterms import CodecTerms
 from fedlab.errors import UserError
+from fedlab.messages.codec_terms import CodecTerms
 
 MINE = '''
 """A codec of a user's own: the mean of an array in place of all its values."""

@@ -7,8 +7,8 @@ import pytest
 from flwr.app import Context, RecordDict
 
 from fedlab.codecs.terms import Coding, build_pipeline
-from fedlab.codecterms import CodecTerms
-from fedlab.flower import record_from_wire, record_to_wire
+from fedlab.messages.codec_terms import CodecTerms
+from fedlab.messages.flower_private import record_from_wire, record_to_wire
 
 
 @pytest.fixture

@@ -11,11 +11,11 @@ from fedlab.coding.grid import CodingGrid
 from fedlab.coding.reference import nothing
 from fedlab.engine.actor import Asked, ClientActor, ClientSetup
 from fedlab.errors import UserError
-from fedlab.flower import envelope, record_to_wire, with_id
 from fedlab.loading import load_client
-from fedlab.messages import from_record, order_content, read_codec, to_record
+from fedlab.messages.flower_private import envelope, record_to_wire, with_id
+from fedlab.messages.orders import from_record, order_content, read_codec, to_record
+from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.arrays import initial_arrays
-from fedlab.trainstogether import TrainsTogether
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

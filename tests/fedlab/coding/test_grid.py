@@ -11,8 +11,16 @@ from fedlab.coding.client import CodedClient
 from fedlab.coding.grid import CodingGrid
 from fedlab.coding.records import is_encoded
 from fedlab.coding.reference import nothing
-from fedlab.flower import CLIENT_RAISED, error_reply, record_bytes, record_from_wire, record_to_wire
-from fedlab.messages import from_record, order_content, query_message, query_reply, read_codec, read_order, to_record
+from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_bytes, record_from_wire, record_to_wire
+from fedlab.messages.orders import (
+    from_record,
+    order_content,
+    query_message,
+    query_reply,
+    read_codec,
+    read_order,
+    to_record,
+)
 
 NODES = [3, 4, 5]
 SHAPE = (20, 300)

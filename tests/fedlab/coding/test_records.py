@@ -22,7 +22,7 @@ from fedlab.coding.records import (
     is_encoded,
 )
 from fedlab.coding.reference import nothing
-from fedlab.messages import to_record
+from fedlab.messages.orders import to_record
 
 NAMES = st.text(max_size=6)
 MODELS = st.dictionaries(

@@ -10,7 +10,7 @@ from fedlab.codecs.sparse import skip_zero_rows
 from fedlab.coding.records import decode_model, encode_model
 from fedlab.coding.reference import reference_arrays
 from fedlab.loading import reference_of_node
-from fedlab.messages import from_record, to_record
+from fedlab.messages.orders import from_record, to_record
 from fedlab.models.arrays import array_shapes
 from fedlab.models.whole import whole_arrays
 

@@ -12,7 +12,7 @@ from fedlab.coding.client import CodedClient
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.loading import reference_of_node
-from fedlab.messages import to_record
+from fedlab.messages.orders import to_record
 from fedlab.run.digests import compare_runs
 from fedlab.run.folder import RunFolder, create
 from fedlab.run.recorder import Recorder

@@ -1,5 +1,5 @@
 from fedlab.deploy.journal import Download, Journal, read_journal, write_journal
-from fedlab.measures import Upload
+from fedlab.messages.measurements import Upload
 
 JOURNAL = Journal(
     download=Download(message_id="m1", num_bytes=100, seconds=0.5), upload=Upload(num_bytes=10, seconds=0.25)

@@ -4,7 +4,7 @@ import pytest
 
 from fedlab.deploy.measured import Measured
 from fedlab.devices.profile import load_profile
-from fedlab.measures import Measures, Upload
+from fedlab.messages.measurements import Measures, Upload
 from fedlab.physics.simulated import Part
 from fedlab.workload.workload import Workload
 

@@ -5,9 +5,9 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.patience import Patience
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
-from fedlab.messages import TrainReport, add_board, order_content, query_reply, to_record, train_reply
-from fedlab.physics.deadlines import RoundTerms
+from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
+from fedlab.messages.orders import TrainReport, add_board, order_content, query_reply, to_record, train_reply
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.workload.workload import Workload
 
 ARRAYS = {"w": np.ones(2, np.float32)}

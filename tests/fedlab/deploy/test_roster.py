@@ -2,7 +2,7 @@ import pytest
 
 from fedlab.deploy.debts import Debts
 from fedlab.deploy.roster import Roster
-from fedlab.messages import add_board, query_reply
+from fedlab.messages.orders import add_board, query_reply
 
 
 @pytest.fixture

@@ -11,8 +11,8 @@ from safetensors.numpy import load_file
 from clients.app import answer
 from fedlab.deploy.run import run_measured
 from fedlab.errors import RunFailedError, UserError
-from fedlab.flower import CLIENT_CRASHED, error_reply
-from fedlab.messages import from_record, to_record
+from fedlab.messages.flower_private import CLIENT_CRASHED, error_reply
+from fedlab.messages.orders import from_record, to_record
 from fedlab.run.display import QuietDisplay
 from fedlab.run.folder import RunFolder
 

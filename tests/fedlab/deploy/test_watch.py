@@ -5,9 +5,9 @@ from flwr.clientapp import ClientApp
 from fedlab.common.spans import span
 from fedlab.deploy.journal import Download, Journal, write_journal
 from fedlab.deploy.watch import answer_measured
-from fedlab.flower import error_reply, with_id
-from fedlab.measures import Upload
-from fedlab.messages import query_reply, read_board, read_measures, read_parts, read_query_reply
+from fedlab.messages.flower_private import error_reply, with_id
+from fedlab.messages.measurements import Upload
+from fedlab.messages.orders import query_reply, read_board, read_measures, read_parts, read_query_reply
 
 
 def client(*, prepares=False):

@@ -14,8 +14,8 @@ from fedlab.engine.grid import RayGrid
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import WorkerPool
 from fedlab.errors import RunFailedError
-from fedlab.flower import CLIENT_CRASHED, CLIENT_RAISED
-from fedlab.messages import from_record, order_content, to_record
+from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_RAISED
+from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.models.arrays import initial_arrays
 from fedlab.models.whole import whole_arrays
 from fedlab.training.measuring import measure

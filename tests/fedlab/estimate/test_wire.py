@@ -16,8 +16,8 @@ from fedlab.estimate.wire import (
     order_bytes,
     reply_bytes,
 )
-from fedlab.flower import record_bytes, with_id
-from fedlab.messages import TrainReport, order_content, to_record, train_reply
+from fedlab.messages.flower_private import record_bytes, with_id
+from fedlab.messages.orders import TrainReport, order_content, to_record, train_reply
 from fedlab.workload.workload import Workload
 
 SHAPES = {

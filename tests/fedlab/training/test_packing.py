@@ -6,8 +6,8 @@ from flwr.app import Message, MessageType, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.flower import assume_identity
-from fedlab.messages import to_record
+from fedlab.messages.flower_private import assume_identity
+from fedlab.messages.orders import to_record
 from fedlab.training.packing import even_packs, idle_actors, lone_pack, pack_messages
 
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.flower import record_bytes, record_to_wire, say_plainly
+from fedlab.messages.flower_private import record_bytes, record_to_wire, say_plainly
 
 NAMES = st.text(max_size=140)
 WHOLE = st.integers(-(2**63), 2**64 - 1)

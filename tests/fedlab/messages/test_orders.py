@@ -8,8 +8,8 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 from flwr.serverapp import strategy
 
 from fedlab.adapterconfig import AdapterConfig
-from fedlab.flower import record_from_wire, record_to_wire, with_id
-from fedlab.messages import (
+from fedlab.messages.flower_private import record_from_wire, record_to_wire, with_id
+from fedlab.messages.orders import (
     EvaluateReport,
     TrainReport,
     add_cost,
@@ -31,8 +31,8 @@ from fedlab.messages import (
     train_reply,
     values_of,
 )
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.arrays import array_shapes, initial_arrays
-from fedlab.physics.deadlines import RoundTerms
 from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from fedlab.measures import Measures, Upload, from_fields, to_fields
+from fedlab.messages.measurements import Measures, Upload, from_fields, to_fields
 
 FULL = Measures(
     compute_seconds=2.5,

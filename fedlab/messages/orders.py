@@ -5,7 +5,7 @@
 | train        | `arrays`           | the model to start from, as `fedlab.models.arrays` describes   |
 |              | `config`           | `server-round`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
-|              |                    | `wait-for`, `late` (`fedlab.physics.deadlines.RoundTerms`)     |
+|              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays                                             |
 |              | `metrics`          | `num-examples` and `train-loss`                                |
 |              | `workload`         | what the client did (`fedlab.workload.workload.Workload`)               |
@@ -17,7 +17,7 @@
 | its reply    | `workload`         | as above                                                       |
 | query        | nothing            |                                                                |
 | its reply    | `client`           | `partition-id`                                                 |
-| any reply of | `measures`         | what a real client measured (`fedlab.measures`); to a query,   |
+| any reply of | `measures`         | what a real client measured (`fedlab.messages.measurements`); to a query,   |
 | a real node  |                    | the `board` it runs on, and of how many `parts` of the data it |
 |              |                    | holds one, if it has none of its own                           |
 
@@ -33,10 +33,10 @@ from typing import TypeVar
 import numpy as np
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 
-from fedlab.codecterms import CodecTerms
 from fedlab.common.arrays import Arrays
-from fedlab.measures import Measures, from_fields, to_fields
-from fedlab.physics.deadlines import RoundTerms
+from fedlab.messages.codec_terms import CodecTerms
+from fedlab.messages.measurements import Measures, from_fields, to_fields
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.workload.workload import Cost, Workload
 
 NUM_EXAMPLES = "num-examples"

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.physics.deadlines import Ending, RoundTerms, round_seconds
+from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 
 ENDINGS = st.lists(
     st.builds(Ending, seconds=st.floats(0, 1e6), how=st.sampled_from(["finished", "failed", "gone"])), max_size=10
