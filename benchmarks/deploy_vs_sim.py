@@ -38,7 +38,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from fedlab.data.synthetic import texts
+from fedlab.data.sources.synthetic import texts
 
 ROOT = Path(__file__).parents[1]
 BIN = Path(sys.executable).parent

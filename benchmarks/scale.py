@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from fedlab.common.clock import stopwatch
-from fedlab.data.synthetic import texts
+from fedlab.data.sources.synthetic import texts
 
 HERE = Path(__file__).parent
 FEDLAB = str(Path(sys.executable).with_name("fedlab"))

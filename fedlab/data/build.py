@@ -14,7 +14,7 @@ from fedlab.data.examples import Examples, declared_names, read_examples, read_t
 from fedlab.data.labels import label_ids, label_set
 from fedlab.data.location import Resolve
 from fedlab.data.partition import split_indices
-from fedlab.data.sources import load_dataset_dict
+from fedlab.data.sources.dataset import load_dataset_dict
 from fedlab.data.task import Partitions, Task, join_partitions
 from fedlab.data.tokens import TokenSet, tokenize
 from fedlab.errors import UserError

@@ -5,7 +5,7 @@ from enum import Enum
 from pathlib import Path
 
 from fedlab.config.schema import TaskTable
-from fedlab.data.docstrings import installed_versions
+from fedlab.data.sources.docstrings import installed_versions
 from fedlab.errors import UserError
 
 Resolve = Callable[[str], Path]  # turns a path of the experiment file into one that can be opened

@@ -33,7 +33,7 @@ def count_examples(experiment: Experiment) -> Holdings:
     from fedlab.data.examples import declared_names, read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_set  # noqa: PLC0415
     from fedlab.data.partition import split_indices  # noqa: PLC0415
-    from fedlab.data.sources import load_dataset_dict  # noqa: PLC0415
+    from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
 
     dataset = load_dataset_dict(table, resolve=experiment.path)
     examples = {split: read_examples(dataset[split], table, split) for split in dataset}

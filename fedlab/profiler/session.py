@@ -80,7 +80,7 @@ def _prepare(plan: Plan, scratch: Path) -> Path:
     table = {
         "rounds": 1,
         "task": {
-            "data": "fedlab.data.synthetic:texts",
+            "data": "fedlab.data.sources.synthetic:texts",
             "options": options,
             "max_length": tokens,
             "partition": {"clients": 1},

@@ -30,7 +30,7 @@ from fedlab.config.file import experiment_of_run
 from fedlab.config.schema import Experiment
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
-from fedlab.data.own import load_own, undivided, with_own_data
+from fedlab.data.own_data import load_own, undivided, with_own_data
 from fedlab.data.task import Partitions, Task, read_task, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError

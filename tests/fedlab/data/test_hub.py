@@ -17,7 +17,7 @@ TEST = [["loved it", "good"], ["no", "bad"]]
 ASK = f"""
 import json
 from pathlib import Path
-from fedlab.data.sources import load_dataset_dict
+from fedlab.data.sources.dataset import load_dataset_dict
 from fedlab.errors import UserError
 from fedlab.config.schema import TaskTable
 

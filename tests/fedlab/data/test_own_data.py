@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from fedlab.config.schema import Experiment
-from fedlab.data.own import Undivided, with_own_data
+from fedlab.data.own_data import Undivided, with_own_data
 from fedlab.errors import UserError
 from fedlab.training.workbench import open_workbench
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.data.semeval2010 import read_semeval2010
+from fedlab.data.sources.semeval2010 import read_semeval2010
 from fedlab.errors import UserError
 
 _FILE = (

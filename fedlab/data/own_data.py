@@ -55,7 +55,7 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
     # Imported here as in `fedlab.data.load.load_task`: a node that has prepared its data does without.
     from fedlab.data.examples import read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_ids, label_set  # noqa: PLC0415
-    from fedlab.data.sources import load_dataset_dict  # noqa: PLC0415
+    from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
     from fedlab.data.tokens import tokenize  # noqa: PLC0415
 
     train = read_examples(load_dataset_dict(table, resolve=resolve)["train"], table, "train")

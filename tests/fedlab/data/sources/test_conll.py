@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.data.conll import read_conll
+from fedlab.data.sources.conll import read_conll
 from fedlab.errors import UserError
 
 

@@ -5,11 +5,11 @@ import pytest
 from huggingface_hub import constants
 
 from fedlab.config.schema import TaskTable
-from fedlab.data import sources
-from fedlab.data.sources import load_dataset_dict
+from fedlab.data.sources import dataset as sources
+from fedlab.data.sources.dataset import load_dataset_dict
 from fedlab.errors import UserError
 
-DATA = Path(__file__).parents[3].parent / "shared" / "data"
+DATA = Path(__file__).parents[4].parent / "shared" / "data"
 needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"real data sets are not at {DATA}")
 
 

@@ -9,11 +9,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from fedlab.config.schema import TaskTable
-from fedlab.data.columns import Columns
-from fedlab.data.conll import read_conll
 from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
-from fedlab.data.rows import read_csv, read_json
-from fedlab.data.semeval2010 import read_semeval2010
+from fedlab.data.sources.columns import Columns
+from fedlab.data.sources.conll import read_conll
+from fedlab.data.sources.rows import read_csv, read_json
+from fedlab.data.sources.semeval2010 import read_semeval2010
 from fedlab.errors import UserError
 
 _SPLIT_NAMES = {  # as a word, or the start of one, in the name of a file

@@ -2,8 +2,8 @@ from collections import Counter
 
 import pytest
 
-from fedlab.data import docstrings
-from fedlab.data.docstrings import installed_versions, prose, read_docstrings
+from fedlab.data.sources import docstrings
+from fedlab.data.sources.docstrings import installed_versions, prose, read_docstrings
 
 
 @pytest.fixture(scope="module")

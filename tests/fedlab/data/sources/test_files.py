@@ -2,7 +2,7 @@ import datasets
 import pytest
 
 from fedlab.config.schema import TaskTable
-from fedlab.data.files import load_local, split_files, split_name
+from fedlab.data.sources.files import load_local, split_files, split_name
 from fedlab.errors import UserError
 
 

@@ -1,6 +1,6 @@
 """Made-up texts are all as long as they are asked to be."""
 
-from fedlab.data.synthetic import texts
+from fedlab.data.sources.synthetic import texts
 
 
 def test_texts_have_the_number_of_words_asked_for():

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from fedlab.data.columns import Columns
+from fedlab.data.sources.columns import Columns
 
 # Label -> top-level modules. All belong to the standard library, or to packages that fedlab's dependencies bring.
 _MODULES: dict[str, tuple[str, ...]] = {
