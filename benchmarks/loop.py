@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import stopwatch
 from fedlab.config.file import load_experiment
-from fedlab.models.arrays import initial_arrays
-from fedlab.models.library import library_model
+from fedlab.models.export.adapters_library import library_model
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.training.activations import ActivationStore
 from fedlab.training.local import LocalTraining, batch_rows
 from fedlab.training.workbench import bundle_for, cache_folder, open_bundle, pretrained_of

@@ -10,7 +10,7 @@ from fedlab.activationcache import ActivationCache, epoch_batches, filling
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.orders import TrainReport, prefill_reply, query_reply, read_order, read_prefill, train_reply
-from fedlab.models.arrays import configuration_of
+from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.workbench import Workbench, open_workbench

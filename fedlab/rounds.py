@@ -12,7 +12,7 @@ from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import from_record, to_record
-from fedlab.models.arrays import configuration_of
+from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.prefill import prefill
 from fedlab.records import RoundRecord, group_records
 from fedlab.run.recorder import Observer

@@ -7,7 +7,7 @@ sideline trials.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fedlab.adapterconfig import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig
 
 # Cheapest first: a tie goes to the one further left.
 STAYS = "shallow"  # keeps the configuration all start from

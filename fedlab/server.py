@@ -6,10 +6,10 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 from flwr.app import ArrayRecord
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.ledger import Ledger
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.records import TrialRecord
 
 Measure = Callable[[Arrays, Literal["validation", "test"]], float]

@@ -10,7 +10,6 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from safetensors.numpy import save_file
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import Physics, TimedGrid
 from fedlab.coding.grid import CodingGrid
@@ -22,7 +21,8 @@ from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
-from fedlab.models.arrays import Whole, cut_of, initial_arrays
+from fedlab.models.peft.bottleneck import Whole, cut_of, initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.run.audience import Audience
 from fedlab.run.checkpoint import load_tree, plain_attributes, save_tree

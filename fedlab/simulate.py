@@ -30,7 +30,7 @@ from fedlab.loading import (
     load_strategy,
 )
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.arrays import Whole
+from fedlab.models.peft.bottleneck import Whole
 from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder

@@ -10,12 +10,12 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.messages.round_terms import Late, RoundTerms
-from fedlab.models.arrays import grow, merge
+from fedlab.models.peft.bottleneck import grow, merge
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from fedlab.server import Server

@@ -160,7 +160,7 @@ def small_experiment(day_and_night):
 def backbone(tmp_path, day_and_night):
     """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""
     from fedlab.config.schema import Experiment
-    from fedlab.models.backbone import load_pretrained
+    from fedlab.models.load import load_pretrained
 
     table = Experiment.model_validate({"rounds": 1, "backbone": {"name": "bert-tiny"}}).backbone
     words = day_and_night.read_text().splitlines()

@@ -5,9 +5,9 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from fedlab.common.arrays import Arrays
-from fedlab.models.arrays import POOLER_NAMES, Whole, cut_of
-from fedlab.models.network import Network
-from fedlab.models.whole import whole_arrays
+from fedlab.models.peft.bottleneck import POOLER_NAMES, Whole, cut_of
+from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.split import Network
 
 Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.terms import build_pipeline
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.terms import CodecName, EstimateMethod
 from fedlab.estimate.wire import encoded_bytes, order_bytes, reply_bytes
-from fedlab.models.shapes import Shape, adapter_shapes, whole_shapes
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.shapes import Shape, adapter_shapes, whole_shapes
 from fedlab.models.sizes import EncoderSizes
 
 Shapes = Callable[[int, int], dict[str, Shape]]

@@ -2,7 +2,7 @@
 
 | message      | record             | holds                                                          |
 |--------------|--------------------|----------------------------------------------------------------|
-| train        | `arrays`           | the model to start from, as `fedlab.models.arrays` describes   |
+| train        | `arrays`           | the model to start from, as `fedlab.models.peft.bottleneck` describes   |
 |              | `config`           | `server-round`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |

@@ -20,7 +20,7 @@ from fedlab.messages.orders import (
     server_round_of,
     train_reply,
 )
-from fedlab.models.arrays import configuration_of, method_of
+from fedlab.models.peft.bottleneck import configuration_of, method_of
 from fedlab.planning.work import PlannedWork
 
 if TYPE_CHECKING:

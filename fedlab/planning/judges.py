@@ -5,7 +5,7 @@ from typing import Literal
 
 from fedlab.common.arrays import Arrays
 from fedlab.estimate.trajectory import Segment
-from fedlab.models.arrays import configuration_of
+from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.planning.clients import PlannedClients
 from fedlab.server import Measure
 

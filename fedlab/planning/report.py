@@ -9,10 +9,10 @@ from rich import box
 from rich.console import RenderableType
 from rich.table import Table
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.units import human_bytes, human_joules, human_seconds
 from fedlab.estimate.rendering import as_plain
 from fedlab.estimate.slot import Estimate, SegmentEstimate, total
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.planning.dryrun import PlannedRun
 from fedlab.records import ClientRecord
 

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
-from fedlab.models.arrays import initial_arrays
-from fedlab.models.shapes import whole_shapes
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.shapes import whole_shapes
 from fedlab.models.sizes import EncoderSizes
 
 

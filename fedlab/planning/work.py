@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedlab.activationcache import ActivationCache, epoch_batches, filling
-from fedlab.adapterconfig import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.workload.workload import Workload
 
 

@@ -18,7 +18,6 @@ import torch
 from flwr.app import Context, Message, MessageType, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import stopwatch
 from fedlab.common.seeds import generator
@@ -27,8 +26,9 @@ from fedlab.devices.tables import Point, TableName
 from fedlab.loading import load_client
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.orders import order_content, read_workload, to_record
-from fedlab.models.arrays import initial_arrays
-from fedlab.models.whole import whole_arrays
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.profiler.plan import Job, Reading
 from fedlab.training.workbench import Workbench, open_workbench
 

@@ -14,8 +14,8 @@ from torch import Tensor
 from fedlab.common.cache_folder import locked
 from fedlab.common.spans import span
 from fedlab.data.tokens import TokenSet
-from fedlab.models.arrays import Cut, Whole
-from fedlab.models.network import Network
+from fedlab.models.peft.bottleneck import Cut, Whole
+from fedlab.models.split import Network
 
 # Token ids, and arrays in Ray's store, are read where they lie, by all processes alike: nothing writes to them.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")

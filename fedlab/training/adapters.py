@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fedlab.errors import UserError
-from fedlab.models.arrays import Whole, cut_of
-from fedlab.models.network import Network
+from fedlab.models.peft.bottleneck import Whole, cut_of
+from fedlab.models.split import Network
 from fedlab.training.local import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
 from fedlab.training.stacked import Step, adamw, clip_norms, sgd, stack
 

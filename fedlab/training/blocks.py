@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from fedlab.common.arrays import Arrays
-from fedlab.models.arrays import EMBEDDING_NAMES, cut_of
-from fedlab.models.network import Network
+from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, cut_of
+from fedlab.models.split import Network
 from fedlab.training.descent import descent
 from fedlab.training.local import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
 

@@ -7,8 +7,8 @@ import torch
 from torch import Tensor
 
 from fedlab.data.metrics import accuracy, entity_f1
-from fedlab.models.arrays import Cut, cut_of
-from fedlab.models.network import Network
+from fedlab.models.peft.bottleneck import Cut, cut_of
+from fedlab.models.split import Network
 from fedlab.training.workbench import Split, Workbench
 
 _SHARD_ROWS = 128  # fixed, so that no result depends on how many processes share the work

@@ -21,7 +21,6 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
 from fedlab.common.cache_folder import publish
 from fedlab.common.machine import activation_room_bytes
@@ -34,8 +33,7 @@ from fedlab.data.own_data import load_own, undivided, with_own_data
 from fedlab.data.task import Partitions, Task, read_task, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
-from fedlab.models.arrays import Whole, cut_of
-from fedlab.models.backbone import (
+from fedlab.models.load import (
     Pretrained,
     encoder_from_tensors,
     encoder_of,
@@ -44,10 +42,12 @@ from fedlab.models.backbone import (
     load_pretrained,
     source_key,
 )
-from fedlab.models.encoder import Encoder
-from fedlab.models.network import Network
+from fedlab.models.peft.bottleneck import Whole, cut_of
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.precision import bfloat16_is_faster, widened
-from fedlab.models.whole import whole_arrays
+from fedlab.models.split import Network
+from fedlab.models.transformer.bert import Encoder
 from fedlab.training.activations import ActivationStore
 
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
@@ -251,8 +251,8 @@ def export(
 ) -> None:
     """Save adapter and head in the adapters library's own form; a model with whole trained blocks in transformers'."""
     # Imported here: seconds to import, and needed at the end of a run only.
-    from fedlab.models.finetuned import finetuned_model, save_finetuned  # noqa: PLC0415
-    from fedlab.models.library import library_model, save_adapter  # noqa: PLC0415
+    from fedlab.models.export.adapters_library import library_model, save_adapter  # noqa: PLC0415
+    from fedlab.models.export.transformers_model import finetuned_model, save_finetuned  # noqa: PLC0415
 
     network, pretrained = workbench.network, pretrained_of(experiment)
     about: dict[str, Any] = {

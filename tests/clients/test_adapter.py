@@ -7,10 +7,10 @@ import pytest
 from flwr.app import ConfigRecord, MessageType
 
 from clients.adapter import adapter
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
 from fedlab.messages.orders import read_workload
-from fedlab.models.arrays import array_shapes, initial_arrays
+from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.workload.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients

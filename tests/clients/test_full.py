@@ -5,12 +5,12 @@ import pytest
 from flwr.app import MessageType
 
 from clients.full import full
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
 from fedlab.messages.orders import read_workload
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.arrays import initial_arrays
-from fedlab.models.whole import whole_arrays
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.workload.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients

@@ -36,8 +36,8 @@ class TinyWorld:
 
     def trained(self, depth: int, width: int, seed: int = 0) -> dict[str, np.ndarray]:
         """Return arrays none of which is zero, as after training."""
-        from fedlab.adapterconfig import AdapterConfig
-        from fedlab.models.arrays import array_shapes
+        from fedlab.models.peft.bottleneck import array_shapes
+        from fedlab.models.peft.config import AdapterConfig
 
         config = AdapterConfig(depth=depth, width=width)
         shapes = array_shapes(config, blocks=self.blocks, hidden=self.hidden, labels=self.labels)
@@ -46,7 +46,7 @@ class TinyWorld:
 
     def whole(self, network: Any, depth: int, seed: int = 0) -> dict[str, np.ndarray]:
         """Return the arrays of a model of which so many blocks are to be trained whole, with a random head."""
-        from fedlab.models.whole import whole_arrays
+        from fedlab.models.peft.whole_blocks import whole_arrays
 
         pooler = network.pooling == "pooler"
         return whole_arrays(network.encoder, depth, pooler=pooler) | self.trained(0, 1, seed)
@@ -66,9 +66,9 @@ class TinyWorld:
 def tiny() -> TinyWorld:
     import torch
 
-    from fedlab.models.arrays import cut_of
-    from fedlab.models.backbone import encoder_of
-    from fedlab.models.network import Network
+    from fedlab.models.load import encoder_of
+    from fedlab.models.peft.bottleneck import cut_of
+    from fedlab.models.split import Network
 
     torch.set_num_threads(1)
     models = _models()

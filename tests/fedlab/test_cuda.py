@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from fedlab.models.arrays import cut_of
+from fedlab.models.peft.bottleneck import cut_of
 from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.blocks import finetune
 from fedlab.training.local import Examples, LocalTraining

@@ -7,13 +7,13 @@ import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import from_record, order_content, to_record
-from fedlab.models.arrays import initial_arrays
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.records import ClientRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.server import Server

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.adapterconfig import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.search import AdapterSearch, SearchSpace
 
 BERT = SearchSpace(blocks=12)

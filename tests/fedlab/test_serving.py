@@ -7,12 +7,12 @@ import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from safetensors.numpy import load_file
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.orders import from_record, read_order, to_record, workload_record
-from fedlab.models.arrays import array_shapes, block_names, configuration_of
+from fedlab.models.peft.bottleneck import array_shapes, block_names, configuration_of
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.run.digests import compare_runs, digest_arrays, verify_run
 from fedlab.run.folder import RunFolder, create
 from fedlab.run.recorder import Recorder

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.clock import VirtualClock
 from fedlab.messages.orders import add_cost, order_content, to_record
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.server import Server
 from fedlab.workload.workload import Cost
 

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import TimedGrid
 from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import from_record, group_of, read_order, read_terms, to_record, workload_record
-from fedlab.models.arrays import configuration_of, initial_arrays
+from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.physics.simulated import Bill

@@ -5,7 +5,6 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.coding.client import CodedClient
 from fedlab.coding.grid import CodingGrid
 from fedlab.coding.reference import nothing
@@ -15,7 +14,8 @@ from fedlab.loading import load_client
 from fedlab.messages.flower_private import envelope, record_to_wire, with_id
 from fedlab.messages.orders import from_record, order_content, read_codec, to_record
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.arrays import initial_arrays
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
 from fedlab.coding.records import decode_model, encode_model
 from fedlab.coding.reference import reference_arrays
 from fedlab.loading import reference_of_node
 from fedlab.messages.orders import from_record, to_record
-from fedlab.models.arrays import array_shapes
-from fedlab.models.whole import whole_arrays
+from fedlab.models.peft.bottleneck import array_shapes
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.whole_blocks import whole_arrays
 
 
 @pytest.mark.parametrize("depth", [1, 2])

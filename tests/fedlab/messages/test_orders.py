@@ -7,7 +7,6 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import strategy
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.messages.flower_private import record_from_wire, record_to_wire, with_id
 from fedlab.messages.orders import (
     EvaluateReport,
@@ -32,7 +31,8 @@ from fedlab.messages.orders import (
     values_of,
 )
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.models.arrays import array_shapes, initial_arrays
+from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")

@@ -3,9 +3,9 @@ import pytest
 import torch
 
 from fedlab.models import precision
-from fedlab.models.backbone import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
-from fedlab.models.network import Network
+from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
 from fedlab.models.precision import bfloat16_is_faster, widened
+from fedlab.models.split import Network
 
 
 def told(**capabilities: bool | str):

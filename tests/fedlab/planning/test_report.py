@@ -5,7 +5,7 @@ import io
 import pytest
 from rich.console import Console
 
-from fedlab.adapterconfig import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.planning.dryrun import PlannedRun
 from fedlab.planning.report import cost_of_run, plain_cost, render_cost
 from fedlab.records import ClientRecord, RoundRecord

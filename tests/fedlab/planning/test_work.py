@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.activationcache import ActivationCache
-from fedlab.adapterconfig import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.planning.work import PlannedWork
 
 CONFIG = AdapterConfig(depth=2, width=8)

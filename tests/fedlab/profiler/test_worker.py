@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from fedlab.devices.tables import Point
-from fedlab.models.network import Network
+from fedlab.models.split import Network
 from fedlab.profiler import worker
 from fedlab.profiler.plan import Job
 

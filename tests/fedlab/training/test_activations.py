@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fedlab.data.tokens import TokenSet
-from fedlab.models.arrays import Whole
-from fedlab.models.backbone import encoder_sizes, encoder_tensors
+from fedlab.models.load import encoder_sizes, encoder_tensors
+from fedlab.models.peft.bottleneck import Whole
 from fedlab.training.activations import ActivationStore
 
 COUNT, WIDTH, HIDDEN = 70, 9, 32
@@ -272,9 +272,9 @@ import numpy as np, torch
 from safetensors.torch import load_file
 from fedlab.training.activations import ActivationStore
 from fedlab.data.tokens import TokenSet
-from fedlab.models.arrays import Whole
-from fedlab.models.backbone import encoder_from_tensors
-from fedlab.models.network import Network
+from fedlab.models.peft.bottleneck import Whole
+from fedlab.models.load import encoder_from_tensors
+from fedlab.models.split import Network
 
 torch.set_num_threads(1)
 folder, me, other = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.models.library import library_model
+from fedlab.models.export.adapters_library import library_model
 from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.local import Examples, LocalTraining, batch_rows
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.models.arrays import Whole, cut_of
-from fedlab.models.backbone import encoder_of
-from fedlab.models.network import Network
-from fedlab.models.whole import whole_arrays
+from fedlab.models.load import encoder_of
+from fedlab.models.peft.bottleneck import Whole, cut_of
+from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.split import Network
 from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.blocks import finetune
 from fedlab.training.local import Examples, LocalTraining, batch_rows

@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from fedlab.adapterconfig import AdapterConfig
-from fedlab.models.backbone import encoder_of
-from fedlab.models.whole import whole_arrays
+from fedlab.models.load import encoder_of
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.training.activations import ActivationStore
 from fedlab.training.workbench import bundle_for, export, open_bundle, pretrained_arrays, pretrained_of
 

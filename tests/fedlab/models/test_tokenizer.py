@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 
 from fedlab.data.tokens import tokenizer_digest
 from fedlab.errors import UserError
-from fedlab.models.vocabulary import tokenizer_for
+from fedlab.models.tokenizer import tokenizer_for
 
 TEXTS = ["The cat sat", "the cat ate"]  # 5 special tokens, 6 letters twice, 4 words
 

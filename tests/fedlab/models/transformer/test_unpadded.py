@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.models.rows import Rows
+from fedlab.models.transformer.unpadded import Rows
 
 WIDTH, HIDDEN = 6, 3
 

@@ -16,9 +16,9 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.encoder import BLOCK_WEIGHTS, Block, Encoder
 from fedlab.models.location import DISTILBERT_SIZES, source_of
-from fedlab.models.vocabulary import tokenizer_for
+from fedlab.models.tokenizer import tokenizer_for
+from fedlab.models.transformer.bert import BLOCK_WEIGHTS, Block, Encoder
 from fedlab.workload.workload import EncoderShape
 
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.models.library import library_model, save_adapter
+from fedlab.models.export.adapters_library import library_model, save_adapter
 
 NAMES = tuple("abcde")
 # DistilBERT has no pooler, and a tagger reads every row.

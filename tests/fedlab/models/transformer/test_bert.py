@@ -5,10 +5,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.models.backbone import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
-from fedlab.models.encoder import block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
 from fedlab.models.precision import widened
-from fedlab.models.rows import Rows
+from fedlab.models.transformer.bert import block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.transformer.unpadded import Rows
 
 FAMILIES = ["bert", "distilbert"]
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=4)

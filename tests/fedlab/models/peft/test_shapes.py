@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from fedlab.adapterconfig import AdapterConfig
-from fedlab.models.arrays import initial_arrays
-from fedlab.models.shapes import adapter_shapes, whole_shapes
+from fedlab.models.peft.bottleneck import initial_arrays
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.shapes import adapter_shapes, whole_shapes
+from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.sizes import EncoderSizes
-from fedlab.models.whole import whole_arrays
 
 
 def sizes_of(tiny, network) -> EncoderSizes:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from fedlab.common.arrays import Arrays
-from fedlab.models.arrays import EMBEDDING_NAMES, POOLER_NAMES, block_names
-from fedlab.models.encoder import Encoder
+from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, block_names
+from fedlab.models.transformer.bert import Encoder
 
 
 def whole_arrays(encoder: Encoder, depth: int, *, pooler: bool) -> Arrays:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification, AutoTokenizer
 
-from fedlab.models.finetuned import finetuned_model, save_finetuned
-from fedlab.models.vocabulary import tokenizer_for
+from fedlab.models.export.transformers_model import finetuned_model, save_finetuned
+from fedlab.models.tokenizer import tokenizer_for
 
 NAMES = tuple("abcde")
 READINGS = [

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping
 
-from fedlab.adapterconfig import AdapterConfig
-from fedlab.models.arrays import EMBEDDING_NAMES, POOLER_NAMES, array_shapes, block_names
+from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, array_shapes, block_names
+from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.sizes import EncoderSizes
 
 Shape = tuple[int, ...]

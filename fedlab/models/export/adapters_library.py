@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
-from fedlab.models.arrays import adapted_blocks, adapter_names, configuration_of
+from fedlab.models.peft.bottleneck import adapted_blocks, adapter_names, configuration_of
 
 NAME = "fedlab"
 

@@ -6,7 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.models.arrays import Whole
+from fedlab.models.peft.bottleneck import Whole
 
 FAMILIES, KINDS = st.sampled_from(["bert", "distilbert"]), st.sampled_from(["classification", "tagging"])
 FEW = settings(derandomize=True, max_examples=25)

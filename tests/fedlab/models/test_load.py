@@ -7,7 +7,7 @@ from transformers import AutoTokenizer, BertConfig, BertModel, RobertaConfig, Ro
 
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.backbone import (
+from fedlab.models.load import (
     encoder_from_tensors,
     encoder_of,
     encoder_sizes,
@@ -119,7 +119,7 @@ import json, sys
 from pathlib import Path
 from fedlab.errors import UserError
 from fedlab.config.schema import BackboneTable
-from fedlab.models.backbone import encoder_of, load_pretrained
+from fedlab.models.load import encoder_of, load_pretrained
 
 def load(name):
     return load_pretrained(BackboneTable(name=name), seed=0, resolve=Path, texts=lambda: [])

@@ -9,10 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.data.tokens import IGNORED_LABEL
-from fedlab.models.arrays import Cut, Whole
-from fedlab.models.encoder import Encoder, affine, block_end, block_sum, block_sum_of_first, embed, pool
-from fedlab.models.rows import Rows
-from fedlab.models.whole import with_trained
+from fedlab.models.peft.bottleneck import Cut, Whole
+from fedlab.models.peft.whole_blocks import with_trained
+from fedlab.models.transformer.bert import Encoder, affine, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.transformer.unpadded import Rows
 
 Kind = Literal["classification", "tagging"]
 

@@ -37,9 +37,9 @@ from typing import Literal
 
 import numpy as np
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.common.arrays import Arrays
 from fedlab.errors import UserError
+from fedlab.models.peft.config import AdapterConfig
 
 
 @dataclass(frozen=True, order=True)
@@ -56,7 +56,7 @@ class Whole:
 # Where a model is cut into a frozen and a trained part: at the adapters of the top so many blocks, or below whole ones.
 Cut = int | Whole
 
-# What the weights of an encoder are called as arrays, by their names in `fedlab.models.encoder`.
+# What the weights of an encoder are called as arrays, by their names in `fedlab.models.transformer.bert`.
 EMBEDDING_NAMES: Mapping[str, str] = {
     "words": "embedding.words",
     "positions": "embedding.positions",
@@ -84,7 +84,7 @@ def adapter_names(block: int) -> tuple[str, str, str, str]:
 
 
 def block_names(block: int) -> dict[str, str]:
-    """Return what the weights of one whole block are called, by their names in `fedlab.models.encoder.Block`."""
+    """Return the array names of one whole block, by field of `fedlab.models.transformer.bert.Block`."""
     return {
         f"{field}_{which}": f"block.{block}.{part}.{which}"
         for field, part in _BLOCK_PARTS.items()

@@ -8,7 +8,8 @@ A block is cut where its adapter sits: `block_sum` gives the state s = h + feed_
 layer norm N. A plain block ends with N(s), an adapted one with N(s + up(relu(down(N(s))))). Everything up to the s
 of the lowest adapted block is frozen.
 
-Sizes: B texts, T tokens, R rows of these that are computed (`fedlab.models.rows`), H hidden, I intermediate.
+Sizes: B texts, T tokens, R rows of these that are computed (`fedlab.models.transformer.unpadded`), H hidden,
+I intermediate.
 """
 
 import math
@@ -19,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedlab.models.arrays import adapter_names
-from fedlab.models.rows import Rows
+from fedlab.models.peft.bottleneck import adapter_names
+from fedlab.models.transformer.unpadded import Rows
 from fedlab.workload.workload import EncoderShape
 
 

@@ -5,9 +5,8 @@ import transformers
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.adapterconfig import AdapterConfig
 from fedlab.errors import UserError
-from fedlab.models.arrays import (
+from fedlab.models.peft.bottleneck import (
     Whole,
     adapted_blocks,
     adapter_names,
@@ -21,6 +20,7 @@ from fedlab.models.arrays import (
     merge,
     method_of,
 )
+from fedlab.models.peft.config import AdapterConfig
 
 DEPTHS, WIDTHS = st.integers(0, 3), st.integers(1, 12)
 FEW = settings(derandomize=True, max_examples=40)

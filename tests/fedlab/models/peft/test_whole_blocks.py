@@ -5,8 +5,8 @@ import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-from fedlab.models.backbone import encoder_of, encoder_tensors
-from fedlab.models.whole import trained_weights, whole_arrays, with_trained
+from fedlab.models.load import encoder_of, encoder_tensors
+from fedlab.models.peft.whole_blocks import trained_weights, whole_arrays, with_trained
 
 # Millions of parameters that full fine-tuning (12 blocks) and layer freezing of BERT-base train, by depth, as the
 # artifact of FedAdapter rounds them, pooler and head included.

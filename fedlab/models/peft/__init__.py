@@ -1,0 +1,1 @@
+"""What is trained of a model, one kind a file."""

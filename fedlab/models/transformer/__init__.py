@@ -1,0 +1,1 @@
+"""Transformers as pure functions over named weights."""
