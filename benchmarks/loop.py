@@ -15,9 +15,9 @@ from fedlab.config.file import load_experiment
 from fedlab.models.export.adapters_library import library_model
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.training.activations import ActivationStore
+from fedlab.training.activation_store import ActivationStore
+from fedlab.training.bundle import bundle_for, cache_folder, open_bundle, pretrained_of
 from fedlab.training.local import LocalTraining, batch_rows
-from fedlab.training.workbench import bundle_for, cache_folder, open_bundle, pretrained_of
 
 
 class Loop:

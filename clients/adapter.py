@@ -6,14 +6,14 @@ from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.partition import answer_evaluate, examples_of, partition_of
-from fedlab.activationcache import ActivationCache, epoch_batches, filling
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.orders import TrainReport, prefill_reply, query_reply, read_order, read_prefill, train_reply
 from fedlab.models.peft.bottleneck import configuration_of
-from fedlab.training.adapters import Trainee, train_together
+from fedlab.training.bundle import Workbench, open_workbench
+from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.training.local import LocalTraining, TrainingResult
-from fedlab.training.workbench import Workbench, open_workbench
+from fedlab.training.sgd_stacked import Trainee, train_together
 from fedlab.workload.workload import Workload
 
 _STATE = "activation-cache"

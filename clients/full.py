@@ -9,9 +9,9 @@ from fedlab.common.spans import span
 from fedlab.errors import UserError
 from fedlab.messages.orders import TrainReport, query_reply, read_order, train_reply
 from fedlab.models.peft.bottleneck import configuration_of, cut_of, method_of
-from fedlab.training.blocks import finetune
+from fedlab.training.bundle import open_workbench
+from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining
-from fedlab.training.workbench import open_workbench
 from fedlab.workload.workload import Workload
 
 

@@ -7,9 +7,9 @@ from flwr.app import Context, Message
 from fedlab.common.spans import span
 from fedlab.messages.orders import EvaluateReport, evaluate_reply, read_order
 from fedlab.models.peft.bottleneck import Cut, configuration_of, cut_of
+from fedlab.training.bundle import Workbench, open_workbench
+from fedlab.training.evaluate import predict_frozen, score_labels
 from fedlab.training.local import Examples
-from fedlab.training.measuring import predict_frozen, score_labels
-from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Workload
 
 

@@ -23,7 +23,7 @@ from fedlab.messages.flower_private import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
 from fedlab.physics.simulated import Physics
-from fedlab.training.workbench import open_workbench
+from fedlab.training.bundle import open_workbench
 from fedlab.workload.workload import EncoderShape
 
 

@@ -31,7 +31,7 @@ from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.run.results import write_results
 from fedlab.server import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
-from fedlab.training.workbench import Workbench, export, pretrained_arrays
+from fedlab.training.bundle import Workbench, export, pretrained_arrays
 from fedlab.workload.workload import EncoderShape
 
 

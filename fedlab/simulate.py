@@ -35,7 +35,7 @@ from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
-from fedlab.training.workbench import Workbench, bundle_files, bundle_for, open_workbench
+from fedlab.training.bundle import Workbench, bundle_files, bundle_for, open_workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 

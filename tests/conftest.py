@@ -173,7 +173,7 @@ def backbone(tmp_path, day_and_night):
 @pytest.fixture(scope="session")
 def node_config(small_experiment, tmp_path_factory):
     """Prepare that experiment's data and encoder, and return what a client is told of where they lie."""
-    from fedlab.training.workbench import bundle_for
+    from fedlab.training.bundle import bundle_for
 
     folder = tmp_path_factory.mktemp("node")
     with pytest.MonkeyPatch.context() as patch:
@@ -187,7 +187,7 @@ def workbench(node_config):
     """Open it, in this process."""
     import torch
 
-    from fedlab.training.workbench import open_workbench
+    from fedlab.training.bundle import open_workbench
 
     torch.set_num_threads(1)
     return open_workbench({}, node_config)

@@ -23,8 +23,8 @@ from fedlab.run.environment import describe_environment
 from fedlab.run.folder import RunFolder, create, next_free
 from fedlab.run.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, serve
-from fedlab.training.measuring import measure
-from fedlab.training.workbench import open_workbench
+from fedlab.training.bundle import open_workbench
+from fedlab.training.evaluate import measure
 
 
 def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:

@@ -19,8 +19,8 @@ from fedlab.engine.shipping import states_folder, unpack
 from fedlab.loading import load_client
 from fedlab.messages.flower_private import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.training.measuring import predict
-from fedlab.training.workbench import Split, open_workbench
+from fedlab.training.bundle import Split, open_workbench
+from fedlab.training.evaluate import predict
 
 if TYPE_CHECKING:
     import ray

@@ -23,9 +23,9 @@ from fedlab.messages.flower_private import (
     with_id,
 )
 from fedlab.messages.grids import AnsweringGrid
-from fedlab.training.measuring import score, shards
+from fedlab.training.bundle import Split, Workbench
+from fedlab.training.evaluate import score, shards
 from fedlab.training.packing import idle_actors, lone_pack, pack_messages
-from fedlab.training.workbench import Split, Workbench
 
 FIRST_NODE_ID = 2  # 1 is the server's
 

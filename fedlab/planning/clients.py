@@ -24,7 +24,7 @@ from fedlab.models.peft.bottleneck import configuration_of, method_of
 from fedlab.planning.work import PlannedWork
 
 if TYPE_CHECKING:
-    from fedlab.activationcache import ActivationCache
+    from fedlab.training.device_cache import ActivationCache
 
 _RUN_ID = 1
 _FIRST_NODE_ID = 2  # 1 is the server's

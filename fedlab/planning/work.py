@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fedlab.activationcache import ActivationCache, epoch_batches, filling
 from fedlab.models.peft.config import AdapterConfig
+from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.workload.workload import Workload
 
 

@@ -73,7 +73,7 @@ def _measure(plan: Plan, shape: EncoderShape, jobs: Sequence[Job], on_job: OnJob
 
 def _prepare(plan: Plan, scratch: Path) -> Path:
     # Imported here: seconds of torch and transformers, which the command line can do without for help and mistakes.
-    from fedlab.training.workbench import bundle_for  # noqa: PLC0415
+    from fedlab.training.bundle import bundle_for  # noqa: PLC0415
 
     tokens = plan.point.sequence_length
     options = {"count": plan.batches * plan.point.batch_size, "words": tokens}

@@ -30,7 +30,7 @@ from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.profiler.plan import Job, Reading
-from fedlab.training.workbench import Workbench, open_workbench
+from fedlab.training.bundle import Workbench, open_workbench
 
 CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "adapter", "full": "full"}
 

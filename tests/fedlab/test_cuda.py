@@ -12,10 +12,10 @@ import torch
 from safetensors.numpy import load_file
 
 from fedlab.models.peft.bottleneck import cut_of
-from fedlab.training.adapters import Trainee, train_together
-from fedlab.training.blocks import finetune
+from fedlab.training.evaluate import predict_frozen
+from fedlab.training.finetune import finetune
 from fedlab.training.local import Examples, LocalTraining
-from fedlab.training.measuring import predict_frozen
+from fedlab.training.sgd_stacked import Trainee, train_together
 
 DEVICE = "cuda"
 FEDLAB = Path(sys.executable).with_name("fedlab")

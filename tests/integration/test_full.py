@@ -39,7 +39,7 @@ def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_r
     from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415
 
     from fedlab.config.file import load_experiment  # noqa: PLC0415
-    from fedlab.training.workbench import bundle_for, open_workbench  # noqa: PLC0415
+    from fedlab.training.bundle import bundle_for, open_workbench  # noqa: PLC0415
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
     bundle = bundle_for(load_experiment(full_run.run / "experiment.toml"), tmp_path)

@@ -110,7 +110,7 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     import torch  # noqa: PLC0415
 
     from fedlab.config.file import load_experiment  # noqa: PLC0415
-    from fedlab.training.workbench import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
+    from fedlab.training.bundle import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
     experiment = load_experiment(base.run / "experiment.toml")

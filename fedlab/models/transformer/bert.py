@@ -2,7 +2,7 @@
 
 BERT and DistilBERT are both post-norm transformers and differ only in the names of their weights and in what the
 embedding adds, so one set of functions runs both. Frozen blocks run without dropout: what they compute for a text is
-the same every time, which is what lets it be stored (`fedlab.training.activations`).
+the same every time, which is what lets it be stored (`fedlab.training.activation_store`).
 
 A block is cut where its adapter sits: `block_sum` gives the state s = h + feed_forward(h) before the block's last
 layer norm N. A plain block ends with N(s), an adapted one with N(s + up(relu(down(N(s))))). Everything up to the s

@@ -17,7 +17,7 @@ from fedlab.run.digests import compare_runs
 from fedlab.run.folder import RunFolder, create
 from fedlab.run.recorder import Recorder
 from fedlab.serving import bench_of, serve
-from fedlab.training.measuring import measure
+from fedlab.training.evaluate import measure
 
 PARTITIONS = {node: node for node in range(8)}
 FLOWERS = {"fraction_train": 0.5, "fraction_evaluate": 0.0}

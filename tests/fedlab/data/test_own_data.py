@@ -4,7 +4,7 @@ import pytest
 from fedlab.config.schema import Experiment
 from fedlab.data.own_data import Undivided, with_own_data
 from fedlab.errors import UserError
-from fedlab.training.workbench import open_workbench
+from fedlab.training.bundle import open_workbench
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
-from fedlab.training.measuring import measure
+from fedlab.training.evaluate import measure
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -33,7 +33,7 @@ def prepared(experiment_of, tmp_path_factory):
     """Prepare data and encoder, and return what a client is told of where they lie, and its workbench."""
     import torch
 
-    from fedlab.training.workbench import bundle_for, open_workbench
+    from fedlab.training.bundle import bundle_for, open_workbench
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("planned")

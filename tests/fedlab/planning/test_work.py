@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.activationcache import ActivationCache
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.planning.work import PlannedWork
+from fedlab.training.device_cache import ActivationCache
 
 CONFIG = AdapterConfig(depth=2, width=8)
 

@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from fedlab.data.tokens import TokenSet
 from fedlab.models.load import encoder_sizes, encoder_tensors
 from fedlab.models.peft.bottleneck import Whole
-from fedlab.training.activations import ActivationStore
+from fedlab.training.activation_store import ActivationStore
 
 COUNT, WIDTH, HIDDEN = 70, 9, 32
 ONE_DEPTH = 4 * COUNT * WIDTH * HIDDEN  # bytes of a tagger's states
@@ -270,7 +270,7 @@ import hashlib, json, sys, time
 from pathlib import Path
 import numpy as np, torch
 from safetensors.torch import load_file
-from fedlab.training.activations import ActivationStore
+from fedlab.training.activation_store import ActivationStore
 from fedlab.data.tokens import TokenSet
 from fedlab.models.peft.bottleneck import Whole
 from fedlab.models.load import encoder_from_tensors

@@ -15,9 +15,9 @@ from fedlab.models.load import encoder_of
 from fedlab.models.peft.bottleneck import Whole, cut_of
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.split import Network
-from fedlab.training.adapters import Trainee, train_together
-from fedlab.training.blocks import finetune
+from fedlab.training.finetune import finetune
 from fedlab.training.local import Examples, LocalTraining, batch_rows
+from fedlab.training.sgd_stacked import Trainee, train_together
 
 READINGS = [
     ("bert", "classification", "cls"),

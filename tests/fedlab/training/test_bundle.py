@@ -11,8 +11,8 @@ from transformers import AutoModelForSequenceClassification
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
-from fedlab.training.activations import ActivationStore
-from fedlab.training.workbench import bundle_for, export, open_bundle, pretrained_arrays, pretrained_of
+from fedlab.training.activation_store import ActivationStore
+from fedlab.training.bundle import bundle_for, export, open_bundle, pretrained_arrays, pretrained_of
 
 HEAD = {"head.weight": np.ones((2, 128), np.float32), "head.bias": np.zeros(2, np.float32)}
 
@@ -66,7 +66,7 @@ def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
 def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
     prepare, monkeypatch, native, computes_in
 ):
-    monkeypatch.setattr("fedlab.training.workbench.bfloat16_is_faster", lambda device: native)
+    monkeypatch.setattr("fedlab.training.bundle.bfloat16_is_faster", lambda device: native)
     _, workbench = prepare(precision="bf16")
     network, tokens = workbench.network, workbench.tokens("train")
 

@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.activationcache import ActivationCache, filling
+from fedlab.training.device_cache import ActivationCache, filling
 
 EPOCH = 29
 

@@ -37,7 +37,7 @@ def train_together(
     started (FedProx).
 
     Raises:
-        UserError: the arrays hold whole blocks (`fedlab.training.blocks` trains them).
+        UserError: the arrays hold whole blocks (`fedlab.training.finetune` trains them).
     """
     depth = cut_of(arrays)
     if isinstance(depth, Whole):

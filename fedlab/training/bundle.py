@@ -48,7 +48,7 @@ from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.split import Network
 from fedlab.models.transformer.bert import Encoder
-from fedlab.training.activations import ActivationStore
+from fedlab.training.activation_store import ActivationStore
 
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
 Split = Literal["train", "validation", "test"]

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fedlab.errors import UserError
 from fedlab.models.export.adapters_library import library_model
-from fedlab.training.adapters import Trainee, train_together
 from fedlab.training.local import Examples, LocalTraining, batch_rows
+from fedlab.training.sgd_stacked import Trainee, train_together
 
 # Two texts whose frozen states are (3, 4), of label 0, before a head of zeros: the gradient of a step, by hand, is
 # (-1/2, 1/2) on the biases and (-1/2, 1/2) x (3, 4) on the weights, and its norm is sqrt(1/2 x (1 + 25)) = sqrt(13).
