@@ -8,9 +8,9 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.codecs.terms import Coding, build_pipeline, name_of
-from fedlab.coding.client import CodedClient
-from fedlab.coding.reference import reference_arrays
+from fedlab.codecs.spec import Coding, build_pipeline, name_of
+from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES

@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from fedlab.billing.attendance import Attendance
 from fedlab.billing.grid import Physics, TimedGrid
-from fedlab.coding.grid import CodingGrid
-from fedlab.coding.reference import Reference, nothing, reference_arrays
+from fedlab.codecs.transport.reference import Reference, nothing, reference_arrays
+from fedlab.codecs.transport.server import CodingGrid
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock, stopwatch
 from fedlab.common.seeds import generator

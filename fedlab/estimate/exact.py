@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from fedlab.codecs.pipeline import Pipeline
-from fedlab.codecs.terms import build_pipeline
+from fedlab.codecs.spec import build_pipeline
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.terms import CodecName, EstimateMethod
 from fedlab.estimate.wire import encoded_bytes, order_bytes, reply_bytes

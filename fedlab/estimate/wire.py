@@ -18,7 +18,7 @@ Shape = tuple[int, ...]
 ORDER_BYTES = 48
 REPLY_BYTES = 224
 TOLERANCE_BYTES = 128
-_FRAME = "fedlab.frame"  # as `fedlab.coding.records` calls it
+_FRAME = "fedlab.frame"  # as `fedlab.codecs.transport.delta` calls it
 _FRAME_HEAD_BYTES = 4
 _CODEC_BYTES = 120  # the terms of a codec in an order, and its ticket
 

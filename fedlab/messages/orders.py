@@ -11,7 +11,7 @@
 |              | `workload`         | what the client did (`fedlab.workload.workload.Workload`)               |
 | evaluate     | `arrays`, `config` | as train                                                       |
 | its reply    | `metrics`          | `num-examples`, `eval-accuracy`; and `workload`                |
-| either, with | `codec`            | `terms` (`fedlab.codecs.terms`), and the `ticket` to put into  |
+| either, with | `codec`            | `terms` (`fedlab.codecs.spec`), and the `ticket` to put into  |
 | a codec      |                    | an encoded reply, under the same key                           |
 | `PREFILL`    | `config`           | `server-round`, `group`, and the `depth` to fill caches for    |
 | its reply    | `workload`         | as above                                                       |

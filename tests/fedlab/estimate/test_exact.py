@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.codecs.terms import build_pipeline
+from fedlab.codecs.spec import build_pipeline
 from fedlab.config.schema import BackboneTable
 from fedlab.estimate.exact import exact_rules, traffic_of, trained_shapes
 from fedlab.estimate.wire import TOLERANCE_BYTES, num_parameters

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from flwr.app import Message, MessageType, RecordDict
 
-from fedlab.codecs.terms import build_pipeline
-from fedlab.coding.records import encode_model, encode_update
+from fedlab.codecs.spec import build_pipeline
+from fedlab.codecs.transport.delta import encode_model, encode_update
 from fedlab.estimate.wire import (
     ORDER_BYTES,
     TOLERANCE_BYTES,

@@ -5,9 +5,9 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.coding.client import CodedClient
-from fedlab.coding.grid import CodingGrid
-from fedlab.coding.reference import nothing
+from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.reference import nothing
+from fedlab.codecs.transport.server import CodingGrid
 from fedlab.engine.actor import Asked, ClientActor, ClientSetup
 from fedlab.errors import UserError
 from fedlab.loading import load_client

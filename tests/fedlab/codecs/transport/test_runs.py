@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from clients.adapter import adapter
-from fedlab.coding.client import CodedClient
+from fedlab.codecs.transport.client import CodedClient
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.loading import reference_of_node

@@ -13,7 +13,7 @@ from fedlab.codecs.codec import GarbledError, Shape
 from fedlab.codecs.feedback import encode_with_feedback
 from fedlab.codecs.frame import Layout, read_frame, write_frame
 from fedlab.codecs.pipeline import Pipeline
-from fedlab.coding.reference import Reference
+from fedlab.codecs.transport.reference import Reference
 from fedlab.common.arrays import Arrays
 from fedlab.messages.orders import values_of
 

@@ -7,9 +7,9 @@ from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.serverapp import Grid
 
 from fedlab.codecs.codec import GarbledError
-from fedlab.codecs.terms import Coding
-from fedlab.coding.records import decode_update, encode_model, floats, is_encoded
-from fedlab.coding.reference import Reference
+from fedlab.codecs.spec import Coding
+from fedlab.codecs.transport.delta import decode_update, encode_model, floats, is_encoded
+from fedlab.codecs.transport.reference import Reference
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.messages.flower_private import holding, unusable

@@ -7,10 +7,10 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.coding.client import CodedClient
-from fedlab.coding.grid import CodingGrid
-from fedlab.coding.records import is_encoded
-from fedlab.coding.reference import nothing
+from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.delta import is_encoded
+from fedlab.codecs.transport.reference import nothing
+from fedlab.codecs.transport.server import CodingGrid
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_bytes, record_from_wire, record_to_wire
 from fedlab.messages.orders import (
     from_record,

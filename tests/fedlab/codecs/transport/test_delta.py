@@ -11,7 +11,7 @@ from fedlab.codecs.codec import GarbledError
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.quantiser import int4, int8
 from fedlab.codecs.sparse import skip_zero_rows
-from fedlab.coding.records import (
+from fedlab.codecs.transport.delta import (
     decode_model,
     decode_residual,
     decode_update,
@@ -21,7 +21,7 @@ from fedlab.coding.records import (
     floats,
     is_encoded,
 )
-from fedlab.coding.reference import nothing
+from fedlab.codecs.transport.reference import nothing
 from fedlab.messages.orders import to_record
 
 NAMES = st.text(max_size=6)

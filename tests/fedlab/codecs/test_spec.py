@@ -8,7 +8,7 @@ import pytest
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.quantiser import int4, int8
 from fedlab.codecs.sparse import skip_zero_rows, top_k
-from fedlab.codecs.terms import build_pipeline, name_of
+from fedlab.codecs.spec import build_pipeline, name_of
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms
 

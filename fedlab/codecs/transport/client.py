@@ -9,8 +9,8 @@ from flwr.app import ArrayRecord, Context, Message, RecordDict
 from flwr.clientapp import ClientApp
 
 from fedlab.codecs.pipeline import Pipeline
-from fedlab.codecs.terms import build_pipeline
-from fedlab.coding.records import (
+from fedlab.codecs.spec import build_pipeline
+from fedlab.codecs.transport.delta import (
     decode_model,
     decode_residual,
     encode_residual,

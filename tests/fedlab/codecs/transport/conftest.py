@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import Context, RecordDict
 
-from fedlab.codecs.terms import Coding, build_pipeline
+from fedlab.codecs.spec import Coding, build_pipeline
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import record_from_wire, record_to_wire
 

@@ -6,8 +6,8 @@ from flwr.app import Context, RecordDict
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
-from fedlab.coding.records import decode_model, encode_model
-from fedlab.coding.reference import reference_arrays
+from fedlab.codecs.transport.delta import decode_model, encode_model
+from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.loading import reference_of_node
 from fedlab.messages.orders import from_record, to_record
 from fedlab.models.peft.bottleneck import array_shapes
