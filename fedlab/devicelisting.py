@@ -14,8 +14,8 @@ from rich.text import Text
 
 from fedlab.common.units import human_bytes
 from fedlab.config.schema import BackboneTable
+from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes

@@ -11,7 +11,7 @@ from fedlab.devices.tables import Provenance, Quantity, Standing, Table, TableNa
 from fedlab.errors import UserError
 from fedlab.workload.workload import Family
 
-_FOLDER = Path(__file__).parents[1] / "profiles"
+_FOLDER = Path(__file__).parent / "profiles"
 _PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters
 _Read = Callable[[Path], ProfileFile]
 _UNKNOWN = Provenance(standing="assumed", source="")

@@ -5,8 +5,8 @@ from functools import cache
 from pathlib import Path
 
 from fedlab.config.schema import BackboneTable
+from fedlab.devices.costmodel.transformer import compute_seconds
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
-from fedlab.devices.scaling import compute_seconds
 from fedlab.devices.tables import Point
 from fedlab.estimate.exact import trained_shapes
 from fedlab.estimate.published import published_rules

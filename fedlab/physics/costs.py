@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from functools import partial
 
+from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.scaling import compute_seconds, peak_memory_bytes
 from fedlab.network.links import Link
 from fedlab.workload.workload import Cost, EncoderShape, Workload
 

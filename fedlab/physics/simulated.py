@@ -6,10 +6,10 @@ from math import inf
 from typing import Literal
 
 from fedlab.common.units import human_bytes, human_seconds
+from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.devices.file import POWERS
 from fedlab.devices.fleet import Fleet
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.devices.tables import Standing, least_sure
 from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from fedlab.devices.scaling import weight_bytes
+from fedlab.devices.costmodel.transformer import weight_bytes
 from fedlab.devices.tables import TableName
 from fedlab.profiler.plan import Job, Plan, Reading
 from fedlab.workload.workload import EncoderShape

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from fedlab.config.schema import FleetTable
 from fedlab.devices import fleet as fleets
+from fedlab.devices.costmodel.transformer import compute_seconds, standing
 from fedlab.devices.fleet import Fleet, apportion
-from fedlab.devices.scaling import compute_seconds, standing
 from fedlab.errors import UserError
 from fedlab.workload.workload import REFERENCE_SHAPES, Workload
 

@@ -137,7 +137,7 @@ def test_every_figure_says_where_it_comes_from(board):
 
 
 def test_a_published_number_stands_in_one_file_only():
-    folder = Path(fedlab.devices.profile.__file__).parents[1] / "profiles"
+    folder = Path(fedlab.devices.profile.__file__).parent / "profiles"
     files = [tomllib.loads(path.read_text()) for path in sorted(folder.glob("*.toml"))]
     rows = {
         (tuple(table["values"]), at)  # one row is of two tables of a board: what the sources say of neither alone

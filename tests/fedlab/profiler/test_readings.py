@@ -2,9 +2,9 @@
 
 import pytest
 
+from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, standing
 from fedlab.devices.file import write_profile_file
 from fedlab.devices.profile import load_profile
-from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, standing
 from fedlab.devices.tables import Point
 from fedlab.profiler.plan import Job, Plan, Reading
 from fedlab.profiler.readings import Machine, Power, Readings, profile_table

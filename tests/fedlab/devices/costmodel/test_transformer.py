@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
-from fedlab.devices.scaling import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.errors import UserError
 from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape, Workload
 

@@ -1,0 +1,1 @@
+"""What a pass costs on a board, one model family a file."""
