@@ -36,8 +36,8 @@ def import_traces(
     KIND is fedscale-device or fedscale-availability (FedScale's pickles), flash-state or flash-speed (the
     state_traces.json and speed_distri.json of FLASH).
     """
-    from fedlab.importers import fedscale, flash  # noqa: PLC0415  (the command line starts in a moment)
-    from fedlab.importers.imported import describe_left_out, write_csv  # noqa: PLC0415
+    from fedlab.network.importers import fedscale, flash  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.network.importers.imported import describe_left_out, write_csv  # noqa: PLC0415
 
     refuse_existing(out)
     if kind == "fedscale-device":

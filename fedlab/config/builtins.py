@@ -18,7 +18,7 @@ LINKS: Mapping[str, str] = {
     "uniform": "fedlab.network.bandwidths:uniform",
     "log_normal": "fedlab.network.bandwidths:log_normal",
     "table": "fedlab.network.bandwidths:table",
-    "trace": "fedlab.network.tracelinks:trace",
+    "trace": "fedlab.network.trace_links:trace",
 }
 AVAILABILITY: Mapping[str, str] = {
     "always": "fedlab.network.availability:always",

@@ -4,7 +4,7 @@ import pytest
 
 from fedlab.errors import UserError
 from fedlab.network.links import make_link
-from fedlab.network.tracelinks import trace
+from fedlab.network.trace_links import trace
 
 
 @pytest.fixture

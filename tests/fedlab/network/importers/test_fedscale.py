@@ -6,7 +6,7 @@ import pickle
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.importers.fedscale import read_availability, read_device_capacity
+from fedlab.network.importers.fedscale import read_availability, read_device_capacity
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import median
 
 from fedlab.errors import UserError
-from fedlab.importers.imported import (
+from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
     Imported,
     LeftOutError,
@@ -21,7 +21,7 @@ from fedlab.importers.imported import (
     positive,
     value_of,
 )
-from fedlab.importers.plainpickle import load_plain
+from fedlab.network.importers.plain_pickle import load_plain
 
 DEVICE_COLUMNS = ("partition_id", "throughput", "down_bytes_per_second", "up_bytes_per_second")
 _BYTES_PER_KILOBIT = 125  # of 1000 bits

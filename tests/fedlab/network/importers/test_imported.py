@@ -3,7 +3,7 @@
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.importers.imported import Imported, write_csv
+from fedlab.network.importers.imported import Imported, write_csv
 
 TABLE = Imported(columns=("partition_id", "throughput"), rows=((0, 0.1), (0, 3), (1, 1 / 3)), left_out={})
 

@@ -14,7 +14,7 @@ import numpy as np
 
 from fedlab.common.files import read_text
 from fedlab.errors import UserError
-from fedlab.importers.imported import (
+from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
     Imported,
     LeftOutError,

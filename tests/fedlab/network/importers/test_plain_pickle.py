@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.importers.plainpickle import load_plain
+from fedlab.network.importers.plain_pickle import load_plain
 
 PLAIN = {1: {"name": "x", "values": [1, 2.5, -3, 10**30], "pair": (True, None)}, "two": {}}
 

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.importers.flash import read_speeds, read_state_traces
+from fedlab.network.importers.flash import read_speeds, read_state_traces
 
 DAY = 86400
 
