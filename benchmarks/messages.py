@@ -16,7 +16,7 @@ import tempfile
 from pathlib import Path
 
 from fedlab.config.file import load_experiment
-from fedlab.run.folder import create
+from fedlab.results.folder import create
 from fedlab.simulate import simulate
 
 HERE = Path(__file__).parent

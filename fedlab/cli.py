@@ -64,9 +64,9 @@ def run(
 @app.command()
 def show(folder: RunArgument, as_json: AsJson = False) -> None:
     """Show the summary and the trials of a run again, and draw its plot anew."""
-    from fedlab.run.folder import open_run  # noqa: PLC0415
-    from fedlab.run.plots import plot_accuracy  # noqa: PLC0415  (the command line starts in a moment)
-    from fedlab.run.report import summarise  # noqa: PLC0415
+    from fedlab.results.folder import open_run  # noqa: PLC0415
+    from fedlab.results.plots import plot_accuracy  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.results.report import summarise  # noqa: PLC0415
 
     found = open_run(folder)
     rounds, trials = found.rounds(), found.trials()
@@ -83,8 +83,8 @@ def verify(
     other: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run to compare with.")] = None,
 ) -> None:
     """Recompute the digests of a run and compare them with its summary, and with those of another run."""
-    from fedlab.run.digests import compare_runs, verify_run  # noqa: PLC0415
-    from fedlab.run.folder import open_run  # noqa: PLC0415
+    from fedlab.results.digests import compare_runs, verify_run  # noqa: PLC0415
+    from fedlab.results.folder import open_run  # noqa: PLC0415
 
     runs = [open_run(each) for each in (folder, other) if each is not None]
     for each in runs:
@@ -177,7 +177,7 @@ def _fail(message: str, code: int, detail: str = "") -> None:
 
 def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as_json: bool) -> None:
     from fedlab.config.file import load_experiment  # noqa: PLC0415
-    from fedlab.run.folder import RunFolder, create, next_free  # noqa: PLC0415
+    from fedlab.results.folder import RunFolder, create, next_free  # noqa: PLC0415
 
     experiment = load_experiment(path, settings)
     if out is not None and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
@@ -193,7 +193,7 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
 
 def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> None:
     from fedlab.config.file import load_experiment  # noqa: PLC0415
-    from fedlab.run.folder import open_run  # noqa: PLC0415
+    from fedlab.results.folder import open_run  # noqa: PLC0415
 
     folder = open_run(path)
     summary = folder.summary()
@@ -204,7 +204,7 @@ def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> N
 
 
 def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json: bool) -> None:
-    from fedlab.run.display import choose_display  # noqa: PLC0415
+    from fedlab.results.display import choose_display  # noqa: PLC0415
 
     display = choose_display(_console(), plain=quiet or as_json, total_rounds=experiment.rounds)
     with display:
@@ -215,8 +215,8 @@ def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json
 
 
 def _print_results(folder: Path, summary: dict[str, Any], *, as_json: bool) -> None:
-    from fedlab.run.folder import RunFolder  # noqa: PLC0415
-    from fedlab.run.report import render_summary, render_trials  # noqa: PLC0415
+    from fedlab.results.folder import RunFolder  # noqa: PLC0415
+    from fedlab.results.report import render_summary, render_trials  # noqa: PLC0415
 
     found, console = RunFolder(folder), _console()
     if trials := found.trials():

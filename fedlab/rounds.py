@@ -14,8 +14,8 @@ from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import from_record, to_record
 from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.prefill import prefill
-from fedlab.records import RoundRecord, group_records
-from fedlab.run.recorder import Observer
+from fedlab.results.recorder import Observer
+from fedlab.results.records import RoundRecord, group_records
 from fedlab.server import Searching, Server
 
 

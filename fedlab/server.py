@@ -10,7 +10,7 @@ from fedlab.billing.ledger import Ledger
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.records import TrialRecord
+from fedlab.results.records import TrialRecord
 
 Measure = Callable[[Arrays, Literal["validation", "test"]], float]
 UpdateLimit = Callable[[Arrays], float | None]

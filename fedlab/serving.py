@@ -23,13 +23,13 @@ from fedlab.errors import UserError
 from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
 from fedlab.models.peft.bottleneck import Whole, cut_of, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
+from fedlab.results.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.results.digests import digest_arrays
+from fedlab.results.folder import RunFolder
+from fedlab.results.observers import Audience
+from fedlab.results.recorder import Observer, Recorder
+from fedlab.results.write import write_results
 from fedlab.rounds import RoundLoop, Standing, StopRule
-from fedlab.run.audience import Audience
-from fedlab.run.checkpoint import load_tree, plain_attributes, save_tree
-from fedlab.run.digests import digest_arrays
-from fedlab.run.folder import RunFolder
-from fedlab.run.recorder import Observer, Recorder
-from fedlab.run.results import write_results
 from fedlab.server import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
 from fedlab.training.bundle import Workbench, export, pretrained_arrays
 from fedlab.workload.workload import EncoderShape

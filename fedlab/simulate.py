@@ -31,9 +31,9 @@ from fedlab.loading import (
 )
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import Whole
-from fedlab.run.environment import describe_environment
-from fedlab.run.folder import RunFolder
-from fedlab.run.recorder import Observer, Recorder
+from fedlab.results.environment import describe_environment
+from fedlab.results.folder import RunFolder
+from fedlab.results.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.training.bundle import Workbench, bundle_files, bundle_for, open_workbench
 

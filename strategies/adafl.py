@@ -16,7 +16,7 @@ from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.messages.round_terms import Late, RoundTerms
 from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.records import CandidateRecord, TrialRecord
+from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from fedlab.server import Server
 from strategies.attached import AttachedStrategy

@@ -10,7 +10,7 @@ from fedlab.deploy.run import run_measured
 from fedlab.deploy.simulated import run_simulated
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import is_simulated, say_plainly
-from fedlab.run.display import choose_display
+from fedlab.results.display import choose_display
 
 app = ServerApp()
 

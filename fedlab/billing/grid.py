@@ -18,7 +18,7 @@ from fedlab.messages.grids import GridAround
 from fedlab.messages.orders import add_cost, query_message, read_query_reply
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.physics.simulated import Bill, Part
-from fedlab.records import ClientRecord
+from fedlab.results.records import ClientRecord
 
 _POLL_SECONDS = 0.5
 _MOST_IN_VAIN = 1000  # batches in a row that reach nobody

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from fedlab.records import ClientRecord
+from fedlab.results.records import ClientRecord
 
 
 class Ledger:

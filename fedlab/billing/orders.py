@@ -10,7 +10,7 @@ from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, recor
 from fedlab.messages.orders import group_of, read_measures, read_terms, read_train_loss, read_workload, server_round_of
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.physics.simulated import Bill, Part
-from fedlab.records import ClientRecord, Dropout
+from fedlab.results.records import ClientRecord, Dropout
 from fedlab.workload.workload import Cost
 
 _NOTHING = Cost(

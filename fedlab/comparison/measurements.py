@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from fedlab.records import ClientRecord, RoundRecord
+from fedlab.results.records import ClientRecord, RoundRecord
 
 Split = Literal["test", "validation"]
 

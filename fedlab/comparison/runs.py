@@ -9,8 +9,8 @@ from typing import Any
 from fedlab.comparison.measurements import Measurement, Split, measurements
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.records import ClientRecord, RoundRecord
-from fedlab.run.folder import RunFolder, open_run
+from fedlab.results.folder import RunFolder, open_run
+from fedlab.results.records import ClientRecord, RoundRecord
 
 SWEEP_FILE = "sweep.json"  # the cells of a sweep in their order, and how each stands
 

@@ -19,9 +19,9 @@ from fedlab.deploy.voice import Voice
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
 from fedlab.loading import load_strategy
-from fedlab.run.environment import describe_environment
-from fedlab.run.folder import RunFolder, create, next_free
-from fedlab.run.recorder import Observer, Recorder
+from fedlab.results.environment import describe_environment
+from fedlab.results.folder import RunFolder, create, next_free
+from fedlab.results.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, serve
 from fedlab.training.bundle import open_workbench
 from fedlab.training.evaluate import measure

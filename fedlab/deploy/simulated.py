@@ -10,9 +10,9 @@ from fedlab.billing.grid import find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_of_run
 from fedlab.deploy.settings import settings_of_run
-from fedlab.run.environment import describe_environment
-from fedlab.run.folder import create, next_free
-from fedlab.run.recorder import Observer, Recorder
+from fedlab.results.environment import describe_environment
+from fedlab.results.folder import create, next_free
+from fedlab.results.recorder import Observer, Recorder
 from fedlab.serving import bench_of, check_clients_suffice, serve
 from fedlab.training.bundle import open_workbench
 from fedlab.training.evaluate import measure

@@ -1,6 +1,6 @@
 """What a run says before there is a folder to write it to."""
 
-from fedlab.run.recorder import Observer
+from fedlab.results.recorder import Observer
 
 
 class Voice:

@@ -14,7 +14,7 @@ from fedlab.deploy.journal import Journal, read_journal
 from fedlab.deploy.node import owns_data, parts_of
 from fedlab.messages.measurements import Measures
 from fedlab.messages.orders import add_board, add_measures
-from fedlab.run.environment import machine_name
+from fedlab.results.environment import machine_name
 from fedlab.training.bundle import open_workbench
 
 _KIBIBYTE = 1024  # Linux gives the peak in these

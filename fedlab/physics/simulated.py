@@ -16,7 +16,7 @@ from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
 from fedlab.physics.contention import Transfer, shared_seconds
 from fedlab.physics.costs import Stages, cost_of
-from fedlab.records import Dropout
+from fedlab.results.records import Dropout
 from fedlab.workload.workload import Cost, EncoderShape, Workload
 
 

@@ -16,9 +16,9 @@ from fedlab.planning.judges import Judge
 from fedlab.planning.physics import PlannedPhysics
 from fedlab.planning.standins import stand_in
 from fedlab.planning.work import PlannedWork
-from fedlab.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.results.observers import Audience
+from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule
-from fedlab.run.audience import Audience
 from fedlab.server import Attached, Server
 from fedlab.serving import check_clients_suffice, initial_configuration
 

@@ -14,7 +14,7 @@ from fedlab.estimate.rendering import as_plain
 from fedlab.estimate.slot import Estimate, SegmentEstimate, total
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.planning.dryrun import PlannedRun
-from fedlab.records import ClientRecord
+from fedlab.results.records import ClientRecord
 
 
 @dataclass(frozen=True, kw_only=True)

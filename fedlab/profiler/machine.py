@@ -3,7 +3,7 @@
 from fedlab.common.clock import today
 from fedlab.errors import RunFailedError
 from fedlab.profiler.readings import Machine
-from fedlab.run.environment import describe_environment, machine_name
+from fedlab.results.environment import describe_environment, machine_name
 
 
 def describe_machine(description: str | None) -> Machine:

@@ -15,7 +15,7 @@ from fedlab.comparison.runs import SWEEP_FILE
 from fedlab.config.file import experiment_from
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.run.folder import RunFolder
+from fedlab.results.folder import RunFolder
 from fedlab.sweep.file import Cell
 
 Status = Literal["waiting", "finished", "failed"]

@@ -8,7 +8,7 @@ from typing import cast
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.physics.simulated import Bill, Part, Physics
-from fedlab.records import ClientRecord, RoundRecord, group_records
+from fedlab.results.records import ClientRecord, RoundRecord, group_records
 from fedlab.workload.workload import FORWARD_ONLY, Method, Workload
 
 

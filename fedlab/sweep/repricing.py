@@ -21,10 +21,10 @@ from fedlab.errors import UserError
 from fedlab.loading import load_physics, load_strategy
 from fedlab.models.sizes import read_sizes
 from fedlab.physics.simulated import Physics
-from fedlab.records import ClientRecord, RoundRecord
-from fedlab.run.folder import RunFolder
-from fedlab.run.recorder import Recorder
-from fedlab.run.results import write_results
+from fedlab.results.folder import RunFolder
+from fedlab.results.recorder import Recorder
+from fedlab.results.records import ClientRecord, RoundRecord
+from fedlab.results.write import write_results
 from fedlab.sweep.rebilling import rebilled
 
 REPRICED_TABLES = ("fleet", "link")

@@ -15,7 +15,7 @@ from fedlab.common.machine import activation_room_bytes
 from fedlab.comparison.keys import identity_of
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
-from fedlab.run.folder import RunFolder
+from fedlab.results.folder import RunFolder
 from fedlab.sweep.file import Cell, Sweep
 from fedlab.sweep.folder import CellState, SweepFolder, standing
 from fedlab.sweep.processes import reason_of

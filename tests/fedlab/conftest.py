@@ -234,10 +234,10 @@ def planned_run() -> Callable[..., Any]:
     from fedlab.planning.dryrun import dry_run
     from fedlab.planning.judges import cheapest
     from fedlab.planning.plan import plan_of
-    from fedlab.run.digests import digest_arrays, digest_records
-    from fedlab.run.folder import create
-    from fedlab.run.recorder import Recorder
-    from fedlab.run.report import summarise
+    from fedlab.results.digests import digest_arrays, digest_records
+    from fedlab.results.folder import create
+    from fedlab.results.recorder import Recorder
+    from fedlab.results.report import summarise
 
     def run(experiment: Any, path: Path, *, finished: bool = True) -> Any:
         done = dry_run(plan_of(experiment, batches=5, labels=2), cheapest)
@@ -268,7 +268,7 @@ CLIENT_BYTES, CLIENT_JOULES = 1000, 50.0  # of a recorded client in a round, hal
 
 
 def client_record(server_round: int, partition_id: int) -> Any:
-    from fedlab.records import ClientRecord
+    from fedlab.results.records import ClientRecord
 
     return ClientRecord(
         server_round=server_round, group="train", partition_id=partition_id, device="jetson-tx2", depth=2, width=8,
@@ -278,7 +278,7 @@ def client_record(server_round: int, partition_id: int) -> Any:
 
 
 def round_record(server_round: int, seconds: float, test: float | None, validation: float | None) -> Any:
-    from fedlab.records import GroupRecord, RoundRecord
+    from fedlab.results.records import GroupRecord, RoundRecord
 
     group = GroupRecord(
         group="train", depth=2, width=8, clients=2, failures=0, seconds=1.0, joules=2.0, bytes_down=1000, bytes_up=1000,
@@ -294,9 +294,9 @@ def round_record(server_round: int, seconds: float, test: float | None, validati
 def recorded(tmp_path) -> Callable[..., Path]:
     """Return a function that writes a run folder: two clients a round, and (seconds, test accuracy) round by round."""
     from fedlab.config.file import load_experiment
-    from fedlab.run.folder import create
-    from fedlab.run.recorder import Recorder
-    from fedlab.run.report import summarise
+    from fedlab.results.folder import create
+    from fedlab.results.recorder import Recorder
+    from fedlab.results.report import summarise
 
     file = tmp_path / "base.toml"
     file.write_text("rounds = 3\n[strategy]\nname = 'fedavg'\n")

@@ -14,7 +14,7 @@ from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.records import ClientRecord
+from fedlab.results.records import ClientRecord
 from fedlab.rounds import RoundLoop, Standing, StopRule
 from fedlab.server import Server
 

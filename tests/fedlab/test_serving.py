@@ -13,9 +13,9 @@ from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.orders import from_record, read_order, to_record, workload_record
 from fedlab.models.peft.bottleneck import array_shapes, block_names, configuration_of
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.run.digests import compare_runs, digest_arrays, verify_run
-from fedlab.run.folder import RunFolder, create
-from fedlab.run.recorder import Recorder
+from fedlab.results.digests import compare_runs, digest_arrays, verify_run
+from fedlab.results.folder import RunFolder, create
+from fedlab.results.recorder import Recorder
 from fedlab.serving import Bench, check_clients_suffice, initial_configuration, serve
 from fedlab.workload.workload import EncoderShape, Workload
 
@@ -105,7 +105,7 @@ def pretrained(depth):
 @pytest.fixture
 def serve_into(memory_grid, tmp_path, monkeypatch):
     """Return a function that runs, or goes on with, an experiment in a folder; nothing is plotted, to save time."""
-    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
 
     def call(name, strategy, *, observers=(), answer=answer, depth=1, resume=False, **keys):
         table = {"rounds": 7, "strategy": STRATEGIES[strategy], "client": {"depth": depth}, "seed": 3}

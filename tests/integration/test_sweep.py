@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.run.digests import compare_runs
-from fedlab.run.folder import open_run
+from fedlab.results.digests import compare_runs
+from fedlab.results.folder import open_run
 
 SWEEP = """
 name = "small-sweep"

@@ -19,7 +19,7 @@ from fedlab.models.peft.config import AdapterConfig
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.physics.simulated import Bill
-from fedlab.run.checkpoint import load_tree, save_tree
+from fedlab.results.checkpoint import load_tree, save_tree
 from fedlab.server import Attached, Resumable, Searching, Server
 from fedlab.workload.workload import Cost, Workload
 from strategies.adafl import AdaFL

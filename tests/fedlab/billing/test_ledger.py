@@ -1,7 +1,7 @@
 """The ledger holds a round's bills, which a strategy may read and remark on."""
 
 from fedlab.billing.ledger import Ledger
-from fedlab.records import ClientRecord
+from fedlab.results.records import ClientRecord
 
 
 def client(partition_id, group="train", **rest):

@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from fedlab.config.file import experiment_from
-from fedlab.run.folder import RunFolder
+from fedlab.results.folder import RunFolder
 
 EXPERIMENT = {
     "rounds": 2,

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.comparison.measurements import Measurement, best_accuracy, first_reaching, measurements, smoothed
-from fedlab.records import ClientRecord, RoundRecord
+from fedlab.results.records import ClientRecord, RoundRecord
 
 
 def client(server_round, *, num_bytes=100, joules=5.0):

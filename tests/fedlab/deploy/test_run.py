@@ -13,8 +13,8 @@ from fedlab.deploy.run import run_measured
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import CLIENT_CRASHED, error_reply
 from fedlab.messages.orders import from_record, to_record
-from fedlab.run.display import QuietDisplay
-from fedlab.run.folder import RunFolder
+from fedlab.results.display import QuietDisplay
+from fedlab.results.folder import RunFolder
 
 SMALL = "backbone.name=bert-tiny task.max_length=16 task.limit=48 client.depth=1"
 NODES = {10: 0, 11: 1, 12: 2}

@@ -1,5 +1,5 @@
 from fedlab.deploy.voice import Voice
-from fedlab.run.display import QuietDisplay
+from fedlab.results.display import QuietDisplay
 
 
 class Listener(QuietDisplay):

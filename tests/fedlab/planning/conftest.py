@@ -54,11 +54,11 @@ def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
 
     from fedlab.common.clock import VirtualClock
     from fedlab.loading import load_client
-    from fedlab.run.folder import create
-    from fedlab.run.recorder import Recorder
+    from fedlab.results.folder import create
+    from fedlab.results.recorder import Recorder
     from fedlab.serving import bench_of, serve
 
-    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda *_: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_: None)
     node_config, workbench = prepared
 
     def run(experiment, measure=lambda arrays, split: 0.0):

@@ -8,7 +8,7 @@ from rich.console import Console
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.planning.dryrun import PlannedRun
 from fedlab.planning.report import cost_of_run, plain_cost, render_cost
-from fedlab.records import ClientRecord, RoundRecord
+from fedlab.results.records import ClientRecord, RoundRecord
 
 START = AdapterConfig(depth=0, width=8)
 

@@ -7,8 +7,8 @@ import pytest
 
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.records import group_records
-from fedlab.run.digests import compare_runs, verify_run
+from fedlab.results.digests import compare_runs, verify_run
+from fedlab.results.records import group_records
 from fedlab.sweep.repricing import billing_key, changed_experiment, reprice, why_not
 
 BASE = {
@@ -38,7 +38,7 @@ def refusal(act):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time."""
-    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: path.touch())
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: path.touch())
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import pytest
 
 from fedlab.config.file import load_experiment
 from fedlab.errors import RunFailedError, UserError
-from fedlab.run.folder import RunFolder
+from fedlab.results.folder import RunFolder
 from fedlab.sweep.sweep import run_sweep
 
 BASE = """
@@ -77,7 +77,7 @@ class Planned:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time of a sweep of planned clients."""
-    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
     monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda comparison, folder: [])
 
 

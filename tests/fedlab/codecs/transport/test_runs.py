@@ -13,9 +13,9 @@ from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.loading import reference_of_node
 from fedlab.messages.orders import to_record
-from fedlab.run.digests import compare_runs
-from fedlab.run.folder import RunFolder, create
-from fedlab.run.recorder import Recorder
+from fedlab.results.digests import compare_runs
+from fedlab.results.folder import RunFolder, create
+from fedlab.results.recorder import Recorder
 from fedlab.serving import bench_of, serve
 from fedlab.training.evaluate import measure
 
@@ -56,7 +56,7 @@ class Cutter:
 @pytest.fixture
 def run(memory_grid, nodes, workbench, node_config, tmp_path, monkeypatch):
     """Return a function that runs an experiment, or goes on with one, on clients whose states a checkpoint holds."""
-    monkeypatch.setattr("fedlab.run.results.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
 
     def call(name, strategy, codec, *, resume=False, cut=None, wrapped=True, rounds=5, spoil=None):
         table = {"rounds": rounds, "strategy": STRATEGIES[strategy], "client": {"depth": 1}, "codec": codec, "seed": 3}

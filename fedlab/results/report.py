@@ -15,10 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
-from fedlab.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.run.folder import RunFolder
+from fedlab.results.folder import RunFolder
+from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 
-# How a client's work was lost (`fedlab.records.Dropout`), as a person reads it.
+# How a client's work was lost (`fedlab.results.records.Dropout`), as a person reads it.
 _KINDS: Mapping[str, str] = {
     "failed": "with an error",
     "memory": "out of memory",

@@ -7,8 +7,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 
-from fedlab.records import CandidateRecord, RoundRecord, TrialRecord
-from fedlab.run.plots import plot_accuracy
+from fedlab.results.plots import plot_accuracy
+from fedlab.results.records import CandidateRecord, RoundRecord, TrialRecord
 
 HOUR = 3600.0
 
@@ -113,7 +113,8 @@ def test_a_run_with_hardly_anything_to_draw_is_drawn(tmp_path, rounds):
 
 def test_the_global_state_of_matplotlib_is_not_used(tmp_path):
     code = (
-        "import sys, pathlib, fedlab.run.plots; fedlab.run.plots.plot_accuracy([], [], pathlib.Path(sys.argv[1]));"
+        "import sys, pathlib; from fedlab.results.plots import plot_accuracy;"
+        "plot_accuracy([], [], pathlib.Path(sys.argv[1]));"
         "print('matplotlib.pyplot' in sys.modules)"
     )
 

@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from fedlab.config.schema import Experiment
-from fedlab.run.digests import digest_records
-from fedlab.run.folder import RunFolder
-from fedlab.run.plots import plot_accuracy
-from fedlab.run.report import client_totals, summarise, totals_csv
+from fedlab.results.digests import digest_records
+from fedlab.results.folder import RunFolder
+from fedlab.results.plots import plot_accuracy
+from fedlab.results.report import client_totals, summarise, totals_csv
 
 
 def write_results(

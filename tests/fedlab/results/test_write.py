@@ -5,8 +5,8 @@ import json
 import numpy as np
 
 from fedlab.config.file import experiment_from
-from fedlab.run.digests import digest_arrays, digest_records
-from fedlab.run.results import write_results
+from fedlab.results.digests import digest_arrays, digest_records
+from fedlab.results.write import write_results
 
 EXPERIMENT = {
     "name": "mine",

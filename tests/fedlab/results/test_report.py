@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from fedlab.records import CandidateRecord, ClientRecord, RoundRecord, TrialRecord, group_records
-from fedlab.run.report import (
+from fedlab.results.records import CandidateRecord, ClientRecord, RoundRecord, TrialRecord, group_records
+from fedlab.results.report import (
     ClientTotal,
     client_totals,
     is_upgrade,
@@ -247,7 +247,7 @@ def test_a_run_that_was_billed_anew_says_from_which(tmp_path):
 
 def test_a_report_needs_none_of_the_heavy_packages():
     code = (
-        "import sys, fedlab.run.report;"
+        "import sys, fedlab.results.report;"
         "print(sorted({'torch', 'flwr', 'ray', 'matplotlib', 'transformers', 'pydantic'} & set(sys.modules)))"
     )
 

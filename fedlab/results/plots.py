@@ -8,8 +8,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from fedlab.records import RoundRecord, TrialRecord
-from fedlab.run.report import is_upgrade, starting_configuration
+from fedlab.results.records import RoundRecord, TrialRecord
+from fedlab.results.report import is_upgrade, starting_configuration
 
 # Okabe and Ito's palette, told apart with any kind of colour vision.
 _VALIDATION, _TEST, _DEPTH, _WIDTH = "#0072B2", "#D55E00", "#009E73", "#AA4499"

@@ -1,7 +1,7 @@
 """All observers of a run are told the same, in the order in which it happens."""
 
-from fedlab.records import RoundRecord, TrialRecord
-from fedlab.run.audience import Audience
+from fedlab.results.observers import Audience
+from fedlab.results.records import RoundRecord, TrialRecord
 
 
 class Noting:

@@ -13,7 +13,7 @@ import tomli_w
 
 from fedlab.common.files import read_text, replace_text
 from fedlab.errors import UserError
-from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 if TYPE_CHECKING:
     from fedlab.config.schema import Experiment

@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlab.common.units import human_seconds, human_share
-from fedlab.records import ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.results.records import ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 _TRIALS_SHOWN = 5
 

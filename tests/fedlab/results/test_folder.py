@@ -8,8 +8,8 @@ import pytest
 
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
-from fedlab.run.folder import RunFolder, create, open_run
+from fedlab.results.folder import RunFolder, create, open_run
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 GROUP = GroupRecord(
     group="deep", depth=2, width=8, clients=5, failures=1, seconds=1 / 3, joules=4.0, bytes_down=10, bytes_up=20,
@@ -150,7 +150,7 @@ def test_of_processes_that_race_for_a_folder_one_wins(tmp_path, empty_before):
     if empty_before:
         path.mkdir()
     code = (
-        "import sys, pathlib\nfrom fedlab.run.folder import create\nfrom fedlab.errors import UserError\n"
+        "import sys, pathlib\nfrom fedlab.results.folder import create\nfrom fedlab.errors import UserError\n"
         "print('ready', flush=True)\nsys.stdin.readline()\n"
         "try:\n    create(pathlib.Path(sys.argv[1]))\nexcept UserError:\n    print('lost')\nelse:\n    print('won')"
     )

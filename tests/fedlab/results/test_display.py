@@ -3,8 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from fedlab.records import CandidateRecord, GroupRecord, RoundRecord, TrialRecord
-from fedlab.run.display import (
+from fedlab.results.display import (
     LiveDisplay,
     PlainDisplay,
     Progress,
@@ -18,6 +17,7 @@ from fedlab.run.display import (
     round_line,
     trial_line,
 )
+from fedlab.results.records import CandidateRecord, GroupRecord, RoundRecord, TrialRecord
 
 
 def group(name, seconds, *, loss=1.0, failures=0, depth=0, width=8):

@@ -6,10 +6,10 @@ import pytest
 from safetensors.numpy import save_file
 
 from fedlab.errors import RunFailedError
-from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
-from fedlab.run.digests import compare_runs, digest_arrays, digest_records, verify_run
-from fedlab.run.folder import create
-from fedlab.run.recorder import Recorder
+from fedlab.results.digests import compare_runs, digest_arrays, digest_records, verify_run
+from fedlab.results.folder import create
+from fedlab.results.recorder import Recorder
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 ARRAYS = {"head.bias": np.array([1.0, 2.0], np.float32), "head.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 CLIENT = ClientRecord(

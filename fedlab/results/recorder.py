@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
 from fedlab.errors import UserError
-from fedlab.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.run.folder import RECORD_FILES, RunFolder
+from fedlab.results.folder import RECORD_FILES, RunFolder
+from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 
 
 class Observer(Protocol):

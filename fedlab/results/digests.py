@@ -13,8 +13,8 @@ from safetensors import SafetensorError
 from safetensors.numpy import load_file
 
 from fedlab.errors import RunFailedError
-from fedlab.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.run.folder import RunFolder
+from fedlab.results.folder import RunFolder
+from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 
 _WALL_CLOCK = "wall_seconds"
 _READERS: dict[str, Callable[[RunFolder], list[Any]]] = {

@@ -4,9 +4,9 @@ import pandas as pd
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
-from fedlab.run.folder import RECORD_FILES, create
-from fedlab.run.recorder import Recorder
+from fedlab.results.folder import RECORD_FILES, create
+from fedlab.results.recorder import Recorder
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 
 def client(server_round, partition_id):

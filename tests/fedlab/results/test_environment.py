@@ -7,8 +7,8 @@ from importlib import metadata
 
 import pytest
 
-import fedlab.run.environment
-from fedlab.run.environment import describe_environment, machine_name
+import fedlab.results.environment
+from fedlab.results.environment import describe_environment, machine_name
 
 
 def test_versions_are_those_installed():
@@ -21,7 +21,7 @@ def test_versions_are_those_installed():
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):
-    monkeypatch.setattr(fedlab.run.environment, "PACKAGES", ("no-such-package-of-ours",))
+    monkeypatch.setattr(fedlab.results.environment, "PACKAGES", ("no-such-package-of-ours",))
 
     assert describe_environment()["packages"] == {"no-such-package-of-ours": None}
 
@@ -40,7 +40,7 @@ def test_it_can_be_written_as_json():
 
 def test_nothing_is_imported_to_learn_a_version():
     code = (
-        "import sys; from fedlab.run.environment import describe_environment; describe_environment();"
+        "import sys; from fedlab.results.environment import describe_environment; describe_environment();"
         "print(sorted({'torch', 'ray', 'flwr', 'numpy', 'transformers'} & set(sys.modules)))"
     )
 
@@ -58,15 +58,15 @@ def test_nothing_is_imported_to_learn_a_version():
 )
 def test_a_machine_is_called_by_its_board_or_its_processor(monkeypatch, tmp_path, content, name):
     (board := tmp_path / "board").write_text(content)
-    patterns = [pattern for _, pattern in fedlab.run.environment.NAMES_OF_MACHINE]
+    patterns = [pattern for _, pattern in fedlab.results.environment.NAMES_OF_MACHINE]
     places = [(str(tmp_path / "missing"), patterns[0]), (str(board), patterns["model name" in content])]
-    monkeypatch.setattr(fedlab.run.environment, "NAMES_OF_MACHINE", places)
+    monkeypatch.setattr(fedlab.results.environment, "NAMES_OF_MACHINE", places)
 
     assert machine_name() == name
 
 
 def test_a_machine_that_does_not_say_its_name_is_called_by_its_architecture(monkeypatch):
-    monkeypatch.setattr(fedlab.run.environment, "NAMES_OF_MACHINE", ())
+    monkeypatch.setattr(fedlab.results.environment, "NAMES_OF_MACHINE", ())
     monkeypatch.setattr(platform, "processor", lambda: "")
 
     assert machine_name() == platform.machine()

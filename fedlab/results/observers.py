@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from fedlab.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.run.recorder import Observer
+from fedlab.results.recorder import Observer
+from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 
 
 class Audience:

@@ -1,6 +1,6 @@
 """The clients of a round are summed up by group."""
 
-from fedlab.records import ClientRecord, GroupRecord, group_records
+from fedlab.results.records import ClientRecord, GroupRecord, group_records
 
 
 def client(partition_id, group, *, seconds=(0.0, 0.0, 0.0), error=None, **rest):
