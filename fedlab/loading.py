@@ -8,6 +8,7 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.billing.simulated import Physics
 from fedlab.codecs.spec import Coding, build_pipeline, name_of
 from fedlab.codecs.transport.client import CodedClient
 from fedlab.codecs.transport.reference import reference_arrays
@@ -22,7 +23,6 @@ from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
-from fedlab.physics.simulated import Physics
 from fedlab.training.bundle import open_workbench
 from fedlab.workload.workload import EncoderShape
 

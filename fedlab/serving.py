@@ -10,8 +10,8 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from safetensors.numpy import save_file
 
-from fedlab.billing.attendance import Attendance
-from fedlab.billing.grid import Physics, TimedGrid
+from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.timed_grid import Physics, TimedGrid
 from fedlab.codecs.transport.reference import Reference, nothing, reference_arrays
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.common.arrays import Arrays

@@ -113,9 +113,9 @@ def plain_physics(plain_board):
     """Return a function that puts boards, one a partition, on a link of 1 kB/s."""
     import numpy as np
 
+    from fedlab.billing.simulated import Physics
     from fedlab.devices.fleet import Fleet
     from fedlab.network.links import constant
-    from fedlab.physics.simulated import Physics
 
     def make(boards=None, *, clients=4, link=None, **server):
         boards = boards or [plain_board()] * clients

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from flwr.app import Message, MessageType
 
+from fedlab.billing.simulated import Bill, Part
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
 from fedlab.messages.orders import group_of, read_measures, read_terms, read_train_loss, read_workload, server_round_of
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.physics.simulated import Bill, Part
 from fedlab.results.records import ClientRecord, Dropout
 from fedlab.workload.workload import Cost
 

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Mapping, Sequence
 
+from fedlab.billing.costs import Stages
+from fedlab.billing.simulated import Bill, Part
 from fedlab.devices.profile import DeviceProfile
 from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.physics.costs import Stages
-from fedlab.physics.simulated import Bill, Part
 from fedlab.workload.workload import Cost
 
 _NOTHING = Measures(compute_seconds=0.0, prepare_seconds=0.0, peak_memory_bytes=0)

@@ -6,7 +6,7 @@ from typing import Any
 
 from flwr.serverapp import Grid
 
-from fedlab.billing.grid import find_partitions
+from fedlab.billing.timed_grid import find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_of_run
 from fedlab.deploy.settings import settings_of_run

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Literal, NamedTuple
 
+from fedlab.billing.costs import charge
 from fedlab.devices.profile import DeviceProfile
 from fedlab.errors import UserError
 from fedlab.estimate.terms import EstimateMethod
 from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
-from fedlab.physics.costs import charge
 from fedlab.workload.workload import Cost, EncoderShape, Workload
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fedlab.billing.attendance import Attendance
-from fedlab.billing.grid import TimedGrid
+from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError

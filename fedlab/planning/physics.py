@@ -3,10 +3,10 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from fedlab.billing.simulated import Bill, Part, Physics
 from fedlab.estimate.slot import Traffic
 from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.physics.simulated import Bill, Part, Physics
 from fedlab.workload.workload import FORWARD_ONLY
 
 

@@ -5,9 +5,9 @@ from dataclasses import replace
 from itertools import groupby
 from typing import cast
 
+from fedlab.billing.simulated import Bill, Part, Physics
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
-from fedlab.physics.simulated import Bill, Part, Physics
 from fedlab.results.records import ClientRecord, RoundRecord, group_records
 from fedlab.workload.workload import FORWARD_ONLY, Method, Workload
 

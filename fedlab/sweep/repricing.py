@@ -14,13 +14,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from fedlab.billing.simulated import Physics
 from fedlab.comparison.keys import identity_of, table_of
 from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.loading import load_physics, load_strategy
 from fedlab.models.sizes import read_sizes
-from fedlab.physics.simulated import Physics
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Recorder
 from fedlab.results.records import ClientRecord, RoundRecord

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.billing.attendance import Attendance
-from fedlab.billing.grid import TimedGrid
+from fedlab.billing.availability_wait import Attendance
 from fedlab.billing.ledger import Ledger
+from fedlab.billing.simulated import Bill
+from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import from_record, group_of, read_order, read_terms, to_record, workload_record
@@ -18,7 +19,6 @@ from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
-from fedlab.physics.simulated import Bill
 from fedlab.results.checkpoint import load_tree, save_tree
 from fedlab.server import Attached, Resumable, Searching, Server
 from fedlab.workload.workload import Cost, Workload

@@ -7,11 +7,11 @@ import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.billing.orders import Sent, bill_of_failure, order_of, part_of, record_of
+from fedlab.billing.simulated import Bill
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire, with_id
 from fedlab.messages.orders import order_content, query_message, to_record, workload_record
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.physics.simulated import Bill
 from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")

@@ -2,10 +2,10 @@ from dataclasses import replace
 
 import pytest
 
+from fedlab.billing.simulated import Part
 from fedlab.deploy.measured import Measured
 from fedlab.devices.profile import load_profile
 from fedlab.messages.measurements import Measures, Upload
-from fedlab.physics.simulated import Part
 from fedlab.workload.workload import Workload
 
 WORKLOAD = Workload(

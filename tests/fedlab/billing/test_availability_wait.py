@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedlab.billing.attendance import Attendance
+from fedlab.billing.availability_wait import Attendance
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.network.availability import always, schedule_of_times, scheduled

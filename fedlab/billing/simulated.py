@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import inf
 from typing import Literal
 
+from fedlab.billing.contention import Transfer, shared_seconds
+from fedlab.billing.costs import Stages, cost_of
 from fedlab.common.units import human_bytes, human_seconds
 from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.devices.file import POWERS
@@ -14,8 +16,6 @@ from fedlab.devices.tables import Standing, least_sure
 from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
-from fedlab.physics.contention import Transfer, shared_seconds
-from fedlab.physics.costs import Stages, cost_of
 from fedlab.results.records import Dropout
 from fedlab.workload.workload import Cost, EncoderShape, Workload
 

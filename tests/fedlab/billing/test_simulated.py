@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.billing.costs import charge
+from fedlab.billing.simulated import Part
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.links import constant, per_client
-from fedlab.physics.costs import charge
-from fedlab.physics.simulated import Part
 from fedlab.workload.workload import Workload
 
 

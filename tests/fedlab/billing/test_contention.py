@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.physics.contention import Transfer, shared_seconds
+from fedlab.billing.contention import Transfer, shared_seconds
 
 
 def transfer(num_bytes, alone_seconds, start_seconds=0.0):

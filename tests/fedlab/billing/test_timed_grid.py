@@ -6,8 +6,8 @@ from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedlab.billing.attendance import Attendance
-from fedlab.billing.grid import TimedGrid, find_partitions
+from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.timed_grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire
@@ -185,7 +185,7 @@ def test_groups_advance_their_own_lanes_by_their_own_slowest(timed):
 @pytest.mark.parametrize("a_pull", [None, 1])
 @pytest.mark.parametrize("arrange", [list, sorted, lambda ids: ids[::-1]])
 def test_replies_come_in_the_order_of_the_messages_whatever_order_they_arrive_in(timed, monkeypatch, arrange, a_pull):
-    monkeypatch.setattr("fedlab.billing.grid._POLL_SECONDS", 0.0)
+    monkeypatch.setattr("fedlab.billing.timed_grid._POLL_SECONDS", 0.0)
     grid = timed(reply_after([1] * 4), arrange=arrange, a_pull=a_pull)
     nodes = [333, 17, 901, 250]
     replies = grid.send_and_receive([order(node) for node in nodes])
@@ -193,7 +193,7 @@ def test_replies_come_in_the_order_of_the_messages_whatever_order_they_arrive_in
 
 
 def test_records_come_in_the_order_of_the_messages_and_all_at_once(timed, monkeypatch):
-    monkeypatch.setattr("fedlab.billing.grid._POLL_SECONDS", 0.0)
+    monkeypatch.setattr("fedlab.billing.timed_grid._POLL_SECONDS", 0.0)
     grid = timed(reply_after([1] * 4), arrange=lambda ids: ids[::-1], a_pull=1)
     grid.send_and_receive([order(node) for node in (333, 17, 901, 250)])
     assert [[record.partition_id for record in call] for call in grid.told] == [[3, 0, 2, 1]]

@@ -9,15 +9,15 @@ from typing import Protocol
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedlab.billing.attendance import Attendance
+from fedlab.billing.availability_wait import Attendance
 from fedlab.billing.orders import Order, Sent, bill_of_failure, order_of, part_of, record_of
+from fedlab.billing.simulated import Bill, Part
 from fedlab.common.clock import Clock, stopwatch
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
 from fedlab.messages.grids import GridAround
 from fedlab.messages.orders import add_cost, query_message, read_query_reply
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.physics.simulated import Bill, Part
 from fedlab.results.records import ClientRecord
 
 _POLL_SECONDS = 0.5

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.billing.costs import Stages, charge, cost_of
 from fedlab.devices.profile import load_profile
 from fedlab.network.links import constant, per_client
-from fedlab.physics.costs import Stages, charge, cost_of
 from fedlab.workload.workload import REFERENCE_SHAPES, Cost, Workload
 
 BERT = REFERENCE_SHAPES["bert"]

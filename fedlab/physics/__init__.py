@@ -1,1 +1,0 @@
-"""What work costs in simulated seconds, joules and bytes: pure functions."""
