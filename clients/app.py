@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from fedlab.config.file import experiment_of_run
 from fedlab.deploy.node import check_node, clients_of
 from fedlab.deploy.watch import answer_measured
-from fedlab.loading import codec_names, load_client
+from fedlab.server.factory import codec_names, load_client
 
 app = ClientApp()
 

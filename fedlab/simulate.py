@@ -21,7 +21,13 @@ from fedlab.engine.grid import RayGrid
 from fedlab.engine.shipping import clear, ship
 from fedlab.engine.statelog import StateLog
 from fedlab.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
-from fedlab.loading import (
+from fedlab.messages.trains_together import TrainsTogether
+from fedlab.models.peft.bottleneck import Whole
+from fedlab.results.environment import describe_environment
+from fedlab.results.folder import RunFolder
+from fedlab.results.recorder import Observer, Recorder
+from fedlab.server.assemble import bench_of, check_clients_suffice, initial_configuration, serve
+from fedlab.server.factory import (
     codec_names,
     load_availability,
     load_client,
@@ -29,12 +35,6 @@ from fedlab.loading import (
     load_link,
     load_strategy,
 )
-from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.peft.bottleneck import Whole
-from fedlab.results.environment import describe_environment
-from fedlab.results.folder import RunFolder
-from fedlab.results.recorder import Observer, Recorder
-from fedlab.serving import bench_of, check_clients_suffice, initial_configuration, serve
 from fedlab.training.bundle import Workbench, bundle_files, bundle_for, open_workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy

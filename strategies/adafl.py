@@ -18,7 +18,7 @@ from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace
-from fedlab.server import Server
+from fedlab.server.context import Server
 from strategies.attached import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
 from strategies.gathering import Update, busy_nodes, fits, gather, restored

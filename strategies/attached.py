@@ -6,7 +6,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.server import Server
+from fedlab.server.context import Server
 
 
 class AttachedStrategy(Strategy):

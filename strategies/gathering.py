@@ -9,7 +9,7 @@ from flwr.app import ArrayRecord, Message
 
 from fedlab.common.arrays import Arrays
 from fedlab.messages.orders import from_record, late_seconds_of, to_record
-from fedlab.server import Server
+from fedlab.server.context import Server
 from strategies.cohort import CohortRules
 from strategies.vetting import arrays_of, num_examples_of, objection
 

@@ -16,7 +16,7 @@ from safetensors.numpy import load_file
 
 from fedlab.cli import app
 from fedlab.config.file import experiment_from
-from fedlab.loading import load_availability, load_link
+from fedlab.server.factory import load_availability, load_link
 from fedlab.sweep.file import load_sweep
 
 ROOT = Path(__file__).parents[1]

@@ -18,11 +18,11 @@ from fedlab.deploy.soundness import furthest
 from fedlab.deploy.voice import Voice
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
-from fedlab.loading import load_strategy
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder, create, next_free
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.serving import bench_of, check_clients_suffice, serve
+from fedlab.server.assemble import bench_of, check_clients_suffice, serve
+from fedlab.server.factory import load_strategy
 from fedlab.training.bundle import open_workbench
 from fedlab.training.evaluate import measure
 

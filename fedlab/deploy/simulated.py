@@ -13,7 +13,7 @@ from fedlab.deploy.settings import settings_of_run
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import create, next_free
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.serving import bench_of, check_clients_suffice, serve
+from fedlab.server.assemble import bench_of, check_clients_suffice, serve
 from fedlab.training.bundle import open_workbench
 from fedlab.training.evaluate import measure
 

@@ -9,7 +9,6 @@ from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.slot import Traffic
-from fedlab.loading import load_availability, load_physics, load_strategy
 from fedlab.models.sizes import EncoderSizes
 from fedlab.planning.clients import PlannedClients
 from fedlab.planning.judges import Judge
@@ -18,9 +17,10 @@ from fedlab.planning.standins import stand_in
 from fedlab.planning.work import PlannedWork
 from fedlab.results.observers import Audience
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.rounds import RoundLoop, Standing, StopRule
-from fedlab.server import Attached, Server
-from fedlab.serving import check_clients_suffice, initial_configuration
+from fedlab.server.assemble import check_clients_suffice, initial_configuration
+from fedlab.server.context import Attached, Server
+from fedlab.server.factory import load_availability, load_physics, load_strategy
+from fedlab.server.round_loop import RoundLoop, Standing, StopRule
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,7 +13,7 @@ from fedlab.planning.dryrun import Plan, PlannedRun, dry_run
 from fedlab.planning.judges import cheapest, dearest, following
 from fedlab.planning.plan import plan_of
 from fedlab.planning.report import PlannedCost, cost_of_run, plain_cost, render_cost
-from fedlab.serving import initial_configuration
+from fedlab.server.assemble import initial_configuration
 
 _FIXED = "one configuration throughout"
 _CHEAPEST = "every trial is won by the group that stays as it is"

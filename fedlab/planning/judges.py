@@ -7,7 +7,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.estimate.trajectory import Segment
 from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.planning.clients import PlannedClients
-from fedlab.server import Measure
+from fedlab.server.context import Measure
 
 # Makes the measure of a run, given its planned clients.
 Judge = Callable[[PlannedClients], Measure]

@@ -10,11 +10,11 @@ from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.exact import traffic_of, trained_shapes
 from fedlab.estimate.terms import EstimateMethod
-from fedlab.loading import load_client, load_coding
 from fedlab.models.sizes import read_sizes
 from fedlab.planning.dryrun import Plan
 from fedlab.planning.examples import assume_batches, count_examples
 from fedlab.planning.work import PlannedWork
+from fedlab.server.factory import load_client, load_coding
 from fedlab.training.local import LocalTraining
 
 _KINDS: Mapping[str, EstimateMethod] = {"adapters": "adapter", "blocks": "freeze", "everything": "full"}

@@ -23,13 +23,13 @@ from fedlab.common.clock import stopwatch
 from fedlab.common.seeds import generator
 from fedlab.common.spans import collecting
 from fedlab.devices.tables import Point, TableName
-from fedlab.loading import load_client
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.orders import order_content, read_workload, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.profiler.plan import Job, Reading
+from fedlab.server.factory import load_client
 from fedlab.training.bundle import Workbench, open_workbench
 
 CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "adapter", "full": "full"}

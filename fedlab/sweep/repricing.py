@@ -19,19 +19,19 @@ from fedlab.comparison.keys import identity_of, table_of
 from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.loading import load_physics, load_strategy
 from fedlab.models.sizes import read_sizes
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Recorder
 from fedlab.results.records import ClientRecord, RoundRecord
 from fedlab.results.write import write_results
+from fedlab.server.factory import load_physics, load_strategy
 from fedlab.sweep.rebilling import rebilled
 
 REPRICED_TABLES = ("fleet", "link")
 
 _SAYS_NOTHING = ("name", "label", "engine", "base_folder", *REPRICED_TABLES)
 _TIMELESS = ("strategies.", "flwr.")  # packages whose strategies decide nothing by time unless they search
-_SEARCHING = ("configuration", "trial", "budget_seconds", "conclude")  # of `fedlab.server.Searching`
+_SEARCHING = ("configuration", "trial", "budget_seconds", "conclude")  # of `fedlab.server.context.Searching`
 
 
 def why_not(experiment: Experiment) -> str | None:

@@ -10,8 +10,8 @@ from fedlab.comparison.outcomes import Comparison, compare
 from fedlab.comparison.runs import find_runs
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
-from fedlab.loading import load_availability, load_client, load_coding, load_link
-from fedlab.serving import check_clients_suffice
+from fedlab.server.assemble import check_clients_suffice
+from fedlab.server.factory import load_availability, load_client, load_coding, load_link
 from fedlab.sweep.file import Cell, Sweep, load_sweep
 from fedlab.sweep.folder import CellState, SweepFolder, claim_sweep, only_here
 from fedlab.sweep.processes import CellProcesses

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fedlab.results.checkpoint import load_tree
+from fedlab.server.checkpoint import load_tree
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ from flwr.app import Message, MessageType, MetricRecord, RecordDict
 from fedlab.common.clock import VirtualClock
 from fedlab.messages.orders import add_cost, order_content, to_record
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.server import Server
+from fedlab.server.context import Server
 from fedlab.workload.workload import Cost
 
 PARTITIONS = {100 + partition: partition for partition in range(9)}

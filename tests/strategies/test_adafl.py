@@ -19,8 +19,8 @@ from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
-from fedlab.results.checkpoint import load_tree, save_tree
-from fedlab.server import Attached, Resumable, Searching, Server
+from fedlab.server.checkpoint import load_tree, save_tree
+from fedlab.server.context import Attached, Resumable, Searching, Server
 from fedlab.workload.workload import Cost, Workload
 from strategies.adafl import AdaFL
 

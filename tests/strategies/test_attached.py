@@ -5,7 +5,7 @@ import pytest
 from flwr.app import ConfigRecord
 
 from fedlab.messages.orders import to_record
-from fedlab.server import Attached
+from fedlab.server.context import Attached
 from strategies.adafl import AdaFL
 from strategies.fedavg import FedAvg
 

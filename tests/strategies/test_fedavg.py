@@ -6,7 +6,7 @@ from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
 from fedlab.messages.orders import from_record, read_order, read_terms, to_record
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.server import Resumable
+from fedlab.server.context import Resumable
 from strategies.cohort import draw_cohort
 from strategies.fedavg import FedAvg
 

@@ -53,10 +53,10 @@ def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
     from flwr.app import Context, RecordDict
 
     from fedlab.common.clock import VirtualClock
-    from fedlab.loading import load_client
     from fedlab.results.folder import create
     from fedlab.results.recorder import Recorder
-    from fedlab.serving import bench_of, serve
+    from fedlab.server.assemble import bench_of, serve
+    from fedlab.server.factory import load_client
 
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_: None)
     node_config, workbench = prepared

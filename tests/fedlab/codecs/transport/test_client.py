@@ -10,12 +10,12 @@ from fedlab.codecs.transport.reference import nothing
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.engine.actor import Asked, ClientActor, ClientSetup
 from fedlab.errors import UserError
-from fedlab.loading import load_client
 from fedlab.messages.flower_private import envelope, record_to_wire, with_id
 from fedlab.messages.orders import from_record, order_content, read_codec, to_record
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
+from fedlab.server.factory import load_client
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -8,11 +8,11 @@ from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
 from fedlab.codecs.transport.delta import decode_model, encode_model
 from fedlab.codecs.transport.reference import reference_arrays
-from fedlab.loading import reference_of_node
 from fedlab.messages.orders import from_record, to_record
 from fedlab.models.peft.bottleneck import array_shapes
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.server.factory import reference_of_node
 
 
 @pytest.mark.parametrize("depth", [1, 2])

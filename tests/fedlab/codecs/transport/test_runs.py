@@ -11,12 +11,12 @@ from clients.adapter import adapter
 from fedlab.codecs.transport.client import CodedClient
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
-from fedlab.loading import reference_of_node
 from fedlab.messages.orders import to_record
 from fedlab.results.digests import compare_runs
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
-from fedlab.serving import bench_of, serve
+from fedlab.server.assemble import bench_of, serve
+from fedlab.server.factory import reference_of_node
 from fedlab.training.evaluate import measure
 
 PARTITIONS = {node: node for node in range(8)}

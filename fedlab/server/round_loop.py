@@ -13,10 +13,10 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import from_record, to_record
 from fedlab.models.peft.bottleneck import configuration_of
-from fedlab.prefill import prefill
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records
-from fedlab.server import Searching, Server
+from fedlab.server.context import Searching, Server
+from fedlab.server.prefill import prefill
 
 
 @dataclass(frozen=True, kw_only=True)

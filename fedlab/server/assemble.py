@@ -20,17 +20,17 @@ from fedlab.common.seeds import generator
 from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
-from fedlab.loading import load_availability, load_coding, load_physics, load_strategy
 from fedlab.models.peft.bottleneck import Whole, cut_of, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.results.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
 from fedlab.results.recorder import Observer, Recorder
 from fedlab.results.write import write_results
-from fedlab.rounds import RoundLoop, Standing, StopRule
-from fedlab.server import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
+from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.server.context import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
+from fedlab.server.factory import load_availability, load_coding, load_physics, load_strategy
+from fedlab.server.round_loop import RoundLoop, Standing, StopRule
 from fedlab.training.bundle import Workbench, export, pretrained_arrays
 from fedlab.workload.workload import EncoderShape
 

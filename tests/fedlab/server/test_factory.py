@@ -7,7 +7,7 @@ from pydantic import ValidationError
 
 from fedlab.config.schema import AvailabilityTable, CodecTable, Experiment, LinkTable
 from fedlab.errors import UserError
-from fedlab.loading import codec_names, load_availability, load_coding, load_link
+from fedlab.server.factory import codec_names, load_availability, load_coding, load_link
 
 
 def seconds(link, num_bytes: int, server_round: int = 1) -> float:

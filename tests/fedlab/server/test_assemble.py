@@ -16,7 +16,7 @@ from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.digests import compare_runs, digest_arrays, verify_run
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
-from fedlab.serving import Bench, check_clients_suffice, initial_configuration, serve
+from fedlab.server.assemble import Bench, check_clients_suffice, initial_configuration, serve
 from fedlab.workload.workload import EncoderShape, Workload
 
 SHAPE = EncoderShape(family="bert", blocks=4, hidden=12, intermediate=24)

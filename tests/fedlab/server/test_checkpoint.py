@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from fedlab.errors import UserError
-from fedlab.results.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_])
 ARRAYS = arrays_of.arrays(DTYPES, arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
@@ -117,7 +117,7 @@ def test_a_kill_while_writing_after_a_kill_at_a_rename_leaves_that_tree_too(tmp_
     save_tree(folder, {"step": 1})
     killed_at_rename(monkeypatch, number, folder, {"step": 2})
 
-    monkeypatch.setattr("fedlab.results.checkpoint.save_file", die)
+    monkeypatch.setattr("fedlab.server.checkpoint.save_file", die)
     with pytest.raises(KeyboardInterrupt):
         save_tree(folder, {"step": 3})
 

@@ -15,8 +15,8 @@ from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import ClientRecord
-from fedlab.rounds import RoundLoop, Standing, StopRule
-from fedlab.server import Server
+from fedlab.server.context import Server
+from fedlab.server.round_loop import RoundLoop, Standing, StopRule
 
 SECONDS_A_ROUND = 10.0
 
