@@ -17,7 +17,7 @@ from pathlib import Path
 
 from fedlab.config.file import load_experiment
 from fedlab.results.folder import create
-from fedlab.simulate import simulate
+from fedlab.simulation.simulate import simulate
 
 HERE = Path(__file__).parent
 WIDTH = 28  # of adapters in both blocks of BERT-tiny: 4 x 128 x 28 weights of 4 bytes are 57 kB, the rest is the head

@@ -208,7 +208,7 @@ def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json
 
     display = choose_display(_console(), plain=quiet or as_json, total_rounds=experiment.rounds)
     with display:
-        from fedlab.simulate import simulate  # noqa: PLC0415  (seconds of imports: the display is up by now)
+        from fedlab.simulation.simulate import simulate  # noqa: PLC0415  (seconds of imports: the display is up by now)
 
         summary = simulate(experiment, claim=claim, observers=[display])
     _print_results(Path(summary["run_dir"]), summary, as_json=as_json)

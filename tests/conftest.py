@@ -198,7 +198,7 @@ def ray_address():
     """Start a Ray cluster of four cores for all tests, and return its address."""
     import ray
 
-    from fedlab.engine.workers import start_ray, stop_ray
+    from fedlab.simulation.engine.workers import start_ray, stop_ray
 
     start_ray(address=None, workers=4)
     yield ray.get_runtime_context().gcs_address

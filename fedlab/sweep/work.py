@@ -246,7 +246,7 @@ def _shared_ray(trainings: int, cells: Sequence[Cell]) -> Iterator[str | None]:
         return
     import ray  # noqa: PLC0415  (seconds of imports, and memory, that a sweep which is done need not spend)
 
-    from fedlab.engine.workers import start_ray, stop_ray  # noqa: PLC0415
+    from fedlab.simulation.engine.workers import start_ray, stop_ray  # noqa: PLC0415
 
     start_ray(address=None, workers=None)
     try:

@@ -8,7 +8,6 @@ from flwr.clientapp import ClientApp
 from fedlab.codecs.transport.client import CodedClient
 from fedlab.codecs.transport.reference import nothing
 from fedlab.codecs.transport.server import CodingGrid
-from fedlab.engine.actor import Asked, ClientActor, ClientSetup
 from fedlab.errors import UserError
 from fedlab.messages.flower_private import envelope, record_to_wire, with_id
 from fedlab.messages.orders import from_record, order_content, read_codec, to_record
@@ -16,6 +15,7 @@ from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.server.factory import load_client
+from fedlab.simulation.engine.actor import Asked, ClientActor, ClientSetup
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 

@@ -15,10 +15,10 @@ from flwr.app import Context, Message, RecordDict
 from fedlab.common.arrays import Arrays
 from fedlab.common.machine import keep_freed_memory
 from fedlab.common.spans import collecting, span
-from fedlab.engine.shipping import states_folder, unpack
 from fedlab.messages.flower_private import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.server.factory import load_client
+from fedlab.simulation.engine.shipping import states_folder, unpack
 from fedlab.training.bundle import Split, open_workbench
 from fedlab.training.evaluate import predict
 

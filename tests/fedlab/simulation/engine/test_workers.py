@@ -8,8 +8,8 @@ import pytest
 import ray
 from ray.exceptions import RayError
 
-from fedlab.engine.workers import Call, Lost, WorkerPool, shared, spread
 from fedlab.errors import RunFailedError, UserError
+from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared, spread
 
 PATIENCE_SECONDS = 300.0  # more than any test takes
 HANG_SECONDS = 3.0

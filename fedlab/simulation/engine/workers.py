@@ -186,7 +186,7 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
     where: dict[str, Any] = own if address is None else {"address": address}
     try:
         # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
-        with contextlib.chdir(Path(__file__).parents[2]):
+        with contextlib.chdir(Path(__file__).parents[3]):
             ray.init(**where, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:

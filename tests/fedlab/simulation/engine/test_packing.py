@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fedlab.messages.flower_private import assume_identity
 from fedlab.messages.orders import to_record
-from fedlab.training.packing import even_packs, idle_actors, lone_pack, pack_messages
+from fedlab.simulation.engine.packing import even_packs, idle_actors, lone_pack, pack_messages
 
 
 @pytest.fixture(autouse=True)

@@ -11,9 +11,6 @@ from flwr.app import Message
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import stopwatch
 from fedlab.common.spans import collecting
-from fedlab.engine.actor import RUN_ID, Answer, Asked, Done
-from fedlab.engine.statelog import StateLog
-from fedlab.engine.workers import Call, Lost, WorkerPool, shared
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
     CLIENT_CRASHED,
@@ -23,9 +20,12 @@ from fedlab.messages.flower_private import (
     with_id,
 )
 from fedlab.messages.grids import AnsweringGrid
+from fedlab.simulation.engine.actor import RUN_ID, Answer, Asked, Done
+from fedlab.simulation.engine.packing import idle_actors, lone_pack, pack_messages
+from fedlab.simulation.engine.state_log import StateLog
+from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared
 from fedlab.training.bundle import Split, Workbench
 from fedlab.training.evaluate import score, shards
-from fedlab.training.packing import idle_actors, lone_pack, pack_messages
 
 FIRST_NODE_ID = 2  # 1 is the server's
 

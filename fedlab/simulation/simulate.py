@@ -16,11 +16,6 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
 from fedlab.config.schema import EngineTable, Experiment
-from fedlab.engine.actor import ClientActor, ClientSetup
-from fedlab.engine.grid import RayGrid
-from fedlab.engine.shipping import clear, ship
-from fedlab.engine.statelog import StateLog
-from fedlab.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import Whole
 from fedlab.results.environment import describe_environment
@@ -35,6 +30,11 @@ from fedlab.server.factory import (
     load_link,
     load_strategy,
 )
+from fedlab.simulation.engine.actor import ClientActor, ClientSetup
+from fedlab.simulation.engine.ray_grid import RayGrid
+from fedlab.simulation.engine.shipping import clear, ship
+from fedlab.simulation.engine.state_log import StateLog
+from fedlab.simulation.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
 from fedlab.training.bundle import Workbench, bundle_files, bundle_for, open_workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy

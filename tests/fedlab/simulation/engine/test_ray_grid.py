@@ -8,16 +8,16 @@ import ray
 from flwr.app import ArrayRecord, Message, MessageType
 from flwr.serverapp.strategy import FedAdam, FedAvg
 
-from fedlab.engine.actor import ClientActor, ClientSetup
-from fedlab.engine.grid import RayGrid
-from fedlab.engine.statelog import StateLog
-from fedlab.engine.workers import WorkerPool
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_RAISED
 from fedlab.messages.orders import from_record, order_content, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.simulation.engine.actor import ClientActor, ClientSetup
+from fedlab.simulation.engine.ray_grid import RayGrid
+from fedlab.simulation.engine.state_log import StateLog
+from fedlab.simulation.engine.workers import WorkerPool
 from fedlab.training.evaluate import measure
 
 pytestmark = pytest.mark.usefixtures("server_identity")

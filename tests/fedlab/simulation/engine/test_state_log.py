@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.engine.statelog import StateLog
+from fedlab.simulation.engine.state_log import StateLog
 
 MEGABYTE = bytes(1 << 20)
 
