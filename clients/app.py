@@ -6,8 +6,8 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from fedlab.config.file import experiment_of_run
-from fedlab.deploy.node import check_node, clients_of
-from fedlab.deploy.watch import answer_measured
+from fedlab.deploy.node.config import check_node, clients_of
+from fedlab.deploy.node.measure_client import answer_measured
 from fedlab.server.factory import codec_names, load_client
 
 app = ClientApp()

@@ -6,8 +6,8 @@ from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 from rich.console import Console
 
-from fedlab.deploy.run import run_measured
-from fedlab.deploy.simulated import run_simulated
+from fedlab.deploy.server.run import run_measured
+from fedlab.deploy.server.simulated_cost import run_simulated
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import is_simulated, say_plainly
 from fedlab.results.display import choose_display

@@ -9,7 +9,7 @@ import typer
 from fedlab.errors import UserError
 
 if TYPE_CHECKING:
-    from fedlab.deploy.keys import Written
+    from fedlab.deploy.security.keys import Written
 
 deploy = typer.Typer(no_args_is_help=True, help="Keys and a gateway for a server with real clients.")
 
@@ -34,7 +34,7 @@ def keys(
     Of keys that are there only server.pem changes, if it lacks a host or ends within 30 days: it is issued anew, which
     takes ca.key. Private keys that others could read are closed to them.
     """
-    from fedlab.deploy.keys import LOCAL_HOSTS, make_keys  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.deploy.security.keys import LOCAL_HOSTS, make_keys  # noqa: PLC0415  (the command line starts in a moment)
 
     if not folder:  # as of a variable that is not set: not the folder one is in
         raise UserError("FOLDER is empty: expected where the keys go, such as keys")
@@ -75,8 +75,8 @@ def gateway(
     insecure: Annotated[bool, typer.Option("--insecure", help="No TLS, on either side.")] = False,
 ) -> None:
     """Pass nodes on to the SuperLink, and nobody to what submits code or registers nodes."""
-    from fedlab.deploy.address import parse_address  # noqa: PLC0415
     from fedlab.deploy.gateway import run_gateway  # noqa: PLC0415
+    from fedlab.deploy.net import parse_address  # noqa: PLC0415
 
     address = parse_address(superlink, option="--superlink")
     if (keys is None) != insecure:

@@ -1,6 +1,6 @@
 """What the health checks of a deployment see of a real SuperLink."""
 
-from fedlab.deploy.health import pending_seconds, serverapp_works
+from fedlab.deploy.node.health import pending_seconds, serverapp_works
 
 
 def test_a_run_is_pending_until_somebody_takes_it(lab, wait_for, tmp_path):

@@ -7,7 +7,7 @@ import urllib.request
 
 import pytest
 
-from fedlab.deploy.keys import make_keys
+from fedlab.deploy.security.keys import make_keys
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 import numpy as np
 
-from fedlab.deploy.soundness import furthest
+from fedlab.deploy.server.validate_reply import furthest
 
 
 def test_an_update_may_go_as_far_as_1_a_value():

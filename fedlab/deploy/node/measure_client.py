@@ -10,8 +10,8 @@ from flwr.clientapp import ClientApp
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.spans import collecting
-from fedlab.deploy.journal import Journal, read_journal
-from fedlab.deploy.node import owns_data, parts_of
+from fedlab.deploy.node.config import owns_data, parts_of
+from fedlab.deploy.node.journal import Journal, read_journal
 from fedlab.messages.measurements import Measures
 from fedlab.messages.orders import add_board, add_measures
 from fedlab.results.environment import machine_name

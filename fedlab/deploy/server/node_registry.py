@@ -7,7 +7,7 @@ from flwr.serverapp import Grid
 
 from fedlab.common.clock import pause, stopwatch
 from fedlab.common.units import human_seconds
-from fedlab.deploy.debts import Debts
+from fedlab.deploy.server.debts import Debts
 from fedlab.messages.flower_private import MESSAGE_EXPIRED
 from fedlab.messages.orders import query_message, read_board, read_parts, read_query_reply
 

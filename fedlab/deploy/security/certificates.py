@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from fedlab.common.clock import days_from_now
-from fedlab.deploy.address import is_name
+from fedlab.deploy.net import is_name
 from fedlab.errors import UserError
 
 AUTHORITY_DAYS = 3650  # nodes are given it once

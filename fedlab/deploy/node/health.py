@@ -1,4 +1,4 @@
-"""Whether a service of a deployment works, asked as those it serves would: `python -m fedlab.deploy.health KIND WHERE`.
+"""Health check of one service of a deployment: `python -m fedlab.deploy.node.health KIND WHERE`.
 
 KIND `superlink` asks for the list of runs, which takes its database; `gateway` asks for the SuperLink's health through
 the gateway, and for what it must not let through; `serverapp` asks the SuperLink whether runs wait for somebody to take
@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from fedlab.common.clock import seconds_between
-from fedlab.deploy.pulse import beats
+from fedlab.deploy.node.heartbeat import beats
 
 _TIMEOUT_SECONDS = 10.0
 _FOUND_NOWHERE = 404

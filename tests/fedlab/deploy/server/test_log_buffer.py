@@ -1,4 +1,4 @@
-from fedlab.deploy.voice import Voice
+from fedlab.deploy.server.log_buffer import Voice
 from fedlab.results.display import QuietDisplay
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.deploy.address import is_name, parse_address
+from fedlab.deploy.net import is_name, parse_address
 from fedlab.errors import UserError
 
 

@@ -10,10 +10,10 @@ from flwr.serverapp import Grid
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
-from fedlab.deploy.debts import Debts
 from fedlab.deploy.patience import Patience
-from fedlab.deploy.roster import Roster
-from fedlab.deploy.soundness import flaw
+from fedlab.deploy.server.debts import Debts
+from fedlab.deploy.server.node_registry import Roster
+from fedlab.deploy.server.validate_reply import flaw
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
     CLIENT_CRASHED,

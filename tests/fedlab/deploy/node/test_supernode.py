@@ -6,9 +6,9 @@ import httpx
 import pytest
 from flwr.app import Message, MessageType, RecordDict
 
-from fedlab.deploy import supernode
-from fedlab.deploy.pulse import beat, beats
-from fedlab.deploy.supernode import Meter, Metered
+from fedlab.deploy.node import supernode
+from fedlab.deploy.node.heartbeat import beat, beats
+from fedlab.deploy.node.supernode import Meter, Metered
 
 
 class Clock:
@@ -163,7 +163,7 @@ def test_the_last_line_says_what_ended_a_node(started, capsys, work, code, said)
 def test_a_process_ends_whatever_threads_are_left(tmp_path):
     program = """
 import sys, threading
-from fedlab.deploy import supernode
+from fedlab.deploy.node import supernode
 def work():
     threading.Thread(target=threading.Event().wait).start()
     raise OSError("no certificate")

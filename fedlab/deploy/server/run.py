@@ -11,11 +11,11 @@ from fedlab.common.clock import WallClock
 from fedlab.common.files import provide_folder
 from fedlab.config.file import experiment_of_run, load_experiment
 from fedlab.config.schema import AvailabilityTable, Experiment
-from fedlab.deploy.measured import Measured
-from fedlab.deploy.nodes import LiveGrid
+from fedlab.deploy.server.live_grid import LiveGrid
+from fedlab.deploy.server.log_buffer import Voice
+from fedlab.deploy.server.measured_cost import Measured
+from fedlab.deploy.server.validate_reply import furthest
 from fedlab.deploy.settings import RunSettings, settings_of_run
-from fedlab.deploy.soundness import furthest
-from fedlab.deploy.voice import Voice
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
 from fedlab.results.environment import describe_environment

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.deploy.node import check_node, clients_of, parts_of
+from fedlab.deploy.node.config import check_node, clients_of, parts_of
 from fedlab.errors import UserError
 
 

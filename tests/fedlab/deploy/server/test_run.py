@@ -9,7 +9,7 @@ from flwr.app import Context, RecordDict
 from safetensors.numpy import load_file
 
 from clients.app import answer
-from fedlab.deploy.run import run_measured
+from fedlab.deploy.server.run import run_measured
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import CLIENT_CRASHED, error_reply
 from fedlab.messages.orders import from_record, to_record

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
 from fedlab.config.plugins import nearest
-from fedlab.deploy.address import parse_address
+from fedlab.deploy.net import parse_address
 from fedlab.devices.profile import built_in_profiles
 from fedlab.errors import UserError
 
@@ -93,7 +93,7 @@ def number_of(data: Path) -> int:
 
 def command(settings: NodeSettings, *, port: int) -> list[str]:
     """Return the words that start the SuperNode; `port` is where its client apps find it on this machine."""
-    words = [sys.executable, "-m", "fedlab.deploy.supernode", "--journal", str(settings.journal)]
+    words = [sys.executable, "-m", "fedlab.deploy.node.supernode", "--journal", str(settings.journal)]
     words += ["--superlink", settings.server]
     for option, rate in (("--up", settings.up_bytes_per_second), ("--down", settings.down_bytes_per_second)):
         words += [] if rate is None else [option, str(rate)]

@@ -1,4 +1,4 @@
-from fedlab.deploy.journal import Download, Journal, read_journal, write_journal
+from fedlab.deploy.node.journal import Download, Journal, read_journal, write_journal
 from fedlab.messages.measurements import Upload
 
 JOURNAL = Journal(

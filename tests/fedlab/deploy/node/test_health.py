@@ -7,8 +7,8 @@ import pytest
 from flwr.proto.control_pb2 import ListRunsResponse
 from flwr.proto.run_pb2 import Run, RunStatus
 
-from fedlab.deploy.health import gateway_works, pending_seconds, serverapp_works, superlink_works
-from fedlab.deploy.pulse import beat
+from fedlab.deploy.node.health import gateway_works, pending_seconds, serverapp_works, superlink_works
+from fedlab.deploy.node.heartbeat import beat
 
 
 @pytest.fixture
@@ -95,7 +95,7 @@ def test_the_server_side_of_runs_works_if_it_takes_them_and_can_write_them(serve
 
 def test_the_exit_code_says_whether_the_server_side_works(server, tmp_path):
     address, answers = server
-    command = [sys.executable, "-m", "fedlab.deploy.health", "serverapp", address, "--runs", str(tmp_path)]
+    command = [sys.executable, "-m", "fedlab.deploy.node.health", "serverapp", address, "--runs", str(tmp_path)]
     answers[LIST_RUNS] = runs("running")
     assert subprocess.run(command, check=False).returncode == 0
     answers[LIST_RUNS] = runs("pending")
@@ -107,7 +107,7 @@ def test_nobody_at_the_address_is_not_healthy():
 
 
 def test_the_exit_code_says_whether_a_node_works(tmp_path):
-    command = [sys.executable, "-m", "fedlab.deploy.health", "node", str(tmp_path)]
+    command = [sys.executable, "-m", "fedlab.deploy.node.health", "node", str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == 1
     beat(tmp_path)
     assert subprocess.run(command, check=False).returncode == 0

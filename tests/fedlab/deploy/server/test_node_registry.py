@@ -1,7 +1,7 @@
 import pytest
 
-from fedlab.deploy.debts import Debts
-from fedlab.deploy.roster import Roster
+from fedlab.deploy.server.debts import Debts
+from fedlab.deploy.server.node_registry import Roster
 from fedlab.messages.orders import add_board, query_reply
 
 

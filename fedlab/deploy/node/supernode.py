@@ -24,10 +24,10 @@ from flwr.supernode import fleet_http_connection, start_client_internal
 from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlab.common.clock import stopwatch
-from fedlab.deploy.journal import Download, Journal, write_journal
-from fedlab.deploy.pulse import beat, forget
-from fedlab.deploy.reasons import is_refusal, reason_of
-from fedlab.deploy.uplink import Rates, start_relay
+from fedlab.deploy.connection_errors import is_refusal, reason_of
+from fedlab.deploy.node.heartbeat import beat, forget
+from fedlab.deploy.node.journal import Download, Journal, write_journal
+from fedlab.deploy.node.throttle import Rates, start_relay
 from fedlab.messages.measurements import Upload
 
 _Reason = Callable[[BaseException | None], str | None]

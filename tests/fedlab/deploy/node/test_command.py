@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 from flwr.common.config import parse_config_args
 
-from fedlab.deploy.client import NodeSettings, address_of, check, command, environment, number_of
-from fedlab.deploy.keys import make_keys
+from fedlab.deploy.node.command import NodeSettings, address_of, check, command, environment, number_of
+from fedlab.deploy.security.keys import make_keys
 from fedlab.errors import UserError
 
 

@@ -1,4 +1,4 @@
-from fedlab.deploy.debts import Debts
+from fedlab.deploy.server.debts import Debts
 
 
 class Clock:

@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from fedlab.billing.simulated import Part
-from fedlab.deploy.measured import Measured
+from fedlab.deploy.server.measured_cost import Measured
 from fedlab.devices.profile import load_profile
 from fedlab.messages.measurements import Measures, Upload
 from fedlab.workload.workload import Workload

@@ -8,8 +8,8 @@ import threading
 import httpx
 import pytest
 
-from fedlab.deploy.keys import make_keys
-from fedlab.deploy.reasons import is_refusal, reason_of
+from fedlab.deploy.connection_errors import is_refusal, reason_of
+from fedlab.deploy.security.keys import make_keys
 
 
 def failing(url, *, verify=True):

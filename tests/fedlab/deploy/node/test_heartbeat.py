@@ -3,7 +3,7 @@ import os
 import pytest
 
 from fedlab.common.clock import age_seconds
-from fedlab.deploy.pulse import beat, beats, forget
+from fedlab.deploy.node.heartbeat import beat, beats, forget
 
 
 def grow_older(path, seconds):

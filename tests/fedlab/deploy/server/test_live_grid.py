@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
-from fedlab.deploy.nodes import LiveGrid
 from fedlab.deploy.patience import Patience
+from fedlab.deploy.server.live_grid import LiveGrid
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
 from fedlab.messages.orders import TrainReport, add_board, order_content, query_reply, to_record, train_reply

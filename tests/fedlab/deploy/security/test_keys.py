@@ -7,8 +7,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key, load_ssh_public_key
 
-from fedlab.deploy import certificates
-from fedlab.deploy.keys import make_keys
+from fedlab.deploy.security import certificates
+from fedlab.deploy.security.keys import make_keys
 from fedlab.errors import UserError
 
 

@@ -3,8 +3,8 @@ from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, 
 from flwr.clientapp import ClientApp
 
 from fedlab.common.spans import span
-from fedlab.deploy.journal import Download, Journal, write_journal
-from fedlab.deploy.watch import answer_measured
+from fedlab.deploy.node.journal import Download, Journal, write_journal
+from fedlab.deploy.node.measure_client import answer_measured
 from fedlab.messages.flower_private import error_reply, with_id
 from fedlab.messages.measurements import Upload
 from fedlab.messages.orders import query_reply, read_board, read_measures, read_parts, read_query_reply

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from fedlab.common.clock import days_until
 from fedlab.common.files import replacing
-from fedlab.deploy.certificates import (
+from fedlab.deploy.security.certificates import (
     AUTHORITY_DAYS,
     certify_authority,
     certify_server,

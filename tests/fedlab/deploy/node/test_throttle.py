@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.deploy.uplink import Rates, TokenBucket, start_relay
+from fedlab.deploy.node.throttle import Rates, TokenBucket, start_relay
 
 
 def test_a_full_bucket_lets_a_chunk_through_at_once_and_the_rest_at_its_rate():

@@ -1,0 +1,1 @@
+"""One real node: its settings, its processes, what it measures."""
