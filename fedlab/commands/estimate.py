@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from fedlab.errors import UserError
-from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.spec import CodecName, EstimateMethod
 
 
 def estimate(
@@ -96,7 +96,7 @@ def _print_planned(
 
     experiment = load_experiment(path, settings)
     followed = None if trajectory is None else read_trajectory(trajectory)
-    from fedlab.planning.estimating import estimate_experiment  # noqa: PLC0415  (seconds of imports)
+    from fedlab.estimate.experiment.estimate import estimate_experiment  # noqa: PLC0415  (seconds of imports)
 
     labels = counted["labels"] or 20
     found = estimate_experiment(experiment, trajectory=followed, batches=counted["batches"], labels=labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.spec import build_pipeline
 from fedlab.estimate.slot import Rules, Traffic
-from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.wire import encoded_bytes, order_bytes, reply_bytes
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.shapes import Shape, adapter_shapes, whole_shapes

@@ -9,7 +9,7 @@ from fedlab.errors import UserError
 from fedlab.estimate.exact import exact_rules
 from fedlab.estimate.published import published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
-from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import read_trajectory
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant

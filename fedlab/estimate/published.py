@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 from fedlab.devices.tables import Point
 from fedlab.estimate.slot import Rules, Traffic
-from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.workload.workload import Family
 
 _PARAMETER_BYTES = 4

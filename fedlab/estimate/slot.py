@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 from fedlab.billing.costs import charge
 from fedlab.devices.profile import DeviceProfile
 from fedlab.errors import UserError
-from fedlab.estimate.terms import EstimateMethod
+from fedlab.estimate.spec import EstimateMethod
 from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
 from fedlab.workload.workload import Cost, EncoderShape, Workload

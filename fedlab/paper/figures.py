@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from fedlab.estimate.terms import EstimateMethod
+from fedlab.estimate.spec import EstimateMethod
 
 Method = Literal["FT", "FTQ", "LF", "LFQ", "AdaFL"]
 METHODS: tuple[Method, ...] = ("FT", "FTQ", "LF", "LFQ", "AdaFL")

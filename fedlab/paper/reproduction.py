@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import get_args
 
 from fedlab.errors import UserError
+from fedlab.estimate.experiment.examples import count_examples
 from fedlab.paper.cells import Cell, Section
 from fedlab.paper.figures import Disagreement, Figures
 from fedlab.paper.names import TaskName
 from fedlab.paper.tables import COST_TABLES
-from fedlab.planning.examples import count_examples
 from fedlab.sweep.file import Cell as SweepCell
 from fedlab.sweep.file import load_sweep
 

@@ -11,7 +11,7 @@ from fedlab.devices.tables import Point
 from fedlab.estimate.exact import trained_shapes
 from fedlab.estimate.published import published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
-from fedlab.estimate.terms import CodecName, EstimateMethod
+from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import num_parameters
 from fedlab.models.sizes import EncoderSizes, read_sizes

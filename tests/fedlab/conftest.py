@@ -231,9 +231,9 @@ def planned_run() -> Callable[..., Any]:
     import numpy as np
     from safetensors.numpy import save_file
 
-    from fedlab.planning.dryrun import dry_run
-    from fedlab.planning.judges import cheapest
-    from fedlab.planning.plan import plan_of
+    from fedlab.estimate.experiment.dry_run import dry_run
+    from fedlab.estimate.experiment.plan import plan_of
+    from fedlab.estimate.experiment.trial_outcomes import cheapest
     from fedlab.results.digests import digest_arrays, digest_records
     from fedlab.results.folder import create
     from fedlab.results.recorder import Recorder

@@ -10,10 +10,10 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from fedlab.common.units import human_bytes, human_joules, human_seconds
+from fedlab.estimate.experiment.dry_run import PlannedRun
 from fedlab.estimate.rendering import as_plain
 from fedlab.estimate.slot import Estimate, SegmentEstimate, total
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.planning.dryrun import PlannedRun
 from fedlab.results.records import ClientRecord
 
 

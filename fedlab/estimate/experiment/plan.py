@@ -9,11 +9,11 @@ from fedlab.config.builtins import TRAINS
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.exact import traffic_of, trained_shapes
-from fedlab.estimate.terms import EstimateMethod
+from fedlab.estimate.experiment.dry_run import Plan
+from fedlab.estimate.experiment.examples import assume_batches, count_examples
+from fedlab.estimate.experiment.work import PlannedWork
+from fedlab.estimate.spec import EstimateMethod
 from fedlab.models.sizes import read_sizes
-from fedlab.planning.dryrun import Plan
-from fedlab.planning.examples import assume_batches, count_examples
-from fedlab.planning.work import PlannedWork
 from fedlab.server.factory import load_client, load_coding
 from fedlab.training.local import LocalTraining
 

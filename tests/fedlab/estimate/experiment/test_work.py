@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.planning.work import PlannedWork
 from fedlab.training.device_cache import ActivationCache
 
 CONFIG = AdapterConfig(depth=2, width=8)

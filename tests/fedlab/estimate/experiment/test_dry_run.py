@@ -3,11 +3,11 @@
 import pytest
 
 from fedlab.errors import UserError
+from fedlab.estimate.experiment.dry_run import dry_run
+from fedlab.estimate.experiment.plan import plan_of
+from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import TOLERANCE_BYTES
-from fedlab.planning.dryrun import dry_run
-from fedlab.planning.judges import cheapest, dearest, following
-from fedlab.planning.plan import plan_of
 
 FEDAVG = {"name": "fedavg", "options": {"clients_per_round": 3}}
 ADAFL = {"name": "adafl", "options": {"clients_per_round": 6, "base_seconds": 0.02}}

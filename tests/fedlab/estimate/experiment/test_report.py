@@ -5,9 +5,9 @@ import io
 import pytest
 from rich.console import Console
 
+from fedlab.estimate.experiment.dry_run import PlannedRun
+from fedlab.estimate.experiment.report import cost_of_run, plain_cost, render_cost
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.planning.dryrun import PlannedRun
-from fedlab.planning.report import cost_of_run, plain_cost, render_cost
 from fedlab.results.records import ClientRecord, RoundRecord
 
 START = AdapterConfig(depth=0, width=8)

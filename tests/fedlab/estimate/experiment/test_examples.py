@@ -4,7 +4,7 @@ import pytest
 
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.planning.examples import assume_batches, count_examples
+from fedlab.estimate.experiment.examples import assume_batches, count_examples
 
 
 @pytest.fixture(scope="module")

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from flwr.app import Message, MessageType
 
+from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
 from fedlab.messages.orders import (
@@ -21,7 +22,6 @@ from fedlab.messages.orders import (
     train_reply,
 )
 from fedlab.models.peft.bottleneck import configuration_of, method_of
-from fedlab.planning.work import PlannedWork
 
 if TYPE_CHECKING:
     from fedlab.training.device_cache import ActivationCache

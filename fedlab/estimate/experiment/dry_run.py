@@ -8,13 +8,13 @@ from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
+from fedlab.estimate.experiment.clients import PlannedClients
+from fedlab.estimate.experiment.physics import PlannedPhysics
+from fedlab.estimate.experiment.placeholder_arrays import stand_in
+from fedlab.estimate.experiment.trial_outcomes import Judge
+from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
 from fedlab.models.sizes import EncoderSizes
-from fedlab.planning.clients import PlannedClients
-from fedlab.planning.judges import Judge
-from fedlab.planning.physics import PlannedPhysics
-from fedlab.planning.standins import stand_in
-from fedlab.planning.work import PlannedWork
 from fedlab.results.observers import Audience
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.server.assemble import check_clients_suffice, initial_configuration

@@ -8,11 +8,11 @@ from rich.console import Group, RenderableType
 
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
+from fedlab.estimate.experiment.dry_run import Plan, PlannedRun, dry_run
+from fedlab.estimate.experiment.plan import plan_of
+from fedlab.estimate.experiment.report import PlannedCost, cost_of_run, plain_cost, render_cost
+from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
-from fedlab.planning.dryrun import Plan, PlannedRun, dry_run
-from fedlab.planning.judges import cheapest, dearest, following
-from fedlab.planning.plan import plan_of
-from fedlab.planning.report import PlannedCost, cost_of_run, plain_cost, render_cost
 from fedlab.server.assemble import initial_configuration
 
 _FIXED = "one configuration throughout"

@@ -4,9 +4,9 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from fedlab.common.arrays import Arrays
+from fedlab.estimate.experiment.clients import PlannedClients
 from fedlab.estimate.trajectory import Segment
 from fedlab.models.peft.bottleneck import configuration_of
-from fedlab.planning.clients import PlannedClients
 from fedlab.server.context import Measure
 
 # Makes the measure of a run, given its planned clients.
