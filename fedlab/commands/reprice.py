@@ -23,10 +23,10 @@ def reprice(
     """Bill a finished run for other boards or links, without training again."""
     from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
 
+    from fedlab.reprice.reprice import changed_experiment  # noqa: PLC0415
+    from fedlab.reprice.reprice import reprice as bill_anew  # noqa: PLC0415
     from fedlab.results.folder import next_free, open_run  # noqa: PLC0415
     from fedlab.results.report import render_summary  # noqa: PLC0415
-    from fedlab.sweep.repricing import changed_experiment  # noqa: PLC0415
-    from fedlab.sweep.repricing import reprice as bill_anew  # noqa: PLC0415
 
     if not settings:
         raise UserError(

@@ -15,11 +15,11 @@ from fedlab.common.machine import activation_room_bytes
 from fedlab.comparison.keys import identity_of
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
+from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
 from fedlab.sweep.file import Cell, Sweep
 from fedlab.sweep.folder import CellState, SweepFolder, standing
 from fedlab.sweep.processes import reason_of
-from fedlab.sweep.repricing import billing_key, reprice, why_not
 
 How = Literal["train", "resume", "reprice"]
 

@@ -20,12 +20,12 @@ from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes
+from fedlab.reprice.rebill import rebilled
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Recorder
 from fedlab.results.records import ClientRecord, RoundRecord
 from fedlab.results.write import write_results
 from fedlab.server.factory import load_physics, load_strategy
-from fedlab.sweep.rebilling import rebilled
 
 REPRICED_TABLES = ("fleet", "link")
 

@@ -7,9 +7,9 @@ import pytest
 
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
+from fedlab.reprice.reprice import billing_key, changed_experiment, reprice, why_not
 from fedlab.results.digests import compare_runs, verify_run
 from fedlab.results.records import group_records
-from fedlab.sweep.repricing import billing_key, changed_experiment, reprice, why_not
 
 BASE = {
     "name": "small",

@@ -1,0 +1,1 @@
+"""A finished run billed on other boards or links."""
