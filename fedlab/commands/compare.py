@@ -11,8 +11,8 @@ from fedlab.common.files import refuse_existing, write_new
 from fedlab.errors import UserError
 
 if TYPE_CHECKING:
-    from fedlab.comparison.formats import Format
-    from fedlab.comparison.outcomes import Comparison
+    from fedlab.compare.summary import Comparison
+    from fedlab.compare.write import Format
 
 _SUFFIXES: dict[str, "Format"] = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex"}
 
@@ -50,10 +50,10 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the tables.")] = False,
 ) -> None:
     """Compare runs by the simulated time, traffic and energy their methods took to reach an accuracy."""
-    from fedlab.comparison.formats import as_json as values_of  # noqa: PLC0415  (the command line starts in a moment)
-    from fedlab.comparison.options import options_from  # noqa: PLC0415
-    from fedlab.comparison.outcomes import compare as compare_runs  # noqa: PLC0415
-    from fedlab.comparison.runs import find_runs  # noqa: PLC0415
+    from fedlab.compare.options import options_from  # noqa: PLC0415
+    from fedlab.compare.runs import find_runs  # noqa: PLC0415
+    from fedlab.compare.summary import compare as compare_runs  # noqa: PLC0415
+    from fedlab.compare.write import as_json as values_of  # noqa: PLC0415  (the command line starts in a moment)
 
     if out is not None:
         refuse_existing(out)
@@ -79,7 +79,7 @@ def compare(
 def _show(comparison: "Comparison", form: "Format", out: Path | None) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    from fedlab.comparison.formats import show, write  # noqa: PLC0415
+    from fedlab.compare.write import show, write  # noqa: PLC0415
 
     if out is not None:
         write_new(out, write(comparison, form))
@@ -90,7 +90,7 @@ def _show(comparison: "Comparison", form: "Format", out: Path | None) -> None:
 
 
 def _draw(comparison: "Comparison", folder: Path) -> None:
-    from fedlab.comparison.plots import plot_anew  # noqa: PLC0415
+    from fedlab.compare.plots.draw import plot_anew  # noqa: PLC0415
 
     try:
         files = plot_anew(comparison, folder)

@@ -43,7 +43,7 @@ def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
     """Run a sweep, or what is left of it, with the options of `run_sweep`, and show its comparison."""
     from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
 
-    from fedlab.comparison.formats import show  # noqa: PLC0415
+    from fedlab.compare.write import show  # noqa: PLC0415
     from fedlab.sweep.display import choose_sweep_display  # noqa: PLC0415
     from fedlab.sweep.sweep import run_sweep  # noqa: PLC0415
 
@@ -58,7 +58,7 @@ def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
 
 def plain_result(result: "SweepResult") -> dict[str, Any]:
     """Return what came of a sweep as JSON holds it."""
-    from fedlab.comparison.formats import as_json  # noqa: PLC0415
+    from fedlab.compare.write import as_json  # noqa: PLC0415
 
     return {
         "sweep_dir": str(result.folder),

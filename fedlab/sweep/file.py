@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlab.comparison.options import ComparisonOptions, options_from
+from fedlab.compare.options import ComparisonOptions, options_from
 from fedlab.config.file import experiment_from, parse_setting, read_table, set_key
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import Experiment

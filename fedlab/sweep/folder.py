@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedlab.common.files import partial_of, replace_text
-from fedlab.comparison.keys import flatten
-from fedlab.comparison.runs import SWEEP_FILE
+from fedlab.compare.keys import flatten
+from fedlab.compare.runs import SWEEP_FILE
 from fedlab.config.file import experiment_from
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlab.comparison.formats import Format, write
-from fedlab.comparison.keys import identity_of
-from fedlab.comparison.outcomes import Comparison, compare
-from fedlab.comparison.runs import find_runs
+from fedlab.compare.keys import identity_of
+from fedlab.compare.runs import find_runs
+from fedlab.compare.summary import Comparison, compare
+from fedlab.compare.write import Format, write
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
 from fedlab.server.assemble import check_clients_suffice
@@ -102,7 +102,7 @@ def _named(experiment: Experiment) -> str:
 
 def _compared(sweep: Sweep, folder: SweepFolder) -> Comparison:
     """Compare the cells that have begun, and write the tables and pictures into the sweep's folder."""
-    from fedlab.comparison.plots import plot_comparison  # noqa: PLC0415  (matplotlib)
+    from fedlab.compare.plots.draw import plot_comparison  # noqa: PLC0415  (matplotlib)
 
     begun = [folder.run(cell.name) for cell in sweep.cells if folder.run(cell.name).rounds_file.is_file()]
     if not begun:

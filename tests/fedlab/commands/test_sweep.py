@@ -47,7 +47,7 @@ def command(fedlab, monkeypatch, tmp_path, planned_run):
         return fedlab("sweep", *words)
 
     monkeypatch.setattr("fedlab.sweep.sweep.CellProcesses", Planned)
-    monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda comparison, folder: [])
+    monkeypatch.setattr("fedlab.compare.plots.draw.plot_comparison", lambda comparison, folder: [])
     monkeypatch.chdir(tmp_path)
     (tmp_path / "mine.toml").write_text(SWEEP)
     return run

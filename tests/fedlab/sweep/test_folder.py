@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fedlab.comparison.runs import cells_in_order
+from fedlab.compare.runs import cells_in_order
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.sweep.file import Cell

@@ -78,7 +78,7 @@ class Planned:
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time of a sweep of planned clients."""
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
-    monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda comparison, folder: [])
+    monkeypatch.setattr("fedlab.compare.plots.draw.plot_comparison", lambda comparison, folder: [])
 
 
 @pytest.fixture
@@ -106,7 +106,7 @@ def test_every_cell_is_run_into_a_folder_of_its_name(sweep, tmp_path):
 
 def test_a_sweep_ends_with_tables_and_pictures_of_all_cells(sweep, tmp_path, monkeypatch):
     drawn = []
-    monkeypatch.setattr("fedlab.comparison.plots.plot_comparison", lambda *arguments: drawn.append(arguments))
+    monkeypatch.setattr("fedlab.compare.plots.draw.plot_comparison", lambda *arguments: drawn.append(arguments))
 
     result = sweep()
 

@@ -12,11 +12,11 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fedlab.common.units import parse_bandwidth
-from fedlab.comparison.canvas import GREY, UNIT_NAMES, Look, legend, legend_name, panels
-from fedlab.comparison.keys import table_of
-from fedlab.comparison.outcomes import Comparison, Outcome, Row
-from fedlab.comparison.sheets import SECONDS, common_unit, share_text
-from fedlab.comparison.sheets import figure as figure_text
+from fedlab.compare.keys import table_of
+from fedlab.compare.plots.style import GREY, UNIT_NAMES, Look, legend, legend_name, panels
+from fedlab.compare.summary import Comparison, Outcome, Row
+from fedlab.compare.tables import SECONDS, common_unit, share_text
+from fedlab.compare.tables import figure as figure_text
 from fedlab.errors import UserError
 
 _MOST_TARGETS = 3  # panels of a picture: the hardest targets anybody reached

@@ -8,11 +8,11 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fedlab.common.files import refuse_existing
-from fedlab.comparison.canvas import Look, save
-from fedlab.comparison.curves import draw_accuracy
-from fedlab.comparison.keys import identity_of, table_of
-from fedlab.comparison.outcomes import Comparison, Row
-from fedlab.comparison.times import draw_by_device, draw_by_link
+from fedlab.compare.keys import identity_of, table_of
+from fedlab.compare.plots.curves import draw_accuracy
+from fedlab.compare.plots.style import Look, save
+from fedlab.compare.plots.time_to_accuracy import draw_by_device, draw_by_link
+from fedlab.compare.summary import Comparison, Row
 
 
 def plot_comparison(comparison: Comparison, folder: Path) -> list[Path]:

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.comparison.labels import choice_label, differing_keys, headings, method_labels, setting_value
+from fedlab.compare.labels import choice_label, differing_keys, headings, method_labels, setting_value
 
 FEDAVG = {"strategy.name": "fedavg", "client.name": "adapter", "client.depth": 2, "client.width": 8, "rounds": 10}
 HERE = {"task.data": "20news"}

@@ -1,8 +1,8 @@
 from pathlib import Path
 
-from fedlab.comparison.contenders import contenders, scope, seed_groups
-from fedlab.comparison.keys import flatten
-from fedlab.comparison.runs import ComparedRun
+from fedlab.compare.grouping import contenders, scope, seed_groups
+from fedlab.compare.keys import flatten
+from fedlab.compare.runs import ComparedRun
 
 
 def run(path="runs/a", *, label=None, origin="runs", deployed=False, **changed):

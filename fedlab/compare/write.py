@@ -11,8 +11,8 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedlab.comparison.outcomes import Comparison, Outcome, Row, Spread
-from fedlab.comparison.sheets import Sheet, sheets
+from fedlab.compare.summary import Comparison, Outcome, Row, Spread
+from fedlab.compare.tables import Sheet, sheets
 
 Format = Literal["text", "markdown", "csv", "json", "latex"]
 

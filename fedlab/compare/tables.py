@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from fedlab.comparison.outcomes import Comparison, Outcome, Row, Spread
+from fedlab.compare.summary import Comparison, Outcome, Row, Spread
 
 Units = Sequence[tuple[float, str]]
 

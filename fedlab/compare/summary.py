@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
-from fedlab.comparison.contenders import DEPLOYED, Contender, SeedGroup, contenders, scope, seed_groups
-from fedlab.comparison.keys import Keys, identity_of
-from fedlab.comparison.labels import choice_label, differing_keys, headings, method_labels, setting_value
-from fedlab.comparison.measurements import Measurement, best_accuracy, first_reaching, smoothed
-from fedlab.comparison.options import ComparisonOptions
-from fedlab.comparison.runs import ComparedRun
+from fedlab.compare.grouping import DEPLOYED, Contender, SeedGroup, contenders, scope, seed_groups
+from fedlab.compare.keys import Keys, identity_of
+from fedlab.compare.labels import choice_label, differing_keys, headings, method_labels, setting_value
+from fedlab.compare.measurements import Measurement, best_accuracy, first_reaching, smoothed
+from fedlab.compare.options import ComparisonOptions
+from fedlab.compare.runs import ComparedRun
 from fedlab.config.plugins import nearest
 from fedlab.errors import RunFailedError, UserError
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fedlab.common.files import replacing
-from fedlab.comparison.outcomes import Comparison, Row
+from fedlab.compare.summary import Comparison, Row
 
 GREY = "#8A8A8A"
 UNIT_NAMES = {"s": "seconds", "min": "minutes", "h": "hours"}

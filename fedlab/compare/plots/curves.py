@@ -8,11 +8,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter
 
-from fedlab.comparison.canvas import GREY, UNIT_NAMES, Look, legend, legend_name, panels
-from fedlab.comparison.measurements import Measurement
-from fedlab.comparison.options import ComparisonOptions
-from fedlab.comparison.outcomes import Row
-from fedlab.comparison.sheets import SECONDS, common_unit, share_text
+from fedlab.compare.measurements import Measurement
+from fedlab.compare.options import ComparisonOptions
+from fedlab.compare.plots.style import GREY, UNIT_NAMES, Look, legend, legend_name, panels
+from fedlab.compare.summary import Row
+from fedlab.compare.tables import SECONDS, common_unit, share_text
 
 _MOST_MARKERS = 30
 

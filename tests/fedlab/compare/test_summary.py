@@ -2,9 +2,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.comparison.options import ComparisonOptions
-from fedlab.comparison.outcomes import compare, spread
-from fedlab.comparison.runs import find_runs
+from fedlab.compare.options import ComparisonOptions
+from fedlab.compare.runs import find_runs
+from fedlab.compare.summary import compare, spread
 from fedlab.errors import RunFailedError, UserError
 
 SHARES = (1.0, 0.5)

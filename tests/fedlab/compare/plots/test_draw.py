@@ -6,14 +6,14 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.image import imread
 
-from fedlab.comparison.canvas import Look
-from fedlab.comparison.curves import curve_over_seeds, draw_accuracy
-from fedlab.comparison.measurements import Measurement
-from fedlab.comparison.options import ComparisonOptions
-from fedlab.comparison.outcomes import compare
-from fedlab.comparison.plots import plot_comparison
-from fedlab.comparison.runs import find_runs
-from fedlab.comparison.times import draw_by_device, draw_by_link
+from fedlab.compare.measurements import Measurement
+from fedlab.compare.options import ComparisonOptions
+from fedlab.compare.plots.curves import curve_over_seeds, draw_accuracy
+from fedlab.compare.plots.draw import plot_comparison
+from fedlab.compare.plots.style import Look
+from fedlab.compare.plots.time_to_accuracy import draw_by_device, draw_by_link
+from fedlab.compare.runs import find_runs
+from fedlab.compare.summary import compare
 
 HOUR = 3600.0
 CURVE = [(HOUR, 0.4), (2 * HOUR, 0.8)]
@@ -154,7 +154,7 @@ def test_a_target_that_is_never_reached_is_a_cross_above_the_lines(compared):
 
 
 def test_pictures_are_of_each_setting_and_of_what_differs(compared, tmp_path, monkeypatch):
-    monkeypatch.setattr("fedlab.comparison.plots.save", lambda figure, path: path)
+    monkeypatch.setattr("fedlab.compare.plots.draw.save", lambda figure, path: path)
     runs = [(CURVE, link(1) | board(name)) for name in ("jetson-tx2", "rpi-4b")] + [(CURVE, link(10) | board("rpi-4b"))]
 
     files = plot_comparison(compared(*runs), tmp_path / "plots")
@@ -175,9 +175,9 @@ def test_without_boards_or_links_that_differ_there_is_one_picture(compared, tmp_
 
 def test_a_comparison_needs_none_of_the_heavy_packages_and_no_state_of_matplotlib():
     code = (
-        "import sys, fedlab.comparison.runs, fedlab.comparison.formats, fedlab.comparison.outcomes;"
+        "import sys, fedlab.compare.runs, fedlab.compare.write, fedlab.compare.summary;"
         "heavy = {'torch', 'flwr', 'ray', 'transformers', 'matplotlib'} & set(sys.modules);"
-        "import fedlab.comparison.plots;"
+        "import fedlab.compare.plots.draw;"
         "print(sorted(heavy | ({'torch', 'flwr', 'ray', 'matplotlib.pyplot'} & set(sys.modules))))"
     )
 

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.comparison.options import ComparisonOptions, options_from
+from fedlab.compare.options import ComparisonOptions, options_from
 from fedlab.errors import UserError
 
 

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.comparison.measurements import Measurement, best_accuracy, first_reaching, measurements, smoothed
+from fedlab.compare.measurements import Measurement, best_accuracy, first_reaching, measurements, smoothed
 from fedlab.results.records import ClientRecord, RoundRecord
 
 

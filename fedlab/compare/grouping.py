@@ -10,8 +10,8 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fedlab.comparison.keys import Keys, flatten, identity_of, table_of, without
-from fedlab.comparison.runs import ComparedRun
+from fedlab.compare.keys import Keys, flatten, identity_of, table_of, without
+from fedlab.compare.runs import ComparedRun
 
 SETTING_TABLES = ("task", "backbone", "fleet", "link", "availability")
 SCOPE_TABLES = ("task", "backbone")  # accuracies of different ones are not to be held against each other

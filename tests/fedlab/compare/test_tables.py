@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.comparison.options import ComparisonOptions
-from fedlab.comparison.outcomes import Spread, compare
-from fedlab.comparison.runs import find_runs
-from fedlab.comparison.sheets import BYTES, SECONDS, common_unit, figure, share_text, sheets, spread_text
+from fedlab.compare.options import ComparisonOptions
+from fedlab.compare.runs import find_runs
+from fedlab.compare.summary import Spread, compare
+from fedlab.compare.tables import BYTES, SECONDS, common_unit, figure, share_text, sheets, spread_text
 
 HOUR = 3600.0
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fedlab.comparison.measurements import Split
+from fedlab.compare.measurements import Split
 from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 

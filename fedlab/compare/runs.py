@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlab.comparison.measurements import Measurement, Split, measurements
+from fedlab.compare.measurements import Measurement, Split, measurements
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.results.folder import RunFolder, open_run

@@ -6,10 +6,10 @@ import re
 import pytest
 from rich.console import Console
 
-from fedlab.comparison.formats import as_json, show, write
-from fedlab.comparison.options import ComparisonOptions
-from fedlab.comparison.outcomes import compare
-from fedlab.comparison.runs import find_runs
+from fedlab.compare.options import ComparisonOptions
+from fedlab.compare.runs import find_runs
+from fedlab.compare.summary import compare
+from fedlab.compare.write import as_json, show, write
 
 HOUR = 3600.0
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from fedlab.comparison.runs import find_runs
+from fedlab.compare.runs import find_runs
 from fedlab.errors import UserError
 
 
