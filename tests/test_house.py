@@ -57,7 +57,7 @@ def test_asking_the_command_line_for_help_loads_nothing_heavy(arguments):
 import atexit, json, sys
 sys.argv = ["fedlab", *{arguments}]
 atexit.register(lambda: sys.stderr.write(json.dumps([name for name in {HEAVY} if name in sys.modules])))
-from fedlab.cli import main
+from fedlab.cli.main import main
 main()
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

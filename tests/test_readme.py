@@ -14,7 +14,7 @@ import pytest
 import typer
 from safetensors.numpy import load_file
 
-from fedlab.cli import app
+from fedlab.cli.main import app
 from fedlab.config.file import experiment_from
 from fedlab.server.factory import load_availability, load_link
 from fedlab.sweep.file import load_sweep

@@ -4,7 +4,7 @@ import sys
 
 import pytest
 
-from fedlab.cli import main
+from fedlab.cli.main import main
 
 WRONG = {
     "an unknown key": (["--set", "task.partition.alhpa=1"], r"unknown key task.partition.alhpa: did you mean 'alpha'?"),

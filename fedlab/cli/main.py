@@ -9,15 +9,15 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from fedlab.commands.client import client
-from fedlab.commands.compare import compare
-from fedlab.commands.deploy import deploy
-from fedlab.commands.estimate import estimate
-from fedlab.commands.import_traces import import_traces
-from fedlab.commands.profile_device import profile_device
-from fedlab.commands.reprice import reprice
-from fedlab.commands.reproduce import reproduce
-from fedlab.commands.sweep import sweep
+from fedlab.cli.client import client
+from fedlab.cli.compare import compare
+from fedlab.cli.deploy import deploy
+from fedlab.cli.estimate import estimate
+from fedlab.cli.import_traces import import_traces
+from fedlab.cli.profile_device import profile_device
+from fedlab.cli.reprice import reprice
+from fedlab.cli.reproduce import reproduce
+from fedlab.cli.sweep import sweep
 from fedlab.errors import RunFailedError, UserError
 
 app = typer.Typer(
@@ -117,7 +117,7 @@ def list_(
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
     """List what an experiment file can name."""
-    from fedlab.listing import list_device, list_names  # noqa: PLC0415
+    from fedlab.cli.list_names import list_device, list_names  # noqa: PLC0415
 
     if name is not None and what != "devices":
         raise UserError(f"fedlab list {what} takes no name; accepted: fedlab list devices NAME")

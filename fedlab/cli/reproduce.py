@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from fedlab.commands.sweep import check_result, plain_result, sweep_and_show
+from fedlab.cli.sweep import check_result, plain_result, sweep_and_show
 from fedlab.errors import UserError
 from fedlab.paper.names import Reproducible, TaskName
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from fedlab.devicelisting import describe, device_as_json, render_device, shape_from
+from fedlab.cli.device_table import describe, device_as_json, render_device, shape_from
 from fedlab.devices.profile import load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError

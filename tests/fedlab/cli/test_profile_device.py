@@ -5,7 +5,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from fedlab.cli import app
+from fedlab.cli.main import app
 from fedlab.devices.profile import load_profile
 from fedlab.errors import RunFailedError, UserError
 from fedlab.profiler import session

@@ -7,9 +7,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Table
 
+from fedlab.cli.device_table import device_as_json, render_device, shape_from
 from fedlab.config.builtins import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
 from fedlab.config.plugins import load_object
-from fedlab.devicelisting import device_as_json, render_device, shape_from
 from fedlab.devices.profile import built_in_profiles, load_profile
 from fedlab.devices.tables import Point
 

@@ -100,7 +100,7 @@ def _measure(plan: "Plan") -> "Readings":
 def _show(out: Path, readings: "Readings", *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    from fedlab.devicelisting import device_as_json, render_device  # noqa: PLC0415
+    from fedlab.cli.device_table import device_as_json, render_device  # noqa: PLC0415
     from fedlab.devices.profile import load_profile  # noqa: PLC0415
 
     about = (load_profile(str(out), Path()), readings.plan.backbone, readings.shape, readings.plan.point)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.commands.estimate import estimate
+from fedlab.cli.estimate import estimate
 from fedlab.estimate.named import Named
 
 KEYS = ["seconds", "bytes_down", "bytes_up", "joules", "peak_memory_bytes", "by_segment"]

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import pytest
 
-from fedlab.cli import main
+from fedlab.cli.main import main
 
 
 class Said(NamedTuple):
