@@ -17,11 +17,11 @@ from fedlab.messages.round_terms import Late, RoundTerms
 from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import CandidateRecord, TrialRecord
-from fedlab.search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from fedlab.server.context import Server
-from strategies.attached import AttachedStrategy
+from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
+from strategies.aggregate import Update, busy_nodes, fits, gather, restored
+from strategies.base import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
-from strategies.gathering import Update, busy_nodes, fits, gather, restored
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from flwr.serverapp import Grid
 
 from fedlab.messages.orders import from_record, order_content
 from fedlab.messages.round_terms import Late
-from strategies.attached import AttachedStrategy
+from strategies.aggregate import Update, busy_nodes, gather, restored
+from strategies.base import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
-from strategies.gathering import Update, busy_nodes, gather, restored
 
 
 class FedAvg(AttachedStrategy):

@@ -11,7 +11,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.messages.orders import from_record, late_seconds_of, to_record
 from fedlab.server.context import Server
 from strategies.cohort import CohortRules
-from strategies.vetting import arrays_of, num_examples_of, objection
+from strategies.validate import arrays_of, num_examples_of, objection
 
 
 @dataclass(frozen=True, kw_only=True)

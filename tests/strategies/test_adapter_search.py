@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.search import AdapterSearch, SearchSpace
+from strategies.adapter_search import AdapterSearch, SearchSpace
 
 BERT = SearchSpace(blocks=12)
 FOUR_STEPS = SearchSpace(blocks=12, depth_step=4)

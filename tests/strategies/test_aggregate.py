@@ -12,8 +12,8 @@ from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, with_id
 from fedlab.messages.orders import from_record, query_message, to_record
 from fedlab.results.records import ClientRecord
 from fedlab.server.checkpoint import load_tree, save_tree
+from strategies.aggregate import Update, average, busy_nodes, fits, gather, restored
 from strategies.cohort import CohortRules
-from strategies.gathering import Update, average, busy_nodes, fits, gather, restored
 
 SENT = {"x": np.zeros(2, np.float32)}
 

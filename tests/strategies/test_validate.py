@@ -7,7 +7,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, RecordDict
 
 from fedlab.messages.orders import order_content, to_record
-from strategies.vetting import num_examples_of, objection
+from strategies.validate import num_examples_of, objection
 
 SENT = {"x": np.array([1.0, 2.0], np.float32), "y": np.zeros((2, 3), np.float32)}
 
