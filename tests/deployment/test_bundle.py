@@ -44,8 +44,8 @@ def test_only_what_a_run_needs_is_in_it(bundle):
     assert {"fedlab", "strategies", "clients", "experiments", "pyproject.toml"} <= tops
     assert not tops & {"tests", "docs", "benchmarks", "docker", "keys", "runs", "README.md", "CHANGELOG.md"}
     parts = {path.name for path in (bundle / "fedlab").iterdir()}
-    assert not parts & {"cli.py", "commands", "comparison", "paper", "planning"}
-    assert (bundle / "fedlab" / "profiles" / "jetson-tx2.toml").is_file()
+    assert not parts & {"cli", "compare", "paper", "reprice", "sweep"}
+    assert (bundle / "fedlab" / "devices" / "profiles" / "jetson-tx2.toml").is_file()
 
 
 def test_server_clients_and_strategies_load_from_it_alone(bundle):

@@ -51,7 +51,7 @@ from flwr.clientapp import ClientApp
 from clients.adapter import adapter
 from clients.full import full
 from fedlab.messages.orders import read_order
-from fedlab.simulation.engine.packing import TrainsTogether
+from fedlab.messages.trains_together import TrainsTogether
 
 
 class Before(ClientApp):
