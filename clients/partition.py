@@ -9,7 +9,7 @@ from fedlab.messages.orders import EvaluateReport, evaluate_reply, read_order
 from fedlab.models.peft.bottleneck import Cut, configuration_of, cut_of
 from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.evaluate import predict_frozen, score_labels
-from fedlab.training.local import Examples
+from fedlab.training.local import TrainingExamples
 from fedlab.workload.workload import Workload
 
 
@@ -18,13 +18,13 @@ def partition_of(context: Context) -> int:
     return int(context.node_config["partition-id"])
 
 
-def examples_of(workbench: Workbench, partition_id: int, cut: Cut) -> Examples:
+def examples_of(workbench: Workbench, partition_id: int, cut: Cut) -> TrainingExamples:
     """Return the texts of a partition, as a model that is cut there sees them."""
     rows = np.asarray(workbench.partitions[partition_id])
     tokens = workbench.tokens("train")
     with span("load"):
         table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", cut=cut)
-        return Examples(
+        return TrainingExamples(
             frozen=table,
             places=places,
             lengths=torch.from_numpy(tokens.lengths[rows]).long(),

@@ -80,14 +80,16 @@ def plain_board():
     """Return a function that makes boards for an encoder of 4 blocks: a batch of 4 x 64 tokens takes 2 s at any depth,
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
     from fedlab.devices.profile import DeviceProfile
-    from fedlab.devices.tables import Point, Provenance, Table
+    from fedlab.devices.tables import DepthTable, Point, Provenance
     from fedlab.workload.workload import EncoderShape
 
     shape = EncoderShape(family="bert", blocks=4, hidden=8, intermediate=16)
 
     def table(values):
         point = Point(batch_size=4, sequence_length=64, width=8)
-        return Table(values=values, shape=shape, point=point, provenance=Provenance(standing="measured", source=""))
+        return DepthTable(
+            values=values, shape=shape, point=point, provenance=Provenance(standing="measured", source="")
+        )
 
     def make(name="board", *, memory_bytes=50_000, seconds_a_batch=2.0, watts=(10.0, 4.0, 1.0)):
         names = ("adapter", "cached_adapter", "full")
@@ -113,13 +115,13 @@ def plain_physics(plain_board):
     """Return a function that puts boards, one a partition, on a link of 1 kB/s."""
     import numpy as np
 
-    from fedlab.billing.simulated import Physics
+    from fedlab.billing.simulated import SimulatedPhysics
     from fedlab.devices.fleet import Fleet
     from fedlab.network.links import constant
 
     def make(boards=None, *, clients=4, link=None, **server):
         boards = boards or [plain_board()] * clients
-        return Physics(
+        return SimulatedPhysics(
             fleet=Fleet(profiles=tuple(boards), places=np.arange(len(boards)), relative_throughputs=None),
             link=link or constant(1000.0),
             shape=plain_board.shape,

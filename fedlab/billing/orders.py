@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from flwr.app import Message, MessageType
 
-from fedlab.billing.simulated import Bill, Part
+from fedlab.billing.simulated import Bill, Participation
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
 from fedlab.messages.orders import group_of, read_measures, read_terms, read_train_loss, read_workload, server_round_of
@@ -30,7 +30,7 @@ _DROPOUTS: Mapping[int, Dropout] = {CLIENT_UNAVAILABLE: "gone", REPLY_LATE: "lat
 
 
 @dataclass(frozen=True, kw_only=True)
-class Order:
+class MessageTerms:
     """What messages have in common that share their content."""
 
     num_bytes: int
@@ -40,11 +40,11 @@ class Order:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sent:
+class SentMessage:
     """A message on its way, and the simulated seconds at which it set out and its client goes away."""
 
     message: Message
-    order: Order
+    order: MessageTerms
     partition_id: int
     start_seconds: float
     leaves_seconds: float
@@ -60,9 +60,9 @@ class Sent:
         return bool(self.message.metadata.message_type != MessageType.QUERY)
 
 
-def order_of(message: Message) -> Order:
+def order_of(message: Message) -> MessageTerms:
     """Return what a message has in common with others of its content."""
-    return Order(
+    return MessageTerms(
         num_bytes=record_bytes(message.content),
         group=group_of(message),
         server_round=server_round_of(message),
@@ -70,7 +70,7 @@ def order_of(message: Message) -> Order:
     )
 
 
-def part_of(sent: Sent, reply: Message) -> Part:
+def part_of(sent: SentMessage, reply: Message) -> Participation:
     """Return a client's part by its reply, which is an error if the client was not reached.
 
     Raises:
@@ -82,7 +82,7 @@ def part_of(sent: Sent, reply: Message) -> Part:
             f"client {sent.partition_id} reported no workload, so its time is unknown: "
             "put messages.workload_record(...) into its reply under the key 'workload'"
         )
-    return Part(
+    return Participation(
         workload=workload,
         partition_id=sent.partition_id,
         server_round=sent.order.server_round,
@@ -95,7 +95,7 @@ def part_of(sent: Sent, reply: Message) -> Part:
     )
 
 
-def bill_of_failure(sent: Sent, reply: Message) -> Bill:
+def bill_of_failure(sent: SentMessage, reply: Message) -> Bill:
     """Return the bill of a client that gave an error for an answer, or none: nobody knows what it did until then."""
     return Bill(
         cost=_NOTHING,
@@ -106,7 +106,7 @@ def bill_of_failure(sent: Sent, reply: Message) -> Bill:
     )
 
 
-def record_of(sent: Sent, bill: Bill, part: Part | None, reply: Message, device: str) -> ClientRecord:
+def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: Message, device: str) -> ClientRecord:
     """Return what is written down of a client's part; of one that failed nothing is known."""
     workload, cost = part.workload if part else None, bill.cost
     lost = bill.dropout is not None

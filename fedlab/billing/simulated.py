@@ -12,7 +12,7 @@ from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_by
 from fedlab.devices.file import POWERS
 from fedlab.devices.fleet import Fleet
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import Standing, least_sure
+from fedlab.devices.tables import ProvenanceLevel, least_sure
 from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
@@ -21,7 +21,7 @@ from fedlab.workload.workload import Cost, EncoderShape, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
+class Participation:
     """What one client was sent and did, and from when on; `workload` is None where it was gone before it began.
 
     `leaves_seconds` is the simulated second at which it goes away. `measures` are those of a real client.
@@ -49,16 +49,16 @@ class Bill:
 
     cost: Cost
     round_ends_seconds: float
-    standing: Standing | Literal[""]
-    energy_standing: Standing | Literal[""] = ""
-    memory_standing: Standing | Literal[""] = ""
+    standing: ProvenanceLevel | Literal[""]
+    energy_standing: ProvenanceLevel | Literal[""] = ""
+    memory_standing: ProvenanceLevel | Literal[""] = ""
     dropout: Dropout | None = None
     reason: str | None = None
     done: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class Physics:
+class SimulatedPhysics:
     """The boards, the network and the encoder that is trained; the server's bandwidths are None where unlimited."""
 
     fleet: Fleet
@@ -71,7 +71,7 @@ class Physics:
         """Return the name of a partition's board."""
         return self.fleet.profile(partition_id).name
 
-    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+    def bill(self, parts: Sequence[Participation], terms: Mapping[str, RoundTerms]) -> list[Bill]:
         """Return the bill of each part.
 
         The parts of a group that start together make a round, on the terms of the group (none given: all are waited
@@ -88,7 +88,7 @@ class Physics:
             for part, need, course in zip(parts, needs, courses, strict=True)
         ]
 
-    def _needs(self, parts: Sequence[Part]) -> list["_Needs"]:
+    def _needs(self, parts: Sequence[Participation]) -> list["_Needs"]:
         """Return what the parts need of their boards; those of one board are often sent the same work."""
         profiles = [self.fleet.profile(part.partition_id) for part in parts]
         keys = [(id(profile), part.workload) for profile, part in zip(profiles, parts, strict=True)]
@@ -96,7 +96,7 @@ class Physics:
         known = {key: _needs_of(profile, key[1], self.shape) for key, profile in by_key.items()}
         return [known[key] for key in keys]
 
-    def _courses(self, parts: Sequence[Part], needs: Sequence["_Needs"]) -> list["_Course"]:
+    def _courses(self, parts: Sequence[Participation], needs: Sequence["_Needs"]) -> list["_Course"]:
         """Let the parts run, each as far as it comes by itself."""
         begins = {at: part.start_seconds for at, part in enumerate(parts) if part.start_seconds < part.leaves_seconds}
         down = self._transfers(parts, begins, "down")
@@ -105,14 +105,16 @@ class Physics:
         up = self._transfers(parts, sends, "up")
         return [_course(part, needs[at], down.get(at), up.get(at)) for at, part in enumerate(parts)]
 
-    def _transfers(self, parts: Sequence[Part], starts: Mapping[int, float], direction: Direction) -> dict[int, float]:
+    def _transfers(
+        self, parts: Sequence[Participation], starts: Mapping[int, float], direction: Direction
+    ) -> dict[int, float]:
         """Return how long the downloads or uploads take that start at these seconds, by place."""
         transfers = [self._transfer(parts[at], start, direction) for at, start in starts.items()]
         down = direction == "down"
         capacity = self.server_down_bytes_per_second if down else self.server_up_bytes_per_second
         return dict(zip(starts, shared_seconds(transfers, capacity), strict=True))
 
-    def _transfer(self, part: Part, start_seconds: float, direction: Direction) -> Transfer:
+    def _transfer(self, part: Participation, start_seconds: float, direction: Direction) -> Transfer:
         num_bytes = part.bytes_down if direction == "down" else part.bytes_up
         alone_seconds = self.link.transfer_seconds(
             num_bytes,
@@ -129,11 +131,11 @@ class _Needs:
     profile: DeviceProfile
     compute_seconds: float = 0.0
     memory_bytes: int = 0
-    standing: Standing | Literal[""] = ""
-    memory_standing: Standing | Literal[""] = ""
+    standing: ProvenanceLevel | Literal[""] = ""
+    memory_standing: ProvenanceLevel | Literal[""] = ""
 
     @property
-    def energy_standing(self) -> Standing | Literal[""]:
+    def energy_standing(self) -> ProvenanceLevel | Literal[""]:
         return self.profile.standing(*POWERS) if self.standing else ""
 
     @property
@@ -161,12 +163,12 @@ def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: EncoderS
     )
 
 
-def _memory_standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> Standing:
+def _memory_standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> ProvenanceLevel:
     taken = provenance(profile, workload, shape, "peak_memory_bytes")
     return least_sure(taken.standing, profile.standing("memory_bytes"))
 
 
-def _course(part: Part, need: _Needs, down: float | None, up: float | None) -> _Course:
+def _course(part: Participation, need: _Needs, down: float | None, up: float | None) -> _Course:
     """Return a part's course; it has a download unless it was gone, an upload if it came so far."""
     stages = Stages(
         download_seconds=down or 0.0,
@@ -179,7 +181,7 @@ def _course(part: Part, need: _Needs, down: float | None, up: float | None) -> _
     return _Course(stages=stages, ending=Ending(seconds=stages.seconds, how="finished" if need.fits else "failed"))
 
 
-def _bill(part: Part, need: _Needs, course: _Course, lasted: float, terms: RoundTerms) -> Bill:
+def _bill(part: Participation, need: _Needs, course: _Course, lasted: float, terms: RoundTerms) -> Bill:
     ending, over = course.ending, part.start_seconds + lasted
     if ending.how == "finished" and (ending.seconds <= lasted or terms.late == "carry"):
         cost = cost_of(
@@ -226,7 +228,7 @@ def _late(lasted: float) -> tuple[Dropout, str]:
     return "late", f"late: not done when the round was over, after {human_seconds(lasted)}"
 
 
-def _lost(part: Part, need: _Needs, ending: Ending) -> tuple[Dropout, str]:
+def _lost(part: Participation, need: _Needs, ending: Ending) -> tuple[Dropout, str]:
     if ending.how == "gone":
         return "gone", f"went away after {human_seconds(ending.seconds)}" if ending.seconds else "was gone at the start"
     assert part.workload is not None, "only work fails to fit"

@@ -10,8 +10,8 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedlab.billing.availability_wait import Attendance
-from fedlab.billing.orders import Order, Sent, bill_of_failure, order_of, part_of, record_of
-from fedlab.billing.simulated import Bill, Part
+from fedlab.billing.orders import MessageTerms, SentMessage, bill_of_failure, order_of, part_of, record_of
+from fedlab.billing.simulated import Bill, Participation
 from fedlab.common.clock import Clock, stopwatch
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
@@ -27,7 +27,7 @@ _MOST_IN_VAIN = 1000  # batches in a row that reach nobody
 class Physics(Protocol):
     """What the parts of clients cost that work side by side."""
 
-    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+    def bill(self, parts: Sequence[Participation], terms: Mapping[str, RoundTerms]) -> list[Bill]:
         """Return the bill of each part; the rounds of groups are held on these terms."""
 
     def device(self, partition_id: int) -> str:
@@ -62,7 +62,7 @@ class TimedGrid(GridAround):
         self._attendance = attendance
         self._partitions = partitions
         self._on_clients = on_clients
-        self._sent: dict[str, Sent] = {}
+        self._sent: dict[str, SentMessage] = {}
         self._server_round = 0
         self._unsent = 0
         self._in_vain = 0
@@ -108,15 +108,17 @@ class TimedGrid(GridAround):
         billed = self._bill(replies)
         return [billed[message_id] for message_id in ids if message_id in billed]
 
-    def _note(self, message: Message, order: Order) -> Sent:
+    def _note(self, message: Message, order: MessageTerms) -> SentMessage:
         now = self._clock.now(self._lane(order.group))
         partition_id, server_round = self._partitions[message.metadata.dst_node_id], order.server_round
         self._server_round = max(self._server_round, server_round)
         leaves = self._attendance.leaves_seconds(partition_id, server_round=server_round, at_seconds=now)
-        sent = Sent(message=message, order=order, partition_id=partition_id, start_seconds=now, leaves_seconds=leaves)
+        sent = SentMessage(
+            message=message, order=order, partition_id=partition_id, start_seconds=now, leaves_seconds=leaves
+        )
         return sent if sent.billed else replace(sent, leaves_seconds=inf)
 
-    def _check_reached(self, notes: Sequence[Sent]) -> None:
+    def _check_reached(self, notes: Sequence[SentMessage]) -> None:
         self._in_vain = 0 if any(note.reached for note in notes) else self._in_vain + 1
         if self._in_vain > _MOST_IN_VAIN:
             raise RunFailedError(f"no client was there to be asked, {_MOST_IN_VAIN} times in a row")
@@ -164,7 +166,7 @@ class TimedGrid(GridAround):
         )
         return {each: _billed(reply, bills.get(each)) for each, reply in replies.items()}
 
-    def _advance(self, asked: Mapping[str, Sent], bills: Mapping[str, Bill]) -> None:
+    def _advance(self, asked: Mapping[str, SentMessage], bills: Mapping[str, Bill]) -> None:
         """Let each lane go on to the end of its round."""
         ends: dict[str | None, float] = {}
         for message_id, sent in asked.items():

@@ -26,7 +26,7 @@ _POWERS = {"computing_watts": "computing", "communicating_watts": "communicating
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class TableCell:
     """What one batch takes on a board, and where the two figures come from."""
 
     seconds: float
@@ -40,7 +40,7 @@ class DepthRow:
     """A depth, and what one batch takes by each table the profile has."""
 
     depth: int
-    cells: Mapping[TableName, Cell]
+    cells: Mapping[TableName, TableCell]
 
 
 def shape_from(backbone: str) -> EncoderShape:
@@ -101,7 +101,7 @@ def device_as_json(profile: DeviceProfile, backbone: str, shape: EncoderShape, p
     }
 
 
-def _cell(profile: DeviceProfile, shape: EncoderShape, point: Point, name: TableName, depth: int) -> Cell:
+def _cell(profile: DeviceProfile, shape: EncoderShape, point: Point, name: TableName, depth: int) -> TableCell:
     workload = Workload(
         method="freeze" if name == "full" else "adapter",
         depth=depth,
@@ -110,7 +110,7 @@ def _cell(profile: DeviceProfile, shape: EncoderShape, point: Point, name: Table
         num_examples=point.batch_size,
         **asdict(point),
     )
-    return Cell(
+    return TableCell(
         seconds=compute_seconds(profile, workload, shape),
         memory_bytes=peak_memory_bytes(profile, workload, shape),
         seconds_provenance=provenance(profile, workload, shape, "latency_seconds"),
@@ -118,7 +118,7 @@ def _cell(profile: DeviceProfile, shape: EncoderShape, point: Point, name: Table
     )
 
 
-def _cell_as_json(cell: Cell) -> dict[str, Any]:
+def _cell_as_json(cell: TableCell) -> dict[str, Any]:
     return {
         "latency_seconds": {"value": cell.seconds, **asdict(cell.seconds_provenance)},
         "peak_memory_bytes": {"value": cell.memory_bytes, **asdict(cell.memory_provenance)},
@@ -140,7 +140,7 @@ def _by_depth(rows: list[DepthRow]) -> Table:
     return table
 
 
-def _figures(cell: Cell) -> tuple[str, str]:
+def _figures(cell: TableCell) -> tuple[str, str]:
     seconds = f"{cell.seconds:.5g} {_MARKS[cell.seconds_provenance.standing]}"
     return seconds, f"{cell.memory_bytes / 1e9:.3g} {_MARKS[cell.memory_provenance.standing]}"
 

@@ -9,7 +9,7 @@ import typer
 from fedlab.common.files import refuse_existing
 from fedlab.errors import UserError
 
-Kind = Literal["fedscale-device", "fedscale-availability", "flash-state", "flash-speed"]
+TraceKind = Literal["fedscale-device", "fedscale-availability", "flash-state", "flash-speed"]
 
 _USES = {
     "fedscale-device": '[link] name = "table", options = {{ path = "{out}" }}; [fleet.throughput] csv = "{out}"',
@@ -20,7 +20,7 @@ _USES = {
 
 
 def import_traces(
-    kind: Annotated[Kind, typer.Argument(metavar="KIND", help=f"What SOURCE is: {', '.join(_USES)}.")],
+    kind: Annotated[TraceKind, typer.Argument(metavar="KIND", help=f"What SOURCE is: {', '.join(_USES)}.")],
     source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The other simulator's file.")],
     out: Annotated[Path, typer.Option(metavar="FILE.csv", help="The CSV file to write; it must not exist.")],
     base_milliseconds: Annotated[

@@ -11,7 +11,7 @@ import typer
 from fedlab.errors import UserError
 
 if TYPE_CHECKING:
-    from fedlab.profiler.plan import Job, Plan, Reading
+    from fedlab.profiler.plan import Job, MeasurementPlan, Reading
     from fedlab.profiler.readings import Readings
 
 
@@ -46,7 +46,7 @@ def profile_device(
     from fedlab.devices.tables import Point  # noqa: PLC0415
     from fedlab.errors import RunFailedError  # noqa: PLC0415  (the command line starts in a moment)
     from fedlab.profiler.machine import describe_machine  # noqa: PLC0415
-    from fedlab.profiler.plan import Plan, parse_methods  # noqa: PLC0415
+    from fedlab.profiler.plan import MeasurementPlan, parse_methods  # noqa: PLC0415
     from fedlab.profiler.readings import Power, profile_table  # noqa: PLC0415
 
     check_is_new(out)
@@ -54,7 +54,9 @@ def profile_device(
         if not math.isfinite(watts):
             raise UserError(f"--watts-{name} {watts}: expected a finite number of watts")
     point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
-    plan = Plan(backbone=backbone, methods=parse_methods(method), point=point, batches=batches, repeats=repeats)
+    plan = MeasurementPlan(
+        backbone=backbone, methods=parse_methods(method), point=point, batches=batches, repeats=repeats
+    )
     power = Power(
         computing_watts=watts_computing,
         communicating_watts=watts_communicating,
@@ -72,7 +74,7 @@ def profile_device(
         raise RunFailedError(f"{out} is written, without what could not be measured: {failures}")
 
 
-def _measure(plan: "Plan") -> "Readings":
+def _measure(plan: "MeasurementPlan") -> "Readings":
     from rich.console import Console  # noqa: PLC0415
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn  # noqa: PLC0415
 

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import DTypeLike
 
-Shape = tuple[int, ...]
+from fedlab.common.arrays import Shape
 
 
 class GarbledError(ValueError):

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlab.codecs.codec import Shape
 from fedlab.codecs.pipeline import Pipeline
+from fedlab.common.arrays import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

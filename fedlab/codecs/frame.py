@@ -13,7 +13,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from fedlab.codecs.codec import GarbledError, Reader, Shape
+from fedlab.codecs.codec import GarbledError, Reader
+from fedlab.common.arrays import Shape
 
 Layout = Mapping[str, Shape | None]
 

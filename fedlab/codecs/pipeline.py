@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from fedlab.codecs.codec import Codec, GarbledError, Reader, Shape
+from fedlab.codecs.codec import Codec, GarbledError, Reader
+from fedlab.common.arrays import Shape
 
 
 @dataclass(frozen=True, kw_only=True)

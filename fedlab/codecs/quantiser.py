@@ -10,7 +10,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
-from fedlab.codecs.codec import Codec, Reader, Shape
+from fedlab.codecs.codec import Codec, Reader
+from fedlab.common.arrays import Shape
 
 Rounding = Literal["stochastic", "nearest"]
 

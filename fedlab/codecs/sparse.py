@@ -6,7 +6,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from fedlab.codecs.codec import Codec, GarbledError, Reader, Shape
+from fedlab.codecs.codec import Codec, GarbledError, Reader
+from fedlab.common.arrays import Shape
 
 
 def top_k(*, share: float) -> Codec:

@@ -3,3 +3,6 @@
 import numpy as np
 
 Arrays = dict[str, np.ndarray]
+
+
+Shape = tuple[int, ...]

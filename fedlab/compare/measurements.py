@@ -7,7 +7,7 @@ from typing import Literal
 
 from fedlab.results.records import ClientRecord, RoundRecord
 
-Split = Literal["test", "validation"]
+MeasuredSplit = Literal["test", "validation"]
 
 _ROUNDING = 1e-9  # targets are shares of means, whose last digits are nobody's
 
@@ -24,7 +24,7 @@ class Measurement:
 
 
 def measurements(
-    rounds: Sequence[RoundRecord], clients: Iterable[ClientRecord], split: Split
+    rounds: Sequence[RoundRecord], clients: Iterable[ClientRecord], split: MeasuredSplit
 ) -> tuple[Measurement, ...]:
     """Return the accuracies a run measured on a split, in the order of its rounds."""
     spent_bytes: dict[int, int] = defaultdict(int)

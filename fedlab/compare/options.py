@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
-from fedlab.compare.measurements import Split
+from fedlab.compare.measurements import MeasuredSplit
 from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 
@@ -20,7 +20,7 @@ class ComparisonOptions:
     noise. `oracle` are keys that hindsight chooses, `baseline` is the method that speed-ups are over.
     """
 
-    split: Split = "test"
+    split: MeasuredSplit = "test"
     shares: tuple[float, ...] = (0.99, 0.95, 0.9, 0.8, 0.7)
     full_accuracy: float | None = None
     reference: str | None = None
@@ -54,7 +54,7 @@ class _CompareTable(BaseModel):
     full_accuracy: float | None = Field(None, gt=0, le=1)
     reference: str | None = None
     baseline: str | None = None
-    split: Split = "test"
+    split: MeasuredSplit = "test"
     smooth: int = Field(1, ge=1)
     oracle: list[str] = []
     log_time: bool = False

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlab.compare.measurements import Measurement, Split, measurements
+from fedlab.compare.measurements import MeasuredSplit, Measurement, measurements
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.results.folder import RunFolder, open_run
@@ -39,7 +39,7 @@ class ComparedRun:
         return int(self.experiment.get("seed", 0))
 
 
-def find_runs(arguments: Sequence[str], split: Split) -> list[ComparedRun]:
+def find_runs(arguments: Sequence[str], split: MeasuredSplit) -> list[ComparedRun]:
     """Read the runs that arguments stand for: run folders, folders that hold some, and LABEL=FOLDER for either.
 
     A run named twice is read once.
@@ -94,7 +94,7 @@ def _is_run(path: Path) -> bool:
     return folder.experiment.is_file() and folder.rounds_file.is_file()
 
 
-def _read(path: Path, *, origin: str, label: str | None, split: Split) -> ComparedRun:
+def _read(path: Path, *, origin: str, label: str | None, split: MeasuredSplit) -> ComparedRun:
     folder = open_run(path)
     experiment, summary = _with_defaults(folder), folder.summary()
     rounds, clients = _records(folder, summary)

@@ -44,7 +44,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class SummaryRow:
     """One method in one setting; `deployed` if its runs were made on real machines.
 
     `setting` has a value for each of the comparison's `setting_names`, `setting_keys` all its keys. `curves` are the
@@ -79,12 +79,12 @@ class Comparison:
     options: ComparisonOptions
     setting_names: tuple[str, ...]
     setting_keys: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[SummaryRow, ...]
     notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Named:
+class _NamedOutcome:
     contender: Contender
     method: str
     setting: tuple[str, ...]
@@ -126,19 +126,19 @@ def _smoothed(run: ComparedRun, window: int) -> ComparedRun:
     return replace(run, measured=smoothed(run.measured, window))
 
 
-def _named(found: Sequence[Contender]) -> tuple[list[_Named], list[str], list[str]]:
+def _named(found: Sequence[Contender]) -> tuple[list[_NamedOutcome], list[str], list[str]]:
     settings = [each.setting for each in found]
     methods = method_labels([each.method for each in found], settings)
     keys = differing_keys(settings)
     values = [tuple(setting_value(key, setting.get(key)) for key in keys) for setting in settings]
     named = [
-        _Named(contender=contender, method=method, setting=value)
+        _NamedOutcome(contender=contender, method=method, setting=value)
         for contender, method, value in zip(found, methods, values, strict=True)
     ]
     return named, headings(keys), keys
 
 
-def _full_accuracies(named: Sequence[_Named], options: ComparisonOptions) -> Mapping[str, float]:
+def _full_accuracies(named: Sequence[_NamedOutcome], options: ComparisonOptions) -> Mapping[str, float]:
     """Return the full-convergence accuracy by scope: the best of its methods' means over seeds, or the reference's."""
     scopes = dict.fromkeys(scope(each.contender.setting) for each in named)
     if options.full_accuracy is not None:
@@ -148,19 +148,19 @@ def _full_accuracies(named: Sequence[_Named], options: ComparisonOptions) -> Map
     return {each: _full_accuracy([n for n in named if scope(n.contender.setting) == each], options) for each in scopes}
 
 
-def _full_accuracy(named: Sequence[_Named], options: ComparisonOptions) -> float:
+def _full_accuracy(named: Sequence[_NamedOutcome], options: ComparisonOptions) -> float:
     compared = [each for each in named if options.reference in (None, each.method)]
     if not compared:
         raise UserError(f"--reference {options.reference}: not run in every setting; give --full-accuracy instead")
     return max(_best(group).mean for each in compared for group in each.contender.candidates)
 
 
-def _row(named: _Named, full_accuracy: float, shares: Sequence[float]) -> Row:
+def _row(named: _NamedOutcome, full_accuracy: float, shares: Sequence[float]) -> SummaryRow:
     candidates = named.contender.candidates
     picks = [_pick(candidates, share, share * full_accuracy) for share in shares]
     # The hardest target anybody reached; if none, the most accurate candidate.
     shown = next((group for group, outcome in picks if outcome.reached), max(candidates, key=_mean_best))
-    return Row(
+    return SummaryRow(
         method=named.method,
         oracle=len(candidates) > 1,
         deployed=DEPLOYED in named.contender.method,
@@ -204,7 +204,7 @@ def _outcome(group: SeedGroup, share: float, accuracy: float) -> Outcome:
     )
 
 
-def _in_order(rows: Sequence[Row]) -> list[Row]:
+def _in_order(rows: Sequence[SummaryRow]) -> list[SummaryRow]:
     """Sort by setting, numbers by their size; the methods of a setting stay as they came."""
     return sorted(rows, key=lambda row: [_natural(value) for value in row.setting])
 
@@ -217,7 +217,7 @@ def _natural(text: str) -> tuple[float, str]:
         return math.inf, text
 
 
-def _with_speedups(rows: Sequence[Row], baseline: str | None) -> list[Row]:
+def _with_speedups(rows: Sequence[SummaryRow], baseline: str | None) -> list[SummaryRow]:
     if baseline is None:
         return list(rows)
     _check_method(baseline, [row.method for row in rows], "--baseline")
@@ -225,7 +225,7 @@ def _with_speedups(rows: Sequence[Row], baseline: str | None) -> list[Row]:
     return [replace(row, outcomes=tuple(_speedups(row, by_setting.get(identity_of(row.setting_keys))))) for row in rows]
 
 
-def _speedups(row: Row, baseline: Row | None) -> list[Outcome]:
+def _speedups(row: SummaryRow, baseline: SummaryRow | None) -> list[Outcome]:
     if baseline is None:
         return list(row.outcomes)
     return [

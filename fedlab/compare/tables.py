@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from fedlab.compare.summary import Comparison, Outcome, Row, Spread
+from fedlab.compare.summary import Comparison, Outcome, Spread, SummaryRow
 
 Units = Sequence[tuple[float, str]]
 
@@ -73,7 +73,7 @@ def _quantity(
     spreads = [found for row in comparison.rows for each in row.outcomes if (found := of(each))]
     size, name = common_unit((each.mean for each in spreads), units)
 
-    def cell(row: Row, outcome: Outcome) -> str:
+    def cell(row: SummaryRow, outcome: Outcome) -> str:
         found = of(outcome)
         if found is None and outcome.reached:
             return "unknown"
@@ -87,7 +87,7 @@ def _quantity(
     return _sheet(comparison, f"{title} ({name})", cell, first=first)
 
 
-def _speedup(row: Row, outcome: Outcome) -> str:
+def _speedup(row: SummaryRow, outcome: Outcome) -> str:
     return "-" if outcome.speedup is None else " ".join([f"{figure(outcome.speedup)}x", *_seeds_there(outcome)])
 
 
@@ -95,7 +95,9 @@ def _seeds_there(outcome: Outcome) -> list[str]:
     return [f"({outcome.reached}/{outcome.seeds})"] if outcome.reached < outcome.seeds else []
 
 
-def _sheet(comparison: Comparison, title: str, cell: Callable[[Row, Outcome], str], *, first: bool = False) -> Sheet:
+def _sheet(
+    comparison: Comparison, title: str, cell: Callable[[SummaryRow, Outcome], str], *, first: bool = False
+) -> Sheet:
     """Return a sheet; the first one also says over how many seeds, and how accurate each method became."""
     words = (*comparison.setting_names, "method")
     rows = []
@@ -115,7 +117,7 @@ def _targets(comparison: Comparison) -> list[str]:
     ]
 
 
-def _marked(row: Row) -> str:
+def _marked(row: SummaryRow) -> str:
     return f"{row.name} *" if row.unfinished else row.name
 
 

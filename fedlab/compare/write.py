@@ -11,7 +11,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedlab.compare.summary import Comparison, Outcome, Row, Spread
+from fedlab.compare.summary import Comparison, Outcome, Spread, SummaryRow
 from fedlab.compare.tables import Sheet, sheets
 
 Format = Literal["text", "markdown", "csv", "json", "latex"]
@@ -54,7 +54,7 @@ def _json(comparison: Comparison) -> str:
     return json.dumps(as_json(comparison), indent=2) + "\n"
 
 
-def _json_row(comparison: Comparison, row: Row) -> dict[str, Any]:
+def _json_row(comparison: Comparison, row: SummaryRow) -> dict[str, Any]:
     return {
         "method": row.method,
         "name": row.name,
@@ -134,7 +134,7 @@ def _csv(comparison: Comparison) -> str:
     return text.getvalue()
 
 
-def _csv_line(comparison: Comparison, row: Row, outcome: Outcome) -> dict[str, Any]:
+def _csv_line(comparison: Comparison, row: SummaryRow, outcome: Outcome) -> dict[str, Any]:
     settings = zip(comparison.setting_keys, row.setting, strict=True)
     return {
         **dict(settings),

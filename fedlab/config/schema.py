@@ -13,11 +13,11 @@ from fedlab.errors import UserError
 Options = dict[str, Any]
 
 
-class _Table(BaseModel):
+class _ExperimentTable(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Partition(_Table):
+class Partition(_ExperimentTable):
     """How the training examples are split over the clients (flwr-datasets partitioners)."""
 
     scheme: Literal["iid", "dirichlet", "quantity", "pathological", "natural"] = Field(
@@ -30,7 +30,7 @@ class Partition(_Table):
     column: str | None = Field(None, description="natural: the column that names the client")
 
 
-class TaskTable(_Table):
+class TaskTable(_ExperimentTable):
     """The text, its labels and how they are cut up."""
 
     data: str = Field("docstrings", description="built-in name, local file or folder, hub id, or module:function")
@@ -59,7 +59,7 @@ class TaskTable(_Table):
         return [value] if isinstance(value, str) else value
 
 
-class BackboneTable(_Table):
+class BackboneTable(_ExperimentTable):
     """The pretrained encoder."""
 
     name: str = Field(
@@ -73,14 +73,14 @@ class BackboneTable(_Table):
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
 
 
-class StrategyTable(_Table):
+class StrategyTable(_ExperimentTable):
     """The server's algorithm."""
 
     name: str = Field("adafl", description="a built-in name, module:Class or path/to/file.py:Class")
     options: Options = Field(default_factory=dict, description="its keyword arguments")
 
 
-class ClientTable(_Table):
+class ClientTable(_ExperimentTable):
     """How a client trains."""
 
     name: str = Field("adapter", description="a built-in name, module:name or path/to/file.py:name")
@@ -111,7 +111,7 @@ class ClientTable(_Table):
         return self.trains or TRAINS.get(self.name, "adapters")
 
 
-class ThroughputTable(_Table):
+class ThroughputTable(_ExperimentTable):
     """How fast the clients' boards are, against their profiles: all alike, drawn from a distribution, or from a file.
 
     Draws are in any unit: a board is as fast as its profile at the throughput `base`, half as fast at half of it.
@@ -162,7 +162,7 @@ class ThroughputTable(_Table):
         return self
 
 
-class FleetTable(_Table):
+class FleetTable(_ExperimentTable):
     """Which boards the clients are, and how fast each of them is."""
 
     devices: dict[str, float] = Field(
@@ -181,7 +181,7 @@ class FleetTable(_Table):
         return value
 
 
-class LinkTable(_Table):
+class LinkTable(_ExperimentTable):
     """The network between a client and the server."""
 
     name: str = Field("constant", description="a built-in name, module:name or path/to/file.py:name")
@@ -201,14 +201,14 @@ class LinkTable(_Table):
         return value
 
 
-class AvailabilityTable(_Table):
+class AvailabilityTable(_ExperimentTable):
     """When clients can be asked for work."""
 
     name: str = Field("always", description="a built-in name, module:name or path/to/file.py:name")
     options: Options = Field(default_factory=dict, description="its keyword arguments, such as dropout = 0.1")
 
 
-class CodecTable(_Table):
+class CodecTable(_ExperimentTable):
     """How models and updates are encoded to travel: pipelines of codecs, each by name or as a table with options."""
 
     up: list[str | Options] = Field(
@@ -233,7 +233,7 @@ class CodecTable(_Table):
         return codecs
 
 
-class EngineTable(_Table):
+class EngineTable(_ExperimentTable):
     """How the simulation uses this machine. `pack` and `device` touch results, in the rounding of float32 sums."""
 
     workers: int | None = Field(None, ge=1, description="Ray actors; default: one a core, or `actors_per_gpu` a GPU")
@@ -260,14 +260,14 @@ class EngineTable(_Table):
     )
 
 
-class EvaluationTable(_Table):
+class EvaluationTable(_ExperimentTable):
     """When the global model is measured. Decisions use the validation split; test is for the report."""
 
     validation_every: int = Field(1, ge=1, description="rounds between validations, where the strategy has no trials")
     test_every: int = Field(1, ge=0, description="validations between tests; 0: only at the end")
 
 
-class Experiment(_Table):
+class Experiment(_ExperimentTable):
     """One whole experiment, validated."""
 
     name: str = Field("experiment", min_length=1, description="names the run folder")

@@ -76,16 +76,16 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return _digest(lasting, tokenizer.pad_token_id, tokenizer.truncation_side)
 
 
-Row = tuple[list[int], int | list[int]]  # token ids; a label, or one a token
+TokenRow = tuple[list[int], int | list[int]]  # token ids; a label, or one a token
 
 
-def _classification_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[Row]:
+def _classification_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:
     for start in range(0, len(texts), _BATCH):
         encoded = tokenizer(list(texts[start : start + _BATCH]), truncation=True, max_length=max_length)
         yield from zip(encoded["input_ids"], labels[start : start + _BATCH], strict=True)
 
 
-def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[Row]:
+def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:
     for start in range(0, len(texts), _BATCH):
         words = [list(sentence) for sentence in texts[start : start + _BATCH]]
         encoded = tokenizer(words, truncation=True, max_length=max_length, is_split_into_words=True)
@@ -102,7 +102,7 @@ def _first_token_labels(word_ids: list[int | None], word_labels: Sequence[int]) 
     ]
 
 
-def _padded(rows: Iterator[Row], pad_token_id: int) -> dict[str, np.ndarray]:
+def _padded(rows: Iterator[TokenRow], pad_token_id: int) -> dict[str, np.ndarray]:
     input_ids, labels = zip(*rows, strict=True)
     return {
         "input_ids": _rectangle(input_ids, pad_token_id).astype(np.int32),

@@ -18,7 +18,7 @@ from pydantic import (
 )
 
 from fedlab.common.files import refuse_existing, write_new
-from fedlab.devices.tables import Point, Standing, TableName
+from fedlab.devices.tables import Point, ProvenanceLevel, TableName
 from fedlab.errors import UserError
 from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape, Family
 
@@ -34,7 +34,7 @@ class FigureEntry(BaseModel):
     model_config = _STRICT
 
     value: PositiveFloat
-    provenance: Standing = "assumed"
+    provenance: ProvenanceLevel = "assumed"
     source: str = ""
 
     @model_validator(mode="before")
@@ -52,7 +52,7 @@ class TableEntry(BaseModel):
     of: str | None = None
     factor: PositiveFloat = 1.0
     fixed: PositiveFloat | None = None
-    provenance: Standing | None = None
+    provenance: ProvenanceLevel | None = None
     source: str = ""
 
     @model_validator(mode="before")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedlab.devices.file import SCALARS, Entries, FigureEntry, ProfileFile, TableEntry, read_profile_file
-from fedlab.devices.tables import Provenance, Quantity, Standing, Table, TableName, Tables, least_sure
+from fedlab.devices.tables import DepthTable, Provenance, ProvenanceLevel, Quantity, TableName, Tables, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.workload import Family
 
@@ -35,7 +35,7 @@ class DeviceProfile:
     provenance: Mapping[str, Provenance]  # of memory_bytes and the three powers
     relative_throughput: float = 1.0
 
-    def standing(self, *figures: str) -> Standing:
+    def standing(self, *figures: str) -> ProvenanceLevel:
         """Return how sure the least sure of some of its powers and its memory is; of unknown origin is assumed."""
         known = (self.provenance.get(figure, _UNKNOWN).standing for figure in figures)
         return least_sure(*known)
@@ -95,7 +95,7 @@ def _tables(path: Path, quantity: Quantity, read: _Read) -> Tables:
 
 def _table(
     path: Path, quantity: Quantity, family: Family, name: TableName, read: _Read, trail: tuple[Path, ...] = ()
-) -> Table:
+) -> DepthTable:
     """Return a table of a file, or follow its `of`; `trail` are the profiles that led here."""
     file, where = read(path), f"device profile {path}: {quantity}.{family}.{name}"
     entry: TableEntry | None = getattr(file, quantity).get(family, {}).get(name)
@@ -112,12 +112,12 @@ def _table(
     return _times(origin, entry.factor, Provenance(standing=standing, source=source))
 
 
-def _own(entry: TableEntry, file: ProfileFile, family: Family, where: str) -> Table:
+def _own(entry: TableEntry, file: ProfileFile, family: Family, where: str) -> DepthTable:
     shape = file.measured_at.shape(family)
     values, expected = entry.values or [], shape.blocks + 1
     if len(values) != expected:
         raise UserError(f"{where}: has {len(values)} values, expected {expected} (depth 0 to {expected - 1})")
-    return Table(
+    return DepthTable(
         values=tuple(values),
         shape=shape,
         point=file.measured_at.point,
@@ -133,7 +133,7 @@ def _origin(text: str, base: Path, where: str) -> Path:
         raise UserError(f"{where}.of: {error}") from error
 
 
-def _times(table: Table, factor: float, provenance: Provenance) -> Table:
+def _times(table: DepthTable, factor: float, provenance: Provenance) -> DepthTable:
     values = tuple(factor * value for value in table.values)
     fixed = None if table.fixed is None else factor * table.fixed
     return replace(table, values=values, fixed=fixed, provenance=provenance)
@@ -151,14 +151,14 @@ def _with_cached(tables: Tables, read: _Read) -> Tables:
     They take what adapters without cache do, less the forward pass of the blocks below; of that pass, what is stored
     saves the share that the published tables show for the head alone (0.55 s of 0.57 s), so that nothing is free.
     """
-    added: dict[tuple[Family, TableName], Table] = {}
+    added: dict[tuple[Family, TableName], DepthTable] = {}
     for (family, name), table in tables.items():
         if name == "adapter" and (family, "cached_adapter") not in tables:
             added[family, "cached_adapter"] = _cached(table, _saved_share(family, read))
     return {**tables, **added}
 
 
-def _cached(table: Table, saved_share: float) -> Table:
+def _cached(table: DepthTable, saved_share: float) -> DepthTable:
     blocks, forward = table.shape.blocks, table.values[0]
     values = tuple(
         max(value, forward) - saved_share * forward * (blocks - depth) / blocks

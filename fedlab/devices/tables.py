@@ -11,16 +11,16 @@ from fedlab.workload.workload import EncoderShape, Family
 
 TableName = Literal["full", "adapter", "cached_adapter"]
 Quantity = Literal["latency_seconds", "peak_memory_bytes"]
-Standing = Literal["published", "scaled", "assumed", "measured"]
+ProvenanceLevel = Literal["published", "scaled", "assumed", "measured"]
 
-_FROM_SUREST: tuple[Standing, ...] = ("measured", "published", "scaled", "assumed")
+_FROM_SUREST: tuple[ProvenanceLevel, ...] = ("measured", "published", "scaled", "assumed")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
     """Where a figure comes from: its standing, and the source or the reason in words."""
 
-    standing: Standing
+    standing: ProvenanceLevel
     source: str
 
 
@@ -34,7 +34,7 @@ class Point:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Table:
+class DepthTable:
     """A quantity for one batch by depth: entry d is for the top d blocks, from 0 to all blocks of the encoder.
 
     `fixed` is the part of a peak of memory that no batch changes: the process and the weights of the blocks. None: the
@@ -48,9 +48,9 @@ class Table:
     fixed: float | None = None
 
 
-Tables = Mapping[tuple[Family, TableName], Table]
+Tables = Mapping[tuple[Family, TableName], DepthTable]
 
 
-def least_sure(*standings: Standing) -> Standing:
+def least_sure(*standings: ProvenanceLevel) -> ProvenanceLevel:
     """Return the least sure of some standings: measured is surer than published, scaled and assumed, in this order."""
     return max(standings, key=_FROM_SUREST.index)

@@ -6,11 +6,12 @@ from pathlib import Path
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.spec import build_pipeline
+from fedlab.common.arrays import Shape
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.wire import encoded_bytes, order_bytes, reply_bytes
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.shapes import Shape, adapter_shapes, whole_shapes
+from fedlab.models.peft.shapes import adapter_shapes, whole_shapes
 from fedlab.models.sizes import EncoderSizes
 
 Shapes = Callable[[int, int], dict[str, Shape]]

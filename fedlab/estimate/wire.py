@@ -12,8 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from fedlab.codecs.pipeline import Pipeline
-
-Shape = tuple[int, ...]
+from fedlab.common.arrays import Shape
 
 ORDER_BYTES = 48
 REPLY_BYTES = 224

@@ -12,9 +12,9 @@ from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.models.peft.bottleneck import Cut, Whole
 from fedlab.models.peft.whole_blocks import with_trained
 from fedlab.models.transformer.bert import Encoder, affine, block_end, block_sum, block_sum_of_first, embed, pool
-from fedlab.models.transformer.unpadded import Rows
+from fedlab.models.transformer.unpadded import UnpaddedRows
 
-Kind = Literal["classification", "tagging"]
+TaskKind = Literal["classification", "tagging"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,7 +32,7 @@ class Network:
     """
 
     encoder: Encoder
-    kind: Kind
+    kind: TaskKind
     pooling: Literal["cls", "pooler"]
 
     @property
@@ -54,7 +54,7 @@ class Network:
         Takes ids [B, T] and lengths [B]. The pass goes no higher than the highest cut needs.
         """
         encoder, blocks = self.encoder, len(self.encoder.blocks)
-        rows = Rows.of(lengths, ids.shape[1])
+        rows = UnpaddedRows.of(lengths, ids.shape[1])
         states = rows.taken(embed(encoder, ids))
         found: dict[Cut, Tensor] = {Whole(blocks): ids}
         for index in range(max(self._blocks_below(cut) for cut in cuts)):
@@ -98,14 +98,16 @@ class Network:
         texts, rows = _laid_out(frozen if frozen.is_floating_point() else embed(encoder, frozen), lengths, models=1)
         return self._read(encoder, len(encoder.blocks) - cut.depth, rows.taken(texts).float(), rows, {})
 
-    def _read(self, encoder: Encoder, first: int, states: Tensor, rows: Rows, adapters: Mapping[str, Tensor]) -> Tensor:
+    def _read(
+        self, encoder: Encoder, first: int, states: Tensor, rows: UnpaddedRows, adapters: Mapping[str, Tensor]
+    ) -> Tensor:
         """Run the blocks from `first` on and return what the head reads: [B, H], or [B, T, H] for tagging."""
         for index in range(first, len(encoder.blocks)):
             states = block_end(encoder, index, self._sums(encoder, index, states, rows), adapters)
         features = self._features(encoder, states)
         return features if self.kind == "classification" else rows.padded(features)
 
-    def _sums(self, encoder: Encoder, index: int, states: Tensor, rows: Rows) -> Tensor:
+    def _sums(self, encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
         """Run a block up to its last norm; a classifier's last block gives the first row alone, [B, H]."""
         last = index == len(encoder.blocks) - 1
         run = block_sum_of_first if last and self.kind == "classification" else block_sum
@@ -124,7 +126,7 @@ class Network:
         return self.kind == "classification" and (cut == Whole(0) if isinstance(cut, Whole) else cut <= 1)
 
 
-def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, Rows]:
+def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, UnpaddedRows]:
     """Return states as texts [B, T, H] with their rows: of [CLS] only, [B, H], a text is one token long."""
     texts = states.reshape(len(lengths), -1, states.shape[-1])
-    return texts, Rows.of(lengths, texts.shape[1], models=models)
+    return texts, UnpaddedRows.of(lengths, texts.shape[1], models=models)

@@ -7,7 +7,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class PaperCell:
     """One figure of a table: ours, and the published one (None: there is none); `note` says what it is for."""
 
     row: str
@@ -38,7 +38,7 @@ class Section:
 
     title: str
     unit: str
-    cells: tuple[Cell, ...]
+    cells: tuple[PaperCell, ...]
 
     @property
     def rows(self) -> list[str]:
@@ -50,7 +50,7 @@ class Section:
         """Return the names of the columns, in order."""
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
-    def at(self, row: str, column: str) -> Cell | None:
+    def at(self, row: str, column: str) -> PaperCell | None:
         """Return a cell, None if the table has none there."""
         return next((cell for cell in self.cells if (cell.row, cell.column) == (row, column)), None)
 
@@ -63,7 +63,7 @@ def as_plain(sections: Sequence[Section]) -> list[dict[str, Any]]:
     ]
 
 
-def _plain_cell(cell: Cell) -> dict[str, Any]:
+def _plain_cell(cell: PaperCell) -> dict[str, Any]:
     return {
         "row": cell.row,
         "column": cell.column,

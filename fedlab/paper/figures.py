@@ -10,8 +10,8 @@ from pydantic import BaseModel, ConfigDict
 
 from fedlab.estimate.spec import EstimateMethod
 
-Method = Literal["FT", "FTQ", "LF", "LFQ", "AdaFL"]
-METHODS: tuple[Method, ...] = ("FT", "FTQ", "LF", "LFQ", "AdaFL")
+PaperMethod = Literal["FT", "FTQ", "LF", "LFQ", "AdaFL"]
+METHODS: tuple[PaperMethod, ...] = ("FT", "FTQ", "LF", "LFQ", "AdaFL")
 SHARES = (0.99, 0.95, 0.90)  # of the full-convergence accuracy
 
 _FILE = Path(__file__).parent / "figures.toml"
@@ -21,7 +21,7 @@ class _Entry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class Task(_Entry):
+class PaperTask(_Entry):
     """A data set, how a round on it is billed, and the configurations AdaFL went through."""
 
     name: str
@@ -49,7 +49,7 @@ class Hours(_Entry):
     """The hours of a method on a task to each share, and after how many rounds they are."""
 
     task: str
-    method: Method
+    method: PaperMethod
     hours: tuple[float, float, float]
     rounds: tuple[int, int, int]
     inferred: tuple[bool, bool, bool]
@@ -61,7 +61,7 @@ class Bandwidths(_Entry):
 
     task: str
     bandwidths: tuple[str, ...]
-    hours: Mapping[Method, tuple[float, ...]]
+    hours: Mapping[PaperMethod, tuple[float, ...]]
 
 
 class Boards(_Entry):
@@ -94,7 +94,7 @@ class Disagreement(_Entry):
 class Figures(_Entry):
     """All that was published."""
 
-    tasks: Mapping[str, Task]
+    tasks: Mapping[str, PaperTask]
     table1: tuple[Batch, ...]
     table2: Mapping[str, tuple[tuple[int, int], ...]]
     table3: Mapping[str, float]

@@ -7,7 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from fedlab.paper.cells import Cell, Section
+from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import Disagreement
 
 _COMPARED = "ours / published, relative difference"
@@ -48,7 +48,7 @@ def _table(section: Section) -> Table:
     return table
 
 
-def _cell(cell: Cell | None) -> Text:
+def _cell(cell: PaperCell | None) -> Text:
     if cell is None:
         return Text("-")
     ours = f"{cell.note} {_figure(cell.ours)}".strip() + ("*" if cell.inferred else "")

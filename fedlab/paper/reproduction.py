@@ -6,12 +6,11 @@ from typing import get_args
 
 from fedlab.errors import UserError
 from fedlab.estimate.experiment.examples import count_examples
-from fedlab.paper.cells import Cell, Section
+from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import Disagreement, Figures
 from fedlab.paper.names import TaskName
 from fedlab.paper.tables import COST_TABLES
-from fedlab.sweep.file import Cell as SweepCell
-from fedlab.sweep.file import load_sweep
+from fedlab.sweep.file import SweepCell, load_sweep
 
 _EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "paper"
 _TRAINED = ("table2", "table5", "figure6", "figure7")
@@ -63,9 +62,11 @@ def _data_sets(figures: Figures) -> list[Section]:
     return [Section(title="Table 4: data sets at hand, and the study's", unit="number of", cells=tuple(cells))]
 
 
-def _data_set(figures: Figures, cell: SweepCell) -> list[Cell]:
+def _data_set(figures: Figures, cell: SweepCell) -> list[PaperCell]:
     label = cell.experiment.label or cell.name
     task, held = figures.tasks[_TASKS[label]], count_examples(cell.experiment)
     row = label if label == task.name else f"{label} for {task.name}"
     ours = {"clients": len(held.num_examples), "labels": held.labels, "samples": sum(held.splits.values())}
-    return [Cell(row=row, column=what, ours=number, paper=float(getattr(task, what))) for what, number in ours.items()]
+    return [
+        PaperCell(row=row, column=what, ours=number, paper=float(getattr(task, what))) for what, number in ours.items()
+    ]

@@ -16,15 +16,15 @@ from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import num_parameters
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
-from fedlab.paper.cells import Cell, Section
-from fedlab.paper.figures import METHODS, SHARES, Boards, Figures, Method, Task
+from fedlab.paper.cells import PaperCell, Section
+from fedlab.paper.figures import METHODS, SHARES, Boards, Figures, PaperMethod, PaperTask
 from fedlab.workload.workload import Workload
 
 _BOARD = "jetson-tx2"
 _BACKBONE = "bert-base"
 _LABELS = 20  # of the head in Table 1
 _BATCH_SIZE = 4
-_KIND: Mapping[Method, EstimateMethod] = {
+_KIND: Mapping[PaperMethod, EstimateMethod] = {
     "FT": "full",
     "FTQ": "full",
     "LF": "freeze",
@@ -40,9 +40,9 @@ def table1(figures: Figures) -> list[Section]:
         sizes, name = _sizes(row.backbone), f"{row.backbone} {'FT' if row.method == 'full' else 'adapters'}"
         blocks, width = sizes.shape.blocks, Point().width
         ours = _batch_seconds(_BOARD, sizes, row.method)
-        seconds.append(Cell(row=name, column="seconds a batch", ours=ours, paper=row.seconds))
+        seconds.append(PaperCell(row=name, column="seconds a batch", ours=ours, paper=row.seconds))
         count = num_parameters(trained_shapes(row.method, sizes, _LABELS)(blocks, width)) / 1e6
-        parameters.append(Cell(row=name, column="parameters", ours=count, paper=row.million_parameters))
+        parameters.append(PaperCell(row=name, column="parameters", ours=count, paper=row.million_parameters))
     return [
         Section(title="Table 1: a batch of 4 x 256 tokens on the TX2", unit="s", cells=tuple(seconds)),
         Section(title="Table 1: trained parameters, 20 labels", unit="million", cells=tuple(parameters)),
@@ -52,7 +52,7 @@ def table1(figures: Figures) -> list[Section]:
 def table2(figures: Figures) -> list[Section]:
     """Return the configurations of Table 2, which only training can find, with what a round takes at each of them."""
     cells = tuple(
-        Cell(
+        PaperCell(
             row=figures.tasks[key].name,
             column=f"{share:.0%}",
             ours=_round_at(figures.tasks[key], *best).seconds,
@@ -68,7 +68,7 @@ def table3(figures: Figures) -> list[Section]:
     """Return Table 3: seconds a batch by board."""
     sizes = _sizes("distilbert-base")
     cells = tuple(
-        Cell(row=board, column="seconds a batch", ours=_batch_seconds(board, sizes, "full"), paper=paper)
+        PaperCell(row=board, column="seconds a batch", ours=_batch_seconds(board, sizes, "full"), paper=paper)
         for board, paper in figures.table3.items()
     )
     return [Section(title="Table 3: a batch of 4 x 256 tokens, DistilBERT, full fine-tuning", unit="s", cells=cells)]
@@ -85,7 +85,7 @@ def figure6(figures: Figures) -> list[Section]:
     task = figures.tasks[panel.task]
     rounds = {row.method: row.rounds[0] for row in figures.table5 if row.task == panel.task}
     cells = tuple(
-        Cell(
+        PaperCell(
             row=method,
             column=bandwidth,
             ours=billed(task, method, rounds[method], bandwidth=bandwidth).hours,
@@ -113,8 +113,8 @@ COST_TABLES: Mapping[str, Callable[[Figures], list[Section]]] = {
 
 
 def billed(
-    task: Task,
-    method: Method,
+    task: PaperTask,
+    method: PaperMethod,
     rounds: int,
     *,
     board: str = _BOARD,
@@ -135,12 +135,12 @@ def billed(
     return estimate(trajectory(task, method, rounds), slot, published_rules(kind, shape.family, _codec(method, task)))
 
 
-def _round_at(task: Task, depth: int, width: int) -> Estimate:
+def _round_at(task: PaperTask, depth: int, width: int) -> Estimate:
     """Return what a round costs that is at this configuration from the start."""
     return billed(task.model_copy(update={"segments": ((1, depth, width),)}), "AdaFL", 1)
 
 
-def trajectory(task: Task, method: Method, rounds: int) -> list[Segment]:
+def trajectory(task: PaperTask, method: PaperMethod, rounds: int) -> list[Segment]:
     """Return what was trained in so many rounds: AdaFL's own configurations, cut off there, or a fixed depth."""
     if method != "AdaFL":
         depth = task.freeze_depth if method in ("LF", "LFQ") else _sizes(_BACKBONE).shape.blocks
@@ -153,7 +153,7 @@ def trajectory(task: Task, method: Method, rounds: int) -> list[Segment]:
     ]
 
 
-def _codec(method: Method, task: Task) -> CodecName:
+def _codec(method: PaperMethod, task: PaperTask) -> CodecName:
     """Return how updates are quantised: LFQ's to 4 bits up to depth 2."""
     if method == "LFQ" and task.freeze_depth <= 2:
         return "int4"
@@ -163,7 +163,7 @@ def _codec(method: Method, task: Task) -> CodecName:
 def _hours_of(figures: Figures, key: str) -> Section:
     task = figures.tasks[key]
     cells = [
-        Cell(
+        PaperCell(
             row=row.method,
             column=f"{share:.0%}",
             ours=billed(task, row.method, rounds, sequence_length=row.billed_sequence_length).hours,
@@ -180,7 +180,7 @@ def _hours_of(figures: Figures, key: str) -> Section:
 
 def _energy(figures: Figures) -> Section:
     cells = [
-        Cell(
+        PaperCell(
             row=method,
             column=figures.tasks[row.task].name,
             ours=billed(figures.tasks[row.task], method, rounds).joules / 1e3,
@@ -192,9 +192,9 @@ def _energy(figures: Figures) -> Section:
     return Section(title="Energy of a participant to 99%, TX2 (drawn in the paper)", unit="kJ", cells=tuple(cells))
 
 
-def _boards(task: Task, panel: Boards) -> Section:
+def _boards(task: PaperTask, panel: Boards) -> Section:
     cells = [
-        Cell(row=method, column=board, ours=billed(task, method, rounds, board=board).hours, paper=paper[place])
+        PaperCell(row=method, column=board, ours=billed(task, method, rounds, board=board).hours, paper=paper[place])
         for place, (method, rounds) in enumerate(zip(METHODS, panel.rounds, strict=True))
         for board, paper in panel.hours.items()
     ]
@@ -203,10 +203,10 @@ def _boards(task: Task, panel: Boards) -> Section:
     return Section(title=title, unit="h", cells=(*cells, *means))
 
 
-def _mean(cells: Sequence[Cell]) -> Cell:
+def _mean(cells: Sequence[PaperCell]) -> PaperCell:
     papers = [cell.paper for cell in cells if cell.paper is not None]
     ours = sum(cell.ours for cell in cells) / len(cells)
-    return Cell(row=cells[0].row, column="heterogeneous", ours=ours, paper=sum(papers) / len(papers))
+    return PaperCell(row=cells[0].row, column="heterogeneous", ours=ours, paper=sum(papers) / len(papers))
 
 
 def _batch_seconds(board: str, sizes: EncoderSizes, method: EstimateMethod) -> float:

@@ -10,16 +10,16 @@ from fedlab.devices.tables import Point, TableName
 from fedlab.errors import UserError
 from fedlab.workload.workload import EncoderShape
 
-Method = Literal["adapter", "full"]
-METHODS: tuple[Method, ...] = get_args(Method)
+ProfiledMethod = Literal["adapter", "full"]
+METHODS: tuple[ProfiledMethod, ...] = get_args(ProfiledMethod)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class MeasurementPlan:
     """What is measured. Each figure is the median of `repeats` rounds of `batches` batches, after a warm-up."""
 
     backbone: str
-    methods: tuple[Method, ...]
+    methods: tuple[ProfiledMethod, ...]
     point: Point
     batches: int = 4
     repeats: int = 3
@@ -62,7 +62,7 @@ class Reading:
         return median(self.round_seconds) / self.batches
 
 
-def parse_methods(text: str) -> tuple[Method, ...]:
+def parse_methods(text: str) -> tuple[ProfiledMethod, ...]:
     """Read a list such as `adapter,full`, each once. Raises UserError for any other word."""
     words = list(dict.fromkeys(word.strip() for word in text.split(",")))
     found = tuple(method for method in METHODS if method in words)
@@ -71,7 +71,7 @@ def parse_methods(text: str) -> tuple[Method, ...]:
     return found
 
 
-def jobs_of(plan: Plan, shape: EncoderShape, *, bundle: str, scratch: str) -> Iterator[Job]:
+def jobs_of(plan: MeasurementPlan, shape: EncoderShape, *, bundle: str, scratch: str) -> Iterator[Job]:
     """Yield the measurements in order: a table after the other by depth, cached adapters right after uncached ones."""
     texts = plan.batches * plan.point.batch_size
     state_bytes = plan.point.sequence_length * shape.hidden * 4

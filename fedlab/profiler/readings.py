@@ -5,7 +5,7 @@ from typing import Any
 
 from fedlab.devices.costmodel.transformer import weight_bytes
 from fedlab.devices.tables import TableName
-from fedlab.profiler.plan import Job, Plan, Reading
+from fedlab.profiler.plan import Job, MeasurementPlan, Reading
 from fedlab.workload.workload import EncoderShape
 
 
@@ -13,7 +13,7 @@ from fedlab.workload.workload import EncoderShape
 class Readings:
     """The readings by table, depth after depth, and why a table could not be measured to its end."""
 
-    plan: Plan
+    plan: MeasurementPlan
     shape: EncoderShape
     by_table: dict[TableName, list[Reading]] = field(default_factory=dict)
     failures: dict[TableName, str] = field(default_factory=dict)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.profiler.plan import Job, Plan, Reading, jobs_of
+from fedlab.profiler.plan import Job, MeasurementPlan, Reading, jobs_of
 from fedlab.profiler.readings import Readings
 from fedlab.workload.workload import EncoderShape
 
@@ -20,7 +20,7 @@ OnJob = Callable[[Job, int], None]
 OnReading = Callable[[Job, Reading | str], None]
 
 
-def measure_board(plan: Plan, *, on_job: OnJob, on_reading: OnReading) -> Readings:
+def measure_board(plan: MeasurementPlan, *, on_job: OnJob, on_reading: OnReading) -> Readings:
     """Measure this machine as a plan says; tables of which a depth cannot be measured are left out.
 
     Raises:
@@ -55,7 +55,9 @@ def shape_of(bundle: Path) -> EncoderShape:
     return EncoderShape(**about["sizes"]["shape"])
 
 
-def _measure(plan: Plan, shape: EncoderShape, jobs: Sequence[Job], on_job: OnJob, on_reading: OnReading) -> Readings:
+def _measure(
+    plan: MeasurementPlan, shape: EncoderShape, jobs: Sequence[Job], on_job: OnJob, on_reading: OnReading
+) -> Readings:
     readings = Readings(plan=plan, shape=shape)
     for job in jobs:
         if job.table in readings.failures or (job.table == "cached_adapter" and "adapter" in readings.failures):
@@ -71,7 +73,7 @@ def _measure(plan: Plan, shape: EncoderShape, jobs: Sequence[Job], on_job: OnJob
     return readings
 
 
-def _prepare(plan: Plan, scratch: Path) -> Path:
+def _prepare(plan: MeasurementPlan, scratch: Path) -> Path:
     # Imported here: seconds of torch and transformers, which the command line can do without for help and mistakes.
     from fedlab.training.bundle import bundle_for  # noqa: PLC0415
 

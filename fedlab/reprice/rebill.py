@@ -5,7 +5,7 @@ from dataclasses import replace
 from itertools import groupby
 from typing import cast
 
-from fedlab.billing.simulated import Bill, Part, Physics
+from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
 from fedlab.results.records import ClientRecord, RoundRecord, group_records
@@ -13,7 +13,7 @@ from fedlab.workload.workload import FORWARD_ONLY, Method, Workload
 
 
 def rebilled(
-    rounds: Sequence[RoundRecord], clients: Sequence[ClientRecord], physics: Physics, place: str
+    rounds: Sequence[RoundRecord], clients: Sequence[ClientRecord], physics: SimulatedPhysics, place: str
 ) -> tuple[list[RoundRecord], list[ClientRecord]]:
     """Let a run's clock run again, each batch of clients setting out when the one before it is done.
 
@@ -47,7 +47,7 @@ def _kind(record: ClientRecord) -> str:
 
 
 def _bills(
-    batch: Sequence[ClientRecord], physics: Physics, now_seconds: float, place: str
+    batch: Sequence[ClientRecord], physics: SimulatedPhysics, now_seconds: float, place: str
 ) -> tuple[float, Mapping[int, Bill]]:
     """Return when a batch is done, and the bills of its clients by their places; what failed costs nothing."""
     parts = {at: _part(each, now_seconds) for at, each in enumerate(batch) if each.dropout != "failed"}
@@ -60,8 +60,8 @@ def _bills(
     return max((bill.round_ends_seconds for bill in bills.values()), default=now_seconds), bills
 
 
-def _part(record: ClientRecord, now_seconds: float) -> Part:
-    return Part(
+def _part(record: ClientRecord, now_seconds: float) -> Participation:
+    return Participation(
         workload=Workload(
             method=cast("Method", record.method),
             depth=record.depth,
@@ -81,7 +81,7 @@ def _part(record: ClientRecord, now_seconds: float) -> Part:
     )
 
 
-def _record(record: ClientRecord, bill: Bill | None, physics: Physics) -> ClientRecord:
+def _record(record: ClientRecord, bill: Bill | None, physics: SimulatedPhysics) -> ClientRecord:
     device = physics.device(record.partition_id)
     if bill is None:
         return replace(record, device=device)

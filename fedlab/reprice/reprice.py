@@ -14,7 +14,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fedlab.billing.simulated import Physics
+from fedlab.billing.simulated import SimulatedPhysics
 from fedlab.compare.keys import identity_of, table_of
 from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
@@ -121,7 +121,7 @@ def _text(records: Sequence[RoundRecord | ClientRecord]) -> str:
     return json.dumps([asdict(record) for record in records])  # a loss that is not a number equals itself
 
 
-def _physics(experiment: Experiment) -> Physics:
+def _physics(experiment: Experiment) -> SimulatedPhysics:
     sizes = read_sizes(experiment.backbone, resolve=experiment.path)
     return load_physics(experiment, clients=experiment.task.partition.clients, shape=sizes.shape)
 

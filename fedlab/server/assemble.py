@@ -30,7 +30,7 @@ from fedlab.results.write import write_results
 from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.server.context import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
 from fedlab.server.factory import load_availability, load_coding, load_physics, load_strategy
-from fedlab.server.round_loop import RoundLoop, Standing, StopRule
+from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 from fedlab.training.bundle import Workbench, export, pretrained_arrays
 from fedlab.workload.workload import EncoderShape
 
@@ -160,7 +160,7 @@ class _Parts:
     recorder: Recorder
     path: Path
 
-    def save(self, standing: Standing, wall_seconds: float) -> None:
+    def save(self, standing: RunState, wall_seconds: float) -> None:
         tree = {
             "standing": vars(standing),
             "wall_seconds": wall_seconds,
@@ -171,7 +171,7 @@ class _Parts:
         }
         save_tree(self.path, tree)
 
-    def restore(self) -> tuple[float, Standing] | None:
+    def restore(self) -> tuple[float, RunState] | None:
         tree = load_tree(self.path)
         if tree is None:
             self.recorder.rewind(dict.fromkeys(self.recorder.mark(), 0))
@@ -184,7 +184,7 @@ class _Parts:
             self.strategy.restore(tree["strategy"])
         else:
             vars(self.strategy).update(tree["strategy"])
-        return tree["wall_seconds"], Standing(**tree["standing"])
+        return tree["wall_seconds"], RunState(**tree["standing"])
 
 
 def _server(
@@ -250,7 +250,7 @@ def _state(strategy: Strategy) -> dict[str, Any]:
     return strategy.state() if isinstance(strategy, Resumable) else plain_attributes(strategy)
 
 
-def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Standing:
+def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> RunState:
     draws = generator(experiment.seed, "initial")
     shape = bench.shape
     whole = experiment.client.trained != "adapters"
@@ -262,10 +262,10 @@ def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Sta
         generator=draws,
     )
     pretrained = bench.pretrained(server.initial.depth) if whole else {}
-    return Standing(server_round=0, arrays=pretrained | drawn)
+    return RunState(server_round=0, arrays=pretrained | drawn)
 
 
-def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: Standing) -> dict[str, Any]:
+def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
     save_file(final.arrays, folder.final)
     last = folder.rounds()[-1]
     config = AdapterConfig(depth=last.depth, width=last.width)

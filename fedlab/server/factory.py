@@ -8,7 +8,7 @@ from flwr.app import Context
 from flwr.clientapp import ClientApp
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.billing.simulated import Physics
+from fedlab.billing.simulated import SimulatedPhysics
 from fedlab.codecs.spec import Coding, build_pipeline, name_of
 from fedlab.codecs.transport.client import CodedClient
 from fedlab.codecs.transport.reference import reference_arrays
@@ -107,14 +107,14 @@ def load_availability(experiment: Experiment) -> Availability:
     return availability
 
 
-def load_physics(experiment: Experiment, *, clients: int, shape: EncoderShape) -> Physics:
+def load_physics(experiment: Experiment, *, clients: int, shape: EncoderShape) -> SimulatedPhysics:
     """Make the boards and the network that an experiment's clients are billed by.
 
     Raises:
         UserError: a board or the link does not exist, or cannot be what the experiment says.
     """
     down, up = experiment.link.server_bandwidth_down, experiment.link.server_bandwidth_up
-    return Physics(
+    return SimulatedPhysics(
         fleet=build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder)),
         link=load_link(experiment),
         shape=shape,

@@ -27,7 +27,7 @@ class StopRule:
     simulated_seconds: float | None = None
     target_accuracy: float | None = None
 
-    def holds(self, standing: "Standing", seconds: float) -> bool:
+    def holds(self, standing: "RunState", seconds: float) -> bool:
         """Tell whether the run is over."""
         reached = standing.validation_accuracy or 0.0
         return (
@@ -38,7 +38,7 @@ class StopRule:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Standing:
+class RunState:
     """Where a run stands after a round; accuracies are the last ones measured."""
 
     server_round: int
@@ -67,11 +67,11 @@ class RoundLoop:
     test_every: int
     initial_width: int
     observer: Observer
-    save: Callable[[Standing], None]
+    save: Callable[[RunState], None]
     wall_seconds: Callable[[], float]
     prefill_depth: int | None = None
 
-    def run(self, standing: Standing) -> Standing:
+    def run(self, standing: RunState) -> RunState:
         """Run from a standing until the stop rule holds, and return the last one.
 
         Raises:
@@ -82,10 +82,10 @@ class RoundLoop:
             self.save(standing)
         return standing
 
-    def _over(self, standing: Standing) -> bool:
+    def _over(self, standing: RunState) -> bool:
         return self.stop.holds(standing, self.server.clock.latest())
 
-    def _round(self, before: Standing) -> Standing:
+    def _round(self, before: RunState) -> RunState:
         server_round = before.server_round + 1
         self.server.ledger.open()
         try:
@@ -137,7 +137,7 @@ class RoundLoop:
         if orders:
             self.strategy.aggregate_evaluate(server_round, self.grid.send_and_receive(orders))
 
-    def _measured(self, standing: Standing, *, changed: bool) -> Standing:
+    def _measured(self, standing: RunState, *, changed: bool) -> RunState:
         """Measure the model if it changed and its turn has come, or if this is the end."""
         measure = self.server.measure
         due = changed and standing.server_round % self.validation_every == 0
@@ -150,7 +150,7 @@ class RoundLoop:
             standing = replace(standing, test_accuracy=measure(standing.arrays, "test"), tests=standing.tests + 1)
         return standing
 
-    def _record(self, before: Standing, after: Standing) -> RoundRecord:
+    def _record(self, before: RunState, after: RunState) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
         config = configuration_of(after.arrays, default_width=self.initial_width)
         config = searching.configuration if searching else config

@@ -39,7 +39,7 @@ _LONGEST_NAME = 120
 
 
 @dataclass(frozen=True, kw_only=True)
-class Cell:
+class SweepCell:
     """One experiment of a sweep; its name is that of its run folder."""
 
     name: str
@@ -51,7 +51,7 @@ class Sweep:
     """All experiments of a sweep, and how to compare them."""
 
     name: str
-    cells: tuple[Cell, ...]
+    cells: tuple[SweepCell, ...]
     comparison: ComparisonOptions
 
 
@@ -103,11 +103,11 @@ def load_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
 
 def _cells(
     table: Mapping[str, Any], choices: Sequence[_Choice], fixed: Mapping[str, Any], path: Path
-) -> tuple[Cell, ...]:
+) -> tuple[SweepCell, ...]:
     if not any(choice.variant.name or choice.values for choice in choices):
         raise UserError(f"{path}: the [sweep] table lists nothing to vary: give KEY = [values] or [[sweep.variants]]")
     return tuple(
-        Cell(name=name, experiment=_experiment(table, choice, fixed, name, path))
+        SweepCell(name=name, experiment=_experiment(table, choice, fixed, name, path))
         for name, choice in zip(_names(choices), choices, strict=True)
     )
 

@@ -16,7 +16,7 @@ from fedlab.config.file import experiment_from
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.results.folder import RunFolder
-from fedlab.sweep.file import Cell
+from fedlab.sweep.file import SweepCell
 
 Status = Literal["waiting", "finished", "failed"]
 
@@ -101,7 +101,7 @@ def only_here(folder: SweepFolder) -> Iterator[None]:
         yield
 
 
-def standing(folder: SweepFolder, cell: Cell) -> Literal["absent", "begun", "finished"]:
+def standing(folder: SweepFolder, cell: SweepCell) -> Literal["absent", "begun", "finished"]:
     """Return how far a cell has come.
 
     Raises:

@@ -12,7 +12,7 @@ from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
 from fedlab.server.assemble import check_clients_suffice
 from fedlab.server.factory import load_availability, load_client, load_coding, load_link
-from fedlab.sweep.file import Cell, Sweep, load_sweep
+from fedlab.sweep.file import Sweep, SweepCell, load_sweep
 from fedlab.sweep.folder import CellState, SweepFolder, claim_sweep, only_here
 from fedlab.sweep.processes import CellProcesses
 from fedlab.sweep.work import Processes, SweepObserver, SweepWork
@@ -77,7 +77,7 @@ def run_sweep(
     return SweepResult(folder=folder.path, cells=cells, comparison=comparison)
 
 
-def check_cells(cells: Sequence[Cell]) -> None:
+def check_cells(cells: Sequence[SweepCell]) -> None:
     """Look up what the cells name; those that name the same are looked at once.
 
     Raises:

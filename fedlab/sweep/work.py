@@ -17,7 +17,7 @@ from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
-from fedlab.sweep.file import Cell, Sweep
+from fedlab.sweep.file import Sweep, SweepCell
 from fedlab.sweep.folder import CellState, SweepFolder, standing
 from fedlab.sweep.processes import reason_of
 
@@ -101,7 +101,7 @@ class SweepWork:
         finally:
             self._folder.drop_activations()
 
-    def _run_families(self, todo: Sequence[Sequence[Cell]]) -> None:
+    def _run_families(self, todo: Sequence[Sequence[SweepCell]]) -> None:
         with ThreadPoolExecutor(self._parallel) as pool:
             futures = [pool.submit(self._run_family, family) for family in todo]
             try:
@@ -121,7 +121,7 @@ class SweepWork:
         pool.shutdown(wait=False, cancel_futures=True)
         self._processes.stop()
 
-    def _run_family(self, family: Sequence[Cell]) -> None:
+    def _run_family(self, family: Sequence[SweepCell]) -> None:
         """Run cells that differ in boards and links alone: the first that can be trained serves the others."""
         source = next((cell for cell in family if self._is_done(cell)), None)
         for cell in family:
@@ -133,7 +133,7 @@ class SweepWork:
             self._note(state)
             source = cell if source is None and state.status == "finished" else source
 
-    def _repriced(self, cell: Cell, source: Cell | None) -> CellState | None:
+    def _repriced(self, cell: SweepCell, source: SweepCell | None) -> CellState | None:
         """Bill a cell anew, if it can be."""
         if source is None or self._begun[cell.name] != "absent":
             return None
@@ -147,7 +147,7 @@ class SweepWork:
             return None
         return CellState(name=cell.name, status="finished", repriced_from=source.name)
 
-    def _trained(self, cell: Cell) -> CellState:
+    def _trained(self, cell: SweepCell) -> CellState:
         run, resumed = self._folder.run(cell.name), self._begun[cell.name] == "begun"
         for observer in self._observers:
             observer.on_start(cell.name, "resume" if resumed else "train", cell.experiment.rounds)
@@ -168,7 +168,7 @@ class SweepWork:
             self._folder.write(log.name, "\n".join(said))
         return CellState(name=cell.name, status="failed", reason=reason_of(said, code))
 
-    def _new(self, cell: Cell, scratch: RunFolder) -> list[str]:
+    def _new(self, cell: SweepCell, scratch: RunFolder) -> list[str]:
         """Return the words for a new run; cells that run side by side share the room for stored activations."""
         engine = cell.experiment.engine
         if self._parallel > 1 and engine.cache_bytes is None:
@@ -193,10 +193,10 @@ class SweepWork:
         cells = self._sweep.cells
         return Counter(_data_key(cell.experiment) for cell in cells if self.states[cell.name].status == "waiting")
 
-    def _is_done(self, cell: Cell) -> bool:
+    def _is_done(self, cell: SweepCell) -> bool:
         return self.states[cell.name].status == "finished"
 
-    def _trainings(self, family: Sequence[Cell]) -> int:
+    def _trainings(self, family: Sequence[SweepCell]) -> int:
         """Count the cells of a family that have to be trained, as far as can be told before."""
         begun = [self._begun[cell.name] for cell in family]
         return max(begun.count("begun"), 0 if "finished" in begun else 1)
@@ -214,9 +214,9 @@ class SweepWork:
         self._folder.write_states(self._sweep.name, list(self.states.values()))
 
 
-def families(cells: Sequence[Cell], *, repricing: bool) -> list[list[Cell]]:
+def families(cells: Sequence[SweepCell], *, repricing: bool) -> list[list[SweepCell]]:
     """Group cells of which one can be billed anew from another; each by itself where that cannot be."""
-    found: dict[str, list[Cell]] = {}
+    found: dict[str, list[SweepCell]] = {}
     for cell in cells:
         alone = not repricing or why_not(cell.experiment) is not None
         found.setdefault(f"cell {cell.name}" if alone else billing_key(cell.experiment), []).append(cell)
@@ -236,7 +236,7 @@ def _finished(folder: SweepFolder, name: str) -> CellState:
 
 
 @contextmanager
-def _shared_ray(trainings: int, cells: Sequence[Cell]) -> Iterator[str | None]:
+def _shared_ray(trainings: int, cells: Sequence[SweepCell]) -> Iterator[str | None]:
     """Start one Ray for all cells, if there are several to train that name none of their own; yield its address.
 
     To join it takes a cell a fraction of the time to start its own, and several would each keep a store of objects.

@@ -15,10 +15,10 @@ from fedlab.training.local import LocalTraining
 from fedlab.training.stacked import BETAS, CLIP_EPSILON, EPSILON
 
 # A step moves parameters by their gradients at a learning rate. The gradients are used up.
-Step = Callable[[Sequence[Tensor], float], None]
+DescentStep = Callable[[Sequence[Tensor], float], None]
 
 
-def descent(parameters: Sequence[Tensor], settings: LocalTraining, *, proximal_mu: float) -> Step:
+def descent(parameters: Sequence[Tensor], settings: LocalTraining, *, proximal_mu: float) -> DescentStep:
     """Return the step of the optimiser that is set; `proximal_mu` pulls back to where the parameters are now."""
     move = _adamw(parameters, settings) if settings.optimizer == "adamw" else _sgd(parameters, settings)
     starts = [parameter.detach().clone() for parameter in parameters] if proximal_mu else []
@@ -46,7 +46,7 @@ def _clipped_share(gradients: Sequence[Tensor], limit: float | None) -> float:
     return min(1.0, limit / (float(norm) + CLIP_EPSILON))
 
 
-def _sgd(parameters: Sequence[Tensor], settings: LocalTraining) -> Step:
+def _sgd(parameters: Sequence[Tensor], settings: LocalTraining) -> DescentStep:
     velocities: list[Tensor | None] = [None] * len(parameters)
 
     def move(gradients: Sequence[Tensor], rate: float) -> None:
@@ -66,7 +66,7 @@ def _sgd(parameters: Sequence[Tensor], settings: LocalTraining) -> Step:
     return move
 
 
-def _adamw(parameters: Sequence[Tensor], settings: LocalTraining) -> Step:
+def _adamw(parameters: Sequence[Tensor], settings: LocalTraining) -> DescentStep:
     means, squares = ([torch.zeros_like(parameter) for parameter in parameters] for _ in range(2))
     numbers = [torch.zeros((), device=parameter.device) for parameter in parameters]
 

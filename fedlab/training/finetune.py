@@ -16,14 +16,21 @@ from fedlab.common.arrays import Arrays
 from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, cut_of
 from fedlab.models.split import Network
 from fedlab.training.descent import descent
-from fedlab.training.local import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
+from fedlab.training.local import (
+    LocalTraining,
+    TrainingExamples,
+    TrainingResult,
+    batch_rows,
+    learning_rates,
+    take_batch,
+)
 
 _WORDS = EMBEDDING_NAMES["words"]
 
 
 def finetune(
     network: Network,
-    examples: Examples,
+    examples: TrainingExamples,
     arrays: Mapping[str, np.ndarray],
     settings: LocalTraining,
     generator: np.random.Generator,
@@ -89,7 +96,7 @@ class _Model:
         return trained | {_WORDS: every}
 
 
-def _words_of(examples: Examples, plan: Sequence[np.ndarray]) -> Tensor | None:
+def _words_of(examples: TrainingExamples, plan: Sequence[np.ndarray]) -> Tensor | None:
     """Return the token ids in all batches, in order; None where the examples are frozen states."""
     if examples.frozen.is_floating_point():
         return None

@@ -48,7 +48,7 @@ class LocalTraining:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Examples:
+class TrainingExamples:
     """The texts of one client, as training sees them.
 
     The frozen states may be a larger table, of which text n has row `places[n]`: batches are read from where the
@@ -67,12 +67,14 @@ class Examples:
         table = self.frozen[:, :longest] if has_tokens else self.frozen
         return table[index if self.places is None else self.places[index]]
 
-    def on(self, device: torch.device) -> "Examples":
+    def on(self, device: torch.device) -> "TrainingExamples":
         """Return the same on a device: on another than the one they are on, the states of these texts alone."""
         if self.frozen.device == device:
             return self
         frozen = self.frozen if self.places is None else self.frozen[self.places]
-        return Examples(frozen=frozen.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device))
+        return TrainingExamples(
+            frozen=frozen.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,7 +99,7 @@ def batch_rows(count: int, settings: LocalTraining, generator: np.random.Generat
     return batches[: settings.max_batches]
 
 
-def take_batch(examples: Sequence[Examples], rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
+def take_batch(examples: Sequence[TrainingExamples], rows: Sequence[np.ndarray]) -> tuple[Tensor, Tensor, Tensor]:
     """Return a batch of each client, [A * B, ...], cut to the longest text.
 
     Clients with fewer rows are filled up with copies of their first whose label is -100, which count nothing.

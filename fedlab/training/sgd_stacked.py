@@ -10,15 +10,22 @@ from torch import Tensor
 from fedlab.errors import UserError
 from fedlab.models.peft.bottleneck import Whole, cut_of
 from fedlab.models.split import Network
-from fedlab.training.local import Examples, LocalTraining, TrainingResult, batch_rows, learning_rates, take_batch
-from fedlab.training.stacked import Step, adamw, clip_norms, sgd, stack
+from fedlab.training.local import (
+    LocalTraining,
+    TrainingExamples,
+    TrainingResult,
+    batch_rows,
+    learning_rates,
+    take_batch,
+)
+from fedlab.training.stacked import StackedStep, adamw, clip_norms, sgd, stack
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trainee:
     """One of several clients that are trained together: its examples, and the draws of its batches."""
 
-    examples: Examples
+    examples: TrainingExamples
     generator: np.random.Generator
 
 
@@ -75,7 +82,7 @@ def train_together(
     return [results[place] for place in range(len(trainees))]
 
 
-def _optimizer(values: Tensor, settings: LocalTraining) -> Step:
+def _optimizer(values: Tensor, settings: LocalTraining) -> StackedStep:
     if settings.optimizer == "adamw":
         return adamw(values, weight_decay=settings.weight_decay)
     return sgd(values, momentum=settings.momentum, weight_decay=settings.weight_decay)

@@ -52,10 +52,10 @@ def stack(arrays: Mapping[str, np.ndarray], models: int, *, device: torch.device
 
 
 # A step changes values [A, P] by their gradients [A, P] at learning rates [A, 1]; `number` counts steps from 1.
-Step = Callable[[Tensor, Tensor, Tensor, int], None]
+StackedStep = Callable[[Tensor, Tensor, Tensor, int], None]
 
 
-def sgd(values: Tensor, *, momentum: float, weight_decay: float) -> Step:
+def sgd(values: Tensor, *, momentum: float, weight_decay: float) -> StackedStep:
     """Return stochastic gradient descent, as torch.optim.SGD does it."""
     velocity = torch.zeros_like(values) if momentum else None
 
@@ -70,7 +70,7 @@ def sgd(values: Tensor, *, momentum: float, weight_decay: float) -> Step:
     return step
 
 
-def adamw(values: Tensor, *, weight_decay: float) -> Step:
+def adamw(values: Tensor, *, weight_decay: float) -> StackedStep:
     """Return Adam with decoupled weight decay, as torch.optim.AdamW does it."""
     means, squares = torch.zeros_like(values), torch.zeros_like(values)
 

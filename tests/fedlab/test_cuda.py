@@ -14,7 +14,7 @@ from safetensors.numpy import load_file
 from fedlab.models.peft.bottleneck import cut_of
 from fedlab.training.evaluate import predict_frozen
 from fedlab.training.finetune import finetune
-from fedlab.training.local import Examples, LocalTraining
+from fedlab.training.local import LocalTraining, TrainingExamples
 from fedlab.training.sgd_stacked import Trainee, train_together
 
 DEVICE = "cuda"
@@ -39,7 +39,7 @@ def examples(tiny, network, arrays, seed=0):
     cut = cut_of(arrays)
     ids, lengths = tiny.texts([12, 3, 7, 12, 5, 9, 4, 8, 2], seed)
     frozen = network.frozen(ids, lengths, [cut])[cut].clone()
-    return Examples(frozen=frozen, lengths=lengths, labels=torch.arange(9) % tiny.labels)
+    return TrainingExamples(frozen=frozen, lengths=lengths, labels=torch.arange(9) % tiny.labels)
 
 
 def assert_alike(ours, theirs):

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 import numpy as np
 from flwr.app import Array, ArrayRecord
 
-from fedlab.codecs.codec import GarbledError, Shape
+from fedlab.codecs.codec import GarbledError
 from fedlab.codecs.feedback import encode_with_feedback
 from fedlab.codecs.frame import Layout, read_frame, write_frame
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.transport.reference import Reference
-from fedlab.common.arrays import Arrays
+from fedlab.common.arrays import Arrays, Shape
 from fedlab.messages.orders import values_of
 
 _FRAME = "fedlab.frame"  # the array that holds it

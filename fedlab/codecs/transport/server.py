@@ -49,7 +49,7 @@ class CodingGrid(GridAround):
         self._reference = reference
         self._refuse = refuse
         self._numbers = count(1)
-        self._calls: list[dict[str, _Sent]] = []
+        self._calls: list[dict[str, _SentRecords]] = []
 
     def push_messages(self, messages: Iterable[Message]) -> Iterable[str]:
         """Send messages encoded."""
@@ -91,7 +91,7 @@ class CodingGrid(GridAround):
     def _ticket(self, messages: Sequence[Message], records: Mapping[str, ArrayRecord]) -> str:
         """Note what is sent to whom; return the number under which it is found again."""
         ticket = f"{next(self._numbers):08x}"  # of fixed length, so that a resumed run sends as many bytes
-        self._calls[-1][ticket] = _Sent(records, [message.metadata.dst_node_id for message in messages])
+        self._calls[-1][ticket] = _SentRecords(records, [message.metadata.dst_node_id for message in messages])
         return ticket
 
     def _decoded(self, reply: Message) -> Message:
@@ -132,7 +132,7 @@ def _key(message: Message) -> tuple[int, str]:
     return id(message.content), message.metadata.message_type
 
 
-class _Sent:
+class _SentRecords:
     """The records of an order, from which the arrays are read once somebody answers, and who has yet to answer."""
 
     def __init__(self, records: Mapping[str, ArrayRecord], awaited: list[int]) -> None:

@@ -11,13 +11,13 @@ from matplotlib.ticker import FuncFormatter
 from fedlab.compare.measurements import Measurement
 from fedlab.compare.options import ComparisonOptions
 from fedlab.compare.plots.style import GREY, UNIT_NAMES, Look, legend, legend_name, panels
-from fedlab.compare.summary import Row
+from fedlab.compare.summary import SummaryRow
 from fedlab.compare.tables import SECONDS, common_unit, share_text
 
 _MOST_MARKERS = 30
 
 
-def draw_accuracy(rows: Sequence[Row], look: Look, options: ComparisonOptions) -> Figure:
+def draw_accuracy(rows: Sequence[SummaryRow], look: Look, options: ComparisonOptions) -> Figure:
     """Draw the methods of one setting, and the targets as dotted lines."""
     figure, (axes,) = panels(8.0, 5.0, 1)
     size, unit = common_unit([max(curve[-1].seconds for row in rows for curve in row.curves)], SECONDS)
@@ -56,7 +56,7 @@ def _standing(curve: Sequence[Measurement], times: np.ndarray) -> np.ndarray:
     return np.array([each.accuracy for each in curve])[np.searchsorted(seconds, times, side="right") - 1]
 
 
-def _draw_method(axes: Axes, row: Row, look: Look, size: float) -> None:
+def _draw_method(axes: Axes, row: SummaryRow, look: Look, size: float) -> None:
     colour = look.colour(row.method)
     times, mean, std = curve_over_seeds(row.curves)
     if len(row.curves) > 1:
@@ -66,7 +66,7 @@ def _draw_method(axes: Axes, row: Row, look: Look, size: float) -> None:
     axes.plot(times / size, mean, marker=marker, lw=1.8, ms=4, label=legend_name(row), **how)
 
 
-def _mark_targets(axes: Axes, row: Row) -> None:
+def _mark_targets(axes: Axes, row: SummaryRow) -> None:
     for number, outcome in enumerate(row.outcomes):
         label = None if number else f"shares of {row.full_accuracy:.3f}"
         axes.axhline(outcome.accuracy, color=GREY, lw=0.7, ls=(0, (2, 3)), zorder=0, label=label)

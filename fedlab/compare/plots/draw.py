@@ -12,7 +12,7 @@ from fedlab.compare.keys import identity_of, table_of
 from fedlab.compare.plots.curves import draw_accuracy
 from fedlab.compare.plots.style import Look, save
 from fedlab.compare.plots.time_to_accuracy import draw_by_device, draw_by_link
-from fedlab.compare.summary import Comparison, Row
+from fedlab.compare.summary import Comparison, SummaryRow
 
 
 def plot_comparison(comparison: Comparison, folder: Path) -> list[Path]:
@@ -58,11 +58,11 @@ def _file(folder: Path, name: str) -> Path:
     return folder / f"{name}.png"
 
 
-def _alike(comparison: Comparison, *, but_for: str) -> Iterator[tuple[str, list[Row]]]:
+def _alike(comparison: Comparison, *, but_for: str) -> Iterator[tuple[str, list[SummaryRow]]]:
     """Yield rows that agree in all of their setting but one table, with what to add to a picture's name."""
     kept = [at for at, key in enumerate(comparison.setting_keys) if table_of(key) != but_for]
 
-    def rest(row: Row) -> tuple[str, ...]:
+    def rest(row: SummaryRow) -> tuple[str, ...]:
         return tuple(row.setting[at] for at in kept)
 
     for values, rows in groupby(sorted(comparison.rows, key=rest), key=rest):

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from fedlab.common.files import replacing
-from fedlab.compare.summary import Comparison, Row
+from fedlab.compare.summary import Comparison, SummaryRow
 
 GREY = "#8A8A8A"
 UNIT_NAMES = {"s": "seconds", "min": "minutes", "h": "hours"}
@@ -62,7 +62,7 @@ def legend(figure: Figure, handles: Sequence[Artist]) -> None:
     figure.legend(handles=handles, loc="outside upper left", ncols=columns, frameon=False, fontsize=9)
 
 
-def legend_name(row: Row) -> str:
+def legend_name(row: SummaryRow) -> str:
     """Return a method's name for the legend, with a word if some of its runs have not ended."""
     return row.name + (" (unfinished)" if row.unfinished else "")
 

@@ -14,7 +14,7 @@ from matplotlib.ticker import FuncFormatter, NullFormatter
 from fedlab.common.units import parse_bandwidth
 from fedlab.compare.keys import table_of
 from fedlab.compare.plots.style import GREY, UNIT_NAMES, Look, legend, legend_name, panels
-from fedlab.compare.summary import Comparison, Outcome, Row
+from fedlab.compare.summary import Comparison, Outcome, SummaryRow
 from fedlab.compare.tables import SECONDS, common_unit, share_text
 from fedlab.compare.tables import figure as figure_text
 from fedlab.errors import UserError
@@ -28,10 +28,10 @@ _BANDWIDTH = "link.options.bandwidth"
 class _Scene:
     """What one picture shows: rows that differ in method and in one table of their setting, and its axis of time."""
 
-    rows: Sequence[Row]
+    rows: Sequence[SummaryRow]
     targets: Sequence[int]  # places among a row's outcomes
     places: Sequence[str]  # the settings, in their order
-    place_of: Callable[[Row], str]
+    place_of: Callable[[SummaryRow], str]
     size: float  # of the unit of time, in seconds
     unit: str
 
@@ -52,7 +52,7 @@ class _Scene:
         return [row.outcomes[at] for row in self.rows for at in self.targets]
 
 
-def draw_by_device(comparison: Comparison, rows: Sequence[Row], look: Look) -> Figure:
+def draw_by_device(comparison: Comparison, rows: Sequence[SummaryRow], look: Look) -> Figure:
     """Draw bars of the time to accuracy, a cluster a fleet."""
     scene = _scene(comparison, rows, "fleet")
     figure, axes = panels(8.0, 0.9 + 2.2 * len(scene.targets), len(scene.targets))
@@ -68,7 +68,7 @@ def draw_by_device(comparison: Comparison, rows: Sequence[Row], look: Look) -> F
     return figure
 
 
-def draw_by_link(comparison: Comparison, rows: Sequence[Row], look: Look) -> Figure:
+def draw_by_link(comparison: Comparison, rows: Sequence[SummaryRow], look: Look) -> Figure:
     """Draw lines of the time to accuracy over bandwidth or, where more tells links apart, over the links."""
     scene = _scene(comparison, rows, "link")
     figure, axes = panels(1.0 + 3.2 * len(scene.targets), 4.4, len(scene.targets), side_by_side=True)
@@ -88,10 +88,10 @@ def draw_by_link(comparison: Comparison, rows: Sequence[Row], look: Look) -> Fig
     return figure
 
 
-def _scene(comparison: Comparison, rows: Sequence[Row], table: str) -> _Scene:
+def _scene(comparison: Comparison, rows: Sequence[SummaryRow], table: str) -> _Scene:
     columns = [at for at, key in enumerate(comparison.setting_keys) if table_of(key) == table]
 
-    def place_of(row: Row) -> str:
+    def place_of(row: SummaryRow) -> str:
         return ", ".join(row.setting[at] for at in columns)
 
     reached = [at for at in range(len(rows[0].outcomes)) if any(row.outcomes[at].reached for row in rows)]
@@ -151,7 +151,7 @@ def _mark_links(axes: Axes, places: Sequence[str], bandwidths: Sequence[float]) 
     axes.set_xlabel("bandwidth (MB/s)")
 
 
-def _bandwidths(comparison: Comparison, rows: Sequence[Row]) -> list[float]:
+def _bandwidths(comparison: Comparison, rows: Sequence[SummaryRow]) -> list[float]:
     """Return the links' bandwidths in MB/s, in their order; nothing if more than a bandwidth tells links apart."""
     if [key for key in comparison.setting_keys if table_of(key) == "link"] != [_BANDWIDTH]:
         return []
@@ -178,12 +178,12 @@ def _target_title(scene: _Scene, at: int) -> str:
     return f"{share_text(outcome.share)} of full accuracy ({outcome.accuracy:.3f})"
 
 
-def _one_a_method(scene: _Scene) -> list[Row]:
+def _one_a_method(scene: _Scene) -> list[SummaryRow]:
     unfinished = {row.method: row for row in scene.rows if row.unfinished}
     return [unfinished.get(row.method, row) for row in {row.method: row for row in reversed(scene.rows)}.values()][::-1]
 
 
-def _line_handle(row: Row, look: Look) -> Line2D:
+def _line_handle(row: SummaryRow, look: Look) -> Line2D:
     style, marker = look.dash(row.method), look.marker(row.method)
     return Line2D([], [], color=look.colour(row.method), ls=style, marker=marker, ms=5.5, label=legend_name(row))
 

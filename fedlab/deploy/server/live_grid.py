@@ -33,7 +33,7 @@ _GRACE_SECONDS = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Order:
+class _OpenOrder:
     """An order that has not been answered, and the terms of its round; `batch` counts the calls that sent some."""
 
     message: Message
@@ -66,7 +66,7 @@ class LiveGrid(GridAround):
         self._now_seconds = now_seconds or stopwatch()
         debts = Debts(at_most_seconds=patience.reply_seconds, now_seconds=self._now_seconds)
         self._roster = Roster(grid, debts=debts, tell=tell, parts=patience.nodes)
-        self._open: dict[str, _Order] = {}
+        self._open: dict[str, _OpenOrder] = {}
         self._answered: Counter[tuple[int, str]] = Counter()
         self._batches = 0
 
@@ -141,8 +141,8 @@ class LiveGrid(GridAround):
             raise RunFailedError(f"{len(there)} nodes are there and {least} are needed; waited {waited} for others")
         return there
 
-    def _order(self, message: Message, *, delivered: bool) -> _Order:
-        return _Order(
+    def _order(self, message: Message, *, delivered: bool) -> _OpenOrder:
+        return _OpenOrder(
             message=message,
             sent_seconds=self._now_seconds(),
             terms=_terms(message),
@@ -150,7 +150,7 @@ class LiveGrid(GridAround):
             delivered=delivered,
         )
 
-    def _failure(self, order: _Order) -> tuple[int, str] | None:
+    def _failure(self, order: _OpenOrder) -> tuple[int, str] | None:
         """Return why an order that has no reply will be given none, None while it is still waited for."""
         terms, waited = order.terms, self._now_seconds() - order.sent_seconds
         if not order.delivered:

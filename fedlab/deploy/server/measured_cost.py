@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 
 from fedlab.billing.costs import Stages
-from fedlab.billing.simulated import Bill, Part
+from fedlab.billing.simulated import Bill, Participation
 from fedlab.devices.profile import DeviceProfile
 from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import RoundTerms
@@ -33,17 +33,17 @@ class Measured:
         """Return the name of the machine a partition lies on."""
         return self._board(partition_id)[0]
 
-    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+    def bill(self, parts: Sequence[Participation], terms: Mapping[str, RoundTerms]) -> list[Bill]:
         """Return the bill of each part; the terms of their rounds were kept by whoever waited for them."""
         now = self._now_seconds()
         return [self._bill(part, now) for part in parts]
 
-    def _bill(self, part: Part, now_seconds: float) -> Bill:
+    def _bill(self, part: Participation, now_seconds: float) -> Bill:
         cost = _cost(part, self._board(part.partition_id)[1], now_seconds)
         return Bill(cost=cost, round_ends_seconds=now_seconds, standing="measured" if part.measures else "")
 
 
-def _cost(part: Part, profile: DeviceProfile | None, now_seconds: float) -> Cost:
+def _cost(part: Participation, profile: DeviceProfile | None, now_seconds: float) -> Cost:
     measures = part.measures or _NOTHING
     stages = Stages(
         download_seconds=measures.download_seconds or 0.0,

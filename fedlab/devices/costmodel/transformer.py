@@ -23,7 +23,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import Point, Provenance, Quantity, Standing, Table, TableName, least_sure
+from fedlab.devices.tables import DepthTable, Point, Provenance, ProvenanceLevel, Quantity, TableName, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.workload import FORWARD_ONLY, REFERENCE_SHAPES, EncoderShape, Family, Workload
 
@@ -56,7 +56,7 @@ def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: Encoder
     return min(uncached, _peak_bytes(profile, workload, shape, "cached_adapter"))
 
 
-def standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> Standing:
+def standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> ProvenanceLevel:
     """Return how sure the latency of a workload is. Raises as `compute_seconds`."""
     return provenance(profile, workload, shape, "latency_seconds").standing
 
@@ -111,7 +111,7 @@ def _of_table(
     )
 
 
-def _place(table: Table) -> str:
+def _place(table: DepthTable) -> str:
     sizes, point = asdict(table.shape), asdict(table.point)
     return (
         "{blocks} blocks of {hidden} x {intermediate}, batches of {batch_size} x {sequence_length} tokens, "
@@ -179,13 +179,13 @@ def _trained_depth(workload: Workload) -> int:
     return 0 if workload.method in FORWARD_ONLY else workload.depth
 
 
-def _has(tables: Mapping[tuple[Family, TableName], Table], name: TableName) -> bool:
+def _has(tables: Mapping[tuple[Family, TableName], DepthTable], name: TableName) -> bool:
     return any((family, name) in tables for family in REFERENCE_SHAPES)
 
 
-def _find(profile: DeviceProfile, quantity: Quantity, family: Family, name: TableName) -> Table:
+def _find(profile: DeviceProfile, quantity: Quantity, family: Family, name: TableName) -> DepthTable:
     """Return the nearest table: the family's own, else another's."""
-    tables: Mapping[tuple[Family, TableName], Table] = getattr(profile, quantity)
+    tables: Mapping[tuple[Family, TableName], DepthTable] = getattr(profile, quantity)
     for candidate in (family, *REFERENCE_SHAPES):
         if (candidate, name) in tables:
             return tables[candidate, name]
@@ -195,7 +195,7 @@ def _find(profile: DeviceProfile, quantity: Quantity, family: Family, name: Tabl
     )
 
 
-def _at_depth(table: Table, name: TableName, depth: int, blocks: int) -> float:
+def _at_depth(table: DepthTable, name: TableName, depth: int, blocks: int) -> float:
     """Read a table at a depth of an encoder of `blocks` blocks; `full` at all blocks adds the embeddings."""
     if name != "full":
         return _extended(table.values, depth)
@@ -223,11 +223,11 @@ def _block_products(shape: EncoderShape) -> int:
     return 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
 
 
-def _frozen_share(shape: EncoderShape, table: Table) -> float:
+def _frozen_share(shape: EncoderShape, table: DepthTable) -> float:
     return _block_products(shape) / _block_products(table.shape)
 
 
-def _adapted_share(shape: EncoderShape, table: Table, workload: Workload) -> float:
+def _adapted_share(shape: EncoderShape, table: DepthTable, workload: Workload) -> float:
     """Return the products of a trained block, its adapter included, as a share of those of the table's."""
     if workload.method != "adapter":
         return _frozen_share(shape, table)
@@ -236,6 +236,6 @@ def _adapted_share(shape: EncoderShape, table: Table, workload: Workload) -> flo
     return here / there
 
 
-def _batch_share(table: Table, workload: Workload) -> float:
+def _batch_share(table: DepthTable, workload: Workload) -> float:
     point = table.point
     return (workload.batch_size * workload.sequence_length) / (point.batch_size * point.sequence_length)

@@ -20,11 +20,11 @@ from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.server.assemble import check_clients_suffice, initial_configuration
 from fedlab.server.context import Attached, Server
 from fedlab.server.factory import load_availability, load_physics, load_strategy
-from fedlab.server.round_loop import RoundLoop, Standing, StopRule
+from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class ExperimentPlan:
     """An experiment, and what must be known of its model and data; `traffic` is in bytes by depth and width."""
 
     experiment: Experiment
@@ -68,7 +68,7 @@ class PlannedRun:
         """Say nothing: the records tell it."""
 
 
-def dry_run(plan: Plan, judge: Judge) -> PlannedRun:
+def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     """Run an experiment's server until it stops, its clients being planned ones.
 
     Raises:
@@ -87,7 +87,7 @@ def dry_run(plan: Plan, judge: Judge) -> PlannedRun:
     return done
 
 
-def _server(plan: Plan, clients: PlannedClients, judge: Judge, audience: Audience) -> Server:
+def _server(plan: ExperimentPlan, clients: PlannedClients, judge: Judge, audience: Audience) -> Server:
     return Server(
         seed=plan.experiment.seed,
         clock=VirtualClock(),
@@ -99,7 +99,7 @@ def _server(plan: Plan, clients: PlannedClients, judge: Judge, audience: Audienc
     )
 
 
-def _loop(plan: Plan, clients: PlannedClients, server: Server, audience: Audience) -> RoundLoop:
+def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audience: Audience) -> RoundLoop:
     experiment = plan.experiment
     strategy = load_strategy(experiment)
     if isinstance(strategy, Attached):
@@ -133,5 +133,5 @@ def _loop(plan: Plan, clients: PlannedClients, server: Server, audience: Audienc
     )
 
 
-def _first(plan: Plan, server: Server) -> Standing:
-    return Standing(server_round=0, arrays=stand_in(plan.sizes, server.initial, adapters=plan.adapters))
+def _first(plan: ExperimentPlan, server: Server) -> RunState:
+    return RunState(server_round=0, arrays=stand_in(plan.sizes, server.initial, adapters=plan.adapters))

@@ -8,7 +8,7 @@ from rich.console import Group, RenderableType
 
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.estimate.experiment.dry_run import Plan, PlannedRun, dry_run
+from fedlab.estimate.experiment.dry_run import ExperimentPlan, PlannedRun, dry_run
 from fedlab.estimate.experiment.plan import plan_of
 from fedlab.estimate.experiment.report import PlannedCost, cost_of_run, plain_cost, render_cost
 from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
@@ -78,11 +78,11 @@ def _check(trajectory: Sequence[Segment], blocks: int) -> None:
             raise UserError(f"{where}, expected 0 to {blocks}: the encoder has {blocks} blocks")
 
 
-def _cost(plan: Plan, run: PlannedRun) -> PlannedCost:
+def _cost(plan: ExperimentPlan, run: PlannedRun) -> PlannedCost:
     return cost_of_run(run, initial_configuration(plan.experiment, plan.sizes.shape))
 
 
-def _title(experiment: Experiment, plan: Plan) -> str:
+def _title(experiment: Experiment, plan: ExperimentPlan) -> str:
     counts = sorted(plan.num_examples)
     examples = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     return (

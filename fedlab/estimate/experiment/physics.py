@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from fedlab.billing.simulated import Bill, Part, Physics
+from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.estimate.slot import Traffic
 from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
 from fedlab.messages.round_terms import RoundTerms
@@ -14,10 +14,10 @@ from fedlab.workload.workload import FORWARD_ONLY
 class PlannedPhysics:
     """Bills parts as `physics` does, with the traffic of their depth and width."""
 
-    physics: Physics
+    physics: SimulatedPhysics
     traffic: Callable[[int, int], Traffic]
 
-    def bill(self, parts: Sequence[Part], terms: Mapping[str, RoundTerms]) -> list[Bill]:
+    def bill(self, parts: Sequence[Participation], terms: Mapping[str, RoundTerms]) -> list[Bill]:
         """Return the bill of each part."""
         return self.physics.bill([self._sized(part) for part in parts], terms)
 
@@ -25,7 +25,7 @@ class PlannedPhysics:
         """Return the name of a partition's board."""
         return self.physics.device(partition_id)
 
-    def _sized(self, part: Part) -> Part:
+    def _sized(self, part: Participation) -> Participation:
         if part.workload is None:
             return part
         traffic, method = self.traffic(part.workload.depth, part.workload.width), part.workload.method

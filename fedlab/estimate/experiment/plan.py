@@ -9,7 +9,7 @@ from fedlab.config.builtins import TRAINS
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.exact import traffic_of, trained_shapes
-from fedlab.estimate.experiment.dry_run import Plan
+from fedlab.estimate.experiment.dry_run import ExperimentPlan
 from fedlab.estimate.experiment.examples import assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.spec import EstimateMethod
@@ -20,7 +20,7 @@ from fedlab.training.local import LocalTraining
 _KINDS: Mapping[str, EstimateMethod] = {"adapters": "adapter", "blocks": "freeze", "everything": "full"}
 
 
-def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Plan:
+def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> ExperimentPlan:
     """Plan an experiment whose client is a built-in one.
 
     Without `batches`, the full batches a client has, the data are read and counted, and their labels with them. Texts
@@ -48,7 +48,7 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Plan
         holdings.labels,
         pooler=experiment.backbone.pooling == "pooler",
     )
-    return Plan(
+    return ExperimentPlan(
         experiment=experiment,
         sizes=sizes,
         work=work,

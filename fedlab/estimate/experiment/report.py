@@ -110,7 +110,7 @@ def _amounts(estimate: Estimate, rounds: int) -> Sequence[str]:
 
 def _board(run: PlannedRun, initial: AdapterConfig, device: str) -> BoardShare:
     records = [record for record in run.clients if record.device == device]
-    whole = _Stretch(initial, 1, len(run.rounds), 0.0)
+    whole = _FixedConfiguration(initial, 1, len(run.rounds), 0.0)
     return BoardShare(
         device=device,
         participations=len(records),
@@ -132,7 +132,7 @@ def _slot(run: PlannedRun, initial: AdapterConfig) -> Estimate:
 
 
 @dataclass(frozen=True)
-class _Stretch:
+class _FixedConfiguration:
     config: AdapterConfig
     first: int
     last: int
@@ -143,7 +143,7 @@ class _Stretch:
         return self.last - self.first + 1
 
 
-def _stretches(run: PlannedRun, initial: AdapterConfig) -> list[_Stretch]:
+def _stretches(run: PlannedRun, initial: AdapterConfig) -> list[_FixedConfiguration]:
     """Return the stretches of rounds that began from one configuration: a record has the one after its round."""
     after = [AdapterConfig(depth=record.depth, width=record.width) for record in run.rounds]
     began = [initial, *after[:-1]]
@@ -151,12 +151,12 @@ def _stretches(run: PlannedRun, initial: AdapterConfig) -> list[_Stretch]:
     for config, same in groupby(began):
         count = len(list(same))
         end = run.rounds[at + count - 1].simulated_seconds
-        found.append(_Stretch(config, at + 1, at + count, end - clock))
+        found.append(_FixedConfiguration(config, at + 1, at + count, end - clock))
         at, clock = at + count, end
     return found
 
 
-def _segment(stretch: _Stretch, records: Sequence[ClientRecord]) -> SegmentEstimate:
+def _segment(stretch: _FixedConfiguration, records: Sequence[ClientRecord]) -> SegmentEstimate:
     share = stretch.rounds / len(records)
     return SegmentEstimate(
         first_round=stretch.first,

@@ -2,11 +2,10 @@
 
 from collections.abc import Mapping
 
+from fedlab.common.arrays import Shape
 from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, array_shapes, block_names
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.sizes import EncoderSizes
-
-Shape = tuple[int, ...]
 
 
 def adapter_shapes(sizes: EncoderSizes, config: AdapterConfig, *, labels: int) -> dict[str, Shape]:

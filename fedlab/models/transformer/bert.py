@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.models.peft.bottleneck import adapter_names
-from fedlab.models.transformer.unpadded import Rows
+from fedlab.models.transformer.unpadded import UnpaddedRows
 from fedlab.workload.workload import EncoderShape
 
 
@@ -83,13 +83,13 @@ def embed(encoder: Encoder, ids: Tensor) -> Tensor:
     return F.layer_norm(states, states.shape[-1:], encoder.norm_weight, encoder.norm_bias, encoder.epsilon)
 
 
-def block_sum(encoder: Encoder, index: int, states: Tensor, rows: Rows) -> Tensor:
+def block_sum(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
     """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
     block = encoder.blocks[index]
     return _after_attention(encoder, block, states, _attention(block, states, rows, encoder.heads))
 
 
-def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, rows: Rows) -> Tensor:
+def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
     """Run a block for the first token of each text only, up to the sum before its last norm: [R, H] to [B, H].
 
     A classifier reads the first row of the last block and nothing else.
@@ -139,7 +139,7 @@ def _after_attention(encoder: Encoder, block: Block, states: Tensor, attended: T
     return middle + F.linear(inner, block.down_weight, block.down_bias)
 
 
-def _attention(block: Block, states: Tensor, rows: Rows, heads: int) -> Tensor:
+def _attention(block: Block, states: Tensor, rows: UnpaddedRows, heads: int) -> Tensor:
     padded = rows.padded(F.linear(states, block.attention_in_weight, block.attention_in_bias))
     parts = padded.view(rows.texts, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)  # each [B, heads, T, H / heads]
     if states.dtype == torch.bfloat16 and states.device.type == "cpu":

@@ -7,7 +7,7 @@ from torch import Tensor
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rows:
+class UnpaddedRows:
     """Which of the B x T tokens of padded texts are computed, R of them, in [R, H]; only attention sees [B, T, H].
 
     Models side by side have as many rows each, so one with less to read computes some of its padding, too.
@@ -19,7 +19,7 @@ class Rows:
     places: Tensor | None  # [R] of B x T, each at most once; None: all, in order
 
     @classmethod
-    def of(cls, lengths: Tensor, width: int, *, models: int = 1) -> "Rows":
+    def of(cls, lengths: Tensor, width: int, *, models: int = 1) -> "UnpaddedRows":
         """Return the rows of texts of so many tokens [B], padded to a width, which are equal parts, one a model."""
         if int(lengths.min()) >= width:
             return cls(texts=len(lengths), width=width, mask=None, places=None)

@@ -14,7 +14,7 @@ from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
     Imported,
     LeftOutError,
-    Rows,
+    TraceRows,
     clients_of,
     gather,
     number,
@@ -59,14 +59,14 @@ def _capacity(client: Client, place: str) -> tuple[float, float]:
     return value_of(client, "computation", float, place), value_of(client, "communication", float, place)
 
 
-def _device(capacity: tuple[float, float], base_milliseconds: float) -> Rows:
+def _device(capacity: tuple[float, float], base_milliseconds: float) -> TraceRows:
     milliseconds = positive(capacity[0], "computation")
     throughput = positive(base_milliseconds / milliseconds, "throughput")
     bytes_per_second = positive(capacity[1] * _BYTES_PER_KILOBIT, "communication")
     return [(throughput, bytes_per_second, bytes_per_second)]
 
 
-def _times(client: Client, place: str) -> Rows:
+def _times(client: Client, place: str) -> TraceRows:
     active, inactive = _seconds(client, "active", place), _seconds(client, "inactive", place)
     finish = positive(value_of(client, "finish_time", float, place), "finish_time")
     if len(active) == len(inactive) + 1:
@@ -74,7 +74,7 @@ def _times(client: Client, place: str) -> Rows:
     if len(active) != len(inactive):
         raise UserError(f"{place}: {len(active)} active and {len(inactive)} inactive seconds, expected pairs")
     clipped = [(max(0, on), min(off, finish)) for on, off in zip(active, inactive, strict=True)]
-    times: Rows = [(on, off, finish) for on, off in clipped if on < off]
+    times: TraceRows = [(on, off, finish) for on, off in clipped if on < off]
     if not times:
         raise LeftOutError("never there")
     return times

@@ -18,7 +18,7 @@ from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
     Imported,
     LeftOutError,
-    Rows,
+    TraceRows,
     clients_of,
     gather,
     positive,
@@ -74,7 +74,7 @@ def _load_json(path: Path) -> Any:
         raise UserError(f"{path}: not JSON: {error}") from error
 
 
-def _speeds(client: Mapping[str, object], place: str) -> Rows:
+def _speeds(client: Mapping[str, object], place: str) -> TraceRows:
     down, up, *sigmas = (value_of(client, key, float, place) for key in ("down_u", "up_u", "down_sigma", "up_sigma"))
     means = [
         positive(_BYTES_PER_KILOBYTE * down, "download speed"),
@@ -86,13 +86,13 @@ def _speeds(client: Mapping[str, object], place: str) -> Rows:
     return [(*means, *deviations)]
 
 
-def _times(messages: str) -> Rows:
+def _times(messages: str) -> TraceRows:
     """Return the times of a client, within the period that its trace spans."""
     events = sorted((_event(line) for line in messages.split("\n") if line.strip()), key=lambda event: event[0])
     period = events[-1][0] - events[0][0] if events else 0
     if period == 0:
         raise LeftOutError("whose trace has no length")
-    times: Rows = [
+    times: TraceRows = [
         (on, off, period) for start, end in _ready(events) for on, off in _folded(start, end, period) if on < off
     ]
     if not times:

@@ -12,7 +12,7 @@ from typing import Any
 from fedlab.common.files import write_new
 from fedlab.errors import UserError
 
-Rows = list[tuple[float, ...]]
+TraceRows = list[tuple[float, ...]]
 
 AVAILABILITY_COLUMNS = ("partition_id", "on_seconds", "off_seconds", "period_seconds")
 
@@ -38,7 +38,7 @@ class LeftOutError(Exception):
     """A client of a source has no usable data; the message is the reason, the same for all clients alike."""
 
 
-def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], Rows]], path: Path) -> Imported:
+def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]], path: Path) -> Imported:
     """Number the clients that are usable; the reader of each returns its rows, without the id, or raises LeftOutError.
 
     Raises:

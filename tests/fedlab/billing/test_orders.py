@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
-from fedlab.billing.orders import Sent, bill_of_failure, order_of, part_of, record_of
+from fedlab.billing.orders import SentMessage, bill_of_failure, order_of, part_of, record_of
 from fedlab.billing.simulated import Bill
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire, with_id
@@ -30,7 +30,7 @@ def sent(*, leaves_seconds=inf, message=None):
     arrays = to_record({"x": np.zeros(20, np.float32)})
     content = order_content(arrays, server_round=6, group="deep", terms=TERMS)
     message = message or with_id(Message(content, 17, MessageType.TRAIN), "1")
-    return Sent(
+    return SentMessage(
         message=message, order=order_of(message), partition_id=3, start_seconds=50.0, leaves_seconds=leaves_seconds
     )
 

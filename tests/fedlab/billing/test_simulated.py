@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.billing.costs import charge
-from fedlab.billing.simulated import Part
+from fedlab.billing.simulated import Participation
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.links import constant, per_client
 from fedlab.workload.workload import Workload
@@ -28,7 +28,7 @@ def work(batches=5, *, depth=2, cached=0):
 
 def part(partition_id=0, batches=5, *, down=3000, up=1000, group="", start=0.0, leaves=inf, workload=None, depth=2):
     """Return a part of 3 s download, 10 s of work and 1 s upload, of a client that stays."""
-    return Part(
+    return Participation(
         workload=(workload or work(batches, depth=depth)) if start < leaves else None,
         partition_id=partition_id,
         server_round=1,

@@ -2,11 +2,11 @@
 
 import pytest
 
-from fedlab.paper.cells import Cell, Section, as_plain
+from fedlab.paper.cells import PaperCell, Section, as_plain
 
 
-def cell(ours, paper=None, **rest) -> Cell:
-    return Cell(row="FT", column="99%", ours=ours, paper=paper, **rest)
+def cell(ours, paper=None, **rest) -> PaperCell:
+    return PaperCell(row="FT", column="99%", ours=ours, paper=paper, **rest)
 
 
 @pytest.mark.parametrize(
@@ -27,7 +27,7 @@ def test_a_cell_without_a_published_figure_has_no_difference():
 
 
 def test_a_section_keeps_the_order_of_its_rows_and_columns():
-    cells = tuple(Cell(row=row, column=column, ours=1.0) for row in "ba" for column in "yx")
+    cells = tuple(PaperCell(row=row, column=column, ours=1.0) for row in "ba" for column in "yx")
     section = Section(title="t", unit="s", cells=cells)
     assert (section.rows, section.columns) == (["b", "a"], ["y", "x"])
     assert section.at("b", "x") is cells[1]

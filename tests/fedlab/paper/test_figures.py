@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from fedlab.paper.figures import METHODS, SHARES, Hours, Task, published_figures
+from fedlab.paper.figures import METHODS, SHARES, Hours, PaperTask, published_figures
 from fedlab.paper.names import Reproducible
 from fedlab.paper.tables import billed
 
@@ -16,7 +16,7 @@ CELLS = [
 ]
 
 
-def measured_after(task: Task, row: Hours, share: float) -> list[int]:
+def measured_after(task: PaperTask, row: Hours, share: float) -> list[int]:
     """Return the numbers of rounds, counted from 1, after which a method's model was measured, below the target yet."""
     if row.method != "AdaFL":
         often = row.method in ("FT", "FTQ") and row.task in ("agnews", "semeval")

@@ -4,7 +4,7 @@ import io
 
 from rich.console import Console
 
-from fedlab.paper.cells import Cell, Section
+from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import Disagreement
 from fedlab.paper.rendering import render_disagreements, render_sections
 
@@ -17,9 +17,9 @@ def shown(renderable) -> str:
 
 def test_a_cell_shows_both_figures_and_the_difference():
     cells = (
-        Cell(row="FT", column="99%", ours=43.95175, paper=44.0),
-        Cell(row="FT", column="95%", ours=23.39, paper=23.4, inferred=True),
-        Cell(row="LF", column="99%", ours=6.98, note="(2, 64)"),
+        PaperCell(row="FT", column="99%", ours=43.95175, paper=44.0),
+        PaperCell(row="FT", column="95%", ours=23.39, paper=23.4, inferred=True),
+        PaperCell(row="LF", column="99%", ours=6.98, note="(2, 64)"),
     )
     text = shown(render_sections([Section(title="Hours", unit="h", cells=cells)]))
     assert "43.95 / 44  -0.1%" in text
@@ -30,7 +30,7 @@ def test_a_cell_shows_both_figures_and_the_difference():
 
 
 def test_nothing_is_said_of_inference_where_there_is_none():
-    section = Section(title="Hours", unit="h", cells=(Cell(row="FT", column="99%", ours=1.0, paper=1.0),))
+    section = Section(title="Hours", unit="h", cells=(PaperCell(row="FT", column="99%", ours=1.0, paper=1.0),))
     assert "inferred" not in shown(render_sections([section]))
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedlab.paper.cells import Cell, Section
+from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import published_figures
 from fedlab.paper.tables import COST_TABLES, billed, trajectory
 
@@ -10,7 +10,7 @@ FIGURES = published_figures()
 SECTIONS = {name: table(FIGURES) for name, table in COST_TABLES.items()}
 
 
-def cells(name) -> list[Cell]:
+def cells(name) -> list[PaperCell]:
     return [cell for section in SECTIONS[name] for cell in section.cells]
 
 

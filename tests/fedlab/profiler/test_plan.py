@@ -4,14 +4,14 @@ import pytest
 
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.profiler.plan import Plan, Reading, jobs_of, parse_methods
+from fedlab.profiler.plan import MeasurementPlan, Reading, jobs_of, parse_methods
 from fedlab.workload.workload import EncoderShape
 
 SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)
 
 
-def plan(*methods: str) -> Plan:
-    return Plan(
+def plan(*methods: str) -> MeasurementPlan:
+    return MeasurementPlan(
         backbone="bert-tiny", methods=methods, point=Point(batch_size=2, sequence_length=10, width=4), batches=3
     )
 

@@ -6,7 +6,7 @@ from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_by
 from fedlab.devices.file import write_profile_file
 from fedlab.devices.profile import load_profile
 from fedlab.devices.tables import Point
-from fedlab.profiler.plan import Job, Plan, Reading
+from fedlab.profiler.plan import Job, MeasurementPlan, Reading
 from fedlab.profiler.readings import Machine, Power, Readings, profile_table
 from fedlab.workload.workload import EncoderShape, Workload
 
@@ -28,7 +28,7 @@ def reading(seconds: float, peak: int = 9000) -> Reading:
 @pytest.fixture
 def readings() -> Readings:
     """Return readings of adapters at every depth, and of whole blocks at the first alone."""
-    found = Readings(plan=Plan(backbone="x", methods=("adapter", "full"), point=POINT), shape=SHAPE)
+    found = Readings(plan=MeasurementPlan(backbone="x", methods=("adapter", "full"), point=POINT), shape=SHAPE)
     for depth in range(3):
         found.add(job("adapter", depth), reading(0.123456 * (depth + 1), 9000 + depth))
     found.add(job("full", 0), reading(1.0))

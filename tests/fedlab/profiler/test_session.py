@@ -8,7 +8,7 @@ import pytest
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler import session
-from fedlab.profiler.plan import Job, Plan, Reading
+from fedlab.profiler.plan import Job, MeasurementPlan, Reading
 from fedlab.workload.workload import EncoderShape
 
 POINT = Point(batch_size=4, sequence_length=16, width=8)
@@ -23,7 +23,7 @@ def measure(monkeypatch, answer) -> tuple[session.Readings, list[tuple[str, int]
     monkeypatch.setattr(session, "run_job", answer)
     started: list[tuple[str, int]] = []
     readings = session.measure_board(
-        Plan(backbone="bert-tiny", methods=("adapter", "full"), point=POINT),
+        MeasurementPlan(backbone="bert-tiny", methods=("adapter", "full"), point=POINT),
         on_job=lambda job, total: started.append((job.table, job.depth)),
         on_reading=lambda job, found: None,
     )
@@ -99,6 +99,6 @@ def test_a_job_whose_process_fails_gives_the_reason(monkeypatch, tmp_path, scrip
 
 def test_a_backbone_that_is_not_there_is_refused_by_its_option(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path))
-    plan = Plan(backbone="no such thing", methods=("adapter",), point=POINT)
+    plan = MeasurementPlan(backbone="no such thing", methods=("adapter",), point=POINT)
     with pytest.raises(UserError, match=r"^--backbone"):
         session.measure_board(plan, on_job=lambda *_: None, on_reading=lambda *_: None)

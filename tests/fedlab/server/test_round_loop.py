@@ -16,7 +16,7 @@ from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import ClientRecord
 from fedlab.server.context import Server
-from fedlab.server.round_loop import RoundLoop, Standing, StopRule
+from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 
 SECONDS_A_ROUND = 10.0
 
@@ -111,7 +111,7 @@ def run(memory_grid):
             save=lambda each: (log.saved.append(each), log.events.append(f"saved {each.server_round}")),
             wall_seconds=lambda: 1.25,
         )
-        log.final = loop.run(standing or Standing(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
+        log.final = loop.run(standing or RunState(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
         return log
 
     return call
@@ -171,7 +171,7 @@ def test_whichever_rule_holds_first_ends_it(run, rules, rounds):
 
 
 def test_a_run_that_was_over_goes_no_further(run):
-    over = Standing(server_round=3, arrays={"x": np.array([3.0], np.float32)})
+    over = RunState(server_round=3, arrays={"x": np.array([3.0], np.float32)})
     log = run(Counting(), standing=over, rounds=3)
     assert log.final is over
     assert log.records == []
@@ -224,7 +224,7 @@ def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
 def test_the_configuration_is_read_off_the_arrays(run):
     config = AdapterConfig(depth=2, width=24)
     arrays = initial_arrays(config, blocks=4, hidden=8, labels=3, generator=np.random.default_rng(0))
-    log = run(Counting(), standing=Standing(server_round=0, arrays=arrays), rounds=1)
+    log = run(Counting(), standing=RunState(server_round=0, arrays=arrays), rounds=1)
     record = log.records[0]
     assert (record.depth, record.width, record.trial, record.budget_seconds) == (2, 24, None, None)
     assert record.wall_seconds == 1.25

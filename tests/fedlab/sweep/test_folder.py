@@ -5,10 +5,10 @@ import pytest
 from fedlab.compare.runs import cells_in_order
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.sweep.file import Cell
+from fedlab.sweep.file import SweepCell
 from fedlab.sweep.folder import CellState, claim_sweep, only_here, standing
 
-CELL = Cell(name="a", experiment=experiment_from({"name": "a", "rounds": 3, "client": {"depth": 2}}, "test"))
+CELL = SweepCell(name="a", experiment=experiment_from({"name": "a", "rounds": 3, "client": {"depth": 2}}, "test"))
 
 
 @pytest.fixture

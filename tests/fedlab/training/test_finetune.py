@@ -16,7 +16,7 @@ from fedlab.models.peft.bottleneck import Whole, cut_of
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.split import Network
 from fedlab.training.finetune import finetune
-from fedlab.training.local import Examples, LocalTraining, batch_rows
+from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
 from fedlab.training.sgd_stacked import Trainee, train_together
 
 READINGS = [
@@ -47,7 +47,7 @@ def examples_of(tiny, network, depth, lengths=LENGTHS, seed=0):
     cut = cut_of(tiny.whole(network, depth))
     frozen = network.frozen(ids, lengths, [cut])[cut].clone()
     table = torch.cat([frozen.flip(0), frozen.flip(0)])
-    return Examples(frozen=table, lengths=lengths, labels=labels, places=torch.arange(len(lengths) - 1, -1, -1))
+    return TrainingExamples(frozen=table, lengths=lengths, labels=labels, places=torch.arange(len(lengths) - 1, -1, -1))
 
 
 # The same as without us
@@ -118,7 +118,7 @@ def test_training_gives_what_transformers_and_torch_give(
     cut, batches = cut_of(arrays), batch_rows(len(lengths), options, draws(seed))
 
     frozen = network.frozen(ids, lengths, [cut])[cut].clone()
-    examples = Examples(frozen=frozen, lengths=lengths, labels=labels)
+    examples = TrainingExamples(frozen=frozen, lengths=lengths, labels=labels)
     ours = finetune(network, examples, arrays, options, draws(seed), proximal_mu=mu)
     texts = ids, lengths, labels
     model, head = library_trained(tiny, family, arrays, depth, reading, texts, options, batches, mu)
@@ -140,7 +140,7 @@ def test_adamw_gives_what_torchs_gives(tiny, depth, weight_decay):
     options = LocalTraining(optimizer="adamw", learning_rate=1e-3, weight_decay=weight_decay, batch_size=2, epochs=2)
     cut, batches = Whole(depth), batch_rows(len(lengths), options, draws())
 
-    examples = Examples(frozen=network.frozen(ids, lengths, [cut])[cut].clone(), lengths=lengths, labels=labels)
+    examples = TrainingExamples(frozen=network.frozen(ids, lengths, [cut])[cut].clone(), lengths=lengths, labels=labels)
     ours = finetune(network, examples, arrays, options, draws())
     texts = ids, lengths, labels
     model, _ = library_trained(tiny, "bert", arrays, depth, ("classification", "cls"), texts, options, batches)

@@ -10,12 +10,12 @@ from hypothesis import strategies as st
 
 from fedlab.errors import UserError
 from fedlab.models.export.adapters_library import library_model
-from fedlab.training.local import Examples, LocalTraining, batch_rows
+from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
 from fedlab.training.sgd_stacked import Trainee, train_together
 
 # Two texts whose frozen states are (3, 4), of label 0, before a head of zeros: the gradient of a step, by hand, is
 # (-1/2, 1/2) on the biases and (-1/2, 1/2) x (3, 4) on the weights, and its norm is sqrt(1/2 x (1 + 25)) = sqrt(13).
-STATES = Examples(
+STATES = TrainingExamples(
     frozen=torch.tensor([[3.0, 4.0], [3.0, 4.0]]), lengths=torch.tensor([1, 1]), labels=torch.tensor([0, 0])
 )
 HEAD = {"head.weight": np.zeros((2, 2), np.float32), "head.bias": np.zeros(2, np.float32)}
@@ -101,7 +101,7 @@ def test_training_gives_what_the_library_and_torch_give(tiny, depth, width, fami
     )  # in evaluation mode: no dropout
 
     frozen = network.frozen(ids, lengths, [depth])[depth].clone()
-    ours = train(network, Examples(frozen=frozen, lengths=lengths, labels=labels), arrays, options, draws(seed))
+    ours = train(network, TrainingExamples(frozen=frozen, lengths=lengths, labels=labels), arrays, options, draws(seed))
     batches = batch_rows(len(lengths), options, draws(seed))
     theirs = library_trained(model, ids, lengths, labels, options, batches)
 
@@ -180,7 +180,7 @@ def test_adamws_first_step_is_the_learning_rate_whatever_the_gradient(tiny):
 )
 def test_many_steps_are_those_of_torchs_optimisers(tiny, options, torchs):
     states = torch.from_numpy(draws(1).normal(size=(12, 6)).astype(np.float32))
-    examples = Examples(frozen=states, lengths=torch.ones(12, dtype=torch.long), labels=torch.arange(12) % 3)
+    examples = TrainingExamples(frozen=states, lengths=torch.ones(12, dtype=torch.long), labels=torch.arange(12) % 3)
     start = {"head.weight": draws(2).normal(size=(3, 6)).astype(np.float32), "head.bias": np.ones(3, np.float32)}
     weight, bias = (torch.tensor(array, requires_grad=True) for array in start.values())
     optimizer = torchs([weight, bias])
@@ -215,7 +215,7 @@ def test_training_leaves_the_arrays_it_was_given_alone(tiny):
 
 def test_the_same_generator_gives_the_same_bits(tiny):
     network, arrays, (ids, lengths) = tiny.network(), tiny.trained(2, 4), tiny.texts([5, 7, 3, 6, 2])
-    examples = Examples(
+    examples = TrainingExamples(
         frozen=network.frozen(ids, lengths, [2])[2].clone(), lengths=lengths, labels=torch.tensor([0, 1, 2, 3, 4])
     )
     first, again, other = (
@@ -297,7 +297,7 @@ def examples_of(tiny, network, depth, count, seed):
     labels = labels_for(network.kind, lengths, tiny.labels, seed)
     if labels.dim() == 2:
         labels = F.pad(labels, (0, 9 - longest), value=-100)
-    return Examples(frozen=network.frozen(ids, lengths, [depth])[depth].clone(), lengths=lengths, labels=labels)
+    return TrainingExamples(frozen=network.frozen(ids, lengths, [depth])[depth].clone(), lengths=lengths, labels=labels)
 
 
 def test_clients_trained_together_do_not_share_their_arrays(tiny):

@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from fedlab.billing.simulated import Part
+from fedlab.billing.simulated import Participation
 from fedlab.deploy.server.measured_cost import Measured
 from fedlab.devices.profile import load_profile
 from fedlab.messages.measurements import Measures, Upload
@@ -18,7 +18,7 @@ MEASURES = Measures(
     download_seconds=0.5,
     last_upload=Upload(num_bytes=100, seconds=1.0),
 )
-PART = Part(
+PART = Participation(
     workload=WORKLOAD,
     partition_id=2,
     server_round=1,

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
 from fedlab.models.precision import widened
 from fedlab.models.transformer.bert import block_end, block_sum, block_sum_of_first, embed, pool
-from fedlab.models.transformer.unpadded import Rows
+from fedlab.models.transformer.unpadded import UnpaddedRows
 
 FAMILIES = ["bert", "distilbert"]
 LENGTHS = st.lists(st.integers(1, 12), min_size=1, max_size=4)
@@ -40,7 +40,7 @@ def adapter(index, hidden, *, down, up):
 def test_every_block_computes_what_transformers_computes(tiny, lengths, family, seed):
     encoder, (ids, lengths) = encoder_of(tiny.models[family]), tiny.texts(lengths, seed)
     expected = hidden_states(tiny.models[family], ids, lengths)
-    rows = Rows.of(lengths, ids.shape[1])
+    rows = UnpaddedRows.of(lengths, ids.shape[1])
 
     states = rows.taken(embed(encoder, ids))
     torch.testing.assert_close(states, real(expected[0], lengths), atol=1e-5, rtol=0)
@@ -53,7 +53,7 @@ def test_every_block_computes_what_transformers_computes(tiny, lengths, family, 
 @FEW
 def test_the_first_row_alone_comes_out_as_it_does_among_all(tiny, lengths, family, seed):
     encoder, (ids, lengths) = encoder_of(tiny.models[family]), tiny.texts(lengths, seed)
-    rows = Rows.of(lengths, ids.shape[1])
+    rows = UnpaddedRows.of(lengths, ids.shape[1])
     states = rows.taken(embed(encoder, ids))
 
     every, first = rows.padded(block_sum(encoder, 1, states, rows)), block_sum_of_first(encoder, 1, states, rows)
@@ -69,7 +69,7 @@ def test_the_first_row_alone_comes_out_as_it_does_among_all(tiny, lengths, famil
 def test_a_block_in_bfloat16_and_its_way_back_are_those_of_float32_but_for_rounding(tiny, lengths, family, seed):
     rough, (ids, lengths) = encoder_of(tiny.models[family], "bf16"), tiny.texts(lengths, seed)
     exact = encoder_from_tensors(widened(encoder_tensors(rough)) | {"words": rough.words}, encoder_sizes(rough))
-    rows = Rows.of(lengths, ids.shape[1])
+    rows = UnpaddedRows.of(lengths, ids.shape[1])
     start = rows.taken(embed(rough, ids))
 
     def there_and_back(encoder):

@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.models.transformer.unpadded import Rows
+from fedlab.models.transformer.unpadded import UnpaddedRows
 
 WIDTH, HIDDEN = 6, 3
 
@@ -25,7 +25,7 @@ def numbered(texts):
 @given(lengths_of_models())
 def test_every_real_token_is_a_row_of_its_own_and_of_its_own_model(case):
     lengths, models = case
-    rows = Rows.of(lengths, WIDTH, models=models)
+    rows = UnpaddedRows.of(lengths, WIDTH, models=models)
     number = torch.arange(len(lengths) * WIDTH).view(len(lengths), WIDTH, 1)
 
     by_model = rows.taken(number).view(models, -1)
@@ -40,7 +40,7 @@ def test_every_real_token_is_a_row_of_its_own_and_of_its_own_model(case):
 def test_there_are_no_more_rows_than_the_model_with_most_to_read_has(case):
     lengths, models = case
 
-    rows = Rows.of(lengths, WIDTH, models=models).taken(numbered(len(lengths)))
+    rows = UnpaddedRows.of(lengths, WIDTH, models=models).taken(numbered(len(lengths)))
 
     assert len(rows) == models * int(lengths.view(models, -1).sum(1).max())
 
@@ -48,7 +48,7 @@ def test_there_are_no_more_rows_than_the_model_with_most_to_read_has(case):
 @given(lengths_of_models())
 def test_rows_laid_out_again_are_the_texts_with_zeros_or_padding_behind(case):
     lengths, models = case
-    texts, rows = numbered(len(lengths)) + 1, Rows.of(lengths, WIDTH, models=models)
+    texts, rows = numbered(len(lengths)) + 1, UnpaddedRows.of(lengths, WIDTH, models=models)
 
     padded = rows.padded(rows.taken(texts))
 
@@ -60,7 +60,7 @@ def test_rows_laid_out_again_are_the_texts_with_zeros_or_padding_behind(case):
 @given(lengths_of_models())
 def test_gradients_come_back_to_the_rows_they_left_from(case):
     lengths, models = case
-    rows = Rows.of(lengths, WIDTH, models=models)
+    rows = UnpaddedRows.of(lengths, WIDTH, models=models)
     texts = numbered(len(lengths)).requires_grad_()
     weights = numbered(len(lengths)).flip(0)
 
@@ -70,21 +70,21 @@ def test_gradients_come_back_to_the_rows_they_left_from(case):
 
 
 def test_only_keys_that_are_padding_are_masked():
-    mask = Rows.of(torch.tensor([3, 1]), 3).mask
+    mask = UnpaddedRows.of(torch.tensor([3, 1]), 3).mask
 
     assert mask[:, 0, 0].tolist() == [[True, True, True], [True, False, False]]
 
 
 @pytest.mark.parametrize("models", [1, 2])
 def test_where_nothing_is_padded_all_rows_are_computed_as_they_lie(models):
-    rows = Rows.of(torch.tensor([3, 3]), 3, models=models)
+    rows = UnpaddedRows.of(torch.tensor([3, 3]), 3, models=models)
 
     assert rows.mask is None
     assert rows.places is None
 
 
 def test_where_one_model_has_no_padding_all_rows_of_the_others_are_computed_too():
-    rows = Rows.of(torch.tensor([3, 1]), 3, models=2)
+    rows = UnpaddedRows.of(torch.tensor([3, 1]), 3, models=2)
 
     assert rows.mask is not None
     assert rows.places is None
