@@ -3,7 +3,8 @@
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
-from fedlab.messages.orders import TrainReport, read_order, train_reply
+from fedlab.messages.orders import read_order
+from fedlab.messages.replies import TrainReport, train_reply
 from fedlab.workload.workload import Workload
 
 client = ClientApp()

@@ -8,7 +8,8 @@ from flwr.clientapp import ClientApp
 from clients.partition import answer_evaluate, examples_of, partition_of
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
-from fedlab.messages.orders import TrainReport, prefill_reply, query_reply, read_order, read_prefill, train_reply
+from fedlab.messages.orders import read_order, read_prefill
+from fedlab.messages.replies import TrainReport, prefill_reply, query_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling

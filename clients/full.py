@@ -7,7 +7,8 @@ from clients.partition import answer_evaluate, examples_of, partition_of
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.errors import UserError
-from fedlab.messages.orders import TrainReport, query_reply, read_order, train_reply
+from fedlab.messages.orders import read_order
+from fedlab.messages.replies import TrainReport, query_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of, cut_of, method_of
 from fedlab.training.bundle import open_workbench
 from fedlab.training.finetune import finetune

@@ -5,7 +5,8 @@ import torch
 from flwr.app import Context, Message
 
 from fedlab.common.spans import span
-from fedlab.messages.orders import EvaluateReport, evaluate_reply, read_order
+from fedlab.messages.orders import read_order
+from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.bottleneck import Cut, configuration_of, cut_of
 from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.evaluate import predict_frozen, score_labels

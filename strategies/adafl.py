@@ -12,7 +12,8 @@ from flwr.serverapp import Grid
 
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
-from fedlab.messages.orders import from_record, order_content, to_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import Late, RoundTerms
 from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig

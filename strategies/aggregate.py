@@ -8,7 +8,8 @@ import numpy as np
 from flwr.app import ArrayRecord, Message
 
 from fedlab.common.arrays import Arrays
-from fedlab.messages.orders import from_record, late_seconds_of, to_record
+from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.replies import late_seconds_of
 from fedlab.server.context import Server
 from strategies.cohort import CohortRules
 from strategies.validate import arrays_of, num_examples_of, objection

@@ -6,7 +6,8 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
 
-from fedlab.messages.orders import from_record, order_content
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import from_record
 from fedlab.messages.round_terms import Late
 from strategies.aggregate import Update, busy_nodes, gather, restored
 from strategies.base import AttachedStrategy

@@ -6,7 +6,7 @@ import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord
 
 from fedlab.common.arrays import Arrays
-from fedlab.messages.orders import NUM_EXAMPLES, from_record, records_of
+from fedlab.messages.pack import NUM_EXAMPLES, from_record, records_of
 
 
 def objection(reply: Message, sent: Arrays, *, max_update_norm: float | None) -> str | None:

@@ -8,7 +8,8 @@ from flwr.app import Message, MessageType
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
-from fedlab.messages.orders import group_of, read_measures, read_terms, read_train_loss, read_workload, server_round_of
+from fedlab.messages.orders import group_of, read_terms, server_round_of
+from fedlab.messages.replies import read_measures, read_train_loss, read_workload
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord, Dropout
 from fedlab.workload.workload import Cost

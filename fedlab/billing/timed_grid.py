@@ -16,7 +16,8 @@ from fedlab.common.clock import Clock, stopwatch
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
 from fedlab.messages.grids import GridAround
-from fedlab.messages.orders import add_cost, query_message, read_query_reply
+from fedlab.messages.orders import query_message
+from fedlab.messages.replies import add_cost, read_query_reply
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord
 

@@ -35,8 +35,8 @@ def client(
 ) -> None:
     """Take part in a deployment: train on the data of this machine whenever the server asks, until stopped."""
     from fedlab.common.units import parse_bandwidth  # noqa: PLC0415
+    from fedlab.deploy.net import free_port  # noqa: PLC0415
     from fedlab.deploy.node import command as nodes  # noqa: PLC0415  (the command line starts in a moment)
-    from fedlab.deploy.ports import free_port  # noqa: PLC0415
 
     part = None if partition is None else _part(partition)
     settings = nodes.NodeSettings(

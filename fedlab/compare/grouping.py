@@ -5,13 +5,19 @@ experiment says, and whether it ran on real machines. Names, seeds and how this 
 of either.
 """
 
+import json
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from fedlab.compare.keys import Keys, flatten, identity_of, table_of, without
 from fedlab.compare.runs import ComparedRun
+
+Keys = Mapping[str, Any]
+
+
+_WHOLE = ("fleet.devices",)  # tables that are one value
+
 
 SETTING_TABLES = ("task", "backbone", "fleet", "link", "availability")
 SCOPE_TABLES = ("task", "backbone")  # accuracies of different ones are not to be held against each other
@@ -112,3 +118,27 @@ def _grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key,
     for item in items:
         groups.setdefault(key(item), []).append(item)
     return groups
+
+
+def flatten(table: Keys, prefix: str = "") -> dict[str, Any]:
+    """Return a table of tables as dotted keys and values; empty tables leave nothing."""
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) and name not in _WHOLE else {name: value}
+    return flat
+
+
+def without(keys: Keys, dropped: Collection[str]) -> Keys:
+    """Leave out keys."""
+    return {key: value for key, value in keys.items() if key not in dropped}
+
+
+def identity_of(value: Any) -> str:
+    """Return plain values as text: the same text, the same values."""
+    return json.dumps(value, sort_keys=True, default=str)
+
+
+def table_of(key: str) -> str:
+    """Return the table a dotted key is in, the key itself if it is in none."""
+    return key.partition(".")[0]

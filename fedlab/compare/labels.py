@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import PurePath
 from typing import Any
 
-from fedlab.compare.grouping import DEPLOYED, LABEL, ORIGIN
-from fedlab.compare.keys import Keys, identity_of
+from fedlab.compare.grouping import DEPLOYED, LABEL, ORIGIN, Keys, identity_of
 
 # What methods are told apart by first; then by the other keys in the order of the alphabet, and last by their folders.
 _FIRST = ("strategy.name", "client.name", "codec", "client.depth", "client.width")

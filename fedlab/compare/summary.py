@@ -6,8 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from statistics import fmean, stdev
 
-from fedlab.compare.grouping import DEPLOYED, Contender, SeedGroup, contenders, scope, seed_groups
-from fedlab.compare.keys import Keys, identity_of
+from fedlab.compare.grouping import DEPLOYED, Contender, Keys, SeedGroup, contenders, identity_of, scope, seed_groups
 from fedlab.compare.labels import choice_label, differing_keys, headings, method_labels, setting_value
 from fedlab.compare.measurements import Measurement, best_accuracy, first_reaching, smoothed
 from fedlab.compare.options import ComparisonOptions

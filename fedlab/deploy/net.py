@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+import socket
 
 from fedlab.errors import UserError
 
@@ -52,3 +53,10 @@ def _is_address(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Addr
     except ValueError:
         return False
     return True
+
+
+def free_port() -> int:
+    """Return a port of this machine that nobody listens at now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

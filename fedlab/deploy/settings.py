@@ -5,8 +5,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fedlab.deploy.patience import Patience
 from fedlab.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Patience:
+    """For how many nodes to wait and how long.
+
+    A run starts with `nodes`, or after `wait_seconds` with those that have come, and goes on while `least_nodes` are
+    there. One that has not answered an order within `reply_seconds` is given up for this round.
+    """
+
+    nodes: int = 1
+    least_nodes: int = 1
+    wait_seconds: float = 300.0
+    reply_seconds: float = 3600.0
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import numpy as np
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.common.arrays import Shape
+from fedlab.common.protobuf import field_bytes, varint_bytes
 
 ORDER_BYTES = 48
 REPLY_BYTES = 224
@@ -56,12 +57,12 @@ def num_parameters(shapes: Mapping[str, Shape]) -> int:
 
 def _arrays_bytes(shapes: Mapping[str, Shape]) -> int:
     items = (_item(name, _array_bytes(shape, "float32")) for name, shape in shapes.items())
-    return _field(_item("arrays", sum(map(_field, items))))
+    return field_bytes(_item("arrays", sum(map(field_bytes, items))))
 
 
 def _frame_bytes(payload: int) -> int:
     frame = _array_bytes((_FRAME_HEAD_BYTES + payload,), "uint8")
-    return _field(_item("arrays", _field(_item(_FRAME, frame))))
+    return field_bytes(_item("arrays", field_bytes(_item(_FRAME, frame))))
 
 
 def _array_bytes(shape: Shape, dtype: str) -> int:
@@ -70,18 +71,14 @@ def _array_bytes(shape: Shape, dtype: str) -> int:
     descr = np.lib.format.dtype_to_descr(np.dtype(dtype))
     np.lib.format.write_array_header_1_0(head, {"descr": descr, "fortran_order": False, "shape": shape})
     data = len(head.getvalue()) + int(np.prod(shape)) * np.dtype(dtype).itemsize
-    return _field(len(dtype)) + _field(sum(map(_varint, shape))) + _field(len("numpy.ndarray")) + _field(data)
+    return (
+        field_bytes(len(dtype))
+        + field_bytes(sum(map(varint_bytes, shape)))
+        + field_bytes(len("numpy.ndarray"))
+        + field_bytes(data)
+    )
 
 
 def _item(key: str, value: int) -> int:
     """Return the size of an entry of a map: its key and a value of so many bytes."""
-    return _field(len(key)) + _field(value)
-
-
-def _field(length: int) -> int:
-    """Return the size of a protocol buffer's field of so many bytes: its tag, its length and itself."""
-    return 1 + _varint(length) + length
-
-
-def _varint(value: int) -> int:
-    return max(1, -(-value.bit_length() // 7))
+    return field_bytes(len(key)) + field_bytes(value)

@@ -18,6 +18,8 @@ from flwr.proto.recorddict_pb2 import RecordDict as ProtoRecordDict
 from flwr.serverapp import Grid
 from flwr.supercore.task_identity import TaskIdentity
 
+from fedlab.common.protobuf import field_bytes, varint_bytes
+
 SERVER_NODE_ID = 1
 CLIENT_RAISED = ErrorCode.CLIENT_APP_RAISED_EXCEPTION
 CLIENT_CRASHED = ErrorCode.CLIENT_APP_CRASHED
@@ -92,26 +94,17 @@ def record_bytes(content: RecordDict) -> int:
 
     Exactly as many as `record_to_wire` gives, but nothing is encoded for it: the data of arrays are not copied.
     """
-    return sum(_field(_text(key) + _field(_items_bytes(record))) for key, record in content.items())
+    return sum(field_bytes(_text(key) + field_bytes(_items_bytes(record))) for key, record in content.items())
 
 
 def _items_bytes(record: ArrayRecord | MetricRecord | ConfigRecord) -> int:
     if isinstance(record, ArrayRecord):
         return sum(_array_bytes(name, a.dtype, tuple(a.shape), a.stype, len(a.data)) for name, a in record.items())
-    return sum(_field(_text(name) + _field(_value_bytes(value))) for name, value in record.items())
-
-
-def _field(length: int) -> int:
-    """Return the bytes of a Protocol Buffers field of such a length: a tag of one, the length and what it is of."""
-    return 1 + _varint(length) + length
-
-
-def _varint(number: int) -> int:
-    return -(-number.bit_length() // 7) or 1
+    return sum(field_bytes(_text(name) + field_bytes(_value_bytes(value))) for name, value in record.items())
 
 
 def _text(text: str) -> int:
-    return _field(len(text.encode())) if text else 0  # what is empty is left out
+    return field_bytes(len(text.encode())) if text else 0  # what is empty is left out
 
 
 def _value_bytes(value: Any) -> int:
@@ -119,11 +112,11 @@ def _value_bytes(value: Any) -> int:
         return 2
     if isinstance(value, int):
         fits = value < 2**63  # a signed number has its sign in the last bit
-        return 1 + _varint((-2 * value - 1 if value < 0 else 2 * value) if fits else value)
+        return 1 + varint_bytes((-2 * value - 1 if value < 0 else 2 * value) if fits else value)
     if isinstance(value, float):
         return 9
     if isinstance(value, str | bytes):
-        return _field(len(value.encode() if isinstance(value, str) else value))
+        return field_bytes(len(value.encode() if isinstance(value, str) else value))
     return int(next(iter(config_record_to_proto(ConfigRecord({"": value})).items)).value.ByteSize())  # a list
 
 
@@ -131,7 +124,7 @@ def _value_bytes(value: Any) -> int:
 def _array_bytes(name: str, dtype: str, shape: tuple[int, ...], stype: str, length: int) -> int:
     """Return the bytes of a named array whose data are of such a length."""
     header = int(ProtoArray(dtype=dtype, shape=shape, stype=stype).ByteSize())
-    return _field(_text(name) + _field(header + (_field(length) if length else 0)))
+    return field_bytes(_text(name) + field_bytes(header + (field_bytes(length) if length else 0)))
 
 
 def record_to_wire(content: RecordDict) -> bytes:

@@ -24,7 +24,9 @@ from fedlab.common.seeds import generator
 from fedlab.common.spans import collecting
 from fedlab.devices.tables import Point, TableName
 from fedlab.messages.flower_private import assume_identity, with_id
-from fedlab.messages.orders import order_content, read_workload, to_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import to_record
+from fedlab.messages.replies import read_workload
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.billing.simulated import SimulatedPhysics
-from fedlab.compare.keys import identity_of, table_of
+from fedlab.compare.grouping import identity_of, table_of
 from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError

@@ -11,7 +11,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
-from fedlab.messages.orders import from_record, to_record
+from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records

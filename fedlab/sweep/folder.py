@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from fedlab.common.files import partial_of, replace_text
-from fedlab.compare.keys import flatten
+from fedlab.compare.grouping import flatten
 from fedlab.compare.runs import SWEEP_FILE
 from fedlab.config.file import experiment_from
 from fedlab.config.schema import Experiment

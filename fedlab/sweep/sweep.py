@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from fedlab.compare.keys import identity_of
+from fedlab.compare.grouping import identity_of
 from fedlab.compare.runs import find_runs
 from fedlab.compare.summary import Comparison, compare
 from fedlab.compare.write import Format, write

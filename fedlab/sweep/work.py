@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Literal, Protocol
 
 from fedlab.common.machine import activation_room_bytes
-from fedlab.compare.keys import identity_of
+from fedlab.compare.grouping import identity_of
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not

@@ -5,15 +5,9 @@ import pytest
 from flwr.app import Context, Message, MessageType, RecordDict
 
 from fedlab.messages.flower_private import with_id
-from fedlab.messages.orders import (
-    PREFILL,
-    from_record,
-    order_content,
-    prefill_content,
-    query_message,
-    read_query_reply,
-    to_record,
-)
+from fedlab.messages.orders import PREFILL, order_content, prefill_content, query_message
+from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.replies import read_query_reply
 
 PARTITION = 3
 

@@ -8,7 +8,7 @@ from flwr.app import ConfigRecord, MessageType
 
 from clients.adapter import adapter
 from fedlab.errors import UserError
-from fedlab.messages.orders import read_workload
+from fedlab.messages.replies import read_workload
 from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.workload.workload import Workload

@@ -6,7 +6,7 @@ from flwr.app import MessageType
 
 from clients.full import full
 from fedlab.errors import UserError
-from fedlab.messages.orders import read_workload
+from fedlab.messages.replies import read_workload
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig

@@ -5,7 +5,9 @@ import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.common.clock import VirtualClock
-from fedlab.messages.orders import add_cost, order_content, to_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import to_record
+from fedlab.messages.replies import add_cost
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.server.context import Server
 from fedlab.workload.workload import Cost

@@ -14,7 +14,9 @@ from fedlab.billing.simulated import Bill
 from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
-from fedlab.messages.orders import from_record, group_of, read_order, read_terms, to_record, workload_record
+from fedlab.messages.orders import group_of, read_order, read_terms
+from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.replies import workload_record
 from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.network.availability import always, schedule_of_times, scheduled

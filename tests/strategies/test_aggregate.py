@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, with_id
-from fedlab.messages.orders import from_record, query_message, to_record
+from fedlab.messages.orders import query_message
+from fedlab.messages.pack import from_record, to_record
 from fedlab.results.records import ClientRecord
 from fedlab.server.checkpoint import load_tree, save_tree
 from strategies.aggregate import Update, average, busy_nodes, fits, gather, restored

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord
 
-from fedlab.messages.orders import to_record
+from fedlab.messages.pack import to_record
 from fedlab.server.context import Attached
 from strategies.adafl import AdaFL
 from strategies.fedavg import FedAvg

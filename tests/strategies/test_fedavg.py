@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.messages.orders import from_record, read_order, read_terms, to_record
+from fedlab.messages.orders import read_order, read_terms
+from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.server.context import Resumable
 from strategies.cohort import draw_cohort

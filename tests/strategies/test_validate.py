@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, RecordDict
 
-from fedlab.messages.orders import order_content, to_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import to_record
 from strategies.validate import num_examples_of, objection
 
 SENT = {"x": np.array([1.0, 2.0], np.float32), "y": np.zeros((2, 3), np.float32)}

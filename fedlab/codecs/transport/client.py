@@ -22,7 +22,9 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.flower_private import holding
-from fedlab.messages.orders import CodecOrder, add_ticket, plain_content, read_codec, records_of, server_round_of
+from fedlab.messages.orders import CodecOrder, plain_content, read_codec, server_round_of
+from fedlab.messages.pack import records_of
+from fedlab.messages.replies import add_ticket
 from fedlab.messages.trains_together import TrainsTogether
 
 _MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent

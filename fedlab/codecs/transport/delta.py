@@ -15,7 +15,7 @@ from fedlab.codecs.frame import Layout, read_frame, write_frame
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.transport.reference import Reference
 from fedlab.common.arrays import Arrays, Shape
-from fedlab.messages.orders import values_of
+from fedlab.messages.pack import values_of
 
 _FRAME = "fedlab.frame"  # the array that holds it
 _FLOATS = ("float32", "float64")  # the latter of strategies of Flower's that compute in double precision

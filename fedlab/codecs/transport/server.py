@@ -14,15 +14,9 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.messages.flower_private import holding, unusable
 from fedlab.messages.grids import GridAround
-from fedlab.messages.orders import (
-    CodecOrder,
-    encoded_order,
-    group_of,
-    plain_content,
-    read_ticket,
-    records_of,
-    server_round_of,
-)
+from fedlab.messages.orders import CodecOrder, encoded_order, group_of, plain_content, server_round_of
+from fedlab.messages.pack import records_of
+from fedlab.messages.replies import read_ticket
 
 _KEPT = 4  # calls that send something, for which what was sent is remembered: replies may come that late
 

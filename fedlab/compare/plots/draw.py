@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from fedlab.common.files import refuse_existing
-from fedlab.compare.keys import identity_of, table_of
+from fedlab.compare.grouping import identity_of, table_of
 from fedlab.compare.plots.curves import draw_accuracy
 from fedlab.compare.plots.style import Look, save
 from fedlab.compare.plots.time_to_accuracy import draw_by_device, draw_by_link

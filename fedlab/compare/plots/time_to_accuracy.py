@@ -12,7 +12,7 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from fedlab.common.units import parse_bandwidth
-from fedlab.compare.keys import table_of
+from fedlab.compare.grouping import table_of
 from fedlab.compare.plots.style import GREY, UNIT_NAMES, Look, legend, legend_name, panels
 from fedlab.compare.summary import Comparison, Outcome, SummaryRow
 from fedlab.compare.tables import SECONDS, common_unit, share_text

@@ -13,7 +13,7 @@ from fedlab.common.spans import collecting
 from fedlab.deploy.node.config import owns_data, parts_of
 from fedlab.deploy.node.journal import Journal, read_journal
 from fedlab.messages.measurements import Measures
-from fedlab.messages.orders import add_board, add_measures
+from fedlab.messages.replies import add_board, add_measures
 from fedlab.results.environment import machine_name
 from fedlab.training.bundle import open_workbench
 

@@ -10,10 +10,9 @@ from flwr.serverapp import Grid
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
-from fedlab.deploy.patience import Patience
-from fedlab.deploy.server.debts import Debts
-from fedlab.deploy.server.node_registry import Roster
+from fedlab.deploy.server.node_registry import Debts, Roster
 from fedlab.deploy.server.validate_reply import flaw
+from fedlab.deploy.settings import Patience
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
     CLIENT_CRASHED,

@@ -7,7 +7,7 @@ import numpy as np
 from flwr.app import Message, MessageType
 
 from fedlab.common.arrays import Arrays
-from fedlab.messages.orders import read_workload
+from fedlab.messages.replies import read_workload
 from fedlab.workload.workload import Method, Workload
 
 

@@ -9,18 +9,8 @@ from flwr.app import Message, MessageType
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
-from fedlab.messages.orders import (
-    PREFILL,
-    EvaluateReport,
-    Order,
-    TrainReport,
-    evaluate_reply,
-    prefill_reply,
-    read_order,
-    read_prefill,
-    server_round_of,
-    train_reply,
-)
+from fedlab.messages.orders import PREFILL, Order, read_order, read_prefill, server_round_of
+from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of, method_of
 
 if TYPE_CHECKING:

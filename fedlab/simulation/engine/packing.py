@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from flwr.app import ArrayRecord, Message
 
-from fedlab.messages.orders import records_of
+from fedlab.messages.pack import records_of
 
 Item = TypeVar("Item")
 

@@ -10,7 +10,9 @@ from fedlab.billing.orders import SentMessage, bill_of_failure, order_of, part_o
 from fedlab.billing.simulated import Bill
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire, with_id
-from fedlab.messages.orders import order_content, query_message, to_record, workload_record
+from fedlab.messages.orders import order_content, query_message
+from fedlab.messages.pack import to_record
+from fedlab.messages.replies import workload_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.workload.workload import Cost, Workload
 

@@ -11,7 +11,9 @@ from fedlab.billing.timed_grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire
-from fedlab.messages.orders import order_content, query_reply, read_cost, to_record, workload_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import to_record
+from fedlab.messages.replies import query_reply, read_cost, workload_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.availability import always, bernoulli, schedule_of_times, scheduled
 from fedlab.network.links import constant

@@ -1,7 +1,6 @@
 from pathlib import Path
 
-from fedlab.compare.grouping import contenders, scope, seed_groups
-from fedlab.compare.keys import flatten
+from fedlab.compare.grouping import contenders, flatten, scope, seed_groups
 from fedlab.compare.runs import ComparedRun
 
 

@@ -2,8 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.deploy.patience import Patience
-from fedlab.deploy.settings import settings_of_run
+from fedlab.deploy.settings import Patience, settings_of_run
 from fedlab.errors import UserError
 
 

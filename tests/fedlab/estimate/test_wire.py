@@ -17,7 +17,9 @@ from fedlab.estimate.wire import (
     reply_bytes,
 )
 from fedlab.messages.flower_private import record_bytes, with_id
-from fedlab.messages.orders import TrainReport, order_content, to_record, train_reply
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import to_record
+from fedlab.messages.replies import TrainReport, train_reply
 from fedlab.workload.workload import Workload
 
 SHAPES = {

@@ -8,27 +8,20 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, Rec
 from flwr.serverapp import strategy
 
 from fedlab.messages.flower_private import record_from_wire, record_to_wire, with_id
-from fedlab.messages.orders import (
+from fedlab.messages.orders import group_of, order_content, query_message, read_order, read_terms, server_round_of
+from fedlab.messages.pack import from_record, to_record, values_of
+from fedlab.messages.replies import (
     EvaluateReport,
     TrainReport,
     add_cost,
     evaluate_reply,
-    from_record,
-    group_of,
     late_seconds_of,
-    order_content,
-    query_message,
     query_reply,
     read_cost,
-    read_order,
     read_query_reply,
-    read_terms,
     read_train_loss,
     read_workload,
-    server_round_of,
-    to_record,
     train_reply,
-    values_of,
 )
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.peft.bottleneck import array_shapes, initial_arrays

@@ -10,7 +10,9 @@ from safetensors.numpy import load_file
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.errors import RunFailedError, UserError
-from fedlab.messages.orders import from_record, read_order, to_record, workload_record
+from fedlab.messages.orders import read_order
+from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.replies import workload_record
 from fedlab.models.peft.bottleneck import array_shapes, block_names, configuration_of
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.digests import compare_runs, digest_arrays, verify_run

@@ -11,7 +11,8 @@ from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
-from fedlab.messages.orders import from_record, order_content, to_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import ClientRecord

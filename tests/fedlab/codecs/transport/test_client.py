@@ -10,7 +10,8 @@ from fedlab.codecs.transport.reference import nothing
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.errors import UserError
 from fedlab.messages.flower_private import envelope, record_to_wire, with_id
-from fedlab.messages.orders import from_record, order_content, read_codec, to_record
+from fedlab.messages.orders import order_content, read_codec
+from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig

@@ -22,7 +22,7 @@ from fedlab.codecs.transport.delta import (
     is_encoded,
 )
 from fedlab.codecs.transport.reference import nothing
-from fedlab.messages.orders import to_record
+from fedlab.messages.pack import to_record
 
 NAMES = st.text(max_size=6)
 MODELS = st.dictionaries(

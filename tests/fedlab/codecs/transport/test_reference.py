@@ -8,7 +8,7 @@ from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
 from fedlab.codecs.transport.delta import decode_model, encode_model
 from fedlab.codecs.transport.reference import reference_arrays
-from fedlab.messages.orders import from_record, to_record
+from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import array_shapes
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays

@@ -11,7 +11,7 @@ from clients.adapter import adapter
 from fedlab.codecs.transport.client import CodedClient
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
-from fedlab.messages.orders import to_record
+from fedlab.messages.pack import to_record
 from fedlab.results.digests import compare_runs
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder

@@ -12,15 +12,9 @@ from fedlab.codecs.transport.delta import is_encoded
 from fedlab.codecs.transport.reference import nothing
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_bytes, record_from_wire, record_to_wire
-from fedlab.messages.orders import (
-    from_record,
-    order_content,
-    query_message,
-    query_reply,
-    read_codec,
-    read_order,
-    to_record,
-)
+from fedlab.messages.orders import order_content, query_message, read_codec, read_order
+from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.replies import query_reply
 
 NODES = [3, 4, 5]
 SHAPE = (20, 300)

@@ -7,7 +7,7 @@ from fedlab.deploy.node.journal import Download, Journal, write_journal
 from fedlab.deploy.node.measure_client import answer_measured
 from fedlab.messages.flower_private import error_reply, with_id
 from fedlab.messages.measurements import Upload
-from fedlab.messages.orders import query_reply, read_board, read_measures, read_parts, read_query_reply
+from fedlab.messages.replies import query_reply, read_board, read_measures, read_parts, read_query_reply
 
 
 def client(*, prepares=False):

@@ -2,11 +2,13 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
-from fedlab.deploy.patience import Patience
 from fedlab.deploy.server.live_grid import LiveGrid
+from fedlab.deploy.settings import Patience
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
-from fedlab.messages.orders import TrainReport, add_board, order_content, query_reply, to_record, train_reply
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import to_record
+from fedlab.messages.replies import TrainReport, add_board, query_reply, train_reply
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.workload.workload import Workload
 

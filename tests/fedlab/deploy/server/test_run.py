@@ -12,7 +12,7 @@ from clients.app import answer
 from fedlab.deploy.server.run import run_measured
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import CLIENT_CRASHED, error_reply
-from fedlab.messages.orders import from_record, to_record
+from fedlab.messages.pack import from_record, to_record
 from fedlab.results.display import QuietDisplay
 from fedlab.results.folder import RunFolder
 

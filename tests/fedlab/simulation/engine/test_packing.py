@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.messages.flower_private import assume_identity
-from fedlab.messages.orders import to_record
+from fedlab.messages.pack import to_record
 from fedlab.simulation.engine.packing import even_packs, idle_actors, lone_pack, pack_messages
 
 

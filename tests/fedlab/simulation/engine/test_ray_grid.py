@@ -10,7 +10,8 @@ from flwr.serverapp.strategy import FedAdam, FedAvg
 
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_RAISED
-from fedlab.messages.orders import from_record, order_content, to_record
+from fedlab.messages.orders import order_content
+from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.data.sources.rows import read_csv, read_json
+from fedlab.data.sources.csv_json import read_csv, read_json
 from fedlab.errors import UserError
 
 

@@ -1,0 +1,134 @@
+"""What clients answer: replies, written and read."""
+
+from dataclasses import dataclass
+
+from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+
+from fedlab.common.arrays import Arrays
+from fedlab.messages.measurements import Measures, from_fields, to_fields
+from fedlab.messages.pack import CODEC, NUM_EXAMPLES, config_of, number_of, records_of, to_record
+from fedlab.workload.workload import Cost, Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainReport:
+    """What a client answers to an order to train."""
+
+    arrays: Arrays
+    num_examples: int
+    train_loss: float
+    workload: Workload
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateReport:
+    """What a client answers to an order to evaluate."""
+
+    num_examples: int
+    accuracy: float
+    workload: Workload
+
+
+def add_ticket(content: RecordDict, ticket: str) -> None:
+    """Write on an encoded reply which order it answers."""
+    content[CODEC] = ConfigRecord({"ticket": ticket})
+
+
+def read_ticket(reply: Message) -> str | None:
+    """Return which order an encoded reply answers, None if it is not encoded."""
+    record = records_of(reply.content, ConfigRecord).get(CODEC)
+    return None if record is None else str(record.get("ticket"))
+
+
+def train_reply(order: Message, report: TrainReport) -> Message:
+    """Return the client's reply to an order to train."""
+    metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "train-loss": report.train_loss})
+    workload = workload_record(report.workload)
+    content = RecordDict({"arrays": to_record(report.arrays), "metrics": metrics, "workload": workload})
+    return Message(content, reply_to=order)
+
+
+def evaluate_reply(order: Message, report: EvaluateReport) -> Message:
+    """Return the client's reply to an order to evaluate."""
+    metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "eval-accuracy": report.accuracy})
+    return Message(RecordDict({"metrics": metrics, "workload": workload_record(report.workload)}), reply_to=order)
+
+
+def prefill_reply(order: Message, workload: Workload) -> Message:
+    """Return the reply of a client that has filled its cache."""
+    return Message(RecordDict({"workload": workload_record(workload)}), reply_to=order)
+
+
+def workload_record(workload: Workload) -> ConfigRecord:
+    """Pack a workload; a custom client puts it into its reply under the key `workload`."""
+    return ConfigRecord(vars(workload))
+
+
+def read_workload(reply: Message) -> Workload | None:
+    """Return the workload a client reported, None if it did not."""
+    record = records_of(reply.content, ConfigRecord).get("workload")
+    return None if record is None else Workload(**record)  # type: ignore[arg-type]
+
+
+def read_train_loss(reply: Message) -> float | None:
+    """Return the training loss a client reported, None if it did not."""
+    for metrics in records_of(reply.content, MetricRecord).values():
+        loss = metrics.get("train-loss")
+        if isinstance(loss, int | float):
+            return float(loss)
+    return None
+
+
+def add_cost(reply: Message, cost: Cost) -> None:
+    """Write on a reply what it cost."""
+    reply.content["cost"] = ConfigRecord(vars(cost))
+
+
+def read_cost(reply: Message) -> Cost:
+    """Return what a reply cost; every reply that came through a timed grid says it."""
+    return Cost(**records_of(reply.content, ConfigRecord)["cost"])  # type: ignore[arg-type]
+
+
+def late_seconds_of(reply: Message) -> float:
+    """Return how long after its round a reply comes in, 0 if in time or not known."""
+    cost = config_of(reply.content, "cost")
+    return number_of(cost.get("late_seconds", 0.0))
+
+
+def add_measures(reply: Message, measures: Measures) -> None:
+    """Write on a reply what its client measured."""
+    reply.content["measures"] = ConfigRecord(dict(to_fields(measures)))
+
+
+def read_measures(reply: Message) -> Measures | None:
+    """Return what a client measured, None if it did not, or nothing that makes sense."""
+    return from_fields(config_of(reply.content, "measures"))
+
+
+def add_board(reply: Message, board: str, *, parts: int | None = None) -> None:
+    """Write on the answer to a query what the node runs on, and into how many parts it splits the experiment's data."""
+    record = ConfigRecord({"board": board})
+    if parts is not None:
+        record["parts"] = parts
+    reply.content["measures"] = record
+
+
+def read_board(reply: Message) -> str:
+    """Return what a node says it runs on, empty if it does not say."""
+    return str(config_of(reply.content, "measures").get("board", ""))
+
+
+def read_parts(reply: Message) -> int | None:
+    """Return into how many parts a node splits the experiment's data, None if it does not say, or has its own."""
+    parts = config_of(reply.content, "measures").get("parts")
+    return None if parts is None else int(number_of(parts))
+
+
+def query_reply(query: Message, partition_id: int) -> Message:
+    """Return the answer to it."""
+    return Message(RecordDict({"client": ConfigRecord({"partition-id": partition_id})}), reply_to=query)
+
+
+def read_query_reply(reply: Message) -> int:
+    """Return the partition a node says it holds."""
+    return int(number_of(records_of(reply.content, ConfigRecord)["client"]["partition-id"]))
