@@ -81,9 +81,9 @@ def plain_board():
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
     from fedlab.devices.profile import DeviceProfile
     from fedlab.devices.tables import DepthTable, Point, Provenance
-    from fedlab.workload.workload import EncoderShape
+    from fedlab.workload.shape import ModelShape
 
-    shape = EncoderShape(family="bert", blocks=4, hidden=8, intermediate=16)
+    shape = ModelShape(family="bert", blocks=4, hidden=8, intermediate=16)
 
     def table(values):
         point = Point(batch_size=4, sequence_length=64, width=8)

@@ -6,7 +6,8 @@ from functools import partial
 from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes
 from fedlab.devices.profile import DeviceProfile
 from fedlab.network.links import Link
-from fedlab.workload.workload import Cost, EncoderShape, Workload
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Cost, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,7 +40,7 @@ def charge(
     *,
     profile: DeviceProfile,
     link: Link,
-    shape: EncoderShape,
+    shape: ModelShape,
     bytes_down: int,
     bytes_up: int,
     partition_id: int,

@@ -17,7 +17,8 @@ from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
 from fedlab.results.records import Dropout
-from fedlab.workload.workload import Cost, EncoderShape, Workload
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Cost, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +64,7 @@ class SimulatedPhysics:
 
     fleet: Fleet
     link: Link
-    shape: EncoderShape
+    shape: ModelShape
     server_down_bytes_per_second: float | None = None
     server_up_bytes_per_second: float | None = None
 
@@ -151,7 +152,7 @@ class _Course:
     ending: Ending
 
 
-def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: EncoderShape) -> _Needs:
+def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: ModelShape) -> _Needs:
     if workload is None:
         return _Needs(profile=profile)
     return _Needs(
@@ -163,7 +164,7 @@ def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: EncoderS
     )
 
 
-def _memory_standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> ProvenanceLevel:
+def _memory_standing(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> ProvenanceLevel:
     taken = provenance(profile, workload, shape, "peak_memory_bytes")
     return least_sure(taken.standing, profile.standing("memory_bytes"))
 

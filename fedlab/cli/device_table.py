@@ -19,7 +19,8 @@ from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes
-from fedlab.workload.workload import EncoderShape, Workload
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Workload
 
 _MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}
 _POWERS = {"computing_watts": "computing", "communicating_watts": "communicating", "idle_watts": "idle"}
@@ -43,7 +44,7 @@ class DepthRow:
     cells: Mapping[TableName, TableCell]
 
 
-def shape_from(backbone: str) -> EncoderShape:
+def shape_from(backbone: str) -> ModelShape:
     """Return the sizes of an encoder: BLOCKSxHIDDENxINTERMEDIATE of a BERT, or what an experiment can name.
 
     Of a folder or an installed package only `config.json` is read. Raises UserError where there is no such encoder.
@@ -52,7 +53,7 @@ def shape_from(backbone: str) -> EncoderShape:
         blocks, hidden, intermediate = map(int, sizes.groups())
         if min(blocks, hidden, intermediate) < 1:
             raise UserError(f"--backbone {backbone}: expected blocks, hidden and intermediate size from 1 up")
-        return EncoderShape(family="bert", blocks=blocks, hidden=hidden, intermediate=intermediate)
+        return ModelShape(family="bert", blocks=blocks, hidden=hidden, intermediate=intermediate)
     try:
         return read_sizes(BackboneTable(name=backbone), resolve=lambda text: Path(text).expanduser()).shape
     except UserError as error:
@@ -60,7 +61,7 @@ def shape_from(backbone: str) -> EncoderShape:
         raise UserError(f"--backbone: {reason}; or sizes as in 6x384x1536") from error
 
 
-def describe(profile: DeviceProfile, shape: EncoderShape, point: Point) -> list[DepthRow]:
+def describe(profile: DeviceProfile, shape: ModelShape, point: Point) -> list[DepthRow]:
     """List, for each depth of an encoder, what one batch takes on the board by the tables the profile has."""
     present = [name for name in get_args(TableName) if any(own == name for _, own in profile.latency_seconds)]
     return [
@@ -69,7 +70,7 @@ def describe(profile: DeviceProfile, shape: EncoderShape, point: Point) -> list[
     ]
 
 
-def render_device(profile: DeviceProfile, backbone: str, shape: EncoderShape, point: Point) -> RenderableType:
+def render_device(profile: DeviceProfile, backbone: str, shape: ModelShape, point: Point) -> RenderableType:
     """Return the board's table, each figure marked with its standing, and the sources below it."""
     rows = describe(profile, shape, point)
     batch = f"batches of {point.batch_size} x {point.sequence_length} tokens, adapters of width {point.width}"
@@ -85,7 +86,7 @@ def render_device(profile: DeviceProfile, backbone: str, shape: EncoderShape, po
     )
 
 
-def device_as_json(profile: DeviceProfile, backbone: str, shape: EncoderShape, point: Point) -> dict[str, Any]:
+def device_as_json(profile: DeviceProfile, backbone: str, shape: ModelShape, point: Point) -> dict[str, Any]:
     """Return the board's table as plain values."""
     return {
         "device": profile.name,
@@ -101,7 +102,7 @@ def device_as_json(profile: DeviceProfile, backbone: str, shape: EncoderShape, p
     }
 
 
-def _cell(profile: DeviceProfile, shape: EncoderShape, point: Point, name: TableName, depth: int) -> TableCell:
+def _cell(profile: DeviceProfile, shape: ModelShape, point: Point, name: TableName, depth: int) -> TableCell:
     workload = Workload(
         method="freeze" if name == "full" else "adapter",
         depth=depth,
@@ -125,7 +126,7 @@ def _cell_as_json(cell: TableCell) -> dict[str, Any]:
     }
 
 
-def _sizes(shape: EncoderShape) -> str:
+def _sizes(shape: ModelShape) -> str:
     return f"{shape.family}, {shape.blocks} blocks of {shape.hidden} x {shape.intermediate}"
 
 

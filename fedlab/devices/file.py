@@ -20,7 +20,7 @@ from pydantic import (
 from fedlab.common.files import refuse_existing, write_new
 from fedlab.devices.tables import Point, ProvenanceLevel, TableName
 from fedlab.errors import UserError
-from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape, Family
+from fedlab.workload.shape import REFERENCE_SHAPES, Family, ModelShape
 
 POWERS = ("computing_watts", "communicating_watts", "idle_watts")
 SCALARS = ("memory_bytes", *POWERS)
@@ -94,11 +94,11 @@ class MeasuredAt(BaseModel):
         """The batch."""
         return Point(batch_size=self.batch_size, sequence_length=self.sequence_length, width=self.width)
 
-    def shape(self, family: Family) -> EncoderShape:
+    def shape(self, family: Family) -> ModelShape:
         """Return the sizes of the encoder that the values of a family are for."""
         if self.blocks is None or self.hidden is None or self.intermediate is None:
             return REFERENCE_SHAPES[family]
-        return EncoderShape(family=family, blocks=self.blocks, hidden=self.hidden, intermediate=self.intermediate)
+        return ModelShape(family=family, blocks=self.blocks, hidden=self.hidden, intermediate=self.intermediate)
 
 
 class ProfileFile(BaseModel):

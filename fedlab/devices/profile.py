@@ -9,7 +9,7 @@ from pathlib import Path
 from fedlab.devices.file import SCALARS, Entries, FigureEntry, ProfileFile, TableEntry, read_profile_file
 from fedlab.devices.tables import DepthTable, Provenance, ProvenanceLevel, Quantity, TableName, Tables, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.workload import Family
+from fedlab.workload.shape import Family
 
 _FOLDER = Path(__file__).parent / "profiles"
 _PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from fedlab.workload.workload import EncoderShape, Family
+from fedlab.workload.shape import Family, ModelShape
 
 TableName = Literal["full", "adapter", "cached_adapter"]
 Quantity = Literal["latency_seconds", "peak_memory_bytes"]
@@ -42,7 +42,7 @@ class DepthTable:
     """
 
     values: tuple[float, ...]
-    shape: EncoderShape
+    shape: ModelShape
     point: Point
     provenance: Provenance
     fixed: float | None = None

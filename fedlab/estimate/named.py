@@ -13,7 +13,7 @@ from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.trajectory import read_trajectory
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
-from fedlab.workload.workload import REFERENCE_SHAPES
+from fedlab.workload.shape import REFERENCE_SHAPES
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from fedlab.devices.tables import Point
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.spec import CodecName, EstimateMethod
-from fedlab.workload.workload import Family
+from fedlab.workload.shape import Family
 
 _PARAMETER_BYTES = 4
 _DIVISORS: Mapping[CodecName, int] = {"none": 1, "int8": 4, "int4": 8}

@@ -16,7 +16,8 @@ from fedlab.errors import UserError
 from fedlab.estimate.spec import EstimateMethod
 from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
-from fedlab.workload.workload import Cost, EncoderShape, Workload
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Cost, Workload
 
 
 class Traffic(NamedTuple):
@@ -31,7 +32,7 @@ class Slot:
     """A client: how it trains which encoder, on what, over what. `batches` is per round."""
 
     method: EstimateMethod
-    shape: EncoderShape
+    shape: ModelShape
     profile: DeviceProfile
     link: Link
     batches: int

@@ -19,7 +19,7 @@ from fedlab.errors import UserError
 from fedlab.models.location import DISTILBERT_SIZES, source_of
 from fedlab.models.tokenizer import tokenizer_for
 from fedlab.models.transformer.bert import BLOCK_WEIGHTS, Block, Encoder
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,7 @@ def encoder_tensors(encoder: Encoder) -> dict[str, Tensor]:
 
 def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> Encoder:
     """Put an encoder together from `encoder_tensors` and `encoder_sizes`."""
-    shape = EncoderShape(**sizes["shape"])
+    shape = ModelShape(**sizes["shape"])
     blocks = tuple(
         Block(**{name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS}) for index in range(shape.blocks)
     )
@@ -165,7 +165,7 @@ def _bert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
         epsilon=config.layer_norm_eps,
         pooler_weight=weights.get("pooler.dense.weight"),
         pooler_bias=weights.get("pooler.dense.bias"),
-        shape=EncoderShape(
+        shape=ModelShape(
             family="bert",
             blocks=config.num_hidden_layers,
             hidden=config.hidden_size,
@@ -187,7 +187,7 @@ def _distilbert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
         epsilon=1e-12,  # DistilBERT's own constant, not in its configuration
         pooler_weight=None,
         pooler_bias=None,
-        shape=EncoderShape(
+        shape=ModelShape(
             family="distilbert", blocks=config.n_layers, hidden=config.dim, intermediate=config.hidden_dim
         ),
     )

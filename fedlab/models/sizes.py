@@ -11,7 +11,7 @@ from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.location import DISTILBERT_SIZES, source_of
-from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape
+from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 
 # The encoders whose sizes are transformers' defaults, by the names they have on the hub.
 _HUB_NAMES: Mapping[str, str] = {
@@ -28,7 +28,7 @@ _HUB_TIMEOUT_SECONDS = 5.0
 class EncoderSizes:
     """An encoder's shape, and the rows of its embeddings."""
 
-    shape: EncoderShape
+    shape: ModelShape
     vocabulary: int
     positions: int
 
@@ -91,7 +91,7 @@ def _sizes(config: Mapping[str, Any], name: str) -> EncoderSizes:
         return value
 
     base = REFERENCE_SHAPES[family]  # transformers takes the base model's where a configuration gives no size
-    shape = EncoderShape(
+    shape = ModelShape(
         family=family,
         blocks=size("num_hidden_layers", base.blocks),
         hidden=size("hidden_size", base.hidden),

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 from fedlab.config.plugins import nearest
 from fedlab.devices.tables import Point, TableName
 from fedlab.errors import UserError
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 ProfiledMethod = Literal["adapter", "full"]
 METHODS: tuple[ProfiledMethod, ...] = get_args(ProfiledMethod)
@@ -71,7 +71,7 @@ def parse_methods(text: str) -> tuple[ProfiledMethod, ...]:
     return found
 
 
-def jobs_of(plan: MeasurementPlan, shape: EncoderShape, *, bundle: str, scratch: str) -> Iterator[Job]:
+def jobs_of(plan: MeasurementPlan, shape: ModelShape, *, bundle: str, scratch: str) -> Iterator[Job]:
     """Yield the measurements in order: a table after the other by depth, cached adapters right after uncached ones."""
     texts = plan.batches * plan.point.batch_size
     state_bytes = plan.point.sequence_length * shape.hidden * 4

@@ -6,7 +6,7 @@ from typing import Any
 from fedlab.devices.costmodel.transformer import weight_bytes
 from fedlab.devices.tables import TableName
 from fedlab.profiler.plan import Job, MeasurementPlan, Reading
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 
 @dataclass(kw_only=True)
@@ -14,7 +14,7 @@ class Readings:
     """The readings by table, depth after depth, and why a table could not be measured to its end."""
 
     plan: MeasurementPlan
-    shape: EncoderShape
+    shape: ModelShape
     by_table: dict[TableName, list[Reading]] = field(default_factory=dict)
     failures: dict[TableName, str] = field(default_factory=dict)
 

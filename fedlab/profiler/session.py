@@ -13,7 +13,7 @@ from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.profiler.plan import Job, MeasurementPlan, Reading, jobs_of
 from fedlab.profiler.readings import Readings
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 # A measurement starts (what is to come, of so many) and has ended.
 OnJob = Callable[[Job, int], None]
@@ -49,14 +49,14 @@ def run_job(job: Job) -> Reading | str:
     return said[-1] if said else f"its process ended with {done.returncode}"
 
 
-def shape_of(bundle: Path) -> EncoderShape:
+def shape_of(bundle: Path) -> ModelShape:
     """Return the sizes of a prepared encoder."""
     about = json.loads((bundle / "about.json").read_text())
-    return EncoderShape(**about["sizes"]["shape"])
+    return ModelShape(**about["sizes"]["shape"])
 
 
 def _measure(
-    plan: MeasurementPlan, shape: EncoderShape, jobs: Sequence[Job], on_job: OnJob, on_reading: OnReading
+    plan: MeasurementPlan, shape: ModelShape, jobs: Sequence[Job], on_job: OnJob, on_reading: OnReading
 ) -> Readings:
     readings = Readings(plan=plan, shape=shape)
     for job in jobs:

@@ -32,14 +32,14 @@ from fedlab.server.context import Attached, Measure, Resumable, Server, UpdateLi
 from fedlab.server.factory import load_availability, load_coding, load_physics, load_strategy
 from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 from fedlab.training.bundle import Workbench, export, pretrained_arrays
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What the server must know of model and data."""
 
-    shape: EncoderShape
+    shape: ModelShape
     labels: int
     measure: Measure
     export: Callable[[Arrays, AdapterConfig, Path], None]
@@ -114,7 +114,7 @@ def serve(
     return _write_results(experiment, bench, folder, final)
 
 
-def initial_configuration(experiment: Experiment, shape: EncoderShape) -> AdapterConfig:
+def initial_configuration(experiment: Experiment, shape: ModelShape) -> AdapterConfig:
     """Return the configuration of the first model; where whole blocks are trained its width is 1.
 
     Raises:

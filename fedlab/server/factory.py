@@ -24,7 +24,7 @@ from fedlab.messages.flower_private import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
 from fedlab.training.bundle import open_workbench
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 
 def load_strategy(experiment: Experiment) -> Strategy:
@@ -107,7 +107,7 @@ def load_availability(experiment: Experiment) -> Availability:
     return availability
 
 
-def load_physics(experiment: Experiment, *, clients: int, shape: EncoderShape) -> SimulatedPhysics:
+def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> SimulatedPhysics:
     """Make the boards and the network that an experiment's clients are billed by.
 
     Raises:

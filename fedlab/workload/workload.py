@@ -1,22 +1,10 @@
 """What a client did, and what it cost: the records the simulated physics turns into each other."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["bert", "distilbert"]
 Method = Literal["adapter", "full", "freeze", "evaluate", "prefill"]
 FORWARD_ONLY: tuple[Method, ...] = ("evaluate", "prefill")  # no arrays come back
-
-
-@dataclass(frozen=True, kw_only=True)
-class EncoderShape:
-    """The sizes of a transformer encoder that its cost depends on."""
-
-    family: Family
-    blocks: int
-    hidden: int
-    intermediate: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,10 +56,3 @@ class Cost:
     def joules(self) -> float:
         """The energy of computing, communicating and waiting."""
         return self.compute_joules + self.transfer_joules + self.idle_joules
-
-
-# The encoders a table is for if it does not say: the base models of the two families.
-REFERENCE_SHAPES: Mapping[Family, EncoderShape] = {
-    "bert": EncoderShape(family="bert", blocks=12, hidden=768, intermediate=3072),
-    "distilbert": EncoderShape(family="distilbert", blocks=6, hidden=768, intermediate=3072),
-}

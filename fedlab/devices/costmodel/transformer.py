@@ -25,12 +25,13 @@ from dataclasses import asdict
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import DepthTable, Point, Provenance, ProvenanceLevel, Quantity, TableName, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.workload import FORWARD_ONLY, REFERENCE_SHAPES, EncoderShape, Family, Workload
+from fedlab.workload.shape import REFERENCE_SHAPES, Family, ModelShape
+from fedlab.workload.workload import FORWARD_ONLY, Workload
 
 _WEIGHT_BYTES = 4
 
 
-def compute_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> float:
+def compute_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
     """Return the seconds the board computes for a workload.
 
     Only adapters start from stored activations: `cached_batches` of other methods are billed like the rest. Raises
@@ -47,7 +48,7 @@ def compute_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderSh
     return seconds / profile.relative_throughput
 
 
-def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> int:
+def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> int:
     """Return the peak memory of a workload; a single uncached batch makes it the uncached peak."""
     uncached = _peak_bytes(profile, workload, shape, _uncached_name(profile, workload))
     if not _all_cached(workload):
@@ -56,13 +57,13 @@ def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: Encoder
     return min(uncached, _peak_bytes(profile, workload, shape, "cached_adapter"))
 
 
-def standing(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> ProvenanceLevel:
+def standing(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> ProvenanceLevel:
     """Return how sure the latency of a workload is. Raises as `compute_seconds`."""
     return provenance(profile, workload, shape, "latency_seconds").standing
 
 
 def provenance(
-    profile: DeviceProfile, workload: Workload, shape: EncoderShape, quantity: Quantity = "latency_seconds"
+    profile: DeviceProfile, workload: Workload, shape: ModelShape, quantity: Quantity = "latency_seconds"
 ) -> Provenance:
     """Return where a workload's figure comes from; a scaled one names the point it was scaled from.
 
@@ -74,7 +75,7 @@ def provenance(
     return next(each for each in found if each.standing == least)
 
 
-def weight_bytes(shape: EncoderShape) -> int:
+def weight_bytes(shape: ModelShape) -> int:
     """Return the bytes of the weights of all blocks, embeddings apart."""
     return shape.blocks * _block_products(shape) * _WEIGHT_BYTES
 
@@ -88,7 +89,7 @@ def _names(profile: DeviceProfile, workload: Workload, quantity: Quantity) -> li
 
 
 def _of_table(
-    profile: DeviceProfile, workload: Workload, shape: EncoderShape, quantity: Quantity, name: TableName
+    profile: DeviceProfile, workload: Workload, shape: ModelShape, quantity: Quantity, name: TableName
 ) -> Provenance:
     table = _find(profile, quantity, shape.family, name)
     trains_adapters = workload.method == "adapter" and workload.depth > 0 and quantity == "latency_seconds"
@@ -119,7 +120,7 @@ def _place(table: DepthTable) -> str:
     ).format(**sizes, **point)
 
 
-def _peak_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape, name: TableName) -> int:
+def _peak_bytes(profile: DeviceProfile, workload: Workload, shape: ModelShape, name: TableName) -> int:
     table = _find(profile, "peak_memory_bytes", shape.family, name)
     value, weights = _at_depth(table, name, _trained_depth(workload), shape.blocks), weight_bytes(table.shape)
     fixed = min(value, weights if table.fixed is None else table.fixed)
@@ -130,7 +131,7 @@ def _peak_bytes(profile: DeviceProfile, workload: Workload, shape: EncoderShape,
     return round(process + weight_bytes(shape) * share_of_weights + batch)
 
 
-def _uncached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> float:
+def _uncached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
     name = _uncached_name(profile, workload)
     table = _find(profile, "latency_seconds", shape.family, name)
     blocks, forward = table.shape.blocks, table.values[0]
@@ -145,7 +146,7 @@ def _uncached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: E
     return _most_up_to(_trained_depth(workload), seconds) * _batch_share(table, workload)
 
 
-def _cached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: EncoderShape) -> float:
+def _cached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
     table = _find(profile, "latency_seconds", shape.family, "cached_adapter")
     frozen, adapted = _frozen_share(shape, table), _adapted_share(shape, table, workload)
 
@@ -218,16 +219,16 @@ def _most_up_to(depth: int, seconds: Callable[[int], float]) -> float:
     return max(seconds(lower) for lower in range(depth + 1))
 
 
-def _block_products(shape: EncoderShape) -> int:
+def _block_products(shape: ModelShape) -> int:
     """Count a block's multiplications per token: four H x H projections and the two H x I of the feed-forward part."""
     return 4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate
 
 
-def _frozen_share(shape: EncoderShape, table: DepthTable) -> float:
+def _frozen_share(shape: ModelShape, table: DepthTable) -> float:
     return _block_products(shape) / _block_products(table.shape)
 
 
-def _adapted_share(shape: EncoderShape, table: DepthTable, workload: Workload) -> float:
+def _adapted_share(shape: ModelShape, table: DepthTable, workload: Workload) -> float:
     """Return the products of a trained block, its adapter included, as a share of those of the table's."""
     if workload.method != "adapter":
         return _frozen_share(shape, table)

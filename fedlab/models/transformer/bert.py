@@ -22,7 +22,7 @@ from torch import Tensor
 
 from fedlab.models.peft.bottleneck import adapter_names
 from fedlab.models.transformer.unpadded import UnpaddedRows
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ class Encoder:
     epsilon: float
     pooler_weight: Tensor | None  # [H, H]
     pooler_bias: Tensor | None  # [H]
-    shape: EncoderShape
+    shape: ModelShape
 
     @property
     def dtype(self) -> torch.dtype:

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from fedlab.billing.costs import Stages, charge, cost_of
 from fedlab.devices.profile import load_profile
 from fedlab.network.links import constant, per_client
-from fedlab.workload.workload import REFERENCE_SHAPES, Cost, Workload
+from fedlab.workload.shape import REFERENCE_SHAPES
+from fedlab.workload.workload import Cost, Workload
 
 BERT = REFERENCE_SHAPES["bert"]
 TX2 = load_profile("jetson-tx2", Path())

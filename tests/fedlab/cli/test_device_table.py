@@ -11,7 +11,7 @@ from fedlab.cli.device_table import describe, device_as_json, render_device, sha
 from fedlab.devices.profile import load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape
+from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 
 BERT = REFERENCE_SHAPES["bert"]
 TX2, PI = (load_profile(name, Path()) for name in ("jetson-tx2", "rpi-4b"))
@@ -24,7 +24,7 @@ latency_seconds.bert.adapter = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
 """
 
 
-def text_of(board=TX2, backbone: str = "bert-base", shape: EncoderShape = BERT, columns: int = 100, **point) -> str:
+def text_of(board=TX2, backbone: str = "bert-base", shape: ModelShape = BERT, columns: int = 100, **point) -> str:
     output = io.StringIO()
     Console(file=output, width=columns).print(render_device(board, backbone, shape, Point(**point)))
     return output.getvalue()
@@ -91,7 +91,7 @@ def test_the_same_as_json():
 
 def test_a_backbone_is_named_as_in_an_experiment_or_by_its_sizes(tmp_path):
     assert shape_from("distilbert-base") == REFERENCE_SHAPES["distilbert"]
-    mini = EncoderShape(family="bert", blocks=6, hidden=384, intermediate=1536)
+    mini = ModelShape(family="bert", blocks=6, hidden=384, intermediate=1536)
     assert shape_from("6x384x1536") == mini
     sizes = {"num_hidden_layers": 6, "hidden_size": 384, "intermediate_size": 1536}
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert", **sizes}))

@@ -11,9 +11,9 @@ from fedlab.errors import RunFailedError, UserError
 from fedlab.profiler import session
 from fedlab.profiler.plan import Reading, jobs_of
 from fedlab.profiler.readings import Readings
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
-SHAPE = EncoderShape(family="bert", blocks=2, hidden=128, intermediate=512)
+SHAPE = ModelShape(family="bert", blocks=2, hidden=128, intermediate=512)
 WATTS = ["--watts-computing", "5", "--watts-communicating", "2", "--watts-idle", "1"]
 
 

@@ -13,7 +13,8 @@ from fedlab.devices import fleet as fleets
 from fedlab.devices.costmodel.transformer import compute_seconds, standing
 from fedlab.devices.fleet import Fleet, apportion
 from fedlab.errors import UserError
-from fedlab.workload.workload import REFERENCE_SHAPES, Workload
+from fedlab.workload.shape import REFERENCE_SHAPES
+from fedlab.workload.workload import Workload
 
 THREE = {"jetson-tx2": 1.0, "jetson-nano": 1.0, "rpi-4b": 1.0}
 PUBLISHED = {"distribution": "truncated-normal", "mean": 10, "sd": 6, "low": 1, "high": 20}

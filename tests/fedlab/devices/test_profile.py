@@ -10,7 +10,7 @@ import fedlab.devices.profile
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 GB = 10**9
 HERE = Path()
@@ -185,7 +185,7 @@ SMALL = MINIMAL.replace(BERT_ROW, "[1, 2, 3]") + "[measured_at]\nblocks = 2\nhid
 
 def test_a_profile_may_be_measured_with_an_encoder_of_another_size(tmp_path):
     table = profile_of(tmp_path, SMALL).latency_seconds["bert", "adapter"]
-    assert table.shape == EncoderShape(family="bert", blocks=2, hidden=128, intermediate=512)
+    assert table.shape == ModelShape(family="bert", blocks=2, hidden=128, intermediate=512)
     assert table.values == (1, 2, 3)
 
 

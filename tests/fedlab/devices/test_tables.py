@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from fedlab.devices.tables import Point, least_sure
-from fedlab.workload.workload import REFERENCE_SHAPES
+from fedlab.workload.shape import REFERENCE_SHAPES
 
 FROM_SUREST = ["measured", "published", "scaled", "assumed"]
 

@@ -9,7 +9,7 @@ from fedlab.estimate.published import parameters, published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
 from fedlab.estimate.trajectory import Segment
 from fedlab.network.links import constant
-from fedlab.workload.workload import REFERENCE_SHAPES
+from fedlab.workload.shape import REFERENCE_SHAPES
 
 PUBLISHED_FULL = (0.6, 7.7, 14.8, 21.9, 29.0, 36.0, 43.1, 50.2, 57.3, 64.4, 71.5, 78.6, 109.5)
 

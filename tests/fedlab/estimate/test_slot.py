@@ -12,7 +12,7 @@ from fedlab.errors import UserError
 from fedlab.estimate.slot import Rules, Slot, Traffic, estimate
 from fedlab.estimate.trajectory import Segment
 from fedlab.network.links import constant
-from fedlab.workload.workload import REFERENCE_SHAPES
+from fedlab.workload.shape import REFERENCE_SHAPES
 
 SLOT = Slot(
     method="adapter",

@@ -9,7 +9,7 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.sizes import EncoderSizes, read_sizes
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 
 def read(name, base=Path("nowhere"), **overrides) -> EncoderSizes:
@@ -28,7 +28,7 @@ def test_random_backbones_have_the_sizes_transformers_gives_them(name):
     sizes = dict(RANDOM_BACKBONES[name])
     config = AutoConfig.for_model(sizes.pop("model_type"), **sizes)
     inside = config.hidden_dim if config.model_type == "distilbert" else config.intermediate_size
-    shape = EncoderShape(
+    shape = ModelShape(
         family=config.model_type,
         blocks=config.num_hidden_layers,
         hidden=config.hidden_size,
@@ -49,7 +49,7 @@ def test_overrides_change_a_random_backbone():
 def test_a_folder_is_sized_by_its_configuration(tiny, tmp_path, family):
     tiny.models[family].config.save_pretrained(tmp_path / "mine")
     sizes = read("mine", tmp_path)
-    assert sizes.shape == EncoderShape(family=family, blocks=tiny.blocks, hidden=tiny.hidden, intermediate=48)
+    assert sizes.shape == ModelShape(family=family, blocks=tiny.blocks, hidden=tiny.hidden, intermediate=48)
     assert sizes.vocabulary == tiny.vocabulary
 
 

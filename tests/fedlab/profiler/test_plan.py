@@ -5,9 +5,9 @@ import pytest
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler.plan import MeasurementPlan, Reading, jobs_of, parse_methods
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
-SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)
+SHAPE = ModelShape(family="bert", blocks=2, hidden=8, intermediate=16)
 
 
 def plan(*methods: str) -> MeasurementPlan:

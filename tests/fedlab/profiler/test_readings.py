@@ -8,9 +8,10 @@ from fedlab.devices.profile import load_profile
 from fedlab.devices.tables import Point
 from fedlab.profiler.plan import Job, MeasurementPlan, Reading
 from fedlab.profiler.readings import Machine, Power, Readings, profile_table
-from fedlab.workload.workload import EncoderShape, Workload
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Workload
 
-SHAPE = EncoderShape(family="bert", blocks=2, hidden=8, intermediate=16)
+SHAPE = ModelShape(family="bert", blocks=2, hidden=8, intermediate=16)
 WEIGHTS = 2 * (4 * 8 * 8 + 2 * 8 * 16) * 4
 POINT = Point(batch_size=2, sequence_length=10, width=4)
 MACHINE = Machine(description="a board", memory_bytes=10**9, source="a board, today")

@@ -9,7 +9,7 @@ from fedlab.devices.tables import Point
 from fedlab.errors import UserError
 from fedlab.profiler import session
 from fedlab.profiler.plan import Job, MeasurementPlan, Reading
-from fedlab.workload.workload import EncoderShape
+from fedlab.workload.shape import ModelShape
 
 POINT = Point(batch_size=4, sequence_length=16, width=8)
 READING = Reading(round_seconds=(1.0,), batches=4, loaded_bytes=1, peak_bytes=2, threads=1)
@@ -17,7 +17,7 @@ READING = Reading(round_seconds=(1.0,), batches=4, loaded_bytes=1, peak_bytes=2,
 
 def measure(monkeypatch, answer) -> tuple[session.Readings, list[tuple[str, int]]]:
     """Measure a board of two blocks whose jobs are answered by a function."""
-    shape = EncoderShape(family="bert", blocks=2, hidden=128, intermediate=512)
+    shape = ModelShape(family="bert", blocks=2, hidden=128, intermediate=512)
     monkeypatch.setattr(session, "_prepare", lambda plan, scratch: Path(scratch))
     monkeypatch.setattr(session, "shape_of", lambda bundle: shape)
     monkeypatch.setattr(session, "run_job", answer)

@@ -19,9 +19,10 @@ from fedlab.results.digests import compare_runs, digest_arrays, verify_run
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
 from fedlab.server.assemble import Bench, check_clients_suffice, initial_configuration, serve
-from fedlab.workload.workload import EncoderShape, Workload
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Workload
 
-SHAPE = EncoderShape(family="bert", blocks=4, hidden=12, intermediate=24)
+SHAPE = ModelShape(family="bert", blocks=4, hidden=12, intermediate=24)
 LABELS = 3
 PARTITIONS = {40 + partition: partition for partition in range(8)}
 FLOWERS = "flwr.serverapp.strategy:"

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance, standing
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.errors import UserError
-from fedlab.workload.workload import REFERENCE_SHAPES, EncoderShape, Workload
+from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
+from fedlab.workload.workload import Workload
 
 BERT, DISTILBERT = REFERENCE_SHAPES["bert"], REFERENCE_SHAPES["distilbert"]
 BOARDS = {name: load_profile(name, Path()) for name in built_in_profiles()}
@@ -35,11 +36,11 @@ adapter = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
 """
 
 
-def seconds(shape: EncoderShape = BERT, profile=TX2, **changes) -> float:
+def seconds(shape: ModelShape = BERT, profile=TX2, **changes) -> float:
     return compute_seconds(profile, replace(ONE, **changes), shape)
 
 
-def memory(shape: EncoderShape = BERT, **changes) -> int:
+def memory(shape: ModelShape = BERT, **changes) -> int:
     return peak_memory_bytes(TX2, replace(ONE, **changes), shape)
 
 
@@ -95,7 +96,7 @@ def test_only_adapters_start_from_stored_activations():
 
 def test_a_block_of_another_size_costs_its_share_of_matrix_products():
     # 4 * 384^2 + 2 * 384 * 1536 is a quarter of 4 * 768^2 + 2 * 768 * 3072; of 32 units of adapter, 384 is a half.
-    small = EncoderShape(family="bert", blocks=12, hidden=384, intermediate=1536)
+    small = ModelShape(family="bert", blocks=12, hidden=384, intermediate=1536)
     trained = (7_077_888 / 4 + 2 * 384 * 32) / (7_077_888 + 2 * 768 * 32)
     frozen_seconds = 0.57 * 9 / 12
     assert seconds(small, depth=3) == pytest.approx(frozen_seconds / 4 + (0.66 - frozen_seconds) * trained)
@@ -142,7 +143,7 @@ def test_memory_is_the_weights_plus_what_grows_with_the_batch():
     weights = 12 * 7_077_888 * 4
     assert memory(depth=2, batch_size=8) == weights + 2 * (1_300_000_000 - weights)
     assert memory(depth=2, sequence_length=64) == weights + (1_300_000_000 - weights) / 4
-    tiny = EncoderShape(family="bert", blocks=12, hidden=384, intermediate=1536)
+    tiny = ModelShape(family="bert", blocks=12, hidden=384, intermediate=1536)
     assert memory(tiny, depth=2) == weights // 4 + (1_300_000_000 - weights) // 2
 
 
@@ -192,7 +193,7 @@ def measured(tmp_path) -> DeviceProfile:
     return load_profile("mine.toml", tmp_path)
 
 
-OWN = EncoderShape(family="bert", blocks=2, hidden=128, intermediate=512)
+OWN = ModelShape(family="bert", blocks=2, hidden=128, intermediate=512)
 OWN_POINT = {"batch_size": 8, "sequence_length": 64, "width": 16}
 
 
@@ -201,12 +202,12 @@ def test_a_board_measured_with_another_encoder_is_exact_there_and_scaled_from_th
     assert seconds(OWN, measured, depth=1, **OWN_POINT | {"sequence_length": 128}) == 4
     four = replace(OWN, blocks=4)
     assert seconds(four, measured, depth=2, **OWN_POINT) == 3 + 1  # two frozen blocks more, of half a second each
-    twice = EncoderShape(family="bert", blocks=2, hidden=256, intermediate=1024)
+    twice = ModelShape(family="bert", blocks=2, hidden=256, intermediate=1024)
     assert seconds(twice, measured, depth=0, **OWN_POINT) == 4
 
 
 def test_the_fixed_part_of_memory_grows_with_the_weights_alone(measured):
-    def peak(shape: EncoderShape = OWN, **changes) -> int:
+    def peak(shape: ModelShape = OWN, **changes) -> int:
         return peak_memory_bytes(measured, replace(ONE, depth=2, **OWN_POINT | changes), shape)
 
     weights = 2 * (4 * 128**2 + 2 * 128 * 512) * 4  # 1,572,864 of the 4,000,000
@@ -279,7 +280,7 @@ def test_a_scaled_figure_names_the_point_it_was_scaled_from(measured):
 
 
 shapes = st.builds(
-    EncoderShape,
+    ModelShape,
     family=st.sampled_from(["bert", "distilbert"]),
     blocks=st.integers(1, 30),
     hidden=st.integers(1, 1200),
@@ -288,7 +289,7 @@ shapes = st.builds(
 
 
 @st.composite
-def workloads(draw, shape: EncoderShape) -> Workload:
+def workloads(draw, shape: ModelShape) -> Workload:
     batches = draw(st.integers(0, 40))
     return Workload(
         method=draw(st.sampled_from(["adapter", "full", "freeze", "evaluate"])),
