@@ -30,6 +30,7 @@ def examples_of(workbench: Workbench, partition_id: int, cut: Cut) -> TrainingEx
             places=places,
             lengths=torch.from_numpy(tokens.lengths[rows]).long(),
             labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
+            inputs=workbench.network.inputs_at(cut),
         )
 
 

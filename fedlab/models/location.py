@@ -1,20 +1,12 @@
 """What `backbone.name` refers to: random weights, an installed package, a folder or a hub; light to ask first."""
 
 import importlib.util
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
-
-# What DistilBERT's configuration calls the sizes.
-DISTILBERT_SIZES: Mapping[str, str] = {
-    "hidden_size": "dim",
-    "num_hidden_layers": "n_layers",
-    "num_attention_heads": "n_heads",
-    "intermediate_size": "hidden_dim",
-}
 
 _NAMES = [*RANDOM_BACKBONES, "a hub id", "a folder", "package:NAME/FOLDER"]
 

@@ -14,6 +14,7 @@ from torch import Tensor
 from fedlab.common.cache_folder import locked
 from fedlab.common.spans import span
 from fedlab.data.tokens import TokenSet
+from fedlab.models.base import TokenIds
 from fedlab.models.peft.bottleneck import Cut, Whole
 from fedlab.models.split import Network
 
@@ -60,7 +61,7 @@ class ActivationStore:
 
         The table is the stored file itself where there is one, so nothing is copied.
         """
-        if cut == Whole(len(network.encoder.blocks)):
+        if network.inputs_at(cut):
             return torch.from_numpy(tokens.input_ids), torch.tensor(rows)
         stored = self._open(network, tokens, split, cut)
         if not stored:
@@ -76,7 +77,7 @@ class ActivationStore:
 
     def table_bytes(self, network: Network, tokens: TokenSet, cut: Cut) -> int:
         """Return what the frozen states of a whole split take; nothing where all blocks are trained."""
-        if cut == Whole(len(network.encoder.blocks)):
+        if network.inputs_at(cut):
             return 0
         count, width = tokens.input_ids.shape
         return int(count * math.prod(network.state_shape(cut, width)) * network.encoder.dtype.itemsize)
@@ -161,7 +162,8 @@ def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequen
         lengths = torch.from_numpy(tokens.lengths[rows[places]]).long()
         longest = int(lengths.max())
         ids = torch.from_numpy(tokens.input_ids[rows[places], :longest]).long()
-        found = network.frozen(ids.to(network.device), lengths.to(network.device), cuts)
+        texts = TokenIds(ids=ids.to(network.device), lengths=lengths.to(network.device))
+        found = network.frozen(texts, cuts)
         for cut, computed in found.items():
             target = states[cut] if computed.dim() == 2 else states[cut][:, :longest]
             target[torch.from_numpy(places)] = computed.to("cpu", dtype)

@@ -33,6 +33,7 @@ from fedlab.data.own_data import load_own, undivided, with_own_data
 from fedlab.data.task import Partitions, Task, read_task, write_task
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
+from fedlab.models.base import Backbone
 from fedlab.models.load import (
     Pretrained,
     encoder_from_tensors,
@@ -47,7 +48,6 @@ from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.split import Network
-from fedlab.models.transformer.bert import Encoder
 from fedlab.training.activation_store import ActivationStore
 
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
@@ -200,11 +200,11 @@ def _prepare_once(experiment_json: str, own_data: str, state: str) -> Workbench:
     return replace(workbench, task=undivided(workbench.task)) if own_data else workbench
 
 
-def _check_fit(experiment: Experiment, encoder: Encoder) -> None:
-    longest, positions = experiment.task.max_length, len(encoder.positions)
+def _check_fit(experiment: Experiment, encoder: Backbone) -> None:
+    longest, positions = experiment.task.max_length, encoder.longest
     if longest > positions:
         raise UserError(f"task.max_length = {longest}: the encoder has {positions} positions")
-    if experiment.backbone.pooling == "pooler" and encoder.pooler_weight is None:
+    if experiment.backbone.pooling == "pooler" and not encoder.has_pooler:
         raise UserError("backbone.pooling = 'pooler': the encoder has none; accepted: cls")
 
 

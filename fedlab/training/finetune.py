@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fedlab.common.arrays import Arrays
+from fedlab.models.base import TokenIds
 from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, cut_of
 from fedlab.models.split import Network
 from fedlab.training.descent import descent
@@ -42,7 +43,8 @@ def finetune(
     cut, steps, loss_sum = cut_of(arrays), torch.tensor([len(plan)]), torch.zeros((), device=network.device)
     # Pulled back as well as decayed, a row moves by a sum of the two, which is not the same for all rows.
     every_word = bool(proximal_mu and settings.weight_decay)
-    model = _Model.of(arrays, None if every_word else _words_of(examples, plan), network.device)
+    reads_words = network.inputs_at(cut) is TokenIds and not every_word
+    model = _Model.of(arrays, _words_of(examples, plan) if reads_words else None, network.device)
     examples = examples.on(network.device)
     leaves = model.leaves()
     step = descent(leaves, settings, proximal_mu=proximal_mu)
@@ -96,10 +98,8 @@ class _Model:
         return trained | {_WORDS: every}
 
 
-def _words_of(examples: TrainingExamples, plan: Sequence[np.ndarray]) -> Tensor | None:
-    """Return the token ids in all batches, in order; None where the examples are frozen states."""
-    if examples.frozen.is_floating_point():
-        return None
+def _words_of(examples: TrainingExamples, plan: Sequence[np.ndarray]) -> Tensor:
+    """Return the token ids in all batches, in order, of examples that are texts."""
     rows = np.unique(np.concatenate(plan))
     ids = examples.states(rows, int(examples.lengths[torch.from_numpy(rows)].max()))
     return torch.from_numpy(np.unique(ids.numpy()))

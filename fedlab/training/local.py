@@ -11,6 +11,7 @@ from torch import Tensor
 from fedlab.common.arrays import Arrays
 from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.errors import UserError
+from fedlab.models.base import Inputs, TokenIds
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("learning_rate", "clip_norm"), lambda it: isinstance(it, int | float) and it > 0, "a positive number"),
@@ -59,12 +60,13 @@ class TrainingExamples:
     lengths: Tensor  # [N]
     labels: Tensor  # [N] or [N, T]
     places: Tensor | None = None  # [N]
+    inputs: type[Inputs] | None = None  # what the frozen states are where they are the inputs themselves
 
     def states(self, rows: np.ndarray, longest: int) -> Tensor:
         """Return the frozen states of some texts, cut to so many tokens."""
         index = torch.from_numpy(rows)
-        has_tokens = self.frozen.dim() == 3 or not self.frozen.is_floating_point()
-        table = self.frozen[:, :longest] if has_tokens else self.frozen
+        by_token = self.inputs is TokenIds or (self.inputs is None and self.frozen.dim() == 3)
+        table = self.frozen[:, :longest] if by_token else self.frozen
         return table[index if self.places is None else self.places[index]]
 
     def on(self, device: torch.device) -> "TrainingExamples":
@@ -73,7 +75,10 @@ class TrainingExamples:
             return self
         frozen = self.frozen if self.places is None else self.frozen[self.places]
         return TrainingExamples(
-            frozen=frozen.to(device), lengths=self.lengths.to(device), labels=self.labels.to(device)
+            frozen=frozen.to(device),
+            lengths=self.lengths.to(device),
+            labels=self.labels.to(device),
+            inputs=self.inputs,
         )
 
 

@@ -66,6 +66,7 @@ class TinyWorld:
 def tiny() -> TinyWorld:
     import torch
 
+    from fedlab.models.base import TokenIds
     from fedlab.models.load import encoder_of
     from fedlab.models.peft.bottleneck import cut_of
     from fedlab.models.split import Network
@@ -80,7 +81,7 @@ def tiny() -> TinyWorld:
     def logits(network: Network, ids: Any, lengths: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
         cut = cut_of(arrays)
         parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        frozen = network.frozen(ids, lengths, [cut])[cut]
+        frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut]
         return network.logits(frozen, lengths, parameters, cut).numpy()
 
     return TinyWorld(models=models, network=network, logits=logits)

@@ -11,6 +11,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
+from fedlab.models.base import TokenIds
 from fedlab.models.peft.bottleneck import cut_of
 from fedlab.training.evaluate import predict_frozen
 from fedlab.training.finetune import finetune
@@ -38,8 +39,9 @@ def on_gpu(network):
 def examples(tiny, network, arrays, seed=0):
     cut = cut_of(arrays)
     ids, lengths = tiny.texts([12, 3, 7, 12, 5, 9, 4, 8, 2], seed)
-    frozen = network.frozen(ids, lengths, [cut])[cut].clone()
-    return TrainingExamples(frozen=frozen, lengths=lengths, labels=torch.arange(9) % tiny.labels)
+    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
+    labels = torch.arange(9) % tiny.labels
+    return TrainingExamples(frozen=frozen, lengths=lengths, labels=labels, inputs=network.inputs_at(cut))
 
 
 def assert_alike(ours, theirs):

@@ -110,6 +110,7 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     import torch  # noqa: PLC0415
 
     from fedlab.config.file import load_experiment  # noqa: PLC0415
+    from fedlab.models.base import TokenIds  # noqa: PLC0415
     from fedlab.training.bundle import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
@@ -136,7 +137,7 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
 
     arrays = {key: torch.from_numpy(array) for key, array in load_file(base.run / "final.safetensors").items()}
     depth = base.summary["configuration"]["depth"]
-    frozen = workbench.network.frozen(ids, lengths, [depth])[depth]
+    frozen = workbench.network.frozen(TokenIds(ids=ids, lengths=lengths), [depth])[depth]
     ours = workbench.network.logits(frozen, lengths, arrays, depth).numpy()
     np.testing.assert_allclose(logits.numpy(), ours, atol=1e-4)
 

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from transformers import PreTrainedModel
 
+from fedlab.models.families import family_of
 from fedlab.models.peft.bottleneck import adapted_blocks, adapter_names, configuration_of
 
 NAME = "fedlab"
@@ -30,8 +31,8 @@ def library_model(
 ) -> Any:
     """Return the adapters library's own model of these arrays, in evaluation mode.
 
-    `pretrained` is a transformers BertModel or DistilBertModel; `width` names the bottleneck of a model of depth 0,
-    which has none. The adapter and the head are both called `fedlab`.
+    `pretrained` is a transformers model without a head, of a known family; `width` names the bottleneck of a model of
+    depth 0, which has none. The adapter and the head are both called `fedlab`.
     """
     blocks = pretrained.config.num_hidden_layers
     hidden = pretrained.config.hidden_size
@@ -55,10 +56,10 @@ def save_adapter(model: Any, folder: Path) -> None:
 
 
 def _with_heads(pretrained: PreTrainedModel) -> Any:
-    classes = {"bert": adapters.BertAdapterModel, "distilbert": adapters.DistilBertAdapterModel}
-    config = copy.deepcopy(pretrained.config)  # the library writes its adapters and heads into it
-    model = classes[config.model_type](config)
-    model.base_model.load_state_dict(pretrained.state_dict(), strict=False)
+    base = family_of(pretrained.config.model_type, "the model").for_adapters(pretrained)
+    config = copy.deepcopy(base.config)  # the library writes its adapters and heads into it
+    model = adapters.AutoAdapterModel.from_config(config)
+    model.base_model.load_state_dict(base.state_dict(), strict=False)
     return model
 
 

@@ -15,6 +15,8 @@ order. What is trained is read off them: adapters in the top `depth` blocks, or 
 | `embedding.token_type`        | [H]     | ", of BERT (that of type 0, the only one in use)             |
 | `embedding.norm.weight`       | [H]     | "                                                            |
 | `embedding.norm.bias`         | [H]     | "                                                            |
+| `embedding.projection.weight` | [H, E]  | ", of ALBERT, whose embedding is of size E and not H         |
+| `embedding.projection.bias`   | [H]     | "                                                            |
 | `block.I.attention.in.weight` | [3H, H] | whole blocks: for each of the top `depth`; query, key, value |
 | `block.I.attention.in.bias`   | [3H]    | "                                                            |
 | `block.I.attention.out.*`     |         | ", weight [H, H] and bias [H]                                |
@@ -28,7 +30,8 @@ order. What is trained is read off them: adapters in the top `depth` blocks, or 
 | `head.bias`                   | [C]     | always                                                       |
 
 An adapter adds `up(relu(down(x)))` to the output of its block's feed-forward part. Whole blocks begin with the
-pretrained weights.
+pretrained weights. Where all blocks share their weights, these travel once, under the first and the last of them:
+`block.0-11.norm.bias`.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -40,6 +43,7 @@ import numpy as np
 from fedlab.common.arrays import Arrays
 from fedlab.errors import UserError
 from fedlab.models.peft.config import AdapterConfig
+from fedlab.workload.shape import ModelShape
 
 
 @dataclass(frozen=True, order=True)
@@ -56,13 +60,15 @@ class Whole:
 # Where a model is cut into a frozen and a trained part: at the adapters of the top so many blocks, or below whole ones.
 Cut = int | Whole
 
-# What the weights of an encoder are called as arrays, by their names in `fedlab.models.transformer.bert`.
+# What the weights of an encoder are called as arrays, by their names in `fedlab.models.transformer.encoder`.
 EMBEDDING_NAMES: Mapping[str, str] = {
     "words": "embedding.words",
     "positions": "embedding.positions",
     "token_type": "embedding.token_type",
     "norm_weight": "embedding.norm.weight",
     "norm_bias": "embedding.norm.bias",
+    "projection_weight": "embedding.projection.weight",
+    "projection_bias": "embedding.projection.bias",
 }
 POOLER_NAMES: Mapping[str, str] = {"pooler_weight": "pooler.weight", "pooler_bias": "pooler.bias"}
 _BLOCK_PARTS: Mapping[str, str] = {
@@ -83,8 +89,22 @@ def adapter_names(block: int) -> tuple[str, str, str, str]:
     return f"{stem}.down.weight", f"{stem}.down.bias", f"{stem}.up.weight", f"{stem}.up.bias"
 
 
-def block_names(block: int) -> dict[str, str]:
-    """Return the array names of one whole block, by field of `fedlab.models.transformer.bert.Block`."""
+def shared_blocks(blocks: int) -> str:
+    """Return how array names call all blocks of an encoder whose blocks share their weights."""
+    return f"0-{blocks - 1}" if blocks > 1 else "0"
+
+
+def refuse_part_of_shared_blocks(shape: ModelShape, depth: int) -> None:
+    """Raise a UserError if some but not all of the blocks of an encoder are to be trained whole, and all are one."""
+    if 0 < depth < shape.blocks:
+        raise UserError(
+            f"client.depth = {depth}: the {shape.family} shares one block among all {shape.blocks}, so its top blocks "
+            "cannot be trained whole without the others; accepted: train everything, adapters or the head"
+        )
+
+
+def block_names(block: int | str) -> dict[str, str]:
+    """Return the array names of one whole block, by field of `fedlab.models.transformer.encoder.Block`."""
     return {
         f"{field}_{which}": f"block.{block}.{part}.{which}"
         for field, part in _BLOCK_PARTS.items()
@@ -115,7 +135,7 @@ def cut_of(names: Iterable[str]) -> Cut:
     """
     found = list(names)
     adapters = sum(name.endswith(".down.weight") for name in found)
-    blocks = sum(name.endswith(".attention.in.weight") for name in found)
+    blocks = sum(_blocks_of(name) for name in found if name.endswith(".attention.in.weight"))
     if adapters and blocks:
         raise UserError(f"the arrays hold {adapters} adapters and {blocks} whole blocks; accepted: one or the other")
     return Whole(blocks) if blocks or POOLER_NAMES["pooler_weight"] in found else adapters
@@ -197,3 +217,9 @@ def _initial(name: str, shape: tuple[int, ...], generator: np.random.Generator) 
     if name.endswith((".down.weight", "head.weight")):
         return generator.normal(0.0, _INITIAL_STD, shape).astype(np.float32)
     return np.zeros(shape, np.float32)
+
+
+def _blocks_of(name: str) -> int:
+    """Return how many blocks an array is a weight of: `block.7.*` of one, `block.0-11.*` of twelve."""
+    first, _, last = name.split(".")[1].partition("-")
+    return int(last or first) - int(first) + 1

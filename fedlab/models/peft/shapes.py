@@ -1,9 +1,16 @@
 """The shapes of a model's trained arrays, from the sizes of its encoder alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from fedlab.common.arrays import Shape
-from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, array_shapes, block_names
+from fedlab.models.peft.bottleneck import (
+    EMBEDDING_NAMES,
+    POOLER_NAMES,
+    array_shapes,
+    block_names,
+    refuse_part_of_shared_blocks,
+    shared_blocks,
+)
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.sizes import EncoderSizes
 
@@ -16,13 +23,20 @@ def adapter_shapes(sizes: EncoderSizes, config: AdapterConfig, *, labels: int) -
 def whole_shapes(sizes: EncoderSizes, depth: int, *, labels: int, pooler: bool = False) -> dict[str, Shape]:
     """Return the shapes where the top `depth` blocks are trained whole, in the order they travel.
 
-    All blocks bring the embeddings with them; `pooler` says whether the head reads BERT's pooler.
+    All blocks bring the embeddings with them; `pooler` says whether the head reads the pretrained pooler.
+
+    Raises:
+        UserError: the blocks are one, and only some of them are to be trained.
     """
     shape = sizes.shape
     named: dict[str, Shape] = {}
     if depth == shape.blocks:
-        named |= _named(EMBEDDING_NAMES, _embedding(sizes))
-    for index in range(shape.blocks - depth, shape.blocks):
+        named |= _named(EMBEDDING_NAMES, sizes.embedding)
+    own: Sequence[int | str] = range(shape.blocks - depth, shape.blocks)
+    if sizes.shares_blocks:
+        refuse_part_of_shared_blocks(shape, depth)
+        own = [shared_blocks(shape.blocks)] if depth else []
+    for index in own:
         named |= _named(block_names(index), _block(sizes))
     if pooler:
         named |= _named(POOLER_NAMES, _both("pooler", shape.hidden, shape.hidden))
@@ -31,13 +45,6 @@ def whole_shapes(sizes: EncoderSizes, depth: int, *, labels: int, pooler: bool =
 
 def _named(names: Mapping[str, str], fields: Mapping[str, Shape]) -> dict[str, Shape]:
     return {name: fields[field] for field, name in names.items() if field in fields}
-
-
-def _embedding(sizes: EncoderSizes) -> dict[str, Shape]:
-    hidden = sizes.shape.hidden
-    token_type: dict[str, Shape] = {"token_type": (hidden,)} if sizes.shape.family == "bert" else {}
-    rows: dict[str, Shape] = {"words": (sizes.vocabulary, hidden), "positions": (sizes.positions, hidden)}
-    return rows | token_type | {"norm_weight": (hidden,), "norm_bias": (hidden,)}
 
 
 def _block(sizes: EncoderSizes) -> dict[str, Shape]:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedTokenizerFast, RobertaTokenizerFast
 
 from fedlab.data.tokens import read_tokens, tokenize, tokenizer_digest
 from fedlab.errors import UserError
@@ -55,6 +55,32 @@ def test_tags_stand_on_the_first_token_of_each_word(tokenizer, tmp_path):
     )
     assert tokens.input_ids.tolist() == [[CLS, RED, ON, DO, BEACH, SEP], [CLS, FAR, SEP, PAD, PAD, PAD]]
     assert tokens.labels.tolist() == [[-100, 1, -100, -100, 2, -100], [-100, 0, -100, -100, -100, -100]]
+
+
+def test_words_of_a_byte_level_tokenizer_are_those_of_running_text(tmp_path):
+    """RoBERTa's tokenizer: Ġ stands for the space before a word."""
+    vocabulary = ["<s>", "<pad>", "</s>", "<unk>", *"redfa", "Ġ", "re", "Ġre", "Ġred", "fa"]
+    merges = [("r", "e"), ("Ġ", "re"), ("Ġre", "d"), ("f", "a")]
+    model = models.BPE({token: i for i, token in enumerate(vocabulary)}, merges)
+    tokenizer = RobertaTokenizerFast(tokenizer_object=_byte_level(model))
+    before = tokenizer_digest(tokenizer)
+
+    tokens = tokenize(
+        [["red", "fa"]], [[1, 2]], tokenizer=tokenizer, max_length=8, kind="tagging", cache_folder=tmp_path
+    )
+
+    found = tokenizer.convert_ids_to_tokens(tokens.input_ids[0].tolist())
+    assert found == ["<s>", "Ġred", "Ġ", "fa", "</s>"]
+    assert tokens.labels.tolist() == [[-100, 1, 2, -100, -100]]
+    assert tokenizer_digest(tokenizer) == before
+    assert tokenizer.convert_ids_to_tokens(tokenizer("red").input_ids) == ["<s>", "re", "d", "</s>"]
+
+
+def _byte_level(model):
+    byte_level = Tokenizer(model)
+    byte_level.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    byte_level.post_processor = processors.RobertaProcessing(("</s>", 2), ("<s>", 0), add_prefix_space=False)
+    return byte_level
 
 
 def test_a_second_call_maps_the_same_files_and_tokenises_nothing(tokenizer, tmp_path, monkeypatch):

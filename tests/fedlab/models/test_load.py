@@ -3,10 +3,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertModel, RobertaConfig, RobertaModel
+from transformers import BertConfig, BertModel, GPT2Config, GPT2Model
 
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
+from fedlab.models.families import families
 from fedlab.models.load import (
     encoder_from_tensors,
     encoder_of,
@@ -73,16 +74,35 @@ def test_the_sizes_of_a_pretrained_encoder_cannot_be_set(saved):
     assert "backbone.overrides" in refusal(lambda: load("tiny-bert", saved.parent, hidden_size=32))
 
 
-def test_another_architecture_is_refused_by_name(saved, tmp_path):
-    config = RobertaConfig(
-        vocab_size=90, hidden_size=8, num_hidden_layers=1, num_attention_heads=2, intermediate_size=8
-    )
-    RobertaModel(config).save_pretrained(tmp_path / "roberta")
-    AutoTokenizer.from_pretrained(saved).save_pretrained(tmp_path / "roberta")
+def test_another_architecture_is_refused_by_name(tmp_path):
+    config = GPT2Config(vocab_size=90, n_embd=8, n_layer=1, n_head=2)
+    GPT2Model(config).save_pretrained(tmp_path / "other")
+    accepted = f"accepted: {', '.join(sorted(families()))}"
 
-    message = refusal(lambda: encoder_of(load("roberta", tmp_path).model))
+    assert refusal(lambda: load("other", tmp_path)) == f"backbone.name: 'other' is a 'gpt2'; {accepted}"
+    assert refusal(lambda: encoder_of(GPT2Model(config))) == f"backbone.name: the model is a 'gpt2'; {accepted}"
 
-    assert message == "backbone.name: the model is a 'roberta'; accepted: bert, distilbert"
+
+def test_a_model_type_that_transformers_does_not_know_is_refused_by_name(tmp_path):
+    (tmp_path / "config.json").write_text('{"model_type": "mine"}')
+
+    assert "is a 'mine'; accepted: " in refusal(lambda: load(str(tmp_path)))
+
+
+def test_a_folder_without_a_configuration_is_told_what_is_accepted(tmp_path):
+    message = refusal(lambda: load(str(tmp_path)))
+
+    assert f"{tmp_path} has no config.json; accepted: a folder with config.json, weights and" in message
+    assert message.endswith(f"of one of {', '.join(sorted(families()))}")
+
+
+@pytest.mark.parametrize(("missing", "files"), [("weights", ["model"]), ("tokenizer", ["tokenizer", "vocab"])])
+def test_a_folder_without_weights_or_tokenizer_is_told_what_is_missing_of_which_model(saved, tmp_path, missing, files):
+    for file in saved.iterdir():
+        if not file.name.startswith(tuple(files)):
+            (tmp_path / file.name).write_bytes(file.read_bytes())
+
+    assert f": the {missing} of this bert cannot be loaded" in refusal(lambda: load(str(tmp_path)))
 
 
 @pytest.mark.parametrize(("key", "value"), [("hidden_act", "relu"), ("position_embedding_type", "relative_key")])
@@ -94,12 +114,19 @@ def test_a_bert_that_computes_something_else_is_refused(key, value):
     assert value in refusal(lambda: encoder_of(BertModel(config)))
 
 
-@pytest.mark.parametrize("broken", ["config.json", "model.safetensors", "tokenizer.json"])
-def test_a_folder_with_a_broken_file_is_refused(saved, tmp_path, broken):
+@pytest.mark.parametrize(
+    ("broken", "reason"),
+    [
+        ("config.json", "is not JSON"),
+        ("model.safetensors", "the weights of this bert cannot be loaded"),
+        ("tokenizer.json", "the tokenizer of this bert cannot be loaded"),
+    ],
+)
+def test_a_folder_with_a_broken_file_is_refused(saved, tmp_path, broken, reason):
     for file in saved.iterdir():
         (tmp_path / file.name).write_bytes(b"\x07 not this" if file.name == broken else file.read_bytes())
 
-    assert "cannot be loaded" in refusal(lambda: load(str(tmp_path)))
+    assert reason in refusal(lambda: load(str(tmp_path)))
 
 
 def test_a_folder_whose_weights_do_not_fit_its_configuration_is_refused(saved, tmp_path):

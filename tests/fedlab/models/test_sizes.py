@@ -34,9 +34,9 @@ def test_random_backbones_have_the_sizes_transformers_gives_them(name):
         hidden=config.hidden_size,
         intermediate=inside,
     )
-    assert read(name) == EncoderSizes(
-        shape=shape, vocabulary=config.vocab_size, positions=config.max_position_embeddings
-    )
+    sizes = read(name)
+    assert (sizes.shape, sizes.vocabulary) == (shape, config.vocab_size)
+    assert sizes.embedding["words"][0] == config.vocab_size
 
 
 def test_overrides_change_a_random_backbone():
@@ -51,6 +51,9 @@ def test_a_folder_is_sized_by_its_configuration(tiny, tmp_path, family):
     sizes = read("mine", tmp_path)
     assert sizes.shape == ModelShape(family=family, blocks=tiny.blocks, hidden=tiny.hidden, intermediate=48)
     assert sizes.vocabulary == tiny.vocabulary
+    encoder = tiny.network(family).encoder
+    assert sizes.embedding == {name: tuple(getattr(encoder, name).shape) for name in sizes.embedding}
+    assert sizes.positions == encoder.longest
 
 
 @pytest.mark.parametrize("name", ["bert-base-uncased", "google-bert/bert-base-uncased"])
@@ -68,7 +71,15 @@ def test_a_packages_encoder_is_sized():
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"model_type": "roberta"}, "'mine' is a 'roberta'; accepted: bert, distilbert"),
+        ({"model_type": "gpt2"}, "'mine' is a 'gpt2'; accepted: (.*, )?bert, distilbert"),
+        ({"hidden_size": 8}, "'mine' is a model whose configuration gives no model_type; accepted: .*bert"),
+        ({"model_type": "bert", "hidden_act": "relu"}, "its hidden_act is relu; accepted: gelu, gelu_new"),
+        ({"model_type": "distilbert", "activation": "relu"}, "its activation is relu"),
+        (
+            {"model_type": "bert", "position_embedding_type": "relative_key"},
+            "its position_embedding_type is relative_key",
+        ),
+        ({"model_type": "bert", "is_decoder": True}, "its is_decoder is True; accepted: False"),
         ({"model_type": "bert", "hidden_size": "big"}, "hidden_size is 'big', expected a positive whole number"),
         ({"model_type": "distilbert", "n_layers": 0}, "n_layers is 0"),
         ([], "holds no table"),
@@ -84,7 +95,7 @@ def test_a_configuration_that_cannot_be_is_refused(tmp_path, config, message):
 
 def test_a_folder_without_a_configuration_is_refused(tmp_path):
     (tmp_path / "mine").mkdir()
-    with pytest.raises(UserError, match=r"config\.json cannot be read"):
+    with pytest.raises(UserError, match=r"mine has no config\.json; accepted: a folder .*of one of .*bert, distilbert"):
         read("mine", tmp_path)
 
 

@@ -6,6 +6,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedlab.models.base import TokenIds
 from fedlab.models.peft.bottleneck import Whole
 
 FAMILIES, KINDS = st.sampled_from(["bert", "distilbert"]), st.sampled_from(["classification", "tagging"])
@@ -19,7 +20,7 @@ FEW = settings(derandomize=True, max_examples=25)
 def test_a_frozen_state_has_the_shape_it_is_stored_in(tiny, kind, shapes):
     network, (ids, lengths) = tiny.network(kind=kind), tiny.texts([7, 2])
 
-    states = network.frozen(ids, lengths, range(4))
+    states = network.frozen(TokenIds(ids=ids, lengths=lengths), range(4))
 
     assert [network.state_shape(depth, 7) for depth in range(4)] == shapes
     assert [tuple(states[depth].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
@@ -32,7 +33,7 @@ def test_a_frozen_state_has_the_shape_it_is_stored_in(tiny, kind, shapes):
 def test_below_whole_blocks_the_state_is_what_enters_them_or_the_token_ids(tiny, kind, shapes):
     network, (ids, lengths) = tiny.network(kind=kind), tiny.texts([7, 2])
 
-    states = network.frozen(ids, lengths, [Whole(depth) for depth in range(4)])
+    states = network.frozen(TokenIds(ids=ids, lengths=lengths), [Whole(depth) for depth in range(4)])
 
     assert [network.state_shape(Whole(depth), 7) for depth in range(4)] == shapes
     assert [tuple(states[Whole(depth)].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
@@ -47,11 +48,11 @@ CUTS = st.integers(0, 3) | st.builds(Whole, st.integers(0, 3))
 def test_one_pass_for_many_cuts_gives_the_bits_of_a_pass_for_each(tiny, cuts, family, kind):
     network, (ids, lengths) = tiny.network(family, kind), tiny.texts([6, 2, 4])
 
-    together = network.frozen(ids, lengths, cuts)
+    together = network.frozen(TokenIds(ids=ids, lengths=lengths), cuts)
 
     assert set(together) == cuts
     for cut in cuts:
-        assert torch.equal(together[cut], network.frozen(ids, lengths, [cut])[cut])
+        assert torch.equal(together[cut], network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut])
 
 
 @given(
@@ -134,7 +135,9 @@ def test_models_side_by_side_answer_for_their_own_texts(tiny):
         network, models = tiny.network(kind=kind), [tiny.trained(2, 4, seed) for seed in (1, 2)]
         stacked = {name: torch.from_numpy(np.stack([model[name] for model in models])) for name in models[0]}
 
-        together = network.logits(network.frozen(ids, lengths, [2])[2], lengths, stacked, 2).numpy()
+        together = network.logits(
+            network.frozen(TokenIds(ids=ids, lengths=lengths), [2])[2], lengths, stacked, 2
+        ).numpy()
 
         for part, model in zip((slice(0, 2), slice(2, 4)), models, strict=True):
             alone = tiny.logits(network, ids, lengths, model)

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fedlab.data.tokens import TokenSet
+from fedlab.models.base import TokenIds
 from fedlab.models.load import encoder_sizes, encoder_tensors
 from fedlab.models.peft.bottleneck import Whole
 from fedlab.training.activation_store import ActivationStore
@@ -106,7 +107,7 @@ def test_every_row_has_the_state_of_its_own_text(tiny, tokens, store, kind, dept
     for state, row in zip(states, ROWS, strict=True):
         length = int(tokens.lengths[row])
         ids = torch.from_numpy(tokens.input_ids[row : row + 1, :length]).long()
-        alone = network.frozen(ids, torch.tensor([length]), [depth])[depth][0]
+        alone = network.frozen(TokenIds(ids=ids, lengths=torch.tensor([length])), [depth])[depth][0]
         real = state if state.dim() == 1 else state[:length]
         torch.testing.assert_close(real, alone.clone(), atol=1e-5, rtol=0)
 

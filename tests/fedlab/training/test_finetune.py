@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedlab.models.base import TokenIds
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.bottleneck import Whole, cut_of
 from fedlab.models.peft.whole_blocks import whole_arrays
@@ -45,9 +46,10 @@ def examples_of(tiny, network, depth, lengths=LENGTHS, seed=0):
     ids, lengths = tiny.texts(lengths, seed)
     labels = labels_for(network.kind, lengths, tiny.labels, seed)
     cut = cut_of(tiny.whole(network, depth))
-    frozen = network.frozen(ids, lengths, [cut])[cut].clone()
+    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
     table = torch.cat([frozen.flip(0), frozen.flip(0)])
-    return TrainingExamples(frozen=table, lengths=lengths, labels=labels, places=torch.arange(len(lengths) - 1, -1, -1))
+    places = torch.arange(len(lengths) - 1, -1, -1)
+    return TrainingExamples(frozen=table, lengths=lengths, labels=labels, places=places, inputs=network.inputs_at(cut))
 
 
 # The same as without us
@@ -117,8 +119,8 @@ def test_training_gives_what_transformers_and_torch_give(
     )
     cut, batches = cut_of(arrays), batch_rows(len(lengths), options, draws(seed))
 
-    frozen = network.frozen(ids, lengths, [cut])[cut].clone()
-    examples = TrainingExamples(frozen=frozen, lengths=lengths, labels=labels)
+    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
+    examples = TrainingExamples(frozen=frozen, lengths=lengths, labels=labels, inputs=network.inputs_at(cut))
     ours = finetune(network, examples, arrays, options, draws(seed), proximal_mu=mu)
     texts = ids, lengths, labels
     model, head = library_trained(tiny, family, arrays, depth, reading, texts, options, batches, mu)
@@ -140,7 +142,8 @@ def test_adamw_gives_what_torchs_gives(tiny, depth, weight_decay):
     options = LocalTraining(optimizer="adamw", learning_rate=1e-3, weight_decay=weight_decay, batch_size=2, epochs=2)
     cut, batches = Whole(depth), batch_rows(len(lengths), options, draws())
 
-    examples = TrainingExamples(frozen=network.frozen(ids, lengths, [cut])[cut].clone(), lengths=lengths, labels=labels)
+    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
+    examples = TrainingExamples(frozen=frozen, lengths=lengths, labels=labels, inputs=network.inputs_at(cut))
     ours = finetune(network, examples, arrays, options, draws())
     texts = ids, lengths, labels
     model, _ = library_trained(tiny, "bert", arrays, depth, ("classification", "cls"), texts, options, batches)

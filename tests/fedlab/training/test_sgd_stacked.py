@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
+from fedlab.models.base import TokenIds
 from fedlab.models.export.adapters_library import library_model
 from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
 from fedlab.training.sgd_stacked import Trainee, train_together
@@ -100,7 +101,7 @@ def test_training_gives_what_the_library_and_torch_give(tiny, depth, width, fami
         tiny.models[family], arrays, kind=kind, label_names="abcde", pooling="cls", width=width
     )  # in evaluation mode: no dropout
 
-    frozen = network.frozen(ids, lengths, [depth])[depth].clone()
+    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [depth])[depth].clone()
     ours = train(network, TrainingExamples(frozen=frozen, lengths=lengths, labels=labels), arrays, options, draws(seed))
     batches = batch_rows(len(lengths), options, draws(seed))
     theirs = library_trained(model, ids, lengths, labels, options, batches)
@@ -216,7 +217,9 @@ def test_training_leaves_the_arrays_it_was_given_alone(tiny):
 def test_the_same_generator_gives_the_same_bits(tiny):
     network, arrays, (ids, lengths) = tiny.network(), tiny.trained(2, 4), tiny.texts([5, 7, 3, 6, 2])
     examples = TrainingExamples(
-        frozen=network.frozen(ids, lengths, [2])[2].clone(), lengths=lengths, labels=torch.tensor([0, 1, 2, 3, 4])
+        frozen=network.frozen(TokenIds(ids=ids, lengths=lengths), [2])[2].clone(),
+        lengths=lengths,
+        labels=torch.tensor([0, 1, 2, 3, 4]),
     )
     first, again, other = (
         train(network, examples, arrays, LocalTraining(batch_size=2), draws(seed)).arrays for seed in (1, 1, 2)
@@ -297,7 +300,11 @@ def examples_of(tiny, network, depth, count, seed):
     labels = labels_for(network.kind, lengths, tiny.labels, seed)
     if labels.dim() == 2:
         labels = F.pad(labels, (0, 9 - longest), value=-100)
-    return TrainingExamples(frozen=network.frozen(ids, lengths, [depth])[depth].clone(), lengths=lengths, labels=labels)
+    return TrainingExamples(
+        frozen=network.frozen(TokenIds(ids=ids, lengths=lengths), [depth])[depth].clone(),
+        lengths=lengths,
+        labels=labels,
+    )
 
 
 def test_clients_trained_together_do_not_share_their_arrays(tiny):

@@ -6,7 +6,7 @@ import torch
 from transformers import BertConfig, BertModel
 
 from fedlab.models.load import encoder_of, encoder_tensors
-from fedlab.models.peft.whole_blocks import trained_weights, whole_arrays, with_trained
+from fedlab.models.peft.whole_blocks import whole_arrays
 
 # Millions of parameters that full fine-tuning (12 blocks) and layer freezing of BERT-base train, by depth, as the
 # artifact of FedAdapter rounds them, pooler and head included.
@@ -69,7 +69,7 @@ def test_changed_arrays_change_the_weights_they_are_named_for_and_no_others(tiny
     arrays = whole_arrays(encoder, 2, pooler=False)
     parameters = {name: torch.from_numpy(array) + 1 for name, array in arrays.items()}
 
-    before, after = encoder_tensors(encoder), encoder_tensors(with_trained(encoder, parameters))
+    before, after = encoder_tensors(encoder), encoder_tensors(encoder.with_trained(parameters))
 
     for name, tensor in before.items():
         moved = 1 if name.startswith(("blocks.1", "blocks.2")) else 0
@@ -80,7 +80,7 @@ def test_every_weight_comes_back_where_it_was_taken_from(tiny):
     encoder = tiny.network().encoder
     arrays = whole_arrays(encoder, 3, pooler=True)
 
-    again = encoder_tensors(with_trained(encoder, {name: torch.from_numpy(array) for name, array in arrays.items()}))
+    again = encoder_tensors(encoder.with_trained({name: torch.from_numpy(array) for name, array in arrays.items()}))
 
     assert len(again) == len(arrays)
     assert all(torch.equal(tensor, again[name]) for name, tensor in encoder_tensors(encoder).items())
@@ -99,5 +99,5 @@ def test_the_parameters_of_bert_base_are_as_many_as_published():
     head = 20 * 768 + 20
 
     for depth, millions in enumerate(PUBLISHED):
-        count = head + sum(weight.numel() for _, weight in trained_weights(encoder, depth, pooler=True))
+        count = head + sum(weight.numel() for _, weight in encoder.trained_weights(depth, pooler=True))
         assert count / 1e6 == pytest.approx(millions, abs=0.055), depth  # theirs are rounded to 0.1 M

@@ -1,0 +1,131 @@
+"""What a model is made of: inputs, a backbone that turns them into states, and a head that reads the last of these.
+
+All three are plain values and pure functions of named weights. A family of backbones is one file
+(`fedlab.models.families`).
+
+Sizes: B samples, T tokens, R rows of these that are computed (`fedlab.models.transformer.unpadded`), H hidden,
+C labels, K models trained side by side.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fedlab.models.transformer.unpadded import UnpaddedRows
+from fedlab.workload.shape import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class TokenIds:
+    """Texts as token ids, padded on the right."""
+
+    ids: Tensor  # [B, T]
+    lengths: Tensor  # [B], tokens that are not padding
+
+
+@dataclass(frozen=True, kw_only=True)
+class Images:
+    """Images of one size."""
+
+    pixels: Tensor  # [B, channels, height, width]
+
+
+Inputs = TokenIds | Images
+Reads = Literal["first", "every"]  # the first row of a text, or every row
+
+
+class Backbone(Protocol):
+    """A chain of blocks as pure functions over frozen weights.
+
+    A block is split where an adapter sits: `block_sum` runs it up to the sum s before its last norm, `block_end` adds
+    an adapter of s, if there is one, and normalises. States that are stored end at either place.
+    """
+
+    @property
+    def shape(self) -> ModelShape:
+        """Return the sizes that costs depend on."""
+
+    @property
+    def inputs(self) -> type[Inputs]:
+        """Return the kind of inputs it takes."""
+
+    @property
+    def longest(self) -> int:
+        """Return the most tokens a text may have."""
+
+    @property
+    def has_pooler(self) -> bool:
+        """Tell whether `pool` can be called."""
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the precision in which states are kept; what computes them may have more (`models.precision`)."""
+
+    @property
+    def computes_in(self) -> torch.dtype:
+        """Return the precision of the weights that states are multiplied with."""
+
+    def embed(self, inputs: TokenIds) -> Tensor:
+        """Return the state that enters block 0, [B, T, H]."""
+
+    def block_sum(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+        """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
+
+    def block_sum_of_first(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+        """Run a block up to that sum for the first token of each text only: [R, H] to [B, H]."""
+
+    def block_end(self, index: int, sums: Tensor, adapters: Mapping[str, Tensor]) -> Tensor:
+        """Finish a block: its adapter, if there is one among these, and its last norm."""
+
+    def pool(self, first_rows: Tensor) -> Tensor:
+        """Apply the pretrained pooler to the first rows, [B, H]."""
+
+    def trained_weights(self, depth: int, *, pooler: bool) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights that training the top `depth` blocks whole trains, by the names they travel under.
+
+        Raises:
+            UserError: these blocks cannot be trained without the others.
+        """
+
+    def with_trained(self, parameters: Mapping[str, Tensor]) -> "Backbone":
+        """Return the backbone with those of its weights replaced that are among the parameters."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all weights by name; blocks that share weights have them once."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return all the rest as plain values, from which the family makes the same backbone again."""
+
+
+class Head(Protocol):
+    """What turns the last states of a backbone into answers and a loss."""
+
+    @property
+    def reads(self) -> Reads:
+        """Return which rows of a text it reads."""
+
+    def logits(self, features: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
+        """Return logits for features [B, H], or [B, T, H] if it reads every row."""
+
+    def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
+        """Return the mean loss of each of the K models, whose samples are K equal parts of the logits."""
+
+
+def affine(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Apply weight [O, I] and bias [O] to states [..., I], in the precision of the states.
+
+    A stack of K weights [K, O, I] and biases [K, O] is applied part by part: the states are K equal parts.
+    """
+    weight, bias = weight.to(states.dtype), bias.to(states.dtype)
+    if weight.dim() == 2:
+        return F.linear(states, weight, bias)
+    parts = states.reshape(len(weight), -1, states.shape[-1])
+    return torch.baddbmm(bias[:, None], parts, weight.transpose(1, 2)).view(*states.shape[:-1], -1)

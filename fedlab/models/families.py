@@ -1,0 +1,109 @@
+"""The families of backbones: one file each, found by the model type that a configuration gives."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from fedlab.common.arrays import Shape
+from fedlab.config.builtins import BACKBONE_FAMILIES
+from fedlab.config.plugins import load_object
+from fedlab.errors import UserError
+from fedlab.workload.shape import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class EncoderSizes:
+    """An encoder's shape, and what its embeddings are made of."""
+
+    shape: ModelShape
+    vocabulary: int
+    positions: int  # the most tokens that a text may have
+    embedding: Mapping[str, Shape]  # by field of `fedlab.models.transformer.encoder.Encoder`
+    shares_blocks: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpecialTokens:
+    """What a family's tokenizers call the special tokens."""
+
+    padding: str = "[PAD]"
+    unknown: str = "[UNK]"
+    first: str = "[CLS]"
+    last: str = "[SEP]"
+    masked: str = "[MASK]"
+    order: tuple[str, ...] = ("padding", "unknown", "first", "last", "masked")  # their ids, from 0
+
+    def by_id(self) -> list[str]:
+        """Return the special tokens in the order of their ids."""
+        return [getattr(self, name) for name in self.order]
+
+
+class BackboneFamily(Protocol):
+    """What a family has to know; importing it takes neither torch nor transformers.
+
+    `model_types` are those of transformers. `model` is always one of its models without a head (`AutoModel`).
+    """
+
+    @property
+    def model_types(self) -> Collection[str]:
+        """Return the model types it accepts."""
+
+    @property
+    def known(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return configurations of published models by their hub id, as far as they differ from the defaults."""
+
+    @property
+    def special_tokens(self) -> SpecialTokens:
+        """Return the special tokens of a tokenizer made for random weights."""
+
+    @property
+    def overrides(self) -> Mapping[str, str]:
+        """Return the sizes that can be set for random weights, and what its configurations call them."""
+
+    def sizes(self, config: Mapping[str, Any], where: str) -> EncoderSizes:
+        """Read the sizes from a configuration; `where` begins the message if there is a mistake in it.
+
+        Raises:
+            UserError: the model computes something that this family's functions do not.
+        """
+
+    def backbone(self, model: Any, precision: str) -> Any:
+        """Return a `fedlab.models.base.Backbone` with the weights of a model, in a precision (fp32, bf16)."""
+
+    def from_tensors(self, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
+        """Return the backbone whose `tensors` and `facts` these are."""
+
+    def for_adapters(self, model: Any) -> Any:
+        """Return a model that computes the same and in which every block can have an adapter of its own."""
+
+    def write(self, classifier: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> None:
+        """Write trained arrays, head included, into transformers' own classifier or tagger of this family."""
+
+
+@lru_cache(maxsize=1)
+def families() -> Mapping[str, BackboneFamily]:
+    """Return the built-in families by model type."""
+    found: dict[str, BackboneFamily] = {}
+    for reference in BACKBONE_FAMILIES.values():
+        family: BackboneFamily = load_object(reference, Path())
+        found |= dict.fromkeys(family.model_types, family)
+    return found
+
+
+def family_of(model_type: object, where: str) -> BackboneFamily:
+    """Return the family of a model type; raises a UserError that begins with `where` if there is none."""
+    family = families().get(model_type) if isinstance(model_type, str) else None
+    if family is None:
+        what = f"a '{model_type}'" if isinstance(model_type, str) else "a model whose configuration gives no model_type"
+        raise UserError(f"{where} is {what}; accepted: {', '.join(sorted(families()))}")
+    return family
+
+
+def known_model(name: str) -> Mapping[str, Any] | None:
+    """Return the configuration of a published model, its model type included, if its sizes are known here."""
+    for model_type, family in families().items():
+        if name in family.known:
+            return {"model_type": model_type} | dict(family.known[name])
+    return None

@@ -1,0 +1,1 @@
+"""What is read off a backbone, one task a file."""

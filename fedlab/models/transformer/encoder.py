@@ -1,0 +1,295 @@
+"""A post-norm encoder as plain functions of its weights, adapters and hidden states.
+
+BERT, DistilBERT, RoBERTa and ALBERT differ in the names of their weights, in what the embedding adds, in the form of
+GELU and in whether the blocks share their weights, so one set of functions runs all of them. Frozen blocks run without
+dropout: what they compute for a text is the same every time, which is what lets it be stored
+(`fedlab.training.activation_store`).
+
+A block is split where its adapter sits: `block_sum` gives the state s = h + feed_forward(h) before the block's last
+layer norm N. A plain block ends with N(s), an adapted one with N(s + up(relu(down(N(s))))). Everything up to the s
+of the lowest adapted block is frozen.
+
+Sizes: B texts, T tokens, R rows of these that are computed (`fedlab.models.transformer.unpadded`), H hidden,
+E embedding (H in most families), I intermediate.
+"""
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fedlab.models.base import Inputs, TokenIds, affine
+from fedlab.models.peft.bottleneck import (
+    EMBEDDING_NAMES,
+    POOLER_NAMES,
+    adapter_names,
+    block_names,
+    refuse_part_of_shared_blocks,
+    shared_blocks,
+)
+from fedlab.models.transformer.unpadded import UnpaddedRows
+from fedlab.workload.shape import ModelShape
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The weights of one transformer block."""
+
+    attention_in_weight: Tensor  # [3H, H]: query, key, value
+    attention_in_bias: Tensor  # [3H]
+    attention_out_weight: Tensor  # [H, H]
+    attention_out_bias: Tensor  # [H]
+    attention_norm_weight: Tensor  # [H]
+    attention_norm_bias: Tensor  # [H]
+    up_weight: Tensor  # [I, H]
+    up_bias: Tensor  # [I]
+    down_weight: Tensor  # [H, I]
+    down_bias: Tensor  # [H]
+    norm_weight: Tensor  # [H]
+    norm_bias: Tensor  # [H]
+
+
+BLOCK_WEIGHTS = tuple(field.name for field in fields(Block))
+TOP_WEIGHTS = (
+    *("words", "positions", "token_type", "norm_weight", "norm_bias"),
+    *("projection_weight", "projection_bias", "pooler_weight", "pooler_bias"),
+)
+Adapters = Mapping[str, Tensor]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """The weights of an encoder, frozen or parameters: a `fedlab.models.base.Backbone`."""
+
+    words: Tensor  # [vocabulary, E]
+    positions: Tensor  # [at least T, E], of the first token of a text on
+    token_type: Tensor | None  # [E], of type 0; DistilBERT has none
+    norm_weight: Tensor  # [E]
+    norm_bias: Tensor  # [E]
+    projection_weight: Tensor | None = None  # [H, E], where the embedding has a size of its own
+    projection_bias: Tensor | None = None  # [H]
+    blocks: tuple[Block, ...]  # one object as many times where all share their weights
+    heads: int
+    epsilon: float
+    gelu: Literal["none", "tanh"] = "none"  # by which function GELU is approximated
+    shares_blocks: bool = False
+    pooler_weight: Tensor | None  # [H, H]
+    pooler_bias: Tensor | None  # [H]
+    shape: ModelShape
+
+    @classmethod
+    def from_tensors(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> "Encoder":
+        """Put an encoder together from its `tensors` and `facts`."""
+        shape = ModelShape(**facts["shape"])
+        kept = [_block(tensors, index) for index in range(1 if facts["shares_blocks"] else shape.blocks)]
+        top: dict[str, Any] = {name: tensors.get(name) for name in TOP_WEIGHTS}
+        rest = {name: facts[name] for name in ("heads", "epsilon", "gelu", "shares_blocks")}
+        return cls(**top, **rest, blocks=tuple(kept * (shape.blocks // len(kept))), shape=shape)
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return all weights by name; blocks that share weights have them once."""
+        named = {name: getattr(self, name) for name in TOP_WEIGHTS}
+        for index, block in enumerate(self.blocks[:1] if self.shares_blocks else self.blocks):
+            named |= {f"blocks.{index}.{name}": getattr(block, name) for name in BLOCK_WEIGHTS}
+        return {name: tensor for name, tensor in named.items() if tensor is not None}
+
+    def facts(self) -> dict[str, Any]:
+        """Return all the rest as plain values."""
+        rest = {name: getattr(self, name) for name in ("heads", "epsilon", "gelu", "shares_blocks")}
+        return rest | {"shape": vars(self.shape)}
+
+    @property
+    def inputs(self) -> type[Inputs]:
+        """Return the kind of inputs it takes."""
+        return TokenIds
+
+    @property
+    def longest(self) -> int:
+        """Return the most tokens a text may have."""
+        return len(self.positions)
+
+    @property
+    def has_pooler(self) -> bool:
+        """Tell whether `pool` can be called."""
+        return self.pooler_weight is not None
+
+    @property
+    def device(self) -> torch.device:
+        """Return where the weights are."""
+        return self.words.device
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Return the precision in which states are kept; what computes them may have more (`models.precision`)."""
+        return self.words.dtype
+
+    @property
+    def computes_in(self) -> torch.dtype:
+        """Return the precision of the weights that states are multiplied with."""
+        return self.norm_weight.dtype
+
+    def embed(self, inputs: TokenIds) -> Tensor:
+        """Return the state that enters block 0, [B, T, H]."""
+        return embed(self, inputs.ids)
+
+    def block_sum(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+        """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
+        return block_sum(self, index, states, rows)
+
+    def block_sum_of_first(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+        """Run a block up to that sum for the first token of each text only: [R, H] to [B, H]."""
+        return block_sum_of_first(self, index, states, rows)
+
+    def block_end(self, index: int, sums: Tensor, adapters: Adapters) -> Tensor:
+        """Finish a block: its adapter, if it has one, and its last norm."""
+        return block_end(self, index, sums, adapters)
+
+    def pool(self, first_rows: Tensor) -> Tensor:
+        """Apply the pretrained pooler to the first rows, [B, H]."""
+        return pool(self, first_rows)
+
+    def trained_weights(self, depth: int, *, pooler: bool) -> Iterator[tuple[str, Tensor]]:
+        """Yield the weights that training the top `depth` blocks whole trains, by the names they travel under."""
+        blocks = self.shape.blocks
+        assert 0 <= depth <= blocks, f"depth {depth} in an encoder of {blocks} blocks"
+        if self.shares_blocks:
+            refuse_part_of_shared_blocks(self.shape, depth)
+        if depth == blocks:
+            yield from _named(self, EMBEDDING_NAMES)
+        for block, names in self._named_blocks(depth):
+            yield from _named(block, names)
+        if pooler:
+            yield from _named(self, POOLER_NAMES)
+
+    def with_trained(self, parameters: Mapping[str, Tensor]) -> "Encoder":
+        """Return the encoder with those of its weights replaced that are among the parameters."""
+        blocks = [
+            replace(block, **{field: parameters[name] for field, name in names.items()})
+            if names["norm_weight"] in parameters
+            else block
+            for block, names in self._named_blocks(self.shape.blocks)
+        ]
+        names = {**EMBEDDING_NAMES, **POOLER_NAMES}
+        rest: dict[str, Any] = {field: parameters[name] for field, name in names.items() if name in parameters}
+        return replace(self, blocks=tuple(blocks * (len(self.blocks) // len(blocks))), **rest)
+
+    def _named_blocks(self, depth: int) -> list[tuple[Block, dict[str, str]]]:
+        """Return the top blocks that have weights of their own, with the names that these travel under."""
+        blocks = self.shape.blocks
+        if self.shares_blocks:
+            return [(self.blocks[0], block_names(shared_blocks(blocks)))] if depth else []
+        return [(self.blocks[index], block_names(index)) for index in range(blocks - depth, blocks)]
+
+
+def embed(encoder: Encoder, ids: Tensor) -> Tensor:
+    """Return the input of block 0, [B, T, H], for token ids [B, T]."""
+    positions = encoder.positions[: ids.shape[1]]
+    if encoder.token_type is not None:
+        positions = positions + encoder.token_type
+    states = F.embedding(ids, encoder.words).to(encoder.computes_in) + positions
+    states = F.layer_norm(states, states.shape[-1:], encoder.norm_weight, encoder.norm_bias, encoder.epsilon)
+    if encoder.projection_weight is None:
+        return states
+    return F.linear(states, encoder.projection_weight, encoder.projection_bias)
+
+
+def block_sum(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+    """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
+    block = encoder.blocks[index]
+    return _after_attention(encoder, block, states, _attention(block, states, rows, encoder.heads))
+
+
+def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+    """Run a block for the first token of each text only, up to the sum before its last norm: [R, H] to [B, H].
+
+    A classifier reads the first row of the last block and nothing else.
+    """
+    block, padded = encoder.blocks[index], rows.padded(states)
+    return _after_attention(encoder, block, padded[:, 0], _attention_of_first(block, padded, rows.mask, encoder.heads))
+
+
+def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) -> Tensor:
+    """Finish a block: its adapter, if it has one, and its last norm."""
+    block = encoder.blocks[index]
+    normed = _norm(sums, block.norm_weight, block.norm_bias, encoder.epsilon)
+    down_weight, down_bias, up_weight, up_bias = adapter_names(index)
+    if down_weight not in adapters:
+        return normed
+    inner = F.relu(affine(normed, adapters[down_weight], adapters[down_bias]))
+    added = sums + affine(inner, adapters[up_weight], adapters[up_bias])
+    return _norm(added, block.norm_weight, block.norm_bias, encoder.epsilon)
+
+
+def pool(encoder: Encoder, first_rows: Tensor) -> Tensor:
+    """Apply the pretrained pooler to [CLS] rows [B, H]."""
+    assert encoder.pooler_weight is not None, "this encoder has no pooler"
+    assert encoder.pooler_bias is not None, "a pooler has both"
+    return torch.tanh(affine(first_rows, encoder.pooler_weight, encoder.pooler_bias))
+
+
+def _norm(states: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
+    return F.layer_norm(states, states.shape[-1:], weight, bias, epsilon)
+
+
+def _after_attention(encoder: Encoder, block: Block, states: Tensor, attended: Tensor) -> Tensor:
+    middle = _norm(states + attended, block.attention_norm_weight, block.attention_norm_bias, encoder.epsilon)
+    inner = F.gelu(F.linear(middle, block.up_weight, block.up_bias), approximate=encoder.gelu)
+    return middle + F.linear(inner, block.down_weight, block.down_bias)
+
+
+def _attention(block: Block, states: Tensor, rows: UnpaddedRows, heads: int) -> Tensor:
+    padded = rows.padded(F.linear(states, block.attention_in_weight, block.attention_in_bias))
+    parts = padded.view(rows.texts, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)  # each [B, heads, T, H / heads]
+    if states.dtype == torch.bfloat16 and states.device.type == "cpu":
+        query, key, value = parts.contiguous()
+        attended = _attend(query, key, value, rows.mask)
+    else:
+        query, key, value = parts
+        attended = F.scaled_dot_product_attention(query, key, value, attn_mask=rows.mask)
+    attended = rows.taken(attended.transpose(1, 2).flatten(2))
+    return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Compute what torch's `scaled_dot_product_attention` does, which takes ten times as long back in bfloat16."""
+    scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)
+    if mask is not None:
+        scores = scores + torch.zeros_like(mask, dtype=scores.dtype).masked_fill_(~mask, -math.inf)
+    return scores.softmax(-1) @ value
+
+
+def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+    """Attend from the first row alone, [B, H], without the keys and values of the other rows.
+
+    With one query q a head, q . (K x_j + k) = (K' q) . x_j + a constant that softmax drops, and
+    sum_j p_j (V x_j + v) = V (sum_j p_j x_j) + v: two products with H x H / heads for one row in place of every row.
+    """
+    batch, _, hidden = states.shape
+    size = hidden // heads
+    query_weight, *rest = block.attention_in_weight.chunk(3)
+    query_bias, _, value_bias = block.attention_in_bias.chunk(3)
+    query = F.linear(states[:, 0], query_weight, query_bias).view(batch, heads, size)
+    key_weight, value_weight = (part.view(heads, size, hidden) for part in rest)
+    asked = torch.einsum("bhs,hsd->bhd", query, key_weight)
+    scores = asked @ states.transpose(1, 2) / math.sqrt(size)  # [B, heads, T]
+    if mask is not None:
+        scores = scores.masked_fill(~mask[:, 0], -math.inf)
+    mixed = scores.softmax(-1) @ states  # [B, heads, H]
+    attended = torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + value_bias
+    return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
+
+
+def _block(tensors: Mapping[str, Tensor], index: int) -> Block:
+    return Block(**{name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS})
+
+
+def _named(holder: object, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
+    """Yield the weights that are there by the names they travel under."""
+    for field, name in names.items():
+        tensor = getattr(holder, field)
+        if tensor is not None:
+            yield name, tensor
