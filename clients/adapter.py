@@ -11,10 +11,10 @@ from fedlab.common.spans import span
 from fedlab.messages.orders import read_order, read_prefill
 from fedlab.messages.replies import TrainReport, prefill_reply, query_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of
-from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.sgd_stacked import Trainee, train_together
+from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Workload
 
 _STATE = "activation-cache"
@@ -62,7 +62,7 @@ class AdapterClient(ClientApp):
     def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
         """Train the clients of several orders that hold the same."""
         order = read_order(messages[0])
-        workbench = open_workbench(contexts[0].run_config, contexts[0].node_config)
+        workbench = open_workbench(contexts[0])
         depth = configuration_of(order.arrays).depth
         partitions = [partition_of(context) for context in contexts]
         trainees = [
@@ -88,7 +88,7 @@ class AdapterClient(ClientApp):
         """
         if not self._cached_depths:
             raise ValueError("cannot fill its cache: client.options.cache is false")
-        workbench, depth = open_workbench(context.run_config, context.node_config), read_prefill(message)
+        workbench, depth = open_workbench(context), read_prefill(message)
         count = len(examples_of(workbench, partition_of(context), depth).lengths)
         workload = Workload(
             method="prefill",

@@ -17,13 +17,13 @@ from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES
 from fedlab.config.plugins import call_with_options, resolve, with_known
 from fedlab.config.schema import Experiment
-from fedlab.devices.fleet import build_fleet
+from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
-from fedlab.training.bundle import open_workbench
+from fedlab.training.workbench import open_workbench
 from fedlab.workload.shape import ModelShape
 
 
@@ -113,10 +113,16 @@ def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> 
     Raises:
         UserError: a board or the link does not exist, or cannot be what the experiment says.
     """
+    fleet = build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder))
+    return make_physics(experiment, fleet=fleet, link=load_link(experiment), shape=shape)
+
+
+def make_physics(experiment: Experiment, *, fleet: Fleet, link: Link, shape: ModelShape) -> SimulatedPhysics:
+    """Return what bills clients of these boards on this link, whose server has the experiment's bandwidth."""
     down, up = experiment.link.server_bandwidth_down, experiment.link.server_bandwidth_up
     return SimulatedPhysics(
-        fleet=build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder)),
-        link=load_link(experiment),
+        fleet=fleet,
+        link=link,
         shape=shape,
         server_down_bytes_per_second=None if down is None else parse_bandwidth(down),
         server_up_bytes_per_second=None if up is None else parse_bandwidth(up),
@@ -125,4 +131,4 @@ def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> 
 
 def reference_of_node(context: Context, names: Collection[str]) -> Arrays:
     """Return the arrays that models sent to a node are differences to."""
-    return reference_arrays(open_workbench(context.run_config, context.node_config).network, names)
+    return reference_arrays(open_workbench(context).network, names)

@@ -1,4 +1,4 @@
-"""Filling the activation caches of all clients side by side, before the first of them is asked to train."""
+"""Prefill: all clients fill their activation caches side by side, before any is asked to train."""
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -8,12 +8,12 @@ from fedlab.messages.orders import PREFILL, prefill_content
 
 
 def prefill(grid: Grid, depth: int) -> None:
-    """Have all clients that are there fill their caches for adapters of this depth, and wait for the slowest.
+    """Ask all available clients to fill their caches for adapters of this depth, and wait for the slowest.
 
-    Who is not there, or fails, fills its cache when it is asked to train.
+    A client that is unavailable or fails fills its cache when it is asked to train.
 
     Raises:
-        RunFailedError: all fail.
+        RunFailedError: all clients fail.
     """
     content = prefill_content(depth)
     replies = list(grid.send_and_receive([Message(content, node, PREFILL) for node in grid.get_node_ids()]))

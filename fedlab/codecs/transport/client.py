@@ -22,6 +22,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.flower_private import holding
+from fedlab.messages.node_config import read_node_config
 from fedlab.messages.orders import CodecOrder, plain_content, read_codec, server_round_of
 from fedlab.messages.pack import records_of
 from fedlab.messages.replies import add_ticket
@@ -130,4 +131,5 @@ def _encoded(
 
 def _identity(context: Context) -> int:
     """Return what tells clients apart: the partition, or the node where that is not configured."""
-    return int(context.node_config.get("partition-id", context.node_id))
+    partition_id = read_node_config(context.node_config).partition_id
+    return context.node_id if partition_id is None else partition_id

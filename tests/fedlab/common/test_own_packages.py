@@ -108,7 +108,9 @@ def test_a_module_that_was_imported_under_our_name_is_refused_in_one_line(python
 
 def test_a_folder_without_an_init_that_was_imported_under_our_name_is_refused_too(python, shadowed):
     (shadowed / "clients" / "__init__.py").unlink()
-    program = "import sys; sys.path[1:] = [p for p in sys.path[1:] if p != {!r}]; import clients; sys.path.append({!r}); "
+    program = (
+        "import sys; sys.path[1:] = [p for p in sys.path[1:] if p != {!r}]; import clients; sys.path.append({!r}); "
+    )
     ended = python("-S", "-c", program.format(str(ROOT), str(ROOT)) + "import fedlab")
     assert f"but {shadowed / 'clients'} was imported under that name" in ended.stderr.strip().splitlines()[-1]
 
@@ -119,5 +121,7 @@ def test_packages_that_are_not_there_are_left_alone(tmp_path):
 
 
 def test_importing_fedlab_costs_nothing_heavy(python):
-    ended = python("-c", "import sys, fedlab; print([n for n in ('torch', 'flwr', 'ray', 'numpy') if n in sys.modules])")
+    ended = python(
+        "-c", "import sys, fedlab; print([n for n in ('torch', 'flwr', 'ray', 'numpy') if n in sys.modules])"
+    )
     assert ended.stdout.strip() == "[]"

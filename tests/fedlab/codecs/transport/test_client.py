@@ -157,9 +157,7 @@ def test_every_client_that_is_loaded_is_wrapped(tmp_path):
     assert isinstance(load_client("adapter", {"epochs": 2}, tmp_path), TrainsTogether)
 
 
-def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(
-    node_config, workbench, sent, tmp_path, monkeypatch
-):
+def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(bundle, workbench, sent, tmp_path, monkeypatch):
     monkeypatch.setattr(ClientActor, "_answer", lambda *_: pytest.fail("asked alone"))
     shape = workbench.network.encoder.shape
     arrays = initial_arrays(
@@ -173,8 +171,7 @@ def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(
         reference="adapter",
         options={"max_batches": 1},
         base_folder=tmp_path,
-        run_config={},
-        node_config=node_config,
+        bundle=bundle,
         num_partitions=8,
     )
     messages = sent([2, 3], arrays, up=["int8"], down=["int8"], memory=("int8",))
