@@ -88,6 +88,21 @@ def test_a_wrong_experiment_costs_one_line_and_leaves_nothing_behind(command, fe
     assert not (fedlab.folder / "wrong").exists()
 
 
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--set", "engine.device=cuda"], "engine.device = 'cuda': Ray finds no GPU here; accepted: cpu"),
+        (["--ray-address", "127.0.0.1:1"], "engine.ray_address = '127.0.0.1:1': no Ray cluster can be joined there: "),
+    ],
+    ids=["a GPU that is not there", "an address that no cluster is at"],
+)
+def test_a_wrong_engine_costs_one_line_and_leaves_nothing_behind(fedlab, words, expected):
+    ended = fedlab("run", "small.toml", "--out", "engineless", *words, CUDA_VISIBLE_DEVICES="")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith(f"fedlab: {expected}")
+    assert not ended.run.exists()
+
+
 def test_an_experiment_file_that_is_not_there_is_named(command):
     assert command("run", "other.toml") == (2, "fedlab: other.toml: cannot be read: No such file or directory\n")
 

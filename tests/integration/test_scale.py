@@ -53,6 +53,9 @@ cache_bytes = 1_000_000_000
 [evaluation]
 validation_every = 100
 test_every = 0
+
+[checkpoint]
+every = 1
 """
 
 
@@ -78,7 +81,7 @@ class Started:
             assert time.monotonic() < deadline, f"round {server_round} never came"
             time.sleep(0.1)
             try:
-                done = json.loads(tree.read_text())["standing"]["server_round"]
+                done = json.loads(tree.read_text())["tree"]["state"]["server_round"]
             except FileNotFoundError:  # none yet, or just being replaced
                 continue
             yield done
