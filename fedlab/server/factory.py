@@ -1,4 +1,4 @@
-"""Making what an experiment names: its strategy, its client, its link, its clients' availability."""
+"""Constructing what an experiment names: strategy, client, codecs, link, availability and physics."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.billing.simulated import SimulatedPhysics
 from fedlab.codecs.spec import Coding, build_pipeline, name_of
-from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.client import with_codecs
 from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.units import parse_bandwidth
@@ -33,11 +33,13 @@ def load_strategy(experiment: Experiment) -> Strategy:
     Raises:
         UserError: there is no such strategy, or it does not take the options.
     """
-    quiet()  # Flower's own strategies speak from their constructor on
+    quiet()  # Flower's own strategies log from their constructor on
     found = resolve(experiment.strategy.name, STRATEGIES, Path(experiment.base_folder))
     strategy = call_with_options(found, experiment.strategy.options, "strategy.options")
     if not isinstance(strategy, Strategy):
-        raise UserError(f"strategy.name = '{experiment.strategy.name}': is no flwr.serverapp.strategy.Strategy")
+        raise UserError(
+            f"strategy.name = '{experiment.strategy.name}': does not subclass flwr.serverapp.strategy.Strategy"
+        )
     return strategy
 
 
@@ -52,8 +54,8 @@ def load_client(name: str, options: Mapping[str, Any], base: Path, codecs: Colle
     found = resolve(name, CLIENTS, base)
     client = found if isinstance(found, ClientApp) else call_with_options(found, options, "client.options")
     if not isinstance(client, ClientApp):
-        raise UserError(f"client.name = '{name}': is no flwr.clientapp.ClientApp")
-    return CodedClient(client, reference=reference_of_node, base=base, trusted=codecs)
+        raise UserError(f"client.name = '{name}': is not a flwr.clientapp.ClientApp")
+    return with_codecs(client, reference=reference_of_node, base=base, trusted=codecs)
 
 
 def load_coding(experiment: Experiment) -> Coding | None:

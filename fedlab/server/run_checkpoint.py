@@ -1,13 +1,12 @@
 """The checkpoint of a run: all that its parts must remember, written as often as it is worth the time."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.common.clock import Clock, stopwatch
+from fedlab.common.clock import stopwatch
 from fedlab.results.recorder import Recorder
 from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.server.context import Resumable
@@ -30,7 +29,7 @@ def checkpoint_due(server_round: int, *, every: int | None, since_seconds: float
 
 
 class RunCheckpoint:
-    """Saves and restores where a run stands: clock, strategy, clients' states and lengths of the record files.
+    """Saves and restores where a run stands: its state, its parts by name, and the lengths of its record files.
 
     After a restore, records written after the checkpoint are discarded: their rounds are computed again. `timer`
     starts a stopwatch of real time.
@@ -40,17 +39,13 @@ class RunCheckpoint:
         self,
         *,
         path: Path,
-        clock: Clock,
-        strategy: Strategy,
-        clients: Grid,
+        parts: Mapping[str, Resumable],
         recorder: Recorder,
         every: int | None,
         timer: Callable[[], Callable[[], float]] = stopwatch,
     ) -> None:
         self._path = path
-        self._clock = clock
-        self._strategy = strategy
-        self._clients = clients
+        self._parts = parts
         self._recorder = recorder
         self._every = every
         self._timer = timer
@@ -84,24 +79,35 @@ class RunCheckpoint:
         if tree is None:
             self._recorder.rewind(dict.fromkeys(self._recorder.mark(), 0))
             return None
-        self._clock.restore(tree["clock"])
         self._recorder.rewind(tree["marks"])
-        if isinstance(self._clients, Resumable):
-            self._clients.restore(tree["clients"])
-        if isinstance(self._strategy, Resumable):
-            self._strategy.restore(tree["strategy"])
-        else:
-            vars(self._strategy).update(tree["strategy"])
+        for name, part in self._parts.items():
+            part.restore(tree["parts"][name])
         self._before_seconds = tree["wall_seconds"]
         return RunState(**tree["state"])
 
     def _tree(self, state: RunState) -> dict[str, Any]:
-        strategy, clients = self._strategy, self._clients
         return {
             "state": vars(state),
             "wall_seconds": self.wall_seconds(),
-            "clock": self._clock.state(),
             "marks": self._recorder.mark(),
-            "strategy": strategy.state() if isinstance(strategy, Resumable) else plain_attributes(strategy),
-            "clients": clients.state() if isinstance(clients, Resumable) else {},
+            "parts": {name: part.state() for name, part in self._parts.items()},
         }
+
+
+def resumable_parts(*, strategy: Strategy, **others: object) -> dict[str, Resumable]:
+    """Return the parts of a run that a checkpoint holds: the strategy in any case, of the others those that can be."""
+    kept = strategy if isinstance(strategy, Resumable) else _PlainAttributes(strategy)
+    return {name: part for name, part in others.items() if isinstance(part, Resumable)} | {"strategy": kept}
+
+
+class _PlainAttributes:
+    """What a checkpoint holds of a strategy that does not say: its attributes that are plain values and arrays."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def state(self) -> dict[str, Any]:
+        return plain_attributes(self._strategy)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        vars(self._strategy).update(state)

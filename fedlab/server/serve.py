@@ -20,7 +20,7 @@ from fedlab.server.assemble import Assembled
 from fedlab.server.bench import Bench, first_model, initial_configuration
 from fedlab.server.context import UpdateLimit, no_limit
 from fedlab.server.round_loop import RoundLoop, RunState
-from fedlab.server.run_checkpoint import RunCheckpoint
+from fedlab.server.run_checkpoint import RunCheckpoint, resumable_parts
 from fedlab.server.wiring import attached_server, grid_stack, round_loop
 
 
@@ -57,9 +57,7 @@ def serve(
     """
     checkpoint = RunCheckpoint(
         path=folder.checkpoint,
-        clock=world.clock,
-        strategy=assembled.strategy,
-        clients=world.grid,
+        parts=resumable_parts(clock=world.clock, clients=world.grid, strategy=assembled.strategy),
         recorder=recorder,
         every=assembled.experiment.checkpoint.every,
     )

@@ -39,7 +39,7 @@ WRONG = {
     ),
     "a strategy that is none": (
         ["--set", "strategy={name = 'json:JSONDecoder'}"],
-        "is no flwr.serverapp.strategy.Strategy",
+        "does not subclass flwr.serverapp.strategy.Strategy",
     ),
     "an unknown client option": (["--set", "client.options.learnig_rate=1"], "did you mean 'learning_rate'?"),
     "an unknown optimiser": (["--set", "client.options.optimizer=adam"], "'adam' is unknown; accepted: sgd, adamw"),

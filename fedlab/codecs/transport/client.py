@@ -51,18 +51,10 @@ class CodedClient(ClientApp):
         self._reference = reference
         self._base = base
         self._trusted = trusted
-        if isinstance(app, TrainsTogether):
-            self.train_together = self._train_together
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer one order."""
         return self._answer([message], [context], lambda orders: [self._app(orders[0], context)])[0]
-
-    def _train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-        """Train the clients of several orders that hold the same."""
-        assert isinstance(self._app, TrainsTogether)
-        app = self._app
-        return self._answer(messages, contexts, lambda orders: app.train_together(orders, contexts))
 
     def _answer(
         self,
@@ -107,6 +99,28 @@ class CodedClient(ClientApp):
 
     def _pipeline(self, order: CodecOrder, which: str) -> Pipeline:
         return build_pipeline(getattr(order.terms, which), f"codec.{which}", self._base, self._trusted)
+
+
+class CodedTrainsTogether(CodedClient):
+    """The same around a client that trains several clients side by side."""
+
+    def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+        """Train the clients of several orders that hold the same."""
+        assert isinstance(self._app, TrainsTogether)
+        app = self._app
+        return self._answer(messages, contexts, lambda orders: app.train_together(orders, contexts))
+
+
+def with_codecs(
+    app: ClientApp,
+    *,
+    reference: Callable[[Context, Collection[str]], Arrays],
+    base: Path,
+    trusted: Collection[str] = (),
+) -> CodedClient:
+    """Return a client that decodes orders and encodes replies around another, and trains together if that does."""
+    kind = CodedTrainsTogether if isinstance(app, TrainsTogether) else CodedClient
+    return kind(app, reference=reference, base=base, trusted=trusted)
 
 
 def _encoded(

@@ -7,7 +7,7 @@ from flwr.serverapp.strategy import FedAvg
 from fedlab.common.clock import VirtualClock
 from fedlab.server.checkpoint import load_tree
 from fedlab.server.round_loop import RunState
-from fedlab.server.run_checkpoint import RunCheckpoint, checkpoint_due
+from fedlab.server.run_checkpoint import RunCheckpoint, checkpoint_due, resumable_parts
 
 
 def due(server_round=7, *, every=None, since=0.0, last=1.0):
@@ -56,7 +56,7 @@ class Files:
 
 
 @pytest.fixture
-def checkpoint(tmp_path, memory_grid):
+def checkpoint(tmp_path):
     """Return a function that makes a run's checkpoint, its time and its recorder."""
 
     def make(*, every=None, writing_seconds=1.0):
@@ -64,9 +64,7 @@ def checkpoint(tmp_path, memory_grid):
         recorder = Files(stopwatches, writing_seconds)
         made = RunCheckpoint(
             path=tmp_path / "checkpoint",
-            clock=VirtualClock(),
-            strategy=FedAvg(),
-            clients=memory_grid(lambda message: None, []),
+            parts=resumable_parts(clock=VirtualClock(), strategy=FedAvg()),
             recorder=recorder,
             every=every,
             timer=stopwatches,
@@ -124,3 +122,14 @@ def test_a_run_without_a_checkpoint_starts_over_and_forgets_what_it_recorded(che
     made, _, recorder = checkpoint()
     assert made.restore() is None
     assert recorder.rewound == {"rounds.jsonl": 0}
+
+
+def test_a_strategy_that_does_not_say_what_to_keep_keeps_its_plain_attributes():
+    strategy, other = FedAvg(fraction_train=0.5), FedAvg(fraction_train=0.1)
+    strategy.seen = {"rounds": [1, 2]}
+    resumable_parts(strategy=other)["strategy"].restore(resumable_parts(strategy=strategy)["strategy"].state())
+    assert (other.fraction_train, other.seen) == (0.5, {"rounds": [1, 2]})
+
+
+def test_parts_that_have_nothing_to_keep_are_left_out():
+    assert set(resumable_parts(strategy=FedAvg(), clock=VirtualClock(), clients=object())) == {"strategy", "clock"}

@@ -8,7 +8,7 @@ import pytest
 from safetensors.numpy import load_file
 
 from clients.adapter import adapter
-from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.client import with_codecs
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.messages.pack import to_record
@@ -64,7 +64,7 @@ def run(memory_grid, nodes, workbench, tmp_path, monkeypatch):
         table = {"rounds": rounds, "strategy": STRATEGIES[strategy], "client": {"depth": 1}, "codec": codec, "seed": 3}
         experiment = experiment_from(table, "test")
         app = adapter(max_batches=2)
-        clients = nodes(CodedClient(app, reference=reference_of_node, base=tmp_path) if wrapped else app, workbench)
+        clients = nodes(with_codecs(app, reference=reference_of_node, base=tmp_path) if wrapped else app, workbench)
 
         class Resumed(memory_grid):
             state, restore = staticmethod(clients.state), staticmethod(clients.restore)
