@@ -12,10 +12,10 @@ from fedlab.messages.orders import configuration_of as ordered_configuration
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import TrainReport, prefill_reply, query_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of
-from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.sgd_stacked import Trainee, train_together
+from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Workload
 
 _STATE = "activation-cache"
@@ -63,7 +63,7 @@ class AdapterClient(ClientApp):
     def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
         """Train the clients of several orders that hold the same."""
         order = read_order(messages[0])
-        workbench = open_workbench(contexts[0].run_config, contexts[0].node_config)
+        workbench = open_workbench(contexts[0])
         depth = configuration_of(order.arrays).depth
         partitions = [partition_of(context) for context in contexts]
         trainees = [
@@ -89,10 +89,7 @@ class AdapterClient(ClientApp):
         """
         if not self._cached_depths:
             raise ValueError("cannot fill its cache: client.options.cache is false")
-        workbench, depth = (
-            open_workbench(context.run_config, context.node_config),
-            int(ordered_configuration(message)["depth"]),
-        )
+        workbench, depth = open_workbench(context), int(ordered_configuration(message)["depth"])
         count = len(examples_of(workbench, partition_of(context), depth).lengths)
         workload = Workload(
             method="prefill",

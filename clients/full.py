@@ -10,9 +10,9 @@ from fedlab.errors import UserError
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import TrainReport, query_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of, cut_of, method_of
-from fedlab.training.bundle import open_workbench
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining
+from fedlab.training.workbench import open_workbench
 from fedlab.workload.workload import Workload
 
 
@@ -55,7 +55,7 @@ def _trained(message: Message, context: Context, settings: LocalTraining) -> Tra
     config, method = configuration_of(order.arrays), method_of(order.arrays)
     if method == "adapter" and config.depth:
         raise UserError("the arrays hold adapters, and this client trains whole blocks; see client.trains")
-    workbench, partition = open_workbench(context.run_config, context.node_config), partition_of(context)
+    workbench, partition = open_workbench(context), partition_of(context)
     examples = examples_of(workbench, partition, cut_of(order.arrays))
     draws = generator(workbench.seed, "batches", order.server_round, partition)
     with span("train"):

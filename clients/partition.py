@@ -5,18 +5,19 @@ import torch
 from flwr.app import Context, Message
 
 from fedlab.common.spans import span
+from fedlab.messages.node_config import read_node_config
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.bottleneck import Cut, configuration_of, cut_of
-from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.evaluate import predict_frozen, score_labels
 from fedlab.training.local import TrainingExamples
+from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Workload
 
 
 def partition_of(context: Context) -> int:
-    """Return the partition a client holds."""
-    return int(context.node_config["partition-id"])
+    """Return the partition a client holds; raises UserError if its node does not say."""
+    return read_node_config(context.node_config).partition
 
 
 def examples_of(workbench: Workbench, partition_id: int, cut: Cut) -> TrainingExamples:
@@ -37,7 +38,7 @@ def examples_of(workbench: Workbench, partition_id: int, cut: Cut) -> TrainingEx
 def answer_evaluate(message: Message, context: Context, batch_size: int) -> Message:
     """Answer an order to evaluate: score the model on the partition."""
     order = read_order(message)
-    workbench = open_workbench(context.run_config, context.node_config)
+    workbench = open_workbench(context)
     cut, config = cut_of(order.arrays), configuration_of(order.arrays)
     examples = examples_of(workbench, partition_of(context), cut)
     parameters = {name: torch.from_numpy(array) for name, array in order.arrays.items()}

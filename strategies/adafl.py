@@ -14,14 +14,14 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
-from fedlab.messages.round_terms import Late, RoundTerms
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig, configuration_for
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
 from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from strategies.aggregate import Update, busy_nodes, fits, gather, restored
-from strategies.base import AttachedStrategy
+from strategies.base import AttachedStrategy, takes_options_of
 from strategies.cohort import CohortRules, draw_cohort
 
 
@@ -62,6 +62,50 @@ class Trial:
         return owed or group.seconds + group.last_seconds <= until * (1 + 1e-9)
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdaFLOptions(CohortRules):
+    """The options of AdaFL: the rules of a group's cohort, the search space, and how trials end.
+
+    Raises ValueError for a value that cannot be.
+    """
+
+    base_seconds: float = 60.0
+    expand: float = 4.0
+    depth_step: int = 1
+    width_step: int = 8
+    max_width: int = 64
+    min_gain: float = 0.0
+    min_rounds: int = 1
+    merge_groups: bool = False
+
+    def __post_init__(self) -> None:
+        """Check the options."""
+        for name in ("base_seconds", "expand", "depth_step", "width_step", "max_width"):
+            if vars(self)[name] <= 0:
+                raise ValueError(f"{name}: {vars(self)[name]} is not positive")
+        if self.min_rounds < 1:
+            raise ValueError(f"min_rounds: {self.min_rounds}, expected 1 or more")
+        if not 0 <= self.min_gain < 1:
+            raise ValueError(f"min_gain: {self.min_gain}, expected an accuracy from 0 up, less than 1")
+        if self.clients_per_round < len(GROUPS):
+            raise ValueError(
+                f"clients_per_round: {self.clients_per_round} cannot be shared out among {len(GROUPS)} groups"
+            )
+        super().__post_init__()
+
+    def space(self, blocks: int) -> SearchSpace:
+        """Return the search space over an encoder of so many blocks."""
+        return SearchSpace(
+            blocks=blocks,
+            depth_step=self.depth_step,
+            width_step=self.width_step,
+            max_width=self.max_width,
+            base_seconds=self.base_seconds,
+            expand=self.expand,
+            min_gain=self.min_gain,
+        )
+
+
 class AdaFL(AttachedStrategy):
     """Run trials one after the other, each from where the last one's winner stands.
 
@@ -80,54 +124,12 @@ class AdaFL(AttachedStrategy):
     The options of `strategies.cohort.CohortRules` hold for each group, whose share of the clients is the same.
     """
 
-    trains = "adapters"  # what its clients must
+    trains = "adapters"
 
-    def __init__(
-        self,
-        *,
-        clients_per_round: int = 15,
-        over_selection: float = 1.0,
-        deadline_seconds: float | None = None,
-        late: Late = "drop",
-        min_replies: int = 1,
-        max_update_norm: float | None = None,
-        base_seconds: float = 60.0,
-        expand: float = 4.0,
-        depth_step: int = 1,
-        width_step: int = 8,
-        max_width: int = 64,
-        min_gain: float = 0.0,
-        min_rounds: int = 1,
-        merge_groups: bool = False,
-    ) -> None:
-        self._space: dict[str, Any] = {
-            "base_seconds": base_seconds,
-            "expand": expand,
-            "depth_step": depth_step,
-            "width_step": width_step,
-            "max_width": max_width,
-        }
-        for name, value in self._space.items():
-            if value <= 0:
-                raise ValueError(f"{name}: {value} is not positive")
-        if min_rounds < 1:
-            raise ValueError(f"min_rounds: {min_rounds}, expected 1 or more")
-        if not 0 <= min_gain < 1:
-            raise ValueError(f"min_gain: {min_gain}, expected an accuracy from 0 up, less than 1")
-        self._space["min_gain"] = min_gain
-        if clients_per_round < len(GROUPS):
-            raise ValueError(f"clients_per_round: {clients_per_round} cannot be shared out among {len(GROUPS)} groups")
-        self.clients_per_round = clients_per_round
-        self._merge_groups = merge_groups
-        self._min_rounds = min_rounds
-        self._rules = CohortRules(
-            clients_per_round=clients_per_round,
-            over_selection=over_selection,
-            deadline_seconds=deadline_seconds,
-            late=late,
-            min_replies=min_replies,
-            max_update_norm=max_update_norm,
-        )
+    @takes_options_of(AdaFLOptions)
+    def __init__(self, **options: Any) -> None:
+        self._rules = AdaFLOptions(**options)
+        self.clients_per_round = self._rules.clients_per_round
         self._search: AdapterSearch | None = None
         self._trial: Trial | None = None
         self._trial_number: int | None = None
@@ -157,9 +159,9 @@ class AdaFL(AttachedStrategy):
         return self._search
 
     def attach(self, server: Server) -> None:
-        """Take the server's side of the run, and start the search at the initial configuration."""
+        """Store the server's side of the run, and start the search at the initial configuration."""
         super().attach(server)
-        self._search = AdapterSearch(space=SearchSpace(blocks=server.blocks, **self._space), current=server.initial)
+        self._search = AdapterSearch(space=self._rules.space(server.blocks), current=server.initial)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -204,7 +206,7 @@ class AdaFL(AttachedStrategy):
         accuracies = {name: self.server.measure(group.arrays, "validation") for name, group in trial.groups.items()}
         winner, self._search = self.search.observe(accuracies)
         best, merged_accuracy = trial.groups[winner].arrays, None
-        if self._merge_groups:
+        if self._rules.merge_groups:
             merged = _merged(trial.groups, winner)
             merged_accuracy = self.server.measure(merged, "validation")
             best = merged if merged_accuracy > accuracies[winner] else best
@@ -239,7 +241,7 @@ class AdaFL(AttachedStrategy):
         }
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from there."""
+        """Restore what `state` returned."""
         self._search = replace(self.search, current=AdapterConfig(**state["current"]), trials=state["trials"])
         self._trial_number = state["trial_number"]
         self._budget_seconds = state["budget_seconds"]
@@ -259,7 +261,7 @@ class AdaFL(AttachedStrategy):
         return Trial(
             started_seconds=clock.now(),
             budget_seconds=self._budget_seconds,
-            min_rounds=self._min_rounds,
+            min_rounds=self._rules.min_rounds,
             groups=groups,
         )
 
@@ -293,7 +295,7 @@ class AdaFL(AttachedStrategy):
     def _terms(self, name: str) -> RoundTerms:
         assert self._trial is not None
         names = list(self._trial.groups)
-        return self._rules.terms(len(range(names.index(name), self.clients_per_round, len(names))))
+        return self._rules.terms(clients_in_group(names.index(name), groups=len(names), clients=self.clients_per_round))
 
     def _after_round(self, name: str, group: Group, answers: Sequence[Message]) -> Group:
         assert self._trial is not None
@@ -325,6 +327,11 @@ class AdaFL(AttachedStrategy):
             bytes_down=group.bytes_down + sum(bill.bytes_down for bill in bills),
             bytes_up=group.bytes_up + sum(bill.bytes_up for bill in bills),
         )
+
+
+def clients_in_group(index: int, *, groups: int, clients: int) -> int:
+    """Return how many clients a group has when they are dealt to the groups in turn, the first group first."""
+    return clients // groups + (index < clients % groups)
 
 
 def _candidate(name: str, group: Group, accuracy: float) -> CandidateRecord:

@@ -1,18 +1,37 @@
-"""What the strategies of this folder have in common: the server's side of the run, which measures the model itself."""
+"""What the strategies of this folder share: the server's side of the run, their needs, and how options are declared."""
 
-from collections.abc import Iterable
+import inspect
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.config.builtins import Trains
 from fedlab.server.context import Server
+from fedlab.server.requirements import Requirements
+
+_Init = TypeVar("_Init", bound=Callable[..., None])
 
 
 class AttachedStrategy(Strategy):
-    """A strategy that asks clients to train and never to evaluate, for the server has data to measure the model on."""
+    """A strategy that asks clients to train and never to evaluate: the server measures the model on its own data.
 
+    It needs `clients_per_round` clients; where `trains` is set, they must train that.
+    """
+
+    clients_per_round: int
+    trains: Trains | None = None
     _server: Server | None = None
+
+    def requirements(self) -> Requirements:
+        """Return what the strategy needs of a run; one that overrides `configure_evaluate` is asked to evaluate."""
+        return Requirements(
+            clients_per_round=self.clients_per_round,
+            trains=self.trains,
+            evaluates=type(self).configure_evaluate is not AttachedStrategy.configure_evaluate,
+        )
 
     @property
     def server(self) -> Server:
@@ -21,7 +40,7 @@ class AttachedStrategy(Strategy):
         return self._server
 
     def attach(self, server: Server) -> None:
-        """Take the server's side of the run."""
+        """Store the server's side of the run."""
         self._server = server
 
     def configure_evaluate(
@@ -31,8 +50,23 @@ class AttachedStrategy(Strategy):
         return []
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return nothing, for nothing was asked."""
+        """Return nothing: no client was asked."""
         return None
 
     def summary(self) -> None:
-        """Say nothing: the run's own records tell more."""
+        """Print nothing: the run's records hold it."""
+
+
+def takes_options_of(options: type[Any]) -> Callable[[_Init], _Init]:
+    """Give a constructor that takes `**options` the parameters of a data class.
+
+    They are declared once, in the data class, and an experiment file with another option is still refused by name.
+    """
+
+    def declare(init: _Init) -> _Init:
+        parameters = [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)]
+        parameters += inspect.signature(options).parameters.values()
+        vars(init)["__signature__"] = inspect.Signature(parameters)
+        return init
+
+    return declare

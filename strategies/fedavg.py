@@ -8,9 +8,8 @@ from flwr.serverapp import Grid
 
 from fedlab.messages.orders import order_content, passed_configuration
 from fedlab.messages.pack import from_record
-from fedlab.messages.round_terms import Late
 from strategies.aggregate import Update, busy_nodes, gather, restored
-from strategies.base import AttachedStrategy
+from strategies.base import AttachedStrategy, takes_options_of
 from strategies.cohort import CohortRules, draw_cohort
 
 
@@ -20,25 +19,10 @@ class FedAvg(AttachedStrategy):
     The options are those of `strategies.cohort.CohortRules`.
     """
 
-    def __init__(
-        self,
-        *,
-        clients_per_round: int = 15,
-        over_selection: float = 1.0,
-        deadline_seconds: float | None = None,
-        late: Late = "drop",
-        min_replies: int = 1,
-        max_update_norm: float | None = None,
-    ) -> None:
-        self.clients_per_round = clients_per_round
-        self._rules = CohortRules(
-            clients_per_round=clients_per_round,
-            over_selection=over_selection,
-            deadline_seconds=deadline_seconds,
-            late=late,
-            min_replies=min_replies,
-            max_update_norm=max_update_norm,
-        )
+    @takes_options_of(CohortRules)
+    def __init__(self, **options: Any) -> None:
+        self._rules = CohortRules(**options)
+        self.clients_per_round = self._rules.clients_per_round
         self._coming: tuple[Update, ...] = ()
         self._sent: ArrayRecord | None = None
 
@@ -65,7 +49,7 @@ class FedAvg(AttachedStrategy):
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
-        """Return the average of the replies that are fit for it, None if they are too few."""
+        """Return the average of the usable replies, None if there are too few."""
         assert self._sent is not None, "configure_train comes first"
         gathered = gather(
             replies,
@@ -80,9 +64,9 @@ class FedAvg(AttachedStrategy):
         return gathered.arrays, None
 
     def state(self) -> dict[str, Any]:
-        """Return the updates that are still on their way."""
+        """Return the updates that have not arrived yet."""
         return {"coming": [update.state() for update in self._coming]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on with them."""
+        """Restore what `state` returned."""
         self._coming = tuple(restored(update) for update in state["coming"])

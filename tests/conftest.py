@@ -173,26 +173,45 @@ def backbone(tmp_path, day_and_night):
 
 
 @pytest.fixture(scope="session")
-def node_config(small_experiment, tmp_path_factory):
-    """Prepare that experiment's data and encoder, and return what a client is told of where they lie."""
-    from fedlab.training.bundle import bundle_for
+def bundle(small_experiment, tmp_path_factory):
+    """Prepare that experiment's data and encoder, and return where they lie."""
+    from fedlab.training.bundle import PreparedBundle, bundle_for
 
     folder = tmp_path_factory.mktemp("node")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
-        bundle = bundle_for(small_experiment, folder)
-    return {"bundle": str(bundle), "activations": str(folder / "activations"), "activation-bytes": str(2**26)}
+        prepared = bundle_for(small_experiment, folder)
+    return PreparedBundle(folder=prepared, activations=folder / "activations", room_bytes=2**26)
 
 
 @pytest.fixture(scope="session")
-def workbench(node_config):
+def workbench(bundle):
     """Open it, in this process."""
     import torch
 
-    from fedlab.training.bundle import open_workbench
-
     torch.set_num_threads(1)
-    return open_workbench({}, node_config)
+    return bundle.open()
+
+
+@pytest.fixture(scope="session")
+def hosted():
+    """Return a function that makes the context of a client of a partition, hosted by this process."""
+    from flwr.app import Context, RecordDict
+
+    from fedlab.messages.node_config import NodeConfig
+    from fedlab.training.workbench import HostedContext
+
+    def make(workbench, partition, *, node_id=None, state=None, clients=8):
+        context = Context(
+            run_id=1,
+            node_id=partition if node_id is None else node_id,
+            node_config=NodeConfig(partition_id=partition, num_partitions=clients).mapping(),
+            state=RecordDict() if state is None else state,
+            run_config={},
+        )
+        return HostedContext(context, lambda: workbench)
+
+    return make
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +219,7 @@ def ray_address():
     """Start a Ray cluster of four cores for all tests, and return its address."""
     import ray
 
-    from fedlab.simulation.engine.workers import start_ray, stop_ray
+    from fedlab.simulation.engine.cluster import start_ray, stop_ray
 
     start_ray(address=None, workers=4)
     yield ray.get_runtime_context().gcs_address

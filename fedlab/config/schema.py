@@ -267,6 +267,16 @@ class EvaluationTable(_ExperimentTable):
     test_every: int = Field(1, ge=0, description="validations between tests; 0: only at the end")
 
 
+class CheckpointTable(_ExperimentTable):
+    """How often a run is saved, to be resumed from there; after its first and its last round it always is."""
+
+    every: int | None = Field(
+        None,
+        ge=1,
+        description="rounds between checkpoints; default: as often as writing them takes under 5% of the real time",
+    )
+
+
 class Experiment(_ExperimentTable):
     """One whole experiment, validated."""
 
@@ -286,6 +296,7 @@ class Experiment(_ExperimentTable):
     codec: CodecTable = CodecTable()
     engine: EngineTable = EngineTable()
     evaluation: EvaluationTable = EvaluationTable()
+    checkpoint: CheckpointTable = CheckpointTable()
     base_folder: str = Field(".", description="where relative paths start; set to the experiment file's folder")
 
     @model_validator(mode="after")

@@ -12,7 +12,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import torch
 from flwr.app import Context, Message, MessageType, RecordDict
@@ -24,6 +23,7 @@ from fedlab.common.seeds import generator
 from fedlab.common.spans import collecting
 from fedlab.devices.tables import Point, TableName
 from fedlab.messages.flower_private import assume_identity, with_id
+from fedlab.messages.node_config import NodeConfig
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import read_workload
@@ -32,7 +32,8 @@ from fedlab.models.peft.config import AdapterConfig
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.profiler.plan import Job, Reading
 from fedlab.server.factory import load_client
-from fedlab.training.bundle import Workbench, open_workbench
+from fedlab.training.bundle import PreparedBundle
+from fedlab.training.workbench import HostedContext, Opener, Workbench
 
 CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "adapter", "full": "full"}
 
@@ -40,13 +41,12 @@ CLIENTS: Mapping[TableName, str] = {"adapter": "adapter", "cached_adapter": "ada
 def measure(job: Job) -> Reading:
     """Measure one entry of a table."""
     assume_identity(1)
-    device = _node(job, stores=job.table == "cached_adapter")
-    workbench = open_workbench({}, device)
-    arrays = _first_arrays(workbench, job)
+    opener = _bundle(job, stores=job.table == "cached_adapter").opener()
+    arrays = _first_arrays(opener(), job)
     client, brief = _client(job), _client(job, max_batches=1)
     loaded_bytes = peak_rss_bytes()
-    _round_seconds(brief, arrays, device)  # memory is claimed and code is loaded once
-    timed = [_round_seconds(client, arrays, device) for _ in range(job.repeats)]
+    _round_seconds(brief, arrays, opener)  # memory is claimed and code is loaded once
+    timed = [_round_seconds(client, arrays, opener) for _ in range(job.repeats)]
     reading = Reading(
         round_seconds=tuple(seconds for seconds, _ in timed),
         batches=timed[0][1],
@@ -55,7 +55,7 @@ def measure(job: Job) -> Reading:
         threads=torch.get_num_threads(),
     )
     if job.table == "adapter":  # now that the peak is read: what the job of the cached table starts from
-        _round_seconds(brief, arrays, _node(job, stores=True))
+        _round_seconds(brief, arrays, _bundle(job, stores=True).opener())
     return reading
 
 
@@ -72,11 +72,10 @@ def peak_rss_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
-def _node(job: Job, *, stores: bool) -> dict[str, str | int]:
-    """Return what a client is told; one that does not store has no room to, in a folder where nothing is stored."""
+def _bundle(job: Job, *, stores: bool) -> PreparedBundle:
+    """Return what a client opens; one that does not store has no room to, in a folder where nothing is stored."""
     folder, room = (job.activations, job.activation_bytes) if stores else (f"{job.activations}-none", 0)
-    places = {"bundle": job.bundle, "activations": folder, "activation-bytes": str(room)}
-    return {"partition-id": 0, "num-partitions": 1, **places}
+    return PreparedBundle(folder=Path(job.bundle), activations=Path(folder), room_bytes=room)
 
 
 def _client(job: Job, **options: int) -> ClientApp:
@@ -93,17 +92,18 @@ def _first_arrays(workbench: Workbench, job: Job) -> Arrays:
     return whole_arrays(encoder, job.depth, pooler=False) | arrays
 
 
-def _round_seconds(client: ClientApp, arrays: Arrays, node: Mapping[str, Any]) -> tuple[float, int]:
+def _round_seconds(client: ClientApp, arrays: Arrays, opener: Opener) -> tuple[float, int]:
     """Let the client train a round; return the seconds its batches took, and how many they were.
 
     They are those of the client's spans, without unpacking and packing the message; of a client that has none, all.
     """
     content = order_content(to_record(arrays), server_round=1)
     order = with_id(Message(content, 1, MessageType.TRAIN), "order")
-    context = Context(run_id=1, node_id=1, node_config=dict(node), state=RecordDict(), run_config={})
+    node = NodeConfig(partition_id=0, num_partitions=1).mapping()
+    context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config={})
     elapsed = stopwatch()
     with collecting() as spans:
-        reply = client(order, context)
+        reply = client(order, HostedContext(context, opener))
     whole = elapsed()
     workload = read_workload(reply)
     assert workload is not None, "the client reports what it did"

@@ -25,13 +25,13 @@ from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Recorder
 from fedlab.results.records import ClientRecord, RoundRecord
 from fedlab.results.write import write_results
+from fedlab.server.context import DecidesByTime, searches
 from fedlab.server.factory import load_physics, load_strategy
 
 REPRICED_TABLES = ("fleet", "link")
 
-_SAYS_NOTHING = ("name", "label", "engine", "base_folder", *REPRICED_TABLES)
+_SAYS_NOTHING = ("name", "label", "engine", "checkpoint", "base_folder", *REPRICED_TABLES)
 _TIMELESS = ("strategies.", "flwr.")  # packages whose strategies decide nothing by time unless they search
-_SEARCHING = ("configuration", "trial", "budget_seconds", "conclude")  # of `fedlab.server.context.Searching`
 
 
 def why_not(experiment: Experiment) -> str | None:
@@ -50,10 +50,10 @@ def why_not(experiment: Experiment) -> str | None:
     if options.get("deadline_seconds") is not None or options.get("over_selection", 1) != 1:
         return "who is left out of a round depends on time (deadline_seconds, over_selection)"
     strategy = load_strategy(experiment)
-    if all(hasattr(type(strategy), member) for member in _SEARCHING):
+    if searches(strategy):
         return f"the strategy '{name}' searches by what its trials take"
     known = type(strategy).__module__.startswith(_TIMELESS)
-    if getattr(strategy, "decides_by_time", not known):
+    if strategy.decides_by_time if isinstance(strategy, DecidesByTime) else not known:
         return f"the strategy '{name}' may decide by time; if it does not, give it decides_by_time = False"
     return None
 

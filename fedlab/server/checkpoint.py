@@ -1,4 +1,4 @@
-"""Checkpoints: a tree of plain values, arrays and bytes, written so that a kill loses one round at most."""
+"""Checkpoint files: a tree of plain values, arrays and bytes, replaced so that a kill leaves the old or the new one."""
 
 import json
 import os
@@ -12,6 +12,8 @@ from safetensors.numpy import load_file, save_file
 
 from fedlab.errors import UserError
 
+# Raise it when a checkpoint of this version means something else to the next one. Trees of format 1 had no number.
+FORMAT = 2
 _ARRAY, _BYTES = "__array__", "__bytes__"
 
 
@@ -26,7 +28,7 @@ def save_tree(folder: Path, tree: Mapping[str, Any]) -> None:
         shutil.rmtree(stale, ignore_errors=True)
     fresh.mkdir(parents=True)
     save_file(arrays, fresh / "arrays.safetensors")
-    (fresh / "tree.json").write_text(json.dumps(plain))
+    (fresh / "tree.json").write_text(json.dumps({"format": FORMAT, "tree": plain}))
     if current.exists():
         os.replace(current, old)
     os.replace(fresh, current)
@@ -37,7 +39,7 @@ def load_tree(folder: Path) -> dict[str, Any] | None:
     """Read the last tree written, None if there is none.
 
     Raises:
-        UserError: the files are there but cannot be read.
+        UserError: the files are there but cannot be read, or another version of fedlab wrote them.
     """
     # Between the two renames of `save_tree` the last good tree is called .old.
     found = next((place for place in (folder, folder.with_name(folder.name + ".old")) if place.exists()), None)
@@ -45,10 +47,23 @@ def load_tree(folder: Path) -> dict[str, Any] | None:
         return None
     try:
         arrays = load_file(found / "arrays.safetensors")
-        tree: dict[str, Any] = _unflatten(json.loads((found / "tree.json").read_text()), arrays)
+        content = json.loads((found / "tree.json").read_text())
+        _check_format(content, found)
+        tree: dict[str, Any] = _unflatten(content["tree"], arrays)
+    except UserError:
+        raise
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"{found}: the checkpoint cannot be read: {error}") from error
     return tree
+
+
+def _check_format(content: Any, place: Path) -> None:
+    written = content.get("format", 1) if isinstance(content, dict) else 1
+    if written != FORMAT:
+        raise UserError(
+            f"{place}: a checkpoint of format {written}, this version of fedlab reads format {FORMAT}: "
+            "resume with the version that began the run, or start a new run"
+        )
 
 
 def plain_attributes(thing: object) -> dict[str, Any]:

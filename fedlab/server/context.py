@@ -1,10 +1,11 @@
-"""What the framework lends a strategy that asks for it, and what it asks of one."""
+"""What the framework lends a strategy that asks for it, and the protocols by which a strategy asks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
 from flwr.app import ArrayRecord
+from flwr.serverapp.strategy import Strategy
 
 from fedlab.billing.ledger import Ledger
 from fedlab.common.arrays import Arrays
@@ -17,7 +18,7 @@ UpdateLimit = Callable[[Arrays], float | None]
 
 
 def no_limit(sent: Arrays) -> None:
-    """Let updates be as far from what was sent as they are."""
+    """Accept updates at any distance from what was sent."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,10 +26,10 @@ class Server:
     """The server's side of a run, as a strategy may see it.
 
     `initial` is the configuration of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
-    partition ids; draws are made over partition ids. `measure` returns a model's score on a split
-    the server holds; it costs the clients nothing, and nothing but the report may use the test split. `ledger` has the
-    bills of the round under way. `update_limit` says how far (Euclidean, over all arrays) an update may be from the
-    arrays that were sent where a strategy has no limit of its own, None if there is none.
+    partition ids; draws are made over partition ids. `measure` returns a model's score on a split the server holds; it
+    costs the clients nothing, and nothing but the report may use the test split. `ledger` has the bills of the current
+    round. `update_limit` says how far (Euclidean, over all arrays) an update may be from the arrays that were sent,
+    where a strategy has no limit of its own; None for no limit.
     """
 
     seed: int
@@ -44,10 +45,10 @@ class Server:
 
 @runtime_checkable
 class Attached(Protocol):
-    """A strategy that wants the server's side of the run before the first round."""
+    """A strategy that is lent the server's side of the run before the first round."""
 
     def attach(self, server: Server) -> None:
-        """Take it."""
+        """Store the server's side of the run."""
 
 
 @runtime_checkable
@@ -60,25 +61,39 @@ class Searching(Protocol):
 
     @property
     def trial(self) -> int | None:
-        """Return the number of the trial the last round belonged to, None if to none."""
+        """Return the number of the trial that the last round belonged to, None outside trials."""
 
     @property
     def budget_seconds(self) -> float | None:
         """Return the time each group of that trial has."""
 
     def conclude(self, server_round: int) -> ArrayRecord | None:
-        """Decide the trial under way, for the run stops here; return the model that follows, None if it stays."""
+        """Decide the current trial, because the run stops here; return the new model, None if the model stays."""
+
+
+def searches(strategy: Strategy) -> bool:
+    """Tell whether a strategy is `Searching`, also before it is attached, when its properties cannot be read yet."""
+    members = ("configuration", "trial", "budget_seconds", "conclude")
+    return all(hasattr(type(strategy), member) for member in members)
+
+
+@runtime_checkable
+class DecidesByTime(Protocol):
+    """A strategy that says whether anything it does depends on simulated time: if not, its runs can be repriced."""
+
+    decides_by_time: bool
 
 
 @runtime_checkable
 class Resumable(Protocol):
     """A strategy that says itself what a checkpoint must hold of it.
 
-    Of others the attributes that are plain values and arrays are kept, which is enough for Flower's own.
+    Of other strategies a checkpoint holds the attributes that are plain values and arrays, which suffices for
+    Flower's own.
     """
 
     def state(self) -> dict[str, Any]:
         """Return a tree of plain values, arrays and bytes."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Take it back."""
+        """Restore what `state` returned."""

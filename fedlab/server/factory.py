@@ -1,4 +1,4 @@
-"""Making what an experiment names: its strategy, its client, its link, its clients' availability."""
+"""Constructing what an experiment names: strategy, client, codecs, link, availability and physics."""
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -10,20 +10,20 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.billing.simulated import SimulatedPhysics
 from fedlab.codecs.spec import Coding, build_pipeline, name_of
-from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.client import with_codecs
 from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES
 from fedlab.config.plugins import call_with_options, resolve, with_known
 from fedlab.config.schema import Experiment
-from fedlab.devices.fleet import build_fleet
+from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import quiet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
-from fedlab.training.bundle import open_workbench
+from fedlab.training.workbench import open_workbench
 from fedlab.workload.shape import ModelShape
 
 
@@ -33,11 +33,13 @@ def load_strategy(experiment: Experiment) -> Strategy:
     Raises:
         UserError: there is no such strategy, or it does not take the options.
     """
-    quiet()  # Flower's own strategies speak from their constructor on
+    quiet()  # Flower's own strategies log from their constructor on
     found = resolve(experiment.strategy.name, STRATEGIES, Path(experiment.base_folder))
     strategy = call_with_options(found, experiment.strategy.options, "strategy.options")
     if not isinstance(strategy, Strategy):
-        raise UserError(f"strategy.name = '{experiment.strategy.name}': is no flwr.serverapp.strategy.Strategy")
+        raise UserError(
+            f"strategy.name = '{experiment.strategy.name}': does not subclass flwr.serverapp.strategy.Strategy"
+        )
     return strategy
 
 
@@ -52,8 +54,8 @@ def load_client(name: str, options: Mapping[str, Any], base: Path, codecs: Colle
     found = resolve(name, CLIENTS, base)
     client = found if isinstance(found, ClientApp) else call_with_options(found, options, "client.options")
     if not isinstance(client, ClientApp):
-        raise UserError(f"client.name = '{name}': is no flwr.clientapp.ClientApp")
-    return CodedClient(client, reference=reference_of_node, base=base, trusted=codecs)
+        raise UserError(f"client.name = '{name}': is not a flwr.clientapp.ClientApp")
+    return with_codecs(client, reference=reference_of_node, base=base, trusted=codecs)
 
 
 def load_coding(experiment: Experiment) -> Coding | None:
@@ -113,10 +115,16 @@ def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> 
     Raises:
         UserError: a board or the link does not exist, or cannot be what the experiment says.
     """
+    fleet = build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder))
+    return make_physics(experiment, fleet=fleet, link=load_link(experiment), shape=shape)
+
+
+def make_physics(experiment: Experiment, *, fleet: Fleet, link: Link, shape: ModelShape) -> SimulatedPhysics:
+    """Return what bills clients of these boards on this link, whose server has the experiment's bandwidth."""
     down, up = experiment.link.server_bandwidth_down, experiment.link.server_bandwidth_up
     return SimulatedPhysics(
-        fleet=build_fleet(experiment.fleet, clients, experiment.seed, Path(experiment.base_folder)),
-        link=load_link(experiment),
+        fleet=fleet,
+        link=link,
         shape=shape,
         server_down_bytes_per_second=None if down is None else parse_bandwidth(down),
         server_up_bytes_per_second=None if up is None else parse_bandwidth(up),
@@ -125,4 +133,4 @@ def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> 
 
 def reference_of_node(context: Context, names: Collection[str]) -> Arrays:
     """Return the arrays that models sent to a node are differences to."""
-    return reference_arrays(open_workbench(context.run_config, context.node_config).network, names)
+    return reference_arrays(open_workbench(context).network, names)

@@ -1,4 +1,4 @@
-"""Filling the activation caches of all clients side by side, before the first of them is asked to train."""
+"""Prefill: all clients fill their activation caches side by side, before any is asked to train."""
 
 from flwr.app import Message
 from flwr.serverapp import Grid
@@ -14,7 +14,7 @@ def prefill(grid: Grid, configuration: Configuration) -> None:
     A client that is not available, or fails, fills its cache when it is asked to train.
 
     Raises:
-        RunFailedError: all fail.
+        RunFailedError: all clients fail.
     """
     content = prefill_content(configuration)
     replies = list(grid.send_and_receive([Message(content, node, PREFILL) for node in grid.get_node_ids()]))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
@@ -29,11 +30,11 @@ class StopRule:
     simulated_seconds: float | None = None
     target_accuracy: float | None = None
 
-    def holds(self, standing: "RunState", seconds: float) -> bool:
-        """Tell whether the run is over."""
-        reached = standing.validation_accuracy or 0.0
+    def holds(self, state: "RunState", seconds: float) -> bool:
+        """Tell whether the run is over, at this second of its clock."""
+        reached = state.validation_accuracy or 0.0
         return (
-            (self.rounds is not None and standing.server_round >= self.rounds)
+            (self.rounds is not None and state.server_round >= self.rounds)
             or (self.simulated_seconds is not None and seconds >= self.simulated_seconds)
             or (self.target_accuracy is not None and reached >= self.target_accuracy)
         )
@@ -41,7 +42,7 @@ class StopRule:
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """Where a run stands after a round; accuracies are the last ones measured."""
+    """The state of a run after a round; accuracies are the last ones measured."""
 
     server_round: int
     arrays: Arrays
@@ -51,14 +52,22 @@ class RunState:
     test_accuracy: float | None = None
 
 
+class Save(Protocol):
+    """What a round's end is told to, to keep it."""
+
+    def __call__(self, state: RunState, *, final: bool) -> None:
+        """Keep the state of the run; `final` after its last round."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class RoundLoop:
     """Runs rounds of a strategy over a grid.
 
     `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
     the server's ledger; `configuration` is what is trained where the strategy does not say. After every round
-    `observer` is told of it and `save` is given the state. With `prefills` the first round begins with filling the
-    caches of all clients.
+    `observer` is told of it and `save` is given the state. With `prefills` all clients fill their caches before the first
+    round. A strategy that never `evaluates` is not asked whom to ask for it, and
+    the model is not packed for that.
     """
 
     strategy: Strategy
@@ -69,30 +78,31 @@ class RoundLoop:
     test_every: int
     configuration: Configuration
     observer: Observer
-    save: Callable[[RunState], None]
+    save: Save
     wall_seconds: Callable[[], float]
     prefills: bool = False
+    evaluates: bool = True
 
-    def run(self, standing: RunState) -> RunState:
-        """Run from a standing until the stop rule holds, and return the last one.
+    def run(self, state: RunState) -> RunState:
+        """Run from a state until the stop rule holds, and return the last state.
 
         Raises:
-            RunFailedError: no client replied in a round, and not because they were gone or late.
+            RunFailedError: no client replied in a round, for another reason than being gone or late.
         """
-        while not self._over(standing):
-            standing = self._round(standing)
-            self.save(standing)
-        return standing
+        while not self._over(state):
+            state = self._round(state)
+            self.save(state, final=self._over(state))
+        return state
 
-    def _over(self, standing: RunState) -> bool:
-        return self.stop.holds(standing, self.server.clock.latest())
+    def _over(self, state: RunState) -> bool:
+        return self.stop.holds(state, self.server.clock.latest())
 
     def _round(self, before: RunState) -> RunState:
         server_round = before.server_round + 1
         self.server.ledger.open()
         try:
             arrays = self._train(server_round, before.arrays)
-        finally:  # what clients did is known even of a round that breaks off
+        finally:  # a round that breaks off has records of its clients, too
             self.observer.on_clients(self.server.ledger.clients)
         after = replace(before, server_round=server_round, arrays=arrays or before.arrays)
         if arrays is None and self._over(after):
@@ -117,7 +127,8 @@ class RoundLoop:
         replies = self._answers(server_round, list(orders))
         trained, _ = self.strategy.aggregate_train(server_round, replies)
         model = arrays if trained is None else from_record(trained)
-        self._evaluate(server_round, to_record(model))
+        if self.evaluates:
+            self._evaluate(server_round, to_record(model))
         return None if trained is None else model
 
     def _config(self, server_round: int) -> ConfigRecord:
@@ -134,7 +145,7 @@ class RoundLoop:
         return replies
 
     def _may_come_back(self) -> bool:
-        """Tell whether clients were lost to this round only."""
+        """Tell whether clients were lost for this round only."""
         return any(client.dropout in ("gone", "late") for client in self.server.ledger.clients)
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord) -> None:
@@ -143,18 +154,18 @@ class RoundLoop:
         if orders:
             self.strategy.aggregate_evaluate(server_round, self.grid.send_and_receive(orders))
 
-    def _measured(self, standing: RunState, *, changed: bool) -> RunState:
-        """Measure the model if it changed and its turn has come, or if this is the end."""
+    def _measured(self, state: RunState, *, changed: bool) -> RunState:
+        """Measure the model if it changed and this round validates, or if the run ends."""
         measure = self.server.measure
-        due = changed and standing.server_round % self.validation_every == 0
-        if due or (changed and self._over(standing)):
-            accuracy = measure(standing.arrays, "validation")
-            standing = replace(standing, validation_accuracy=accuracy, validations=standing.validations + 1)
+        due = changed and state.server_round % self.validation_every == 0
+        if due or (changed and self._over(state)):
+            accuracy = measure(state.arrays, "validation")
+            state = replace(state, validation_accuracy=accuracy, validations=state.validations + 1)
             due = True
-        tests = due and self.test_every and standing.validations % self.test_every == 0
-        if tests or self._over(standing):
-            standing = replace(standing, test_accuracy=measure(standing.arrays, "test"), tests=standing.tests + 1)
-        return standing
+        tests = due and self.test_every and state.validations % self.test_every == 0
+        if tests or self._over(state):
+            state = replace(state, test_accuracy=measure(state.arrays, "test"), tests=state.tests + 1)
+        return state
 
     def _record(self, before: RunState, after: RunState) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None

@@ -1,17 +1,14 @@
-"""A simulated run: prepare the data, start the actors, and let the server run over them."""
+"""A simulated run: assemble the experiment, prepare the data, start the actors, and run the server over them."""
 
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import replace
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-import ray
 from flwr.clientapp import ClientApp
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
@@ -21,21 +18,17 @@ from fedlab.models.peft.bottleneck import Whole
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.server.assemble import bench_of, check_clients_suffice, initial_configuration, serve
-from fedlab.server.factory import (
-    codec_names,
-    load_availability,
-    load_client,
-    load_coding,
-    load_link,
-    load_strategy,
-)
-from fedlab.simulation.engine.actor import ClientActor, ClientSetup
+from fedlab.server.assemble import Assembled, assemble
+from fedlab.server.bench import bench_of, initial_configuration
+from fedlab.server.factory import codec_names
+from fedlab.server.serve import World, serve
+from fedlab.simulation.engine.actor import ClientSetup
+from fedlab.simulation.engine.cluster import Cluster, cluster
 from fedlab.simulation.engine.ray_grid import RayGrid
-from fedlab.simulation.engine.shipping import clear, ship
 from fedlab.simulation.engine.state_log import StateLog
-from fedlab.simulation.engine.workers import WorkerPool, nodes_with_cores, places_on_gpus, spread, start_ray, stop_ray
-from fedlab.training.bundle import Workbench, bundle_files, bundle_for, open_workbench
+from fedlab.simulation.engine.workers import WorkerPool
+from fedlab.training.bundle import PreparedBundle, bundle_for
+from fedlab.training.workbench import Workbench
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 
@@ -45,89 +38,76 @@ def simulate(
 ) -> dict[str, Any]:
     """Run an experiment on simulated clients and return its summary.
 
-    Everything the experiment names is checked first; only then is the run folder claimed, so that a wrong
+    The run folder is claimed when everything the experiment names is there and the actors can start, so that a wrong
     experiment leaves nothing behind.
 
     Raises:
         UserError: the experiment names something that does not exist or does not fit.
         RunFailedError: the run cannot go on.
     """
-    base = Path(experiment.base_folder)
-    load_strategy(experiment)
-    load_link(experiment)
-    load_availability(experiment)
-    load_coding(experiment)
-    client = load_client(experiment.client.name, experiment.client.options, base)
+    assembled = assemble(experiment)
     with _scratch_folder() as scratch:
-        room, bundle = experiment.engine.cache_bytes, bundle_for(experiment, scratch)
-        activations, prefix = _activations(experiment, bundle, scratch)
-        node_config = {
-            "bundle": str(bundle),
-            "activations": str(activations),
-            "activation-prefix": prefix,
-            "activation-bytes": "" if room is None else str(room),
-        }
-        workbench = open_workbench({}, node_config)
-        config = initial_configuration(experiment, workbench.network.encoder.shape)
-        check_clients_suffice(experiment, len(workbench.partitions))
-        folder = claim()
-        folder.write_environment(describe_environment())
-        recorder = Recorder(folder)
-        told = [recorder, *observers]
-        if too_much := _what_is_not_stored(experiment, workbench, config.depth):
-            _tell(told, too_much, None)
-        setup = ClientSetup(
-            reference=experiment.client.name,
-            options=experiment.client.options,
-            base_folder=base,
-            run_config={},
-            node_config=node_config,
-            num_partitions=len(workbench.partitions),
-            codecs=codec_names(experiment),
-        )
-        with _actors(experiment, setup, told) as pool:
-            states = StateLog(folder.client_states)
-            pack = _pack(experiment.engine, client)
-            grid = RayGrid(pool, workbench, states, pack=pack, on_failure=partial(_tell, told))
-            summary = serve(
-                experiment,
-                bench_of(experiment, workbench, grid.measure),
-                grid=grid,
-                partitions=grid.partitions(),
-                clock=VirtualClock(),
-                folder=folder,
-                recorder=recorder,
-                observers=observers,
-            )
-        states.close()
-        folder.write_engine(
-            {
-                "workers": pool.workers,
-                "actor_seconds": grid.actor_seconds,
-                "busiest_seconds": grid.busiest_seconds,
-                "driver_seconds": grid.driver_seconds,
-            }
-        )
-        return summary
+        bundle = _prepared(experiment, scratch)
+        workbench = bundle.open()
+        initial_configuration(experiment, workbench.network.encoder.shape)
+        with cluster(experiment.engine, _setup(experiment, bundle, workbench)) as machines:
+            return _run(assembled, workbench, machines, claim(), observers)
 
 
-def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> tuple[Path, str]:
-    """Return the folder of stored activations, and what the names of this run's begin with.
+def _prepared(experiment: Experiment, scratch: Path) -> PreparedBundle:
+    """Prepare the experiment's data and encoder.
 
-    In a folder that is kept those of all bundles lie side by side, so that its room is for all of them. Those of a
-    bundle that is not kept are of no use to another run.
+    In a folder of activations that is kept, those of all bundles lie side by side, so that its room is for all of
+    them. A bundle that is not kept itself has activations of no use to another run.
     """
-    kept = experiment.engine.activations
-    if kept is None or scratch in bundle.parents:
-        return scratch / "activations", ""
-    folder = experiment.path(kept)
-    provide_folder(folder, f"engine.activations = {kept!r}")
+    folder, engine = bundle_for(experiment, scratch), experiment.engine
+    if engine.activations is None or scratch in folder.parents:
+        return PreparedBundle(folder=folder, activations=scratch / "activations", room_bytes=engine.cache_bytes)
+    kept = experiment.path(engine.activations)
+    provide_folder(kept, f"engine.activations = {engine.activations!r}")
     # What GPUs compute differs from the cores' in its last digits.
-    return folder, f"{bundle.name}-{experiment.engine.device}-"
+    prefix = f"{folder.name}-{engine.device}-"
+    return PreparedBundle(folder=folder, activations=kept, prefix=prefix, room_bytes=engine.cache_bytes)
 
 
-def _what_is_not_stored(experiment: Experiment, workbench: Workbench, depth: int) -> str | None:
-    """Say that the states all clients begin with have no room, None if they have."""
+def _setup(experiment: Experiment, bundle: PreparedBundle, workbench: Workbench) -> ClientSetup:
+    return ClientSetup(
+        reference=experiment.client.name,
+        options=experiment.client.options,
+        base_folder=Path(experiment.base_folder),
+        bundle=bundle,
+        num_partitions=len(workbench.partitions),
+        codecs=codec_names(experiment),
+    )
+
+
+def _run(
+    assembled: Assembled, workbench: Workbench, machines: Cluster, folder: RunFolder, observers: Sequence[Observer]
+) -> dict[str, Any]:
+    """Run the server over actors, with everything it writes in the run's folder."""
+    folder.write_environment(describe_environment())
+    with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
+        tell = partial(_tell, [recorder, *observers])
+        if too_much := _what_is_not_stored(assembled.experiment, workbench):
+            tell(too_much)
+        pool = machines.pool(on_trouble=tell)
+        pack = _pack(assembled.experiment.engine, assembled.client)
+        grid = RayGrid(pool, workbench, states, pack=pack, on_failure=tell)
+        bench = bench_of(assembled.experiment, workbench, grid.measure)
+        world = World(
+            grid=grid,
+            partitions=grid.partitions(),
+            clock=VirtualClock(),
+            physics=assembled.physics(bench.shape),
+        )
+        summary = serve(assembled, bench, world, folder=folder, recorder=recorder, observers=observers)
+    folder.write_engine(_engine_report(pool, grid))
+    return summary
+
+
+def _what_is_not_stored(experiment: Experiment, workbench: Workbench) -> str | None:
+    """Return a warning if the frozen states that all clients begin with exceed the room for them, else None."""
+    depth = initial_configuration(experiment, workbench.network.encoder.shape).depth
     cut = depth if experiment.client.trained == "adapters" else Whole(depth)
     store = workbench.activations
     size = store.table_bytes(workbench.network, workbench.tokens("train"), cut)
@@ -137,46 +117,18 @@ def _what_is_not_stored(experiment: Experiment, workbench: Workbench, depth: int
     return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed anew each time"
 
 
-@contextmanager
-def _actors(experiment: Experiment, setup: ClientSetup, observers: Sequence[Observer]) -> Iterator[WorkerPool]:
-    engine, address = experiment.engine, experiment.engine.ray_address
-    cores = start_ray(address=address, workers=engine.workers)
-    try:
-        places = cores if engine.device == "cpu" else places_on_gpus(engine.actors_per_gpu)
-        setup = replace(setup, node_config={**setup.node_config, "device": engine.device})
-        if address is not None:
-            setup = replace(setup, shipped=ship(bundle_files(Path(setup.node_config["bundle"]))))
-        yield _pool(engine, setup, places, observers)
-    finally:
-        if setup.shipped is not None and not setup.node_config["activation-prefix"]:  # kept ones, others may be at
-            clear(Path(setup.node_config["activations"]))
-        stop_ray()
-
-
-def _pool(engine: EngineTable, setup: ClientSetup, places: int, observers: Sequence[Observer]) -> WorkerPool:
-    # No cores are claimed, so that an actor of a machine that is lost finds room on another.
-    gpus = 1 / engine.actors_per_gpu if engine.device == "cuda" else 0
-    workers = min(engine.workers or places, places) if gpus else engine.workers or places
-    actor, reference = ray.remote(num_cpus=0, num_gpus=gpus)(ClientActor), ray.put(setup)
-    nodes = iter(spread(nodes_with_cores(), workers))
-
-    def make() -> Any:
-        where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=False)
-        return actor.options(scheduling_strategy=where).remote(reference)
-
-    # In place of a lost one: Ray may not know yet that the machine it was on is gone, but this one is there.
-    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-    return WorkerPool(
-        make,
-        remake=lambda: actor.options(scheduling_strategy=here).remote(reference),
-        workers=workers,
-        hang_seconds=engine.hang_seconds,
-        on_trouble=lambda line: _tell(observers, line, None),
-    )
-
-
 def _pack(engine: EngineTable, client: ClientApp) -> int | None:
     return (engine.pack or _PACKS[engine.device]) if isinstance(client, TrainsTogether) else None
+
+
+def _engine_report(pool: WorkerPool, grid: RayGrid) -> dict[str, Any]:
+    """Return what the simulation cost this machine."""
+    return {
+        "workers": pool.workers,
+        "actor_seconds": grid.actor_seconds,
+        "busiest_seconds": grid.busiest_seconds,
+        "driver_seconds": grid.driver_seconds,
+    }
 
 
 @contextmanager
@@ -188,6 +140,6 @@ def _scratch_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _tell(observers: Sequence[Observer], line: str, detail: str | None) -> None:
+def _tell(observers: Sequence[Observer], line: str, detail: str | None = None) -> None:
     for observer in observers:
         observer.on_message(line, detail)

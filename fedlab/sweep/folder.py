@@ -20,7 +20,7 @@ from fedlab.sweep.file import SweepCell
 
 Status = Literal["waiting", "finished", "failed"]
 
-_SAME_RUN = ("name", "engine", "base_folder")  # keys that say nothing of what a run comes to
+_SAME_RUN = ("name", "engine", "checkpoint", "base_folder")  # keys that say nothing of what a run comes to
 
 
 @dataclass(frozen=True, kw_only=True)

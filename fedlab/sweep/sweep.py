@@ -10,8 +10,7 @@ from fedlab.compare.summary import Comparison, compare
 from fedlab.compare.write import Format, write
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
-from fedlab.server.assemble import check_clients_suffice
-from fedlab.server.factory import load_availability, load_client, load_coding, load_link
+from fedlab.server.assemble import assemble
 from fedlab.sweep.file import Sweep, SweepCell, load_sweep
 from fedlab.sweep.folder import CellState, SweepFolder, claim_sweep, only_here
 from fedlab.sweep.processes import CellProcesses
@@ -78,19 +77,14 @@ def run_sweep(
 
 
 def check_cells(cells: Sequence[SweepCell]) -> None:
-    """Look up what the cells name; those that name the same are looked at once.
+    """Assemble the cells' experiments, once for all cells that name the same things.
 
     Raises:
         UserError: a cell names something that does not exist or does not fit; it says which.
     """
     for cell in {_named(cell.experiment): cell for cell in reversed(cells)}.values():
-        experiment = cell.experiment
         try:
-            load_link(experiment)
-            load_availability(experiment)
-            load_coding(experiment)
-            load_client(experiment.client.name, experiment.client.options, Path(experiment.base_folder))
-            check_clients_suffice(experiment, experiment.task.partition.clients)
+            assemble(cell.experiment)
         except UserError as error:
             raise UserError(f"cell {cell.name}: {error}") from error
 

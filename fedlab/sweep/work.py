@@ -1,7 +1,6 @@
 """The cells of a sweep under way: which are trained, resumed or billed anew, side by side or one after the other."""
 
 import hashlib
-import os
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +10,7 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol
 
-from fedlab.common.machine import activation_room_bytes
+from fedlab.common.machine import activation_room_bytes, usable_cores
 from fedlab.compare.grouping import identity_of
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
@@ -180,7 +179,7 @@ class SweepWork:
     def _engine(self, experiment: Experiment) -> list[str]:
         """Return the words that share this machine out among the cells that run side by side."""
         engine = experiment.engine
-        workers = engine.workers or max(1, (os.cpu_count() or 1) // self._parallel)
+        workers = engine.workers or max(1, usable_cores() // self._parallel)
         address = engine.ray_address or self._ray_address
         words = ["--workers", str(workers), *([] if address is None else ["--ray-address", address])]
         data = _data_key(experiment)
@@ -246,7 +245,7 @@ def _shared_ray(trainings: int, cells: Sequence[SweepCell]) -> Iterator[str | No
         return
     import ray  # noqa: PLC0415  (seconds of imports, and memory, that a sweep which is done need not spend)
 
-    from fedlab.simulation.engine.workers import start_ray, stop_ray  # noqa: PLC0415
+    from fedlab.simulation.engine.cluster import start_ray, stop_ray  # noqa: PLC0415
 
     start_ray(address=None, workers=None)
     try:

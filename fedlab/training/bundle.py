@@ -1,4 +1,4 @@
-"""What a process needs to train and measure, prepared once a machine and opened by many processes.
+"""Bundles: the data and the frozen model of an experiment, prepared once a machine and opened by many processes.
 
 Preparing loads the pretrained encoder and tokenises the text, which takes the heavy libraries. It leaves a folder of
 plain arrays, the bundle, that any process maps into memory: the weights and the tokens lie in memory once.
@@ -14,24 +14,20 @@ import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from fedlab.common.arrays import Arrays
 from fedlab.common.cache_folder import publish
 from fedlab.common.machine import activation_room_bytes
 from fedlab.common.spans import span
-from fedlab.config.file import experiment_of_run
 from fedlab.config.schema import Experiment
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own_data import load_own, undivided, with_own_data
-from fedlab.data.task import Partitions, Task, read_task, write_task
-from fedlab.data.tokens import TokenSet
+from fedlab.data.task import Task, read_task, write_task
 from fedlab.errors import UserError
 from fedlab.models.base import Backbone
 from fedlab.models.load import (
@@ -43,40 +39,43 @@ from fedlab.models.load import (
     load_pretrained,
     source_key,
 )
-from fedlab.models.peft.bottleneck import Whole, cut_of
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.split import Network
 from fedlab.training.activation_store import ActivationStore
+from fedlab.training.workbench import Opener, Workbench
 
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
-Split = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Workbench:
-    """The model, the tokenised text, its split over the clients, and the states computed so far."""
+class PreparedBundle:
+    """Where a process finds a bundle, and where it stores the states that it computes from it.
 
-    network: Network
-    task: Task
-    seed: int
-    activations: ActivationStore
+    The files of states begin with `prefix`; their room is `room_bytes`, by default what the machine has for it.
+    `device` is where the process computes.
+    """
 
-    @property
-    def partitions(self) -> Partitions:
-        """Return which training examples each client has."""
-        return self.task.partitions
+    folder: Path
+    activations: Path
+    prefix: str = ""
+    room_bytes: int | None = None
+    device: str = "cpu"
 
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Return the labels by their ids."""
-        return self.task.label_names
+    def open(self) -> Workbench:
+        """Open the bundle and its stored states."""
+        room = activation_room_bytes(self.activations) if self.room_bytes is None else self.room_bytes
+        store = ActivationStore(folder=self.activations, budget_bytes=room, prefix=self.prefix)
+        return open_bundle(self.folder, store, device=self.device)
 
-    def tokens(self, split: Split) -> TokenSet:
-        """Return the tokens of a split."""
-        found: TokenSet = getattr(self.task, split)
-        return found
+    def opener(self) -> Opener:
+        """Return a function that opens the bundle when it is first called, and returns the same workbench each time."""
+
+        @functools.cache
+        def opened() -> Workbench:
+            with span("load"):
+                return self.open()
+
+        return opened
 
 
 def cache_folder() -> Path:
@@ -159,45 +158,27 @@ def _place(folder: Path, about: Mapping[str, Any], part: str) -> Path:
     return own if own.exists() else Path(about[part])
 
 
-def open_workbench(run_config: Mapping[str, Any], node_config: Mapping[str, Any]) -> Workbench:
-    """Open the workbench of a node; a process opens each once.
+def prepare_workbench(experiment: Experiment, *, own_data: Path | None = None, state: Path | None = None) -> Workbench:
+    """Prepare an experiment in this process and open it; a node with data of its own (`own_data`) holds all of them.
 
-    A node that was handed a prepared bundle names it: `bundle` is its folder, `activations` that of stored states,
-    `activation-prefix` what their files' names begin with there, `activation-bytes` their room if it is given, `device`
-    where it computes. Any other prepares the experiment its
-    run's configuration names, for as many clients as there are, or with the data of its own at `data-path`. States are
-    kept from process to process below `state-path`, if it has one.
+    States are stored below `state`, where later processes find them; without it they last as long as this process.
+
+    Raises:
+        UserError: the data or the encoder cannot be loaded.
     """
-    if "bundle" in node_config:
-        given = (node_config["bundle"], node_config["activations"], node_config["activation-bytes"])
-        prefix, device = str(node_config.get("activation-prefix", "")), str(node_config.get("device", "cpu"))
-        return _open_once(*map(str, given), prefix, device)
-    own, state = (str(node_config.get(key, "")) for key in ("data-path", "state-path"))
-    experiment = experiment_of_run(run_config, clients=1 if own else int(node_config["num-partitions"]))
     with span("prepare"):
-        return _prepare_once(experiment.model_dump_json(), own, state)
-
-
-@functools.lru_cache(maxsize=2)
-def _open_once(bundle: str, activations: str, room: str, prefix: str, device: str) -> Workbench:
-    folder = Path(activations)
-    store = ActivationStore(folder=folder, budget_bytes=int(room or activation_room_bytes(folder)), prefix=prefix)
-    with span("load"):
-        return open_bundle(Path(bundle), store, device=device)
-
-
-@functools.lru_cache(maxsize=2)
-def _prepare_once(experiment_json: str, own_data: str, state: str) -> Workbench:
-    scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
-    atexit.register(shutil.rmtree, scratch, ignore_errors=True)
-    experiment = Experiment.model_validate_json(experiment_json)
-    load = load_own if own_data else load_task
-    bundle = bundle_for(with_own_data(experiment, Path(own_data)) if own_data else experiment, scratch, load)
-    lasts = state and scratch not in bundle.parents
-    folder = Path(state) / "activations" if lasts else scratch / "activations"
-    room, prefix = activation_room_bytes(folder), f"{bundle.name}-" if lasts else ""
-    workbench = open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=room, prefix=prefix))
-    return replace(workbench, task=undivided(workbench.task)) if own_data else workbench
+        scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
+        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        load = load_task if own_data is None else load_own
+        bundle = bundle_for(experiment if own_data is None else with_own_data(experiment, own_data), scratch, load)
+        lasts = state is not None and scratch not in bundle.parents
+        place = PreparedBundle(
+            folder=bundle,
+            activations=(state if state is not None and lasts else scratch) / "activations",
+            prefix=f"{bundle.name}-" if lasts else "",
+        )
+        workbench = place.open()
+    return workbench if own_data is None else replace(workbench, task=undivided(workbench.task))
 
 
 def _check_fit(experiment: Experiment, encoder: Backbone) -> None:
@@ -232,33 +213,3 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
         "tokens": str(cache_folder() / "tokens"),
     }
     (folder / "about.json").write_text(json.dumps(about))
-
-
-def pretrained_arrays(experiment: Experiment, workbench: Workbench, depth: int) -> Arrays:
-    """Return the pretrained weights that training the top `depth` blocks whole begins with.
-
-    They are those of the encoder as it was published, also where the frozen ones are kept in less precision.
-    """
-    network = workbench.network
-    encoder = network.encoder
-    if encoder.dtype != torch.float32:
-        encoder = encoder_of(pretrained_of(experiment).model)
-    return whole_arrays(encoder, depth, pooler=network.pooling == "pooler" and network.kind == "classification")
-
-
-def export(
-    experiment: Experiment, workbench: Workbench, arrays: Mapping[str, np.ndarray], config: AdapterConfig, folder: Path
-) -> None:
-    """Save adapter and head in the adapters library's own form; a model with whole trained blocks in transformers'."""
-    # Imported here: seconds to import, and needed at the end of a run only.
-    from fedlab.models.export.adapters_library import library_model, save_adapter  # noqa: PLC0415
-    from fedlab.models.export.transformers_model import finetuned_model, save_finetuned  # noqa: PLC0415
-
-    network, pretrained = workbench.network, pretrained_of(experiment)
-    about: dict[str, Any] = {
-        "kind": network.kind, "label_names": workbench.label_names, "pooling": network.pooling,
-    }  # fmt: skip
-    if isinstance(cut_of(arrays), Whole):
-        save_finetuned(finetuned_model(pretrained.model, arrays, **about), pretrained.tokenizer, folder)
-    else:
-        save_adapter(library_model(pretrained.model, arrays, width=config.width, **about), folder)

@@ -9,7 +9,7 @@ from torch import Tensor
 from fedlab.data.metrics import accuracy, entity_f1
 from fedlab.models.peft.bottleneck import Cut, cut_of
 from fedlab.models.split import Network
-from fedlab.training.bundle import Split, Workbench
+from fedlab.training.workbench import Split, Workbench
 
 _SHARD_ROWS = 128  # fixed, so that no result depends on how many processes share the work
 _BATCH_ROWS = 32

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.app import Message, MessageType
 
 from fedlab.messages.flower_private import with_id
 from fedlab.messages.orders import PREFILL, order_content, prefill_content, query_message
@@ -15,10 +15,8 @@ PARTITION = 3
 class Device:
     """A client with its own memory: a call sends it an order and returns the reply."""
 
-    def __init__(self, app, node_config, partition):
-        config = node_config | {"partition-id": partition, "num-partitions": 8}
-        self.app = app
-        self.context = Context(run_id=1, node_id=partition, node_config=config, state=RecordDict(), run_config={})
+    def __init__(self, app, context):
+        self.app, self.context = app, context
 
     def __call__(self, arrays, *, server_round=1, kind=MessageType.TRAIN, proximal_mu=0.0):
         content = order_content(to_record(arrays), server_round=server_round)
@@ -40,7 +38,10 @@ class Device:
 
     def prefill(self, *, depth):
         """Have it fill its cache and return the reply."""
-        return self.app(with_id(Message(prefill_content({"set": "bottleneck", "depth": depth, "width": 8}), 7, PREFILL), "1"), self.context)
+        return self.app(
+            with_id(Message(prefill_content({"set": "bottleneck", "depth": depth, "width": 8}), 7, PREFILL), "1"),
+            self.context,
+        )
 
     def partition(self):
         """Ask which partition it holds."""
@@ -48,11 +49,11 @@ class Device:
 
 
 @pytest.fixture
-def device_with(server_identity, node_config):
+def device_with(server_identity, workbench, hosted):
     """Return a function that makes devices, each with a client of the same kind, of its own partition and options."""
 
     def of_kind(client):
-        return lambda partition=PARTITION, **options: Device(client(**options), node_config, partition)
+        return lambda partition=PARTITION, **options: Device(client(**options), hosted(workbench, partition))
 
     return of_kind
 

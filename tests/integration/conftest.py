@@ -159,6 +159,7 @@ class CommandLine:
         gate.touch()
         waiting = {"name": "clients.py:waiting", "options.at_round": server_round, "options.while_there": gate}
         settings = [word for key, value in waiting.items() for word in ("--set", f"client.{key}={value}")]
+        settings += ["--set", "checkpoint.every=1"]  # so that the round before is known to be in it
         command = ["run", "small.toml", "--out", out, *self.on_cluster(), "--quiet", *settings, *map(str, words)]
         log = (self.folder / f"{out}.log").open("w")
         process = subprocess.Popen(
@@ -173,10 +174,14 @@ class CommandLine:
     def _wait_for_checkpoint(self, run: Path, server_round: int, process: subprocess.Popen) -> None:
         tree = run / "checkpoint" / "tree.json"
         deadline = time.monotonic() + LIMIT_SECONDS
-        while not tree.exists() or json.loads(tree.read_text())["standing"]["server_round"] < server_round:
+        while not tree.exists() or _rounds_in(tree) < server_round:
             assert process.poll() is None, f"ended early: see {run}.log"
             assert time.monotonic() < deadline, f"no checkpoint of round {server_round}"
             time.sleep(0.2)
+
+
+def _rounds_in(tree: Path) -> int:
+    return json.loads(tree.read_text())["tree"]["state"]["server_round"]
 
 
 @pytest.fixture(scope="session")

@@ -39,7 +39,7 @@ WRONG = {
     ),
     "a strategy that is none": (
         ["--set", "strategy={name = 'json:JSONDecoder'}"],
-        "is no flwr.serverapp.strategy.Strategy",
+        "does not subclass flwr.serverapp.strategy.Strategy",
     ),
     "an unknown client option": (["--set", "client.options.learnig_rate=1"], "did you mean 'learning_rate'?"),
     "an unknown optimiser": (["--set", "client.options.optimizer=adam"], "'adam' is unknown; accepted: sgd, adamw"),
@@ -86,6 +86,21 @@ def test_a_wrong_experiment_costs_one_line_and_leaves_nothing_behind(command, fe
     assert expected in said
     assert said.count("\n") == 1
     assert not (fedlab.folder / "wrong").exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["--set", "engine.device=cuda"], "engine.device = 'cuda': Ray finds no GPU here; accepted: cpu"),
+        (["--ray-address", "127.0.0.1:1"], "engine.ray_address = '127.0.0.1:1': no Ray cluster can be joined there: "),
+    ],
+    ids=["a GPU that is not there", "an address that no cluster is at"],
+)
+def test_a_wrong_engine_costs_one_line_and_leaves_nothing_behind(fedlab, words, expected):
+    ended = fedlab("run", "small.toml", "--out", "engineless", *words, CUDA_VISIBLE_DEVICES="")
+    assert (ended.code, ended.err.count("\n")) == (2, 1)
+    assert ended.err.startswith(f"fedlab: {expected}")
+    assert not ended.run.exists()
 
 
 def test_an_experiment_file_that_is_not_there_is_named(command):

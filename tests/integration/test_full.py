@@ -39,12 +39,12 @@ def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_r
     from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415
 
     from fedlab.config.file import load_experiment  # noqa: PLC0415
-    from fedlab.training.bundle import bundle_for, open_workbench  # noqa: PLC0415
+    from fedlab.training.bundle import PreparedBundle, bundle_for  # noqa: PLC0415
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
     bundle = bundle_for(load_experiment(full_run.run / "experiment.toml"), tmp_path)
-    node = {"bundle": str(bundle), "activations": str(tmp_path / "activations"), "activation-bytes": "0"}
-    tokens = open_workbench({}, node).tokens("test")
+    place = PreparedBundle(folder=bundle, activations=tmp_path / "activations", room_bytes=0)
+    tokens = place.open().tokens("test")
     ids, lengths = (torch.tensor(np.array(each)).long() for each in (tokens.input_ids, tokens.lengths))
 
     model = AutoModelForSequenceClassification.from_pretrained(full_run.run / "model").eval()

@@ -111,7 +111,11 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
 
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.models.base import TokenIds  # noqa: PLC0415
-    from fedlab.training.bundle import bundle_for, open_workbench, pretrained_of  # noqa: PLC0415
+    from fedlab.training.bundle import (  # noqa: PLC0415
+        PreparedBundle,
+        bundle_for,
+        pretrained_of,
+    )
 
     monkeypatch.setenv("FEDLAB_CACHE", fedlab.environment["FEDLAB_CACHE"])
     experiment = load_experiment(base.run / "experiment.toml")
@@ -122,12 +126,8 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     model.set_active_adapters(name)
     model.eval()
 
-    node = {
-        "bundle": str(bundle_for(experiment, tmp_path)),
-        "activations": str(tmp_path / "activations"),
-        "activation-bytes": "0",
-    }
-    workbench = open_workbench({}, node)
+    bundle = bundle_for(experiment, tmp_path)
+    workbench = PreparedBundle(folder=bundle, activations=tmp_path / "activations", room_bytes=0).open()
     tokens = workbench.tokens("test")
     ids, lengths = (torch.tensor(np.array(each)).long() for each in (tokens.input_ids, tokens.lengths))
     mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()

@@ -53,6 +53,9 @@ cache_bytes = 1_000_000_000
 [evaluation]
 validation_every = 100
 test_every = 0
+
+[checkpoint]
+every = 1
 """
 
 
@@ -78,7 +81,7 @@ class Started:
             assert time.monotonic() < deadline, f"round {server_round} never came"
             time.sleep(0.1)
             try:
-                done = json.loads(tree.read_text())["standing"]["server_round"]
+                done = json.loads(tree.read_text())["tree"]["state"]["server_round"]
             except FileNotFoundError:  # none yet, or just being replaced
                 continue
             yield done
@@ -163,7 +166,7 @@ def trace_before(started: Started, server_round: int) -> Trace:
 
 def _states(run: Path) -> dict[int, int]:
     """Return the length of each client's state, from the file the checkpoint names: id, length, state, and so on."""
-    mark, found, start = load_tree(run / "checkpoint")["clients"]["states"], {}, 0
+    mark, found, start = load_tree(run / "checkpoint")["parts"]["clients"]["states"], {}, 0
     data = (run / "states" / f"states.{mark['file']}").read_bytes()
     while start < mark["bytes"]:
         partition_id, length = struct.unpack_from("<qq", data, start)

@@ -22,6 +22,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.flower_private import holding
+from fedlab.messages.node_config import read_node_config
 from fedlab.messages.orders import CodecOrder, plain_content, read_codec, server_round_of
 from fedlab.messages.pack import records_of
 from fedlab.messages.replies import add_ticket
@@ -50,18 +51,10 @@ class CodedClient(ClientApp):
         self._reference = reference
         self._base = base
         self._trusted = trusted
-        if isinstance(app, TrainsTogether):
-            self.train_together = self._train_together
 
     def __call__(self, message: Message, context: Context) -> Message:
         """Answer one order."""
         return self._answer([message], [context], lambda orders: [self._app(orders[0], context)])[0]
-
-    def _train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-        """Train the clients of several orders that hold the same."""
-        assert isinstance(self._app, TrainsTogether)
-        app = self._app
-        return self._answer(messages, contexts, lambda orders: app.train_together(orders, contexts))
 
     def _answer(
         self,
@@ -108,6 +101,28 @@ class CodedClient(ClientApp):
         return build_pipeline(getattr(order.terms, which), f"codec.{which}", self._base, self._trusted)
 
 
+class CodedTrainsTogether(CodedClient):
+    """The same around a client that trains several clients side by side."""
+
+    def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
+        """Train the clients of several orders that hold the same."""
+        assert isinstance(self._app, TrainsTogether)
+        app = self._app
+        return self._answer(messages, contexts, lambda orders: app.train_together(orders, contexts))
+
+
+def with_codecs(
+    app: ClientApp,
+    *,
+    reference: Callable[[Context, Collection[str]], Arrays],
+    base: Path,
+    trusted: Collection[str] = (),
+) -> CodedClient:
+    """Return a client that decodes orders and encodes replies around another, and trains together if that does."""
+    kind = CodedTrainsTogether if isinstance(app, TrainsTogether) else CodedClient
+    return kind(app, reference=reference, base=base, trusted=trusted)
+
+
 def _encoded(
     key: str,
     record: ArrayRecord,
@@ -130,4 +145,5 @@ def _encoded(
 
 def _identity(context: Context) -> int:
     """Return what tells clients apart: the partition, or the node where that is not configured."""
-    return int(context.node_config.get("partition-id", context.node_id))
+    partition_id = read_node_config(context.node_config).partition_id
+    return context.node_id if partition_id is None else partition_id

@@ -1,6 +1,7 @@
 """A node of a deployment, as this machine starts it: Flower's SuperNode with our settings."""
 
 import hashlib
+import json
 import platform
 import shlex
 import ssl
@@ -17,6 +18,7 @@ from fedlab.config.plugins import nearest
 from fedlab.deploy.net import parse_address
 from fedlab.devices.profile import built_in_profiles
 from fedlab.errors import UserError
+from fedlab.messages.node_config import NodeConfig, Value
 
 DEFAULT_PORT = 8000
 _IDS = 2**31  # of nodes that are given none
@@ -116,20 +118,20 @@ def environment(settings: NodeSettings, inherited: Mapping[str, str]) -> dict[st
 
 
 def _node_config(settings: NodeSettings) -> str:
-    config: dict[str, str | int] = {"partition-id": settings.number}
-    if settings.partition is not None:
-        config["num-partitions"] = settings.partition[1]
-    if settings.data is not None:
-        config["data-path"] = str(settings.data.resolve())
-    config |= {"state-path": str(settings.state), "journal-path": str(settings.journal)}
-    if settings.board:
-        config["board"] = settings.board
-    return " ".join(f"{key}={_toml(value)}" for key, value in config.items())
+    config = NodeConfig(
+        partition_id=settings.number,
+        num_partitions=None if settings.partition is None else settings.partition[1],
+        data_path="" if settings.data is None else str(settings.data.resolve()),
+        state_path=str(settings.state),
+        journal_path=str(settings.journal),
+        board=settings.board,
+    )
+    return " ".join(f"{key}={_toml(value)}" for key, value in config.mapping().items())
 
 
-def _toml(value: str | int) -> str:
-    if isinstance(value, int):
-        return str(value)
+def _toml(value: Value) -> str:
+    if not isinstance(value, str):
+        return json.dumps(value)
     if any(mark in value for mark in "\"'\\\n"):
         raise UserError(f"{shlex.quote(value)}: quotes and backslashes cannot be handed to Flower")
     return f'"{value}"'

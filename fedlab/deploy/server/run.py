@@ -1,4 +1,4 @@
-"""A run over real nodes from beginning to end, or on from where one was cut off."""
+"""A run over real nodes from beginning to end, or resumed from its checkpoint."""
 
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from fedlab.common.clock import WallClock
 from fedlab.common.files import provide_folder
 from fedlab.config.file import experiment_of_run, load_experiment
-from fedlab.config.schema import AvailabilityTable, Experiment
+from fedlab.config.schema import AvailabilityTable, Experiment, LinkTable
 from fedlab.deploy.server.live_grid import LiveGrid
 from fedlab.deploy.server.log_buffer import Voice
 from fedlab.deploy.server.measured_cost import Measured
@@ -21,16 +21,18 @@ from fedlab.errors import UserError
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder, create, next_free
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.server.assemble import bench_of, check_clients_suffice, serve
+from fedlab.server.assemble import assemble
+from fedlab.server.bench import bench_of
 from fedlab.server.factory import load_strategy
-from fedlab.training.bundle import open_workbench
+from fedlab.server.serve import World, serve
+from fedlab.training.bundle import prepare_workbench
 from fedlab.training.evaluate import measure
 
 
 def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
     """Run the experiment of a run's configuration over real nodes, on the wall clock; return the summary.
 
-    A run with a name whose folder is there is gone on with from its checkpoint.
+    If the run has a name and its folder is there, resume it from its checkpoint.
 
     Raises:
         UserError: the experiment or a setting cannot be used, or the run of that name is another or has ended.
@@ -40,25 +42,27 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     voice = Voice(observer)
     live = LiveGrid(grid, patience=settings.patience, tell=voice)
     started = _started(settings)
-    # Before anybody is waited for: what is wrong with it now is still wrong when the nodes are there.
+    # Before waiting for nodes: what is wrong with the experiment now is still wrong when they are there.
     _check_deployable(_experiment(run_config, clients=settings.patience.nodes, started=started))
     provide_folder(settings.out, f"out: {settings.out}")
     clients = max(len(live.gather()), settings.patience.nodes)  # those that are still to come are clients, too
     experiment = _experiment(run_config, clients=clients, started=started)
-    check_clients_suffice(experiment, _clients(experiment))
-    workbench = open_workbench(run_config, {"num-partitions": _clients(experiment)})
+    assembled = assemble(_without_link(experiment))
+    workbench = prepare_workbench(experiment)
     folder = started or _begin(settings, experiment)
-    clock, recorder = WallClock(), Recorder(folder)
+    recorder = Recorder(folder)
     voice.record(recorder)
-    return serve(
-        experiment,
-        bench_of(experiment, workbench, partial(measure, workbench)),
+    bench = bench_of(experiment, workbench, partial(measure, workbench))
+    return serve(assembled, bench, _world(live), folder=folder, recorder=recorder, observers=[observer])
+
+
+def _world(live: LiveGrid) -> World:
+    """Return the real nodes, on the wall clock, with costs as they measure them."""
+    clock = WallClock()
+    return World(
         grid=live,
         partitions=live.partitions,
         clock=clock,
-        folder=folder,
-        recorder=recorder,
-        observers=[observer],
         physics=Measured(now_seconds=clock.now, board=partial(_board, live.board)),
         update_limit=furthest,
     )
@@ -83,7 +87,7 @@ def _begin(settings: RunSettings, experiment: Experiment) -> RunFolder:
 
 
 def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFolder | None) -> Experiment:
-    """Return the experiment; of a run that is gone on with it must be the same.
+    """Return the experiment; of a resumed run it must be the same.
 
     Real clients come and go by themselves: the experiment's `availability` is left out.
     """
@@ -94,6 +98,11 @@ def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFold
     if started is not None:
         _check_same(experiment, load_experiment(started.experiment), started.path)
     return experiment
+
+
+def _without_link(experiment: Experiment) -> Experiment:
+    """Return the experiment on the default link: real nodes have their own, and traces of another may not be here."""
+    return experiment.model_copy(update={"link": LinkTable()})
 
 
 def _check_deployable(experiment: Experiment) -> None:

@@ -13,8 +13,10 @@ from fedlab.deploy.settings import settings_of_run
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import create, next_free
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.server.assemble import bench_of, check_clients_suffice, serve
-from fedlab.training.bundle import open_workbench
+from fedlab.server.assemble import assemble
+from fedlab.server.bench import bench_of
+from fedlab.server.serve import World, serve
+from fedlab.training.bundle import prepare_workbench
 from fedlab.training.evaluate import measure
 
 
@@ -27,18 +29,11 @@ def run_simulated(grid: Grid, run_config: Mapping[str, Any], observer: Observer)
     """
     partitions = find_partitions(grid)
     experiment = experiment_of_run(run_config, clients=len(partitions))
-    check_clients_suffice(experiment, len(partitions))
-    workbench = open_workbench(run_config, {"num-partitions": len(partitions)})
+    assembled = assemble(experiment)
+    workbench = prepare_workbench(experiment)
+    bench = bench_of(experiment, workbench, partial(measure, workbench))
     folder = create(next_free(settings_of_run(run_config).out / experiment.name))
     folder.write_experiment(experiment)
     folder.write_environment(describe_environment())
-    return serve(
-        experiment,
-        bench_of(experiment, workbench, partial(measure, workbench)),
-        grid=grid,
-        partitions=partitions,
-        clock=VirtualClock(),
-        folder=folder,
-        recorder=Recorder(folder),
-        observers=[observer],
-    )
+    world = World(grid=grid, partitions=partitions, clock=VirtualClock(), physics=assembled.physics(bench.shape))
+    return serve(assembled, bench, world, folder=folder, recorder=Recorder(folder), observers=[observer])

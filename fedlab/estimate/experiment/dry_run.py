@@ -1,10 +1,8 @@
 """A run of an experiment's own server with planned clients: its strategy, boards, links and clock, without training."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fedlab.billing.availability_wait import Attendance
-from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
@@ -14,35 +12,41 @@ from fedlab.estimate.experiment.placeholder_arrays import stand_in
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
-from fedlab.models.peft.config import configuration_for
 from fedlab.models.sizes import EncoderSizes
-from fedlab.results.observers import Audience
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.server.assemble import check_clients_suffice, initial_configuration
-from fedlab.server.context import Attached, Server
-from fedlab.server.factory import load_availability, load_physics, load_strategy
-from fedlab.server.round_loop import RoundLoop, RunState, StopRule
+from fedlab.server.assemble import Assembled
+from fedlab.server.bench import initial_configuration
+from fedlab.server.round_loop import RoundLoop, RunState
+from fedlab.server.wiring import attached_server, round_loop, timed_grid
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentPlan:
-    """An experiment, and what must be known of its model and data; `traffic` is in bytes by depth and width."""
+    """An assembled experiment, and what must be known of its model and data; `traffic` is in bytes by depth and width.
 
-    experiment: Experiment
+    The strategy of a plan is never run: each dry run has one of its own.
+    """
+
+    assembled: Assembled
     sizes: EncoderSizes
     work: PlannedWork
     num_examples: Sequence[int]
     traffic: Callable[[int, int], Traffic]
 
     @property
+    def experiment(self) -> Experiment:
+        """The experiment that is planned."""
+        return self.assembled.experiment
+
+    @property
     def adapters(self) -> bool:
-        """Tell whether the clients train adapters."""
+        """Whether the clients train adapters."""
         return self.experiment.client.trained == "adapters"
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedRun:
-    """The records of a run that was only planned."""
+    """The records of a planned run."""
 
     clients: list[ClientRecord] = field(default_factory=list)
     rounds: list[RoundRecord] = field(default_factory=list)
@@ -50,19 +54,19 @@ class PlannedRun:
 
     @property
     def searches(self) -> bool:
-        """Tell whether its strategy tries out configurations."""
+        """Whether the strategy tries out configurations."""
         return self.rounds[0].trial is not None
 
     def on_clients(self, records: Sequence[ClientRecord]) -> None:
-        """Keep what the clients of a round would do."""
+        """Store what the clients of a round would do."""
         self.clients.extend(records)
 
     def on_round(self, record: RoundRecord) -> None:
-        """Keep a round."""
+        """Store a round."""
         self.rounds.append(record)
 
     def on_trial(self, record: TrialRecord) -> None:
-        """Keep a trial."""
+        """Store a trial."""
         self.trials.append(record)
 
     def on_message(self, text: str, detail: str | None = None) -> None:
@@ -73,66 +77,42 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     """Run an experiment's server until it stops, its clients being planned ones.
 
     Raises:
-        UserError: the experiment does not fit together, or says nothing of when to stop but an accuracy.
+        UserError: the first model does not fit the encoder, or the experiment stops at nothing but an accuracy.
         RunFailedError: no client could take part.
     """
     experiment = plan.experiment
     if experiment.rounds is None and experiment.simulated_hours is None:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
-    check_clients_suffice(experiment, len(plan.num_examples))
-    clients = PlannedClients(plan.work, plan.num_examples, adapters=plan.adapters)
-    done = PlannedRun()
-    audience = Audience([done])
-    server = _server(plan, clients, judge, audience)
-    _loop(plan, clients, server, audience).run(_first(plan, server))
+    assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
+    initial, done = initial_configuration(experiment, plan.sizes.shape), PlannedRun()
+    loop = _loop(plan, assembled, judge, done)
+    loop.run(RunState(server_round=0, arrays=stand_in(plan.sizes, initial, adapters=plan.adapters)))
     return done
 
 
-def _server(plan: ExperimentPlan, clients: PlannedClients, judge: Judge, audience: Audience) -> Server:
-    return Server(
-        seed=plan.experiment.seed,
-        clock=VirtualClock(),
-        blocks=plan.sizes.shape.blocks,
-        initial=initial_configuration(plan.experiment, plan.sizes.shape),
+def _loop(plan: ExperimentPlan, assembled: Assembled, judge: Judge, done: PlannedRun) -> RoundLoop:
+    """Return the experiment's own loop over planned clients, which measures no test split and saves nothing."""
+    clients, shape = PlannedClients(plan.work, plan.num_examples, adapters=plan.adapters), plan.sizes.shape
+    server = attached_server(
+        assembled,
+        shape=shape,
+        initial=initial_configuration(plan.experiment, shape),
         partitions=clients.partitions(),
+        clock=VirtualClock(),
         measure=judge(clients),
-        on_trial=audience.on_trial,
+        observer=done,
     )
-
-
-def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audience: Audience) -> RoundLoop:
-    experiment = plan.experiment
-    strategy = load_strategy(experiment)
-    if isinstance(strategy, Attached):
-        strategy.attach(server)
-    needs = [getattr(strategy, f"min_{what}_nodes", 1) for what in ("available", "train", "evaluate")]
-    attendance = Attendance(
-        load_availability(experiment), clock=server.clock, partitions=server.partitions, at_least=max(1, *needs)
-    )
-    physics = load_physics(experiment, clients=len(plan.num_examples), shape=plan.sizes.shape)
-    timed = TimedGrid(
-        clients,
-        clock=server.clock,
-        physics=PlannedPhysics(physics=physics, traffic=plan.traffic),
-        attendance=attendance,
-        partitions=server.partitions,
-        on_clients=server.ledger.bill,
-    )
-    hours = experiment.simulated_hours
-    return RoundLoop(
-        strategy=strategy,
-        grid=timed,
+    physics = PlannedPhysics(physics=assembled.physics(shape), traffic=plan.traffic)
+    loop = round_loop(
+        assembled,
+        grid=timed_grid(clients, assembled, physics=physics, server=server),
         server=server,
-        stop=StopRule(rounds=experiment.rounds, simulated_seconds=None if hours is None else hours * 3600),
-        validation_every=experiment.evaluation.validation_every,
-        test_every=0,
-        configuration=configuration_for(experiment.client.trained, server.initial),
-        observer=audience,
-        save=lambda standing: None,
+        observer=done,
+        save=_save_nothing,
         wall_seconds=lambda: 0.0,
-        prefills=experiment.client.prefill,
     )
+    return replace(loop, test_every=0)
 
 
-def _first(plan: ExperimentPlan, server: Server) -> RunState:
-    return RunState(server_round=0, arrays=stand_in(plan.sizes, server.initial, adapters=plan.adapters))
+def _save_nothing(state: RunState, *, final: bool) -> None:
+    """Drop the state: a dry run is not resumed."""

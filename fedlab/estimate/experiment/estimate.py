@@ -13,7 +13,7 @@ from fedlab.estimate.experiment.plan import plan_of
 from fedlab.estimate.experiment.report import PlannedCost, cost_of_run, plain_cost, render_cost
 from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
-from fedlab.server.assemble import initial_configuration
+from fedlab.server.bench import initial_configuration
 
 _FIXED = "one configuration throughout"
 _CHEAPEST = "every trial is won by the group that stays as it is"

@@ -1,7 +1,6 @@
 """From an experiment to a plan: how its clients would train, on how much, with messages of what size."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from fedlab.codecs.pipeline import Pipeline
@@ -14,7 +13,7 @@ from fedlab.estimate.experiment.examples import assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.spec import EstimateMethod
 from fedlab.models.sizes import read_sizes
-from fedlab.server.factory import load_client, load_coding
+from fedlab.server.assemble import Assembled, assemble
 from fedlab.training.local import LocalTraining
 
 _KINDS: Mapping[str, EstimateMethod] = {"adapters": "adapter", "blocks": "freeze", "everything": "full"}
@@ -34,14 +33,14 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"client.name = '{experiment.client.name}': what a client of your own does is not known until it runs: "
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
-    load_client(experiment.client.name, experiment.client.options, Path(experiment.base_folder))
+    assembled = assemble(experiment)
     work = _work(experiment)
     sizes = read_sizes(experiment.backbone, resolve=experiment.path)
     if batches is None:
         holdings = count_examples(experiment)
     else:
         holdings = assume_batches(experiment, batches, work.batch_size, labels)
-    down, up = _pipelines(experiment)
+    down, up = _pipelines(assembled)
     shapes = trained_shapes(
         _KINDS[experiment.client.trained],
         sizes,
@@ -49,7 +48,7 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
         pooler=experiment.backbone.pooling == "pooler",
     )
     return ExperimentPlan(
-        experiment=experiment,
+        assembled=assembled,
         sizes=sizes,
         work=work,
         num_examples=holdings.num_examples,
@@ -70,10 +69,9 @@ def _work(experiment: Experiment) -> PlannedWork:
     )
 
 
-def _pipelines(experiment: Experiment) -> tuple[Pipeline | None, Pipeline | None]:
+def _pipelines(assembled: Assembled) -> tuple[Pipeline | None, Pipeline | None]:
     """Return what messages down and up are encoded with."""
-    coding = load_coding(experiment)
+    coding, table = assembled.coding, assembled.experiment.codec
     if coding is None:
         return None, None
-    table = experiment.codec
     return coding.down if table.down else None, coding.up if table.up else None

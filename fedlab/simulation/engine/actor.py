@@ -1,4 +1,4 @@
-"""The Ray actor that is any client of a run, on one core."""
+"""The Ray actor that can be any client of a run, on one core."""
 
 import os
 import platform
@@ -16,11 +16,13 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.machine import keep_freed_memory
 from fedlab.common.spans import collecting, span
 from fedlab.messages.flower_private import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
+from fedlab.messages.node_config import NodeConfig
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.server.factory import load_client
 from fedlab.simulation.engine.shipping import states_folder, unpack
-from fedlab.training.bundle import Split, open_workbench
+from fedlab.training.bundle import PreparedBundle
 from fedlab.training.evaluate import predict
+from fedlab.training.workbench import HostedContext, Split
 
 if TYPE_CHECKING:
     import ray
@@ -30,21 +32,24 @@ RUN_ID = 1
 
 @dataclass(frozen=True, kw_only=True)
 class ClientSetup:
-    """What an actor needs to be any client of the run."""
+    """What an actor needs to be any client of the run.
 
-    reference: str  # of the client, as in the experiment file
+    `reference` names the client as in the experiment file, `codecs` the experiment's codecs. `shipped` has the files of
+    the bundle where machines share no disk.
+    """
+
+    reference: str
     options: Mapping[str, Any]
     base_folder: Path
-    run_config: Mapping[str, str]
-    node_config: Mapping[str, str]
+    bundle: PreparedBundle
     num_partitions: int
-    codecs: Sequence[str] = ()  # of the experiment, by name
-    shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None  # the bundle's files, where machines share no disk
+    codecs: Sequence[str] = ()
+    shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """A message to a client, its content apart, and the client's state as encoded."""
+    """A message to a client without its content, which travels apart, and the client's encoded state."""
 
     message: Message
     partition_id: int
@@ -65,9 +70,9 @@ Result = TypeVar("Result")
 
 @dataclass(frozen=True, kw_only=True)
 class Done(Generic[Result]):
-    """What a call of an actor came to, and the real seconds it took, by kind of work.
+    """The result of a call of an actor, and the real seconds it took, by kind of work.
 
-    `trouble` is what kept clients from being trained together, in words and as a traceback, if alone all of them could.
+    If clients could not be trained together, but each alone, `trouble` says why, in words and as a traceback.
     """
 
     result: Result
@@ -83,7 +88,9 @@ class ClientActor:
         torch.set_num_threads(1)
         keep_freed_memory()
         self._name = f"{platform.node()}:{os.getpid()}"
-        self._setup = setup if setup.shipped is None else _unpacked(setup, setup.shipped)
+        self._setup = setup
+        bundle = setup.bundle if setup.shipped is None else _unpacked(setup.bundle, setup.shipped)
+        self._opener = bundle.opener()
         self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs)
 
     def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
@@ -94,7 +101,7 @@ class ClientActor:
 
     def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> Done[np.ndarray]:
         """Predict the labels of some rows of a split."""
-        workbench = open_workbench(self._setup.run_config, self._setup.node_config)
+        workbench = self._opener()
         with collecting() as seconds, span("evaluate"):
             predictions = predict(workbench, arrays, split, start, stop)
         return Done(result=predictions, seconds=seconds, actor=self._name)
@@ -124,19 +131,18 @@ class ClientActor:
             return Answer(reply=reply, state=asked.state, traceback=traceback.format_exc())
 
     def _context(self, asked: Asked) -> Context:
-        where = {"partition-id": asked.partition_id, "num-partitions": self._setup.num_partitions}
-        return Context(
+        node = NodeConfig(partition_id=asked.partition_id, num_partitions=self._setup.num_partitions)
+        context = Context(
             run_id=RUN_ID,
             node_id=asked.message.metadata.dst_node_id,
-            node_config={**self._setup.node_config, **where},
+            node_config=node.mapping(),
             state=record_from_wire(asked.state),
-            run_config=dict(self._setup.run_config),
+            run_config={},
         )
+        return HostedContext(context, self._opener)
 
 
-def _unpacked(setup: ClientSetup, shipped: "ray.ObjectRef[dict[str, bytes]]") -> ClientSetup:
-    """Return the setup with the bundle and the stored states in a folder of this machine."""
-    prefix = setup.node_config["activation-prefix"]
-    folder = unpack(shipped, Path(setup.node_config["activations"]), prefix)
-    here = {"bundle": str(folder), "activations": str(states_folder(folder, prefix))}
-    return replace(setup, node_config={**setup.node_config, **here})
+def _unpacked(bundle: PreparedBundle, shipped: "ray.ObjectRef[dict[str, bytes]]") -> PreparedBundle:
+    """Return the bundle, and the stored states, in folders of this machine."""
+    folder = unpack(shipped, bundle.activations, bundle.prefix)
+    return replace(bundle, folder=folder, activations=states_folder(folder, bundle.prefix))

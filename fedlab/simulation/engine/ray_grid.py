@@ -24,8 +24,8 @@ from fedlab.simulation.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.simulation.engine.packing import idle_actors, lone_pack, pack_messages
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared
-from fedlab.training.bundle import Split, Workbench
 from fedlab.training.evaluate import score, shards
+from fedlab.training.workbench import Split, Workbench
 
 FIRST_NODE_ID = 2  # 1 is the server's
 

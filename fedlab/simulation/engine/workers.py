@@ -1,12 +1,8 @@
 """A pool of Ray actors that never idles while there is work, survives their deaths and names the one that hangs."""
 
-import contextlib
-import itertools
-import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -14,11 +10,10 @@ from ray.exceptions import RayActorError, RayError, RayTaskError
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.spans import span
-from fedlab.errors import RunFailedError, UserError
+from fedlab.errors import RunFailedError
 
 _IN_FLIGHT = 2  # calls at an actor while there are many: the next one starts while the last one's answer travels
 _TRIES = 2
-_INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,68 +165,6 @@ class _Work:
     waiting: deque[int]
     tries: list[int]
     answers: list[Any]
-
-
-def start_ray(*, address: str | None, workers: int | None) -> int:
-    """Join a Ray cluster, or start one on this machine; return how many cores there are for actors.
-
-    Raises:
-        UserError: there is no cluster at the address.
-    """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
-    cores = workers or os.cpu_count() or 1
-    own: dict[str, Any] = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    where: dict[str, Any] = own if address is None else {"address": address}
-    try:
-        # Actors import from the current folder before all others. A user's may hold a clients.py or a datasets.py.
-        with contextlib.chdir(Path(__file__).parents[3]):
-            ray.init(**where, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
-            raise
-        reason = str(error).splitlines()[0]
-        raise UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}") from error
-    return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
-
-
-def spread(nodes: Mapping[str, int], workers: int) -> list[str]:
-    """Return the node of each actor: one after the other on all nodes that have a core left, then all over again.
-
-    Ray's own spreading looks at resources, of which actors that claim none have no need. Raises UserError if no node
-    has a core.
-    """
-    if not any(nodes.values()):
-        raise UserError(
-            "engine.ray_address: the cluster has no cores; expected nodes started with --num-cpus 1 or more"
-        )
-    rounds = range(max(nodes.values(), default=0))
-    cores = [node for taken in rounds for node, count in nodes.items() if taken < count]
-    return list(itertools.islice(itertools.cycle(cores), workers))
-
-
-def nodes_with_cores() -> dict[str, int]:
-    """Return the ids of the cluster's nodes that are there, and how many cores each has."""
-    there = [node for node in ray.nodes() if node["Alive"]]
-    return {node["NodeID"]: cores for node in there if (cores := int(node["Resources"].get("CPU", 0)))}
-
-
-def places_on_gpus(actors_per_gpu: int) -> int:
-    """Return how many actors there is room for on the GPUs of the cluster.
-
-    Raises:
-        UserError: there is no GPU.
-    """
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    if not gpus:
-        raise UserError("engine.device = 'cuda': Ray finds no GPU here; accepted: cpu")
-    return gpus * actors_per_gpu
-
-
-def stop_ray() -> None:
-    """Leave the cluster, and end it if it is ours."""
-    ray.shutdown()
 
 
 def shared(values: Iterable[Any]) -> dict[int, Any]:

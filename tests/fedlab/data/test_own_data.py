@@ -1,10 +1,11 @@
 import numpy as np
 import pytest
 
+from fedlab.config.file import experiment_of_run
 from fedlab.config.schema import Experiment
 from fedlab.data.own_data import Undivided, with_own_data
 from fedlab.errors import UserError
-from fedlab.training.bundle import open_workbench
+from fedlab.training.bundle import prepare_workbench
 
 
 @pytest.fixture
@@ -54,9 +55,9 @@ def test_a_node_opens_its_own_data_with_the_labels_and_words_of_all(
     labels = 'task.labels=\'["day","night"]\''
     settings = f"task.data={day_and_night} task.max_length=16 backbone.name={backbone} {labels}"
     run_config = {"experiment": "experiments/quickstart.toml", "settings": settings}
-    state = {"state-path": str(tmp_path / "state")}
-    node = open_workbench(run_config, {"partition-id": 77_123, "data-path": str(own)} | state)
-    server = open_workbench(run_config, {"num-partitions": 2})
+    node_experiment, server_experiment = (experiment_of_run(run_config, clients=clients) for clients in (1, 2))
+    node = prepare_workbench(node_experiment, own_data=own, state=tmp_path / "state")
+    server = prepare_workbench(server_experiment)
 
     assert node.label_names == server.label_names == ("day", "night")
     assert node.tokens("train").labels.tolist() == [1, 0, 0]

@@ -64,13 +64,13 @@ def test_what_is_complete_when_it_is_interrupted_is_kept(monkeypatch):
     assert readings.failures == {"full": "interrupted"}
 
 
-def test_a_job_runs_in_a_process_of_its_own(node_config, tmp_path):
+def test_a_job_runs_in_a_process_of_its_own(bundle, tmp_path):
     job = Job(
         table="adapter",
         depth=1,
         point=POINT,
         repeats=1,
-        bundle=node_config["bundle"],
+        bundle=str(bundle.folder),
         activations=str(tmp_path / "activations"),
         activation_bytes=2**24,
     )

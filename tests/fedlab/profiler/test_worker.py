@@ -14,14 +14,14 @@ BATCHES = 4  # the first of the small experiment's clients has 14 texts, so that
 
 
 @pytest.fixture
-def job(node_config, tmp_path) -> Job:
+def job(bundle, tmp_path) -> Job:
     """Return the measurement of uncached adapters in one of two blocks."""
     return Job(
         table="adapter",
         depth=1,
         point=Point(batch_size=4, sequence_length=16, width=8),
         repeats=2,
-        bundle=node_config["bundle"],
+        bundle=str(bundle.folder),
         activations=str(tmp_path / "activations"),
         activation_bytes=2**24,
     )

@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from fedlab.errors import UserError
-from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.server.checkpoint import FORMAT, load_tree, plain_attributes, save_tree
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_])
 ARRAYS = arrays_of.arrays(DTYPES, arrays_of.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3))
@@ -183,3 +184,19 @@ def test_what_is_taken_of_an_object_can_be_saved(tmp_path):
 
     assert (tree["step"], tree["best"], tree["history"]) == (3, None, [[1, "a"], b"bytes"])
     assert tree["weights"]["w"].tolist() == [1, 1]
+
+
+@pytest.mark.parametrize(
+    ("content", "format_of"),
+    [({"standing": {}}, 1), ({"format": FORMAT + 1, "tree": {}}, FORMAT + 1), ([], 1)],
+    ids=["before formats had numbers", "of a later version", "of something else"],
+)
+def test_a_checkpoint_of_another_version_is_refused_in_one_line(tmp_path, content, format_of):
+    save_tree(tmp_path / "checkpoint", {"a": 1})
+    (tmp_path / "checkpoint" / "tree.json").write_text(json.dumps(content))
+    with pytest.raises(UserError) as caught:
+        load_tree(tmp_path / "checkpoint")
+    assert str(caught.value) == (
+        f"{tmp_path / 'checkpoint'}: a checkpoint of format {format_of}, this version of fedlab reads format {FORMAT}: "
+        "resume with the version that began the run, or start a new run"
+    )

@@ -75,8 +75,8 @@ def run(memory_grid):
     """Return a function that runs a loop; what happened comes back as attributes of the loop's bookkeeping."""
 
     def call(
-        strategy, *, standing=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1,
-        log=None, ledger=None, **stop,
+        strategy, *, state=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1,
+        log=None, ledger=None, evaluates=True, **stop,
     ):  # fmt: skip
         clock = VirtualClock()
         log = log or Log()
@@ -109,10 +109,11 @@ def run(memory_grid):
             test_every=test_every,
             configuration={"set": "bottleneck", "depth": 0, "width": 16},
             observer=log,
-            save=lambda each: (log.saved.append(each), log.events.append(f"saved {each.server_round}")),
+            save=log.save,
             wall_seconds=lambda: 1.25,
+            evaluates=evaluates,
         )
-        log.final = loop.run(standing or RunState(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
+        log.final = loop.run(state or RunState(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
         return log
 
     return call
@@ -123,7 +124,12 @@ class Log:
 
     def __init__(self):
         self.records, self.saved, self.events, self.measured, self.clients = [], [], [], [], []
-        self.final = None
+        self.final, self.finals = None, []
+
+    def save(self, state, *, final):
+        self.saved.append(state)
+        self.events.append(f"saved {state.server_round}")
+        self.finals.append(final)
 
     def on_clients(self, records):
         self.clients.append([record.partition_id for record in records])
@@ -173,7 +179,7 @@ def test_whichever_rule_holds_first_ends_it(run, rules, rounds):
 
 def test_a_run_that_was_over_goes_no_further(run):
     over = RunState(server_round=3, arrays={"x": np.array([3.0], np.float32)})
-    log = run(Counting(), standing=over, rounds=3)
+    log = run(Counting(), state=over, rounds=3)
     assert log.final is over
     assert log.records == []
 
@@ -225,7 +231,7 @@ def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
 def test_the_configuration_is_read_off_the_arrays(run):
     config = AdapterConfig(depth=2, width=24)
     arrays = initial_arrays(config, blocks=4, hidden=8, labels=3, generator=np.random.default_rng(0))
-    log = run(Counting(), standing=RunState(server_round=0, arrays=arrays), rounds=1)
+    log = run(Counting(), state=RunState(server_round=0, arrays=arrays), rounds=1)
     record = log.records[0]
     assert (record.depth, record.width, record.trial, record.budget_seconds) == (2, 24, None, None)
     assert record.wall_seconds == 1.25
@@ -235,11 +241,23 @@ def test_a_round_is_told_before_it_is_saved(run):
     assert run(Counting(), rounds=2).events == ["told 1", "saved 1", "told 2", "saved 2"]
 
 
-def test_a_run_gone_on_with_from_a_saved_standing_ends_as_the_whole_run(run):
+def test_the_last_round_is_saved_as_the_last(run):
+    assert run(Counting(), rounds=3).finals == [False, False, True]
+
+
+def test_a_strategy_that_never_evaluates_is_given_no_model_to_evaluate(run, monkeypatch):
+    packed = []
+    monkeypatch.setattr("fedlab.server.round_loop.to_record", lambda arrays: packed.append(1) or to_record(arrays))
+    strategy = Counting(evaluates=True)
+    run(strategy, evaluates=False, rounds=3)
+    assert (strategy.evaluations, len(packed)) == ([], 3)  # once a round, to be trained
+
+
+def test_a_run_gone_on_with_from_a_saved_state_ends_as_the_whole_run(run):
     options = {"accuracy": lambda x, split: x / 10, "rounds": 5, "validation_every": 2, "test_every": 2}
     whole = run(Counting(), **options)
     strategy = Counting()
-    rest = run(strategy, standing=whole.saved[1], **options)
+    rest = run(strategy, state=whole.saved[1], **options)
     assert strategy.rounds == [(3, 3), (4, 4), (5, 5)]
     assert rest.rounds_with("test_accuracy") == [4, 5]
     assert [record.validation_accuracy for record in rest.records] == [None, 0.4, 0.5]
@@ -251,7 +269,7 @@ def test_a_strategys_draws_from_the_global_generators_depend_on_seed_and_round_a
     whole, rest = Counting(), Counting()
     log = run(whole, rounds=4)
     random.seed(99)
-    run(rest, standing=log.saved[1], rounds=4)
+    run(rest, state=log.saved[1], rounds=4)
     assert len(set(whole.draws)) == 4
     assert rest.draws == whole.draws[2:]
 

@@ -264,7 +264,7 @@ def test_cells_side_by_side_come_to_the_same(sweep):
 
 
 def test_cells_side_by_side_share_cores_and_memory(sweep, monkeypatch, tmp_path):
-    monkeypatch.setattr("os.cpu_count", lambda: 8)
+    monkeypatch.setattr("fedlab.sweep.work.usable_cores", lambda: 8)
 
     sweep(parallel=4)
 

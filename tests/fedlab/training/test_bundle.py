@@ -1,20 +1,11 @@
-"""What a workbench gives the server of whole blocks: their weights to begin with, and the model they end as."""
-
-from functools import partial
-from pathlib import Path
+"""A bundle is prepared once and opened as it is needed: by whom is told where it lies."""
 
 import numpy as np
 import pytest
 import torch
-from transformers import AutoModelForSequenceClassification
 
-from fedlab.models.load import encoder_of
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.training.activation_store import ActivationStore
-from fedlab.training.bundle import bundle_for, export, open_bundle, pretrained_arrays, pretrained_of
-
-HEAD = {"head.weight": np.ones((2, 128), np.float32), "head.bias": np.zeros(2, np.float32)}
+from fedlab.training.bundle import PreparedBundle, bundle_for, open_bundle
 
 
 @pytest.fixture(scope="module")
@@ -33,35 +24,6 @@ def prepare(small_experiment, tmp_path_factory):
     return make
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
-def test_whole_blocks_begin_with_the_weights_as_published_whatever_the_precision(prepare, precision):
-    experiment, workbench = prepare(precision=precision)
-
-    arrays = pretrained_arrays(experiment, workbench, 2)
-
-    expected = whole_arrays(encoder_of(pretrained_of(experiment).model), 2, pooler=False)
-    assert list(arrays) == list(expected)
-    assert all(np.array_equal(array, expected[name]) for name, array in arrays.items())
-
-
-def test_the_pooler_is_trained_where_the_head_reads_it(prepare):
-    experiment, workbench = prepare(pooling="pooler")
-
-    assert list(pretrained_arrays(experiment, workbench, 0)) == ["pooler.weight", "pooler.bias"]
-
-
-def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
-    experiment, workbench = prepare()
-    save = partial(export, experiment, workbench)
-
-    save(HEAD, AdapterConfig(depth=0, width=8), tmp_path / "adapter")
-    save(pretrained_arrays(experiment, workbench, 1) | HEAD, AdapterConfig(depth=1, width=1), tmp_path / "model")
-
-    assert (tmp_path / "adapter" / "adapter_config.json").exists()
-    model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
-    assert set(model.config.id2label.values()) == {"day", "night"}
-
-
 @pytest.mark.parametrize(("native", "computes_in"), [(True, torch.bfloat16), (False, torch.float32)])
 def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
     prepare, monkeypatch, native, computes_in
@@ -74,3 +36,14 @@ def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
 
     assert network.encoder.computes_in == computes_in
     assert (states.dtype, len(places)) == (torch.bfloat16, 5)
+
+
+def test_an_opener_opens_once_and_returns_the_same_workbench(bundle):
+    opener = bundle.opener()
+    assert opener() is opener()
+
+
+def test_a_prepared_bundle_says_where_states_are_stored_and_how_much_room_they_have(bundle, tmp_path):
+    place = PreparedBundle(folder=bundle.folder, activations=tmp_path / "states", prefix="run-", room_bytes=1234)
+    store = place.open().activations
+    assert (store.folder, store.budget_bytes) == (tmp_path / "states", 1234)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from flwr.app import Context, RecordDict
+from flwr.app import RecordDict
 
 from fedlab.codecs.spec import Coding, build_pipeline
 from fedlab.messages.codec_terms import CodecTerms
@@ -24,22 +24,15 @@ def coding():
 
 
 @pytest.fixture
-def nodes(server_identity):
+def nodes(server_identity, hosted):
     """Return a class of clients that keep their states; `answer` is what a grid in memory asks."""
 
     class Nodes:
-        def __init__(self, app, node_config=None, run_config=None):
-            self.app, self.states = app, {}
-            self._node_config, self._run_config = node_config or {}, run_config or {}
+        def __init__(self, app, workbench=None):
+            self.app, self.states, self._workbench = app, {}, workbench
 
         def context(self, node_id):
-            return Context(
-                run_id=1,
-                node_id=node_id,
-                node_config={**self._node_config, "partition-id": node_id, "num-partitions": 8},
-                state=self.states.setdefault(node_id, RecordDict()),
-                run_config=self._run_config,
-            )
+            return hosted(self._workbench, node_id, state=self.states.setdefault(node_id, RecordDict()))
 
         def answer(self, message):
             context = self.context(message.metadata.dst_node_id)

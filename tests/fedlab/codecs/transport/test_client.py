@@ -5,7 +5,7 @@ import pytest
 from flwr.app import ConfigRecord, Context, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.client import CodedClient, with_codecs
 from fedlab.codecs.transport.reference import nothing
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.errors import UserError
@@ -63,7 +63,7 @@ def sent(memory_grid, coding):
 
 
 def wrapped(app, folder, **options):
-    return CodedClient(app, reference=lambda context, names: {}, base=folder, **options)
+    return with_codecs(app, reference=lambda context, names: {}, base=folder, **options)
 
 
 @pytest.fixture
@@ -136,7 +136,7 @@ def test_a_reply_without_arrays_needs_no_codec(tmp_path, sent, model):
 
 def test_the_reference_is_asked_only_where_a_model_was_sent_encoded(tmp_path, sent, model):
     asked = []
-    client = CodedClient(Shifting(), reference=lambda context, names: asked.append(names) or {}, base=tmp_path)
+    client = with_codecs(Shifting(), reference=lambda context, names: asked.append(names) or {}, base=tmp_path)
     client(sent([3], model, up=["int8"])[0], context_of(3))
     assert asked == []
     client(sent([3], model, down=["int8"])[0], context_of(3))
@@ -157,9 +157,7 @@ def test_every_client_that_is_loaded_is_wrapped(tmp_path):
     assert isinstance(load_client("adapter", {"epochs": 2}, tmp_path), TrainsTogether)
 
 
-def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(
-    node_config, workbench, sent, tmp_path, monkeypatch
-):
+def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(bundle, workbench, sent, tmp_path, monkeypatch):
     monkeypatch.setattr(ClientActor, "_answer", lambda *_: pytest.fail("asked alone"))
     shape = workbench.network.encoder.shape
     arrays = initial_arrays(
@@ -173,8 +171,7 @@ def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(
         reference="adapter",
         options={"max_batches": 1},
         base_folder=tmp_path,
-        run_config={},
-        node_config=node_config,
+        bundle=bundle,
         num_partitions=8,
     )
     messages = sent([2, 3], arrays, up=["int8"], down=["int8"], memory=("int8",))

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from flwr.app import Context, RecordDict
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
@@ -16,15 +15,14 @@ from fedlab.server.factory import reference_of_node
 
 
 @pytest.mark.parametrize("depth", [1, 2])
-def test_a_model_of_whole_blocks_starts_from_the_backbones_own_weights(workbench, node_config, depth):
+def test_a_model_of_whole_blocks_starts_from_the_backbones_own_weights(workbench, hosted, depth):
     network = workbench.network
     model = whole_arrays(network.encoder, depth, pooler=False) | {"head.weight": np.ones((2, 4), np.float32)}
     held = reference_arrays(network, list(model))
     assert set(held) == set(model) - {"head.weight"}
     for name, array in held.items():
         np.testing.assert_array_equal(array, model[name])
-    context = Context(run_id=1, node_id=2, node_config=node_config, state=RecordDict(), run_config={})
-    assert set(reference_of_node(context, list(model))) == set(held)
+    assert set(reference_of_node(hosted(workbench, 2), list(model))) == set(held)
 
 
 def test_an_untouched_model_takes_next_to_nothing_to_send(workbench):

@@ -8,15 +8,17 @@ import pytest
 from safetensors.numpy import load_file
 
 from clients.adapter import adapter
-from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.client import with_codecs
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.messages.pack import to_record
 from fedlab.results.digests import compare_runs
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
-from fedlab.server.assemble import bench_of, serve
+from fedlab.server.assemble import assemble
+from fedlab.server.bench import bench_of
 from fedlab.server.factory import reference_of_node
+from fedlab.server.serve import World, serve
 from fedlab.training.evaluate import measure
 
 PARTITIONS = {node: node for node in range(8)}
@@ -54,7 +56,7 @@ class Cutter:
 
 
 @pytest.fixture
-def run(memory_grid, nodes, workbench, node_config, tmp_path, monkeypatch):
+def run(memory_grid, nodes, workbench, tmp_path, monkeypatch):
     """Return a function that runs an experiment, or goes on with one, on clients whose states a checkpoint holds."""
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
 
@@ -62,7 +64,7 @@ def run(memory_grid, nodes, workbench, node_config, tmp_path, monkeypatch):
         table = {"rounds": rounds, "strategy": STRATEGIES[strategy], "client": {"depth": 1}, "codec": codec, "seed": 3}
         experiment = experiment_from(table, "test")
         app = adapter(max_batches=2)
-        clients = nodes(CodedClient(app, reference=reference_of_node, base=tmp_path) if wrapped else app, node_config)
+        clients = nodes(with_codecs(app, reference=reference_of_node, base=tmp_path) if wrapped else app, workbench)
 
         class Resumed(memory_grid):
             state, restore = staticmethod(clients.state), staticmethod(clients.restore)
@@ -71,12 +73,16 @@ def run(memory_grid, nodes, workbench, node_config, tmp_path, monkeypatch):
         folder = RunFolder(path) if resume else create(path)
         folder.write_experiment(experiment)
         bench = bench_of(experiment, workbench, partial(measure, workbench))
+        assembled = assemble(experiment)
         summary = serve(
-            experiment,
+            assembled,
             replace(bench, export=lambda arrays, config, place: None),
-            grid=Resumed(lambda order: (spoil or _as_it_is)(clients.answer(order)), PARTITIONS),
-            partitions=PARTITIONS,
-            clock=VirtualClock(),
+            World(
+                grid=Resumed(lambda order: (spoil or _as_it_is)(clients.answer(order)), PARTITIONS),
+                partitions=PARTITIONS,
+                clock=VirtualClock(),
+                physics=assembled.physics(bench.shape),
+            ),
             folder=folder,
             recorder=Recorder(folder),
             observers=[] if cut is None else [Cutter(cut)],

@@ -7,7 +7,7 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from flwr.clientapp import ClientApp
 
-from fedlab.codecs.transport.client import CodedClient
+from fedlab.codecs.transport.client import with_codecs
 from fedlab.codecs.transport.delta import is_encoded
 from fedlab.codecs.transport.reference import nothing
 from fedlab.codecs.transport.server import CodingGrid
@@ -57,7 +57,7 @@ def coded(memory_grid, nodes, coding, adding, tmp_path):
     """Return a function that makes an encoding grid above clients; what it sends, gets and refuses is noted."""
 
     def make(*, app=None, reference=nothing, wrong=lambda reply: reply, **codecs):
-        client = CodedClient(app or adding, reference=lambda context, names: reference(names), base=tmp_path)
+        client = with_codecs(app or adding, reference=lambda context, names: reference(names), base=tmp_path)
         clients, replies, refused = nodes(client), [], []
 
         def answer(message):

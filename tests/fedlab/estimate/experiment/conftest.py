@@ -30,58 +30,51 @@ def experiment_of(task) -> Callable:
 
 @pytest.fixture(scope="session")
 def prepared(experiment_of, tmp_path_factory):
-    """Prepare data and encoder, and return what a client is told of where they lie, and its workbench."""
+    """Prepare data and encoder, and return the workbench of the clients."""
     import torch
 
-    from fedlab.training.bundle import bundle_for, open_workbench
+    from fedlab.training.bundle import PreparedBundle, bundle_for
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("planned")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
         bundle = bundle_for(experiment_of(rounds=1), folder)
-    config = {"bundle": str(bundle), "activations": str(folder / "activations"), "activation-bytes": str(2**26)}
-    return config, open_workbench({}, config)
+    return PreparedBundle(folder=bundle, activations=folder / "activations", room_bytes=2**26).open()
 
 
 @pytest.fixture
-def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
+def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callable:
     """Return a function that runs an experiment's server over its real clients, and returns its records."""
     from dataclasses import replace
     from pathlib import Path
 
-    from flwr.app import Context, RecordDict
-
     from fedlab.common.clock import VirtualClock
     from fedlab.results.folder import create
     from fedlab.results.recorder import Recorder
-    from fedlab.server.assemble import bench_of, serve
+    from fedlab.server.assemble import assemble
+    from fedlab.server.bench import bench_of
     from fedlab.server.factory import load_client
+    from fedlab.server.serve import World, serve
 
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_: None)
-    node_config, workbench = prepared
 
     def run(experiment, measure=lambda arrays, split: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
-        contexts = {
-            node: Context(
-                run_id=1,
-                node_id=node,
-                node_config=node_config | {"partition-id": node - 2, "num-partitions": 8},
-                state=RecordDict(),
-                run_config={},
-            )
-            for node in range(2, 10)
-        }
+        contexts = {node: hosted(prepared, node - 2, node_id=node) for node in range(2, 10)}
         grid = memory_grid(lambda message: app(message, contexts[message.metadata.dst_node_id]), contexts)
         folder = create(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
         folder.write_experiment(experiment)
+        assembled, bench = assemble(experiment), bench_of(experiment, prepared, measure)
         summary = serve(
-            experiment,
-            replace(bench_of(experiment, workbench, measure), export=lambda *_: None),
-            grid=grid,
-            partitions={node: node - 2 for node in contexts},
-            clock=VirtualClock(),
+            assembled,
+            replace(bench, export=lambda *_: None),
+            World(
+                grid=grid,
+                partitions={node: node - 2 for node in contexts},
+                clock=VirtualClock(),
+                physics=assembled.physics(bench.shape),
+            ),
             folder=folder,
             recorder=Recorder(folder),
             observers=[],

@@ -77,7 +77,7 @@ class Partitions:
 
 
 @pytest.fixture(scope="module")
-def pool(ray_address, node_config, tmp_path_factory):
+def pool(ray_address, bundle, tmp_path_factory):
     """Start two actors that are clients of the file above; `troubles` lists what became of them."""
     folder = tmp_path_factory.mktemp("client")
     (folder / "client.py").write_text(CLIENT)
@@ -85,8 +85,7 @@ def pool(ray_address, node_config, tmp_path_factory):
         reference="client.py:make",
         options={"step": 1.0},
         base_folder=folder,
-        run_config={},
-        node_config=node_config,
+        bundle=bundle,
         num_partitions=8,
     )
     actor, reference, troubles = ray.remote(num_cpus=0)(ClientActor), ray.put(setup), []

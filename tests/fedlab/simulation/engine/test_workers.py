@@ -8,8 +8,8 @@ import pytest
 import ray
 from ray.exceptions import RayError
 
-from fedlab.errors import RunFailedError, UserError
-from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared, spread
+from fedlab.errors import RunFailedError
+from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared
 
 PATIENCE_SECONDS = 300.0  # more than any test takes
 HANG_SECONDS = 3.0
@@ -93,24 +93,6 @@ def lasting(actors):
 
 def call(method, *arguments, about=None):
     return Call(method=method, arguments=arguments, about=about or f"{method} {arguments}")
-
-
-@pytest.mark.parametrize(
-    ("nodes", "workers", "expected"),
-    [
-        ({"a": 1, "b": 1, "c": 1}, 3, "abc"),
-        ({"a": 3, "b": 1}, 4, "abaa"),
-        ({"a": 4, "b": 4}, 2, "ab"),
-        ({"a": 1, "b": 2}, 5, "abbab"),
-    ],
-)
-def test_actors_are_spread_over_the_nodes_as_these_have_cores(nodes, workers, expected):
-    assert "".join(spread(nodes, workers)) == expected
-
-
-def test_a_cluster_without_cores_is_refused():
-    with pytest.raises(UserError, match="the cluster has no cores"):
-        spread({"a": 0}, 2)
 
 
 def test_answers_come_in_the_order_of_the_calls(lasting):

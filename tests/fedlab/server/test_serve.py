@@ -9,7 +9,7 @@ from safetensors.numpy import load_file
 
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
-from fedlab.errors import RunFailedError, UserError
+from fedlab.errors import RunFailedError
 from fedlab.messages.orders import read_order
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import workload_record
@@ -18,7 +18,9 @@ from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.digests import compare_runs, digest_arrays, verify_run
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
-from fedlab.server.assemble import Bench, check_clients_suffice, initial_configuration, serve
+from fedlab.server.assemble import assemble
+from fedlab.server.bench import Bench
+from fedlab.server.serve import World, serve
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Workload
 
@@ -112,30 +114,30 @@ def serve_into(memory_grid, tmp_path, monkeypatch):
 
     def call(name, strategy, *, observers=(), answer=answer, depth=1, resume=False, **keys):
         table = {"rounds": 7, "strategy": STRATEGIES[strategy], "client": {"depth": depth}, "seed": 3}
+        table["task"] = {"partition": {"clients": len(PARTITIONS)}}
         experiment = experiment_from(table | keys, "test")
         path = tmp_path / name
         folder = RunFolder(path) if resume else create(path)
         folder.write_experiment(experiment)
-        summary = serve(
-            experiment,
-            Bench(
-                shape=SHAPE,
-                labels=LABELS,
-                measure=measure,
-                export=lambda arrays, config, place: (
-                    place.mkdir(exist_ok=True),
-                    (place / "told.json").write_text(json.dumps([config.depth, config.width, sorted(arrays)])),
-                ),
-                pretrained=pretrained,
+        assembled = assemble(experiment)
+        bench = Bench(
+            shape=SHAPE,
+            labels=LABELS,
+            measure=measure,
+            export=lambda arrays, config, place: (
+                place.mkdir(exist_ok=True),
+                (place / "told.json").write_text(json.dumps([config.depth, config.width, sorted(arrays)])),
             ),
+            pretrained=pretrained,
+        )
+        world = World(
             grid=memory_grid(answer, PARTITIONS),
             partitions=PARTITIONS,
             clock=VirtualClock(),
-            folder=folder,
-            recorder=Recorder(folder),
-            observers=observers,
+            physics=assembled.physics(SHAPE),
         )
-        return folder, summary
+        recorder = Recorder(folder)
+        return folder, serve(assembled, bench, world, folder=folder, recorder=recorder, observers=observers)
 
     return call
 
@@ -319,12 +321,6 @@ def test_a_run_of_whole_blocks_cut_off_before_a_checkpoint_ends_with_the_same_nu
     assert compare_runs(whole, resumed) == []
 
 
-def test_a_strategy_that_grows_adapters_refuses_clients_that_train_blocks():
-    table = {"rounds": 1, "client": {"name": "freeze", "depth": 1}, "strategy": STRATEGIES["adafl"]}
-    with pytest.raises(UserError, match=r"client\.name = 'freeze': trains blocks, but the strategy 'adafl' is for"):
-        check_clients_suffice(experiment_from(table, "test"), 8)
-
-
 def test_federated_evaluation_is_billed_as_a_group_of_its_own(serve_into):
     folder, _ = serve_into("run", "FedAdam", rounds=1)
     (record,) = folder.rounds()
@@ -337,7 +333,16 @@ def test_a_run_whose_clients_report_no_workload_fails_with_the_reason(serve_into
         serve_into("run", "fedavg", answer=lambda message: Message(RecordDict(), reply_to=message))
 
 
-def test_a_first_model_deeper_than_the_encoder_is_refused():
-    experiment = experiment_from({"rounds": 1, "client": {"depth": 5}}, "test")
-    with pytest.raises(UserError, match=r"client\.depth = 5: the encoder has 4 blocks"):
-        initial_configuration(experiment, SHAPE)
+@pytest.mark.parametrize("every", [1, 3, 100])
+def test_a_run_with_fewer_checkpoints_resumes_from_the_last_one_and_ends_with_the_same_numbers(serve_into, every):
+    keys = {"checkpoint": {"every": every}}
+    whole, summary = serve_into("whole", "adafl", **keys)
+    with pytest.raises(Cut):
+        serve_into("cut", "adafl", observers=[Watcher(cut_at=6)], **keys)
+    watcher = Watcher()
+    resumed, resumed_summary = serve_into("cut", "adafl", observers=[watcher], resume=True, **keys)
+
+    assert next(number for what, number in watcher.told if what == "round") == {1: 6, 3: 4, 100: 2}[every]
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+    verify_run(resumed)

@@ -1,0 +1,33 @@
+"""The model that a run ends with, in the format of the library that knows what was trained."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fedlab.models.load import Pretrained
+from fedlab.models.peft.bottleneck import Whole, cut_of
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.split import Network
+
+
+def export_model(
+    arrays: Mapping[str, np.ndarray],
+    config: AdapterConfig,
+    folder: Path,
+    *,
+    pretrained: Pretrained,
+    network: Network,
+    label_names: Sequence[str],
+) -> None:
+    """Save adapters and head for the adapters library, a model with whole trained blocks for transformers."""
+    # Imported here: seconds to import, and needed at the end of a run only.
+    from fedlab.models.export.adapters_library import library_model, save_adapter  # noqa: PLC0415
+    from fedlab.models.export.transformers_model import finetuned_model, save_finetuned  # noqa: PLC0415
+
+    about: dict[str, Any] = {"kind": network.kind, "label_names": label_names, "pooling": network.pooling}
+    if isinstance(cut_of(arrays), Whole):
+        save_finetuned(finetuned_model(pretrained.model, arrays, **about), pretrained.tokenizer, folder)
+    else:
+        save_adapter(library_model(pretrained.model, arrays, width=config.width, **about), folder)

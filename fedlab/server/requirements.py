@@ -1,0 +1,95 @@
+"""What a strategy asks of a run before the first round: of ours by a protocol, of Flower's by an adapter."""
+
+from dataclasses import dataclass, replace
+from typing import Protocol, runtime_checkable
+
+from flwr.serverapp.strategy import FedAvg as FlowersFedAvg
+from flwr.serverapp.strategy import Strategy
+
+from fedlab.config.builtins import Trains
+from fedlab.config.schema import Experiment
+from fedlab.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Requirements:
+    """What a strategy needs of a run.
+
+    A run has at least `clients_per_round` and `min_available_nodes` clients, each an option of the strategy. A round
+    starts when `waits_for` clients are available, if there are so many. The clients train what `trains` says, None if
+    any will do. With `evaluates` off the strategy asks no client to evaluate, and is not asked which.
+    """
+
+    clients_per_round: int = 1
+    min_available_nodes: int = 1
+    waits_for: int = 1
+    trains: Trains | None = None
+    evaluates: bool = True
+
+
+@runtime_checkable
+class StatesRequirements(Protocol):
+    """A strategy that says what it needs."""
+
+    def requirements(self) -> Requirements:
+        """Return what the strategy, with its options, needs of a run."""
+
+
+@runtime_checkable
+class WrapsStrategy(Protocol):
+    """A strategy around another, as Flower's for differential privacy are."""
+
+    strategy: Strategy
+
+
+@runtime_checkable
+class _SamplesNodes(Protocol):
+    """A strategy with the options of Flower's FedAvg; all that inherit from it have them."""
+
+    fraction_evaluate: float
+    min_train_nodes: int
+    min_evaluate_nodes: int
+    min_available_nodes: int
+
+
+def requirements_of(strategy: Strategy) -> Requirements:
+    """Return what a strategy needs of a run: what it states, or what the options it shares with Flower's imply."""
+    if isinstance(strategy, StatesRequirements):
+        return strategy.requirements()
+    if isinstance(strategy, WrapsStrategy):
+        return replace(requirements_of(strategy.strategy), evaluates=True)
+    if isinstance(strategy, _SamplesNodes):
+        return _of_flowers(strategy, never_evaluates=_leaves_evaluation_to_flower(strategy))
+    return Requirements()
+
+
+def check_requirements(requirements: Requirements, experiment: Experiment) -> None:
+    """Refuse what would only come out in the first round, or keep Flower's own strategies waiting for ever.
+
+    Raises:
+        UserError: the strategy needs more clients than there are, or clients that train something else.
+    """
+    clients, trained = experiment.task.partition.clients, experiment.client.trained
+    for option in ("clients_per_round", "min_available_nodes"):
+        needed = vars(requirements)[option]
+        if needed > clients:
+            raise UserError(f"strategy.options.{option} = {needed}: more than there are clients ({clients})")
+    if requirements.trains not in (None, trained):
+        raise UserError(
+            f"client.name = '{experiment.client.name}': trains {trained}, "
+            f"but the strategy '{experiment.strategy.name}' is for clients that train {requirements.trains}"
+        )
+
+
+def _of_flowers(strategy: _SamplesNodes, *, never_evaluates: bool) -> Requirements:
+    return Requirements(
+        min_available_nodes=strategy.min_available_nodes,
+        # They wait in real time until so many nodes are there, and simulated time would stand still.
+        waits_for=max(1, strategy.min_available_nodes, strategy.min_train_nodes, strategy.min_evaluate_nodes),
+        evaluates=not (never_evaluates and strategy.fraction_evaluate == 0),
+    )
+
+
+def _leaves_evaluation_to_flower(strategy: object) -> bool:
+    """Tell whether a strategy evaluates as Flower's FedAvg does, which asks no client at a fraction of 0."""
+    return isinstance(strategy, FlowersFedAvg) and type(strategy).configure_evaluate is FlowersFedAvg.configure_evaluate

@@ -1,0 +1,113 @@
+"""The checkpoint of a run: all that its parts must remember, written as often as it is worth the time."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from flwr.serverapp.strategy import Strategy
+
+from fedlab.common.clock import stopwatch
+from fedlab.results.recorder import Recorder
+from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.server.context import Resumable
+from fedlab.server.round_loop import RunState
+
+_WORTH = 20  # rounds take at least this many times as long as the checkpoint that keeps them: under 5% of the time
+
+
+def checkpoint_due(server_round: int, *, every: int | None, since_seconds: float, last_seconds: float | None) -> bool:
+    """Tell whether a round ends with a checkpoint: each `every` rounds, by default when rounds have taken long enough.
+
+    `since_seconds` is the real time since the last checkpoint, `last_seconds` what that took to write, None if this
+    process has written none yet.
+    """
+    if last_seconds is None:
+        return True
+    if every is not None:
+        return server_round % every == 0
+    return since_seconds >= _WORTH * last_seconds
+
+
+class RunCheckpoint:
+    """Saves and restores where a run stands: its state, its parts by name, and the lengths of its record files.
+
+    After a restore, records written after the checkpoint are discarded: their rounds are computed again. `timer`
+    starts a stopwatch of real time.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: Path,
+        parts: Mapping[str, Resumable],
+        recorder: Recorder,
+        every: int | None,
+        timer: Callable[[], Callable[[], float]] = stopwatch,
+    ) -> None:
+        self._path = path
+        self._parts = parts
+        self._recorder = recorder
+        self._every = every
+        self._timer = timer
+        self._before_seconds = 0.0  # of wall time, in earlier processes
+        self._elapsed = timer()
+        self._since_last = self._elapsed
+        self._last_seconds: float | None = None
+
+    def wall_seconds(self) -> float:
+        """Return the real time the run has taken, in all its processes."""
+        return self._before_seconds + self._elapsed()
+
+    def save(self, state: RunState, *, final: bool) -> None:
+        """Write a checkpoint if it is due; always after the first round of a process and the final round of the run."""
+        since = self._since_last()
+        if final or checkpoint_due(
+            state.server_round, every=self._every, since_seconds=since, last_seconds=self._last_seconds
+        ):
+            elapsed = self._timer()
+            save_tree(self._path, self._tree(state))
+            self._last_seconds = elapsed()
+            self._since_last = self._timer()
+
+    def restore(self) -> RunState | None:
+        """Restore the parts of the run and return its state, None if there is no checkpoint.
+
+        Raises:
+            UserError: the checkpoint, or a file that it refers to, cannot be used.
+        """
+        tree = load_tree(self._path)
+        if tree is None:
+            self._recorder.rewind(dict.fromkeys(self._recorder.mark(), 0))
+            return None
+        self._recorder.rewind(tree["marks"])
+        for name, part in self._parts.items():
+            part.restore(tree["parts"][name])
+        self._before_seconds = tree["wall_seconds"]
+        return RunState(**tree["state"])
+
+    def _tree(self, state: RunState) -> dict[str, Any]:
+        return {
+            "state": vars(state),
+            "wall_seconds": self.wall_seconds(),
+            "marks": self._recorder.mark(),
+            "parts": {name: part.state() for name, part in self._parts.items()},
+        }
+
+
+def resumable_parts(*, strategy: Strategy, **others: object) -> dict[str, Resumable]:
+    """Return the parts of a run that a checkpoint holds: the strategy in any case, of the others those that can be."""
+    kept = strategy if isinstance(strategy, Resumable) else _PlainAttributes(strategy)
+    return {name: part for name, part in others.items() if isinstance(part, Resumable)} | {"strategy": kept}
+
+
+class _PlainAttributes:
+    """What a checkpoint holds of a strategy that does not say: its attributes that are plain values and arrays."""
+
+    def __init__(self, strategy: Strategy) -> None:
+        self._strategy = strategy
+
+    def state(self) -> dict[str, Any]:
+        return plain_attributes(self._strategy)
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        vars(self._strategy).update(state)

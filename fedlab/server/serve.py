@@ -1,0 +1,108 @@
+"""The server's side of a run from beginning to end: the same for simulated and for real clients."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from flwr.serverapp import Grid
+from safetensors.numpy import save_file
+
+from fedlab.billing.timed_grid import Physics
+from fedlab.common.clock import Clock
+from fedlab.models.peft.bottleneck import Whole, cut_of
+from fedlab.models.peft.config import AdapterConfig
+from fedlab.results.digests import digest_arrays
+from fedlab.results.folder import RunFolder
+from fedlab.results.observers import Audience
+from fedlab.results.recorder import Observer, Recorder
+from fedlab.results.write import write_results
+from fedlab.server.assemble import Assembled
+from fedlab.server.bench import Bench, first_model, initial_configuration
+from fedlab.server.context import UpdateLimit, no_limit
+from fedlab.server.round_loop import RoundLoop, RunState
+from fedlab.server.run_checkpoint import RunCheckpoint, resumable_parts
+from fedlab.server.wiring import attached_server, grid_stack, round_loop
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """Where a run takes place: the grid of its clients, the partition of each node, the clock, and what work costs.
+
+    `update_limit` is for strategies that have none of their own.
+    """
+
+    grid: Grid
+    partitions: Mapping[int, int]
+    clock: Clock
+    physics: Physics
+    update_limit: UpdateLimit = no_limit
+
+
+def serve(
+    assembled: Assembled,
+    bench: Bench,
+    world: World,
+    *,
+    folder: RunFolder,
+    recorder: Recorder,
+    observers: Sequence[Observer],
+) -> dict[str, Any]:
+    """Run an experiment over a grid and write everything to its folder; return the summary.
+
+    If the folder has a checkpoint, resume from it; records written after it are discarded and recomputed.
+
+    Raises:
+        UserError: the checkpoint cannot be used, or the first model does not fit the encoder.
+        RunFailedError: the run cannot go on.
+    """
+    checkpoint = RunCheckpoint(
+        path=folder.checkpoint,
+        parts=resumable_parts(clock=world.clock, clients=world.grid, strategy=assembled.strategy),
+        recorder=recorder,
+        every=assembled.experiment.checkpoint.every,
+    )
+    loop = _loop(assembled, bench, world, checkpoint, Audience([recorder, *observers]))
+    state = checkpoint.restore()
+    if state is None:
+        state = RunState(server_round=0, arrays=first_model(assembled.experiment, bench))
+    final = loop.run(state)
+    recorder.close()
+    return _write_results(assembled, bench, folder, final)
+
+
+def _loop(assembled: Assembled, bench: Bench, world: World, checkpoint: RunCheckpoint, observer: Observer) -> RoundLoop:
+    server = attached_server(
+        assembled,
+        shape=bench.shape,
+        initial=initial_configuration(assembled.experiment, bench.shape),
+        partitions=world.partitions,
+        clock=world.clock,
+        measure=bench.measure,
+        observer=observer,
+        update_limit=world.update_limit,
+    )
+    grid = grid_stack(
+        world.grid, assembled, physics=world.physics, reference=bench.reference, server=server, observer=observer
+    )
+    return round_loop(
+        assembled,
+        grid=grid,
+        server=server,
+        observer=observer,
+        save=checkpoint.save,
+        wall_seconds=checkpoint.wall_seconds,
+    )
+
+
+def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
+    save_file(final.arrays, folder.final)
+    last = folder.rounds()[-1]
+    config = AdapterConfig(depth=last.depth, width=last.width)
+    bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
+    return write_results(
+        folder,
+        assembled.experiment,
+        status="finished",
+        arrays_digest=digest_arrays(final.arrays),
+        more={"run_dir": str(folder.path)},
+    )

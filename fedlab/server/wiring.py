@@ -1,0 +1,110 @@
+"""How a run's parts are connected: what a strategy is lent, the grids below it, and the round loop above it."""
+
+from collections.abc import Callable, Mapping
+
+from flwr.serverapp import Grid
+
+from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.timed_grid import Physics, TimedGrid
+from fedlab.codecs.transport.reference import Reference
+from fedlab.codecs.transport.server import CodingGrid
+from fedlab.common.clock import Clock
+from fedlab.models.peft.config import AdapterConfig, configuration_for
+from fedlab.results.recorder import Observer
+from fedlab.server.assemble import Assembled
+from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
+from fedlab.server.round_loop import RoundLoop, Save
+from fedlab.workload.shape import ModelShape
+
+
+def attached_server(
+    assembled: Assembled,
+    *,
+    shape: ModelShape,
+    initial: AdapterConfig,
+    partitions: Mapping[int, int],
+    clock: Clock,
+    measure: Measure,
+    observer: Observer,
+    update_limit: UpdateLimit = no_limit,
+) -> Server:
+    """Return the server's side of a run, lent to its strategy if that wants it."""
+    server = Server(
+        seed=assembled.experiment.seed,
+        clock=clock,
+        blocks=shape.blocks,
+        initial=initial,
+        partitions=partitions,
+        measure=measure,
+        on_trial=observer.on_trial,
+        update_limit=update_limit,
+    )
+    if isinstance(assembled.strategy, Attached):
+        assembled.strategy.attach(server)
+    return server
+
+
+def grid_stack(
+    grid: Grid, assembled: Assembled, *, physics: Physics, reference: Reference, server: Server, observer: Observer
+) -> Grid:
+    """Return the grid that the strategy sees: each layer stands on the one before, the clients' own grid lowest."""
+    timed = timed_grid(grid, assembled, physics=physics, server=server)
+    return coding_grid(timed, assembled, reference=reference, server=server, observer=observer)
+
+
+def timed_grid(grid: Grid, assembled: Assembled, *, physics: Physics, server: Server) -> TimedGrid:
+    """Return a grid that bills what passes, and lists clients as the experiment's availability says."""
+    attendance = Attendance(
+        assembled.availability,
+        clock=server.clock,
+        partitions=server.partitions,
+        at_least=assembled.requirements.waits_for,
+    )
+    return TimedGrid(
+        grid,
+        clock=server.clock,
+        physics=physics,
+        attendance=attendance,
+        partitions=server.partitions,
+        on_clients=server.ledger.bill,
+    )
+
+
+def coding_grid(grid: Grid, assembled: Assembled, *, reference: Reference, server: Server, observer: Observer) -> Grid:
+    """Return a grid that encodes and decodes with the experiment's codecs, the same grid if it names none."""
+    if assembled.coding is None:
+        return grid
+
+    def refuse(node_id: int, reason: str) -> None:
+        partition_id = server.partitions[node_id]
+        server.ledger.refuse(partition_id, reason)
+        observer.on_message(f"client {partition_id}: {reason}")
+
+    return CodingGrid(grid, coding=assembled.coding, reference=reference, refuse=refuse)
+
+
+def round_loop(
+    assembled: Assembled,
+    *,
+    grid: Grid,
+    server: Server,
+    observer: Observer,
+    save: Save,
+    wall_seconds: Callable[[], float],
+) -> RoundLoop:
+    """Return the loop that runs the experiment's rounds over a stack of grids."""
+    experiment = assembled.experiment
+    return RoundLoop(
+        strategy=assembled.strategy,
+        grid=grid,
+        server=server,
+        stop=assembled.stop,
+        validation_every=experiment.evaluation.validation_every,
+        test_every=experiment.evaluation.test_every,
+        configuration=configuration_for(experiment.client.trained, server.initial),
+        observer=observer,
+        save=save,
+        wall_seconds=wall_seconds,
+        prefills=experiment.client.prefill,
+        evaluates=assembled.requirements.evaluates,
+    )

@@ -1,0 +1,171 @@
+"""The Ray cluster of a run: joined or started, the actors that have room in it, and left again."""
+
+import contextlib
+import itertools
+import os
+import socket
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import ray
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+from fedlab.common.machine import usable_cores
+from fedlab.config.schema import EngineTable
+from fedlab.errors import UserError
+from fedlab.simulation.engine.actor import ClientActor, ClientSetup
+from fedlab.simulation.engine.shipping import clear, ship
+from fedlab.simulation.engine.workers import WorkerPool
+from fedlab.training.bundle import bundle_files
+
+_INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
+_CONNECT_SECONDS = 5.0  # Ray itself tries for a quarter of an hour
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A cluster with room for actors, one on each of `nodes`, that can be any client of a setup."""
+
+    engine: EngineTable
+    setup: ClientSetup
+    nodes: Sequence[str]
+
+    def pool(self, on_trouble: Callable[[str], None]) -> WorkerPool:
+        """Start the run's actors; `on_trouble` is told, in one line, of each that is lost."""
+        # No cores are claimed, so that an actor of a machine that is lost finds room on another.
+        gpus = 1 / self.engine.actors_per_gpu if self.engine.device == "cuda" else 0
+        actor, reference = ray.remote(num_cpus=0, num_gpus=gpus)(ClientActor), ray.put(self.setup)
+        nodes = iter(self.nodes)
+
+        def make() -> Any:
+            where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=False)
+            return actor.options(scheduling_strategy=where).remote(reference)
+
+        # In place of a lost one: Ray may not know yet that its machine is gone, but this machine is there.
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        return WorkerPool(
+            make,
+            remake=lambda: actor.options(scheduling_strategy=here).remote(reference),
+            workers=len(self.nodes),
+            hang_seconds=self.engine.hang_seconds,
+            on_trouble=on_trouble,
+        )
+
+
+@contextmanager
+def cluster(engine: EngineTable, setup: ClientSetup) -> Iterator[Cluster]:
+    """Join or start the Ray cluster that an experiment names, and leave it in the end.
+
+    The prepared data are shipped to a cluster that was there before, whose machines may share no disk.
+
+    Raises:
+        UserError: there is no cluster at the address, or it lacks the processors that the experiment asks for.
+    """
+    cores = start_ray(address=engine.ray_address, workers=engine.workers)
+    try:
+        nodes = spread(nodes_with_cores(), _workers(engine, cores))
+        setup = replace(setup, bundle=replace(setup.bundle, device=engine.device))
+        if engine.ray_address is not None:
+            setup = replace(setup, shipped=ship(bundle_files(setup.bundle.folder)))
+        yield Cluster(engine=engine, setup=setup, nodes=nodes)
+    finally:
+        if setup.shipped is not None and not setup.bundle.prefix:  # states with a prefix are kept for other runs
+            clear(setup.bundle.activations)
+        stop_ray()
+
+
+def _workers(engine: EngineTable, cores: int) -> int:
+    """Return the number of actors; more of them than a GPU has room for would wait for ever."""
+    if engine.device == "cpu":
+        return engine.workers or cores
+    places = places_on_gpus(engine.actors_per_gpu)
+    return min(engine.workers or places, places)
+
+
+def start_ray(*, address: str | None, workers: int | None) -> int:
+    """Join a Ray cluster, or start one on this machine; return how many cores there are for actors.
+
+    Raises:
+        UserError: there is no cluster at the address.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
+    cores = workers or usable_cores()
+    own: dict[str, Any] = {"address": "local", "num_cpus": cores, "include_dashboard": False}
+    where: dict[str, Any] = own if address is None else {"address": address}
+    if address is not None:
+        check_reachable(address)
+    try:
+        # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
+        with contextlib.chdir(Path(__file__).parents[3]):
+            ray.init(**where, log_to_driver=False, logging_level="ERROR")
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        if address is None:
+            raise
+        raise _unreachable(address, str(error).splitlines()[0]) from error
+    return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def check_reachable(address: str, *, timeout_seconds: float = _CONNECT_SECONDS) -> None:
+    """Connect to the host and port of an address and hang up; addresses of another form are left to Ray.
+
+    Raises:
+        UserError: nothing accepts the connection in time.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not (host and port.isdecimal()):
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=timeout_seconds).close()
+    except TimeoutError as error:
+        raise _unreachable(address, f"nothing answers within {timeout_seconds:g} s") from error
+    except (OSError, OverflowError) as error:
+        raise _unreachable(address, getattr(error, "strerror", None) or str(error)) from error
+
+
+def _unreachable(address: str, reason: str) -> UserError:
+    return UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}")
+
+
+def spread(nodes: Mapping[str, int], workers: int) -> list[str]:
+    """Return the node of each actor: nodes take turns as long as they have a core left, then all again.
+
+    Ray's own spreading goes by claimed resources, and these actors claim none.
+
+    Raises:
+        UserError: no node has a core.
+    """
+    if not any(nodes.values()):
+        raise UserError(
+            "engine.ray_address: the cluster has no cores; expected nodes started with --num-cpus 1 or more"
+        )
+    rounds = range(max(nodes.values(), default=0))
+    cores = [node for taken in rounds for node, count in nodes.items() if taken < count]
+    return list(itertools.islice(itertools.cycle(cores), workers))
+
+
+def nodes_with_cores() -> dict[str, int]:
+    """Return the ids of the cluster's living nodes that have cores, and how many each has."""
+    there = [node for node in ray.nodes() if node["Alive"]]
+    return {node["NodeID"]: cores for node in there if (cores := int(node["Resources"].get("CPU", 0)))}
+
+
+def places_on_gpus(actors_per_gpu: int) -> int:
+    """Return how many actors there is room for on the GPUs of the cluster.
+
+    Raises:
+        UserError: there is no GPU.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    if not gpus:
+        raise UserError("engine.device = 'cuda': Ray finds no GPU here; accepted: cpu")
+    return gpus * actors_per_gpu
+
+
+def stop_ray() -> None:
+    """Leave the cluster, and end it if it is ours."""
+    ray.shutdown()

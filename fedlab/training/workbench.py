@@ -1,0 +1,76 @@
+"""What a process trains and measures with, and how a client gets it from the process that hosts it.
+
+Whoever hosts clients (a Ray actor, the app of a deployed node, the profiler) knows where data and weights lie, and
+hands an opener to each client with its context. A client calls `open_workbench(context)` and knows nothing of this.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from flwr.app import Context
+
+from fedlab.data.task import Partitions, Task
+from fedlab.data.tokens import TokenSet
+from fedlab.errors import UserError
+from fedlab.models.split import Network
+from fedlab.training.activation_store import ActivationStore
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workbench:
+    """The model, the tokenised text, its split over the clients, and the states computed so far."""
+
+    network: Network
+    task: Task
+    seed: int
+    activations: ActivationStore
+
+    @property
+    def partitions(self) -> Partitions:
+        """Return which training examples each client has."""
+        return self.task.partitions
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Return the labels by their ids."""
+        return self.task.label_names
+
+    def tokens(self, split: Split) -> TokenSet:
+        """Return the tokens of a split."""
+        splits = {"train": self.task.train, "validation": self.task.validation, "test": self.task.test}
+        return splits[split]
+
+
+Opener = Callable[[], Workbench]  # called for every message: it opens once and returns the same workbench again
+
+
+class HostedContext(Context):
+    """A client's context that carries the opener of the process that hosts the client."""
+
+    def __init__(self, context: Context, opener: Opener) -> None:
+        super().__init__(
+            run_id=context.run_id,
+            node_id=context.node_id,
+            node_config=context.node_config,
+            state=context.state,
+            run_config=context.run_config,
+            series_id=context.series_id,
+        )
+        self.opener = opener
+
+
+def open_workbench(context: Context) -> Workbench:
+    """Return the workbench of the process that hosts a client.
+
+    Raises:
+        UserError: the context is not the one that the client was called with.
+    """
+    if not isinstance(context, HostedContext):
+        raise UserError(
+            "open_workbench: this context has no workbench; expected the context that fedlab calls the client with "
+            "(see fedlab.training.workbench.HostedContext)"
+        )
+    return context.opener()

@@ -1,0 +1,99 @@
+"""What strategies need is stated by ours, read off the options of Flower's own, and checked before a run."""
+
+import pytest
+from flwr.serverapp import strategy as flower
+from flwr.serverapp.strategy import Strategy
+
+from fedlab.config.file import experiment_from
+from fedlab.errors import UserError
+from fedlab.server.requirements import Requirements, StatesRequirements, check_requirements, requirements_of
+from strategies.adafl import AdaFL
+from strategies.fedavg import FedAvg
+
+
+class Bare(Strategy):
+    """A strategy that says nothing of its needs."""
+
+    def configure_train(self, server_round, arrays, config, grid):
+        return []
+
+    def aggregate_train(self, server_round, replies):
+        return None, None
+
+    configure_evaluate, aggregate_evaluate = configure_train, aggregate_train
+
+    def summary(self):
+        pass
+
+
+class Evaluating(flower.FedAvg):
+    """Asks clients to evaluate whatever the fraction."""
+
+    def configure_evaluate(self, server_round, arrays, config, grid):
+        return []
+
+
+def test_a_strategy_of_ours_states_what_it_needs():
+    assert all(isinstance(each, StatesRequirements) for each in (FedAvg(), AdaFL()))
+    assert requirements_of(FedAvg(clients_per_round=7)) == Requirements(clients_per_round=7, evaluates=False)
+    assert requirements_of(AdaFL(clients_per_round=6)) == Requirements(
+        clients_per_round=6, trains="adapters", evaluates=False
+    )
+
+
+def test_a_strategy_derived_from_ours_that_evaluates_is_asked_to():
+    class Derived(FedAvg):
+        def configure_evaluate(self, server_round, arrays, config, grid):
+            return []
+
+    assert requirements_of(Derived()).evaluates
+
+
+def test_flowers_own_wait_for_the_nodes_their_options_say():
+    found = requirements_of(flower.FedAdam(min_available_nodes=3, min_train_nodes=5, min_evaluate_nodes=4))
+    assert found == Requirements(min_available_nodes=3, waits_for=5)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "evaluates"),
+    [
+        (flower.FedAvg(), True),
+        (flower.FedAvg(fraction_evaluate=0.0), False),
+        (flower.FedYogi(fraction_evaluate=0.0), False),
+        (Evaluating(fraction_evaluate=0.0), True),
+        (Bare(), True),
+    ],
+)
+def test_a_strategy_never_evaluates_only_if_flower_itself_says_so(strategy, evaluates):
+    assert requirements_of(strategy).evaluates == evaluates
+
+
+def test_a_strategy_around_another_needs_what_that_needs():
+    inner = flower.FedAvg(min_available_nodes=4, fraction_evaluate=0.0)
+    around = flower.DifferentialPrivacyClientSideFixedClipping(inner, 1.0, 1.0, 4)
+    assert requirements_of(around) == Requirements(min_available_nodes=4, waits_for=4, evaluates=True)
+
+
+def test_a_strategy_that_says_nothing_needs_one_client_of_any_kind():
+    assert requirements_of(Bare()) == Requirements()
+
+
+def experiment(clients=5, **client):
+    return experiment_from({"rounds": 1, "task": {"partition": {"clients": clients}}, "client": client}, "test")
+
+
+@pytest.mark.parametrize("option", ["clients_per_round", "min_available_nodes"])
+def test_more_clients_than_there_are_is_refused_by_the_name_of_the_option(option):
+    check_requirements(Requirements(**{option: 5}), experiment())
+    with pytest.raises(UserError, match=rf"strategy\.options\.{option} = 6: more than there are clients \(5\)"):
+        check_requirements(Requirements(**{option: 6}), experiment())
+
+
+def test_waiting_for_more_nodes_than_there_are_is_no_mistake():
+    check_requirements(Requirements(waits_for=6), experiment())
+
+
+def test_clients_that_train_something_else_are_refused():
+    check_requirements(Requirements(trains="adapters"), experiment(name="adapter"))
+    with pytest.raises(UserError, match=r"client\.name = 'freeze': trains blocks, but the strategy 'adafl' is for"):
+        check_requirements(Requirements(trains="adapters"), experiment(name="freeze", depth=1))
