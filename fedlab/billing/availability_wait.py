@@ -11,7 +11,7 @@ from fedlab.network.availability import Availability
 _PATIENCE_SECONDS = 30 * 86_400.0  # of simulated time
 
 
-class Attendance:
+class AvailabilityWait:
     """Lists the nodes that are there at the clock's latest second, in the order of their partitions.
 
     Where fewer are there than the strategy needs (`at_least`, or all there are), simulated time passes until they have

@@ -9,7 +9,7 @@ from typing import Protocol
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.orders import MessageTerms, SentMessage, bill_of_failure, order_of, part_of, record_of
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.common.clock import Clock, stopwatch
@@ -22,7 +22,7 @@ from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord
 
 _POLL_SECONDS = 0.5
-_MOST_IN_VAIN = 1000  # batches in a row that reach nobody
+_MOST_UNREACHED_BATCHES = 1000  # batches in a row that reach nobody
 
 
 class Physics(Protocol):
@@ -53,20 +53,20 @@ class TimedGrid(GridAround):
         *,
         clock: Clock,
         physics: Physics,
-        attendance: Attendance,
+        availability_wait: AvailabilityWait,
         partitions: Mapping[int, int],
         on_clients: Callable[[Sequence[ClientRecord]], None],
     ) -> None:
         super().__init__(grid)
         self._clock = clock
         self._physics = physics
-        self._attendance = attendance
+        self._availability_wait = availability_wait
         self._partitions = partitions
         self._on_clients = on_clients
         self._sent: dict[str, SentMessage] = {}
         self._server_round = 0
-        self._unsent = 0
-        self._in_vain = 0
+        self._unsent_count = 0
+        self._unreached_batches = 0
 
     def get_node_ids(self) -> Sequence[int]:
         """Return the nodes that are there in the order of their partitions, so that draws pick the same clients.
@@ -74,7 +74,7 @@ class TimedGrid(GridAround):
         Raises:
             RunFailedError: too few will ever be there.
         """
-        return self._attendance.nodes(self._grid.get_node_ids(), server_round=self._server_round)
+        return self._availability_wait.nodes(self._grid.get_node_ids(), server_round=self._server_round)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages, and note how large they are and when they set out.
@@ -113,20 +113,20 @@ class TimedGrid(GridAround):
         now = self._clock.now(self._lane(order.group))
         partition_id, server_round = self._partitions[message.metadata.dst_node_id], order.server_round
         self._server_round = max(self._server_round, server_round)
-        leaves = self._attendance.leaves_seconds(partition_id, server_round=server_round, at_seconds=now)
+        leaves = self._availability_wait.leaves_seconds(partition_id, server_round=server_round, at_seconds=now)
         sent = SentMessage(
             message=message, order=order, partition_id=partition_id, start_seconds=now, leaves_seconds=leaves
         )
         return sent if sent.billed else replace(sent, leaves_seconds=inf)
 
     def _check_reached(self, notes: Sequence[SentMessage]) -> None:
-        self._in_vain = 0 if any(note.reached for note in notes) else self._in_vain + 1
-        if self._in_vain > _MOST_IN_VAIN:
-            raise RunFailedError(f"no client was there to be asked, {_MOST_IN_VAIN} times in a row")
+        self._unreached_batches = 0 if any(note.reached for note in notes) else self._unreached_batches + 1
+        if self._unreached_batches > _MOST_UNREACHED_BATCHES:
+            raise RunFailedError(f"no client was there to be asked, {_MOST_UNREACHED_BATCHES} times in a row")
 
     def _id_of_unsent(self) -> str:
-        self._unsent += 1
-        return f"unsent-{self._unsent}"
+        self._unsent_count += 1
+        return f"unsent-{self._unsent_count}"
 
     def _lane(self, group: str) -> str | None:
         return group if group in self._clock.lanes() else None

@@ -9,7 +9,7 @@ import typer
 from fedlab.errors import UserError
 
 if TYPE_CHECKING:
-    from fedlab.deploy.security.keys import Written
+    from fedlab.deploy.security.keys import KeyChanges
 
 deploy = typer.Typer(no_args_is_help=True, help="Keys and a gateway for a server with real clients.")
 
@@ -54,7 +54,7 @@ def keys(
         typer.echo(line)
 
 
-def _lines(folder: str, written: "Written") -> list[str]:
+def _lines(folder: str, written: "KeyChanges") -> list[str]:
     """Say what was done, in a line each."""
     made, closed = (", ".join(path.name for path in paths) for paths in (written.made, written.closed))
     why = f"for {', '.join(written.added)} as well" if written.added else written.renewed

@@ -13,7 +13,7 @@ from fedlab.common.arrays import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fed:
+class EncodedUpdate:
     """An encoded update, and the residual it leaves for the next one."""
 
     payload: bytes
@@ -25,7 +25,7 @@ def encode_with_feedback(
     residual: Mapping[str, np.ndarray],
     pipeline: Pipeline,
     generator: np.random.Generator,
-) -> Fed:
+) -> EncodedUpdate:
     """Encode update plus residual.
 
     decoded + new residual = update + old residual, so over many rounds the sum of what is decoded stays within one
@@ -37,7 +37,7 @@ def encode_with_feedback(
     decoded = pipeline.decode(payload, {name: array.shape for name, array in wanted.items()})
     with np.errstate(invalid="ignore"):  # infinite less infinite
         left = {name: np.subtract(wanted[name], array, out=array) for name, array in decoded.items()}
-    return Fed(payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()})
+    return EncodedUpdate(payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()})
 
 
 def fitted(residual: np.ndarray | None, shape: Shape) -> np.ndarray | np.float32:

@@ -9,7 +9,7 @@ from fedlab.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
+class WaitSettings:
     """For how many nodes to wait and how long.
 
     A run starts with `nodes`, or after `wait_seconds` with those that have come, and goes on while `least_nodes` are
@@ -28,16 +28,16 @@ class RunSettings:
 
     out: Path
     run: str
-    patience: Patience
+    wait: WaitSettings
 
 
 def settings_of_run(run_config: Mapping[str, Any]) -> RunSettings:
-    """Read the settings of a run; those that are missing are as in `Patience`.
+    """Read the settings of a run; those that are missing are as in `WaitSettings`.
 
     Raises:
         UserError: a value is of the wrong kind.
     """
-    default = Patience()
+    default = WaitSettings()
     nodes = _number(run_config, "nodes", default.nodes, whole=True)
     least = _number(run_config, "least-nodes", default.least_nodes, whole=True)
     if least > nodes:
@@ -45,7 +45,7 @@ def settings_of_run(run_config: Mapping[str, Any]) -> RunSettings:
     return RunSettings(
         out=Path(str(run_config.get("out", "runs"))).expanduser(),
         run=_name(run_config),
-        patience=Patience(
+        wait=WaitSettings(
             nodes=int(nodes),
             least_nodes=int(least),
             wait_seconds=_number(run_config, "wait-seconds", default.wait_seconds),

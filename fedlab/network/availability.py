@@ -78,13 +78,13 @@ class Schedule:
     """
 
     changes_seconds: Sequence[float]
-    there_at_first: bool
+    available_at_first: bool
     period_seconds: float | None
 
-    def there(self, at_seconds: float) -> bool:
+    def available(self, at_seconds: float) -> bool:
         """Say whether the client is there."""
         _, passed = self._look(at_seconds)
-        return self.there_at_first != bool(passed % 2)
+        return self.available_at_first != bool(passed % 2)
 
     def next_change(self, at_seconds: float) -> float | None:
         """Return the next second, later than `at_seconds`, at which it changes; None: it stays as it is."""
@@ -111,12 +111,12 @@ class ScheduledAvailability:
 
     def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
         """Say whether the client is there."""
-        return self._schedule(partition_id).there(at_seconds)
+        return self._schedule(partition_id).available(at_seconds)
 
     def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
         """Return when the client goes away next; `at_seconds` if it is away already."""
         schedule = self._schedule(partition_id)
-        if not schedule.there(at_seconds):
+        if not schedule.available(at_seconds):
             return at_seconds
         change = schedule.next_change(at_seconds)
         return math.inf if change is None else change
@@ -168,7 +168,7 @@ def scheduled(schedules: Sequence[Schedule]) -> ScheduledAvailability:
     for schedule in schedules:
         changes[schedule.period_seconds].append(schedule.changes_seconds)
     calendars = [
-        Schedule(changes_seconds=_numbers(np.unique(np.concatenate(each))), there_at_first=False, period_seconds=period)
+        Schedule(changes_seconds=_numbers(np.unique(np.concatenate(each))), available_at_first=False, period_seconds=period)
         for period, each in changes.items()
     ]
     return ScheduledAvailability(schedules=tuple(schedules), calendars=tuple(calendars))
@@ -184,10 +184,10 @@ def schedule_of_times(times: Iterable[tuple[float, float]], period_seconds: floa
             joined.append([on, off])
     changes = [second for time in joined for second in time]
     if period_seconds is None or not changes or changes[-1] < period_seconds:
-        return Schedule(changes_seconds=_numbers(changes), there_at_first=False, period_seconds=period_seconds)
+        return Schedule(changes_seconds=_numbers(changes), available_at_first=False, period_seconds=period_seconds)
     # The last time ends with the period: at second 0 of the next the client leaves, unless a time begins there.
     changes = changes[1:-1] if changes[0] == 0 else [0.0, *changes[:-1]]
-    return Schedule(changes_seconds=_numbers(changes), there_at_first=True, period_seconds=period_seconds)
+    return Schedule(changes_seconds=_numbers(changes), available_at_first=True, period_seconds=period_seconds)
 
 
 def _numbers(values: Iterable[float]) -> Sequence[float]:

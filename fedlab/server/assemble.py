@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 from safetensors.numpy import save_file
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import Physics, TimedGrid
 from fedlab.codecs.transport.reference import Reference, nothing, reference_arrays
 from fedlab.codecs.transport.server import CodingGrid
@@ -219,14 +219,14 @@ def _timed(grid: Grid, experiment: Experiment, physics: Physics, server: Server,
     """Put what bills, and the experiment's clients that come and go, above a grid."""
     # Flower's own strategies wait in real time until so many are there.
     needs = [getattr(strategy, f"min_{what}_nodes", 1) for what in ("available", "train", "evaluate")]
-    attendance = Attendance(
+    availability_wait = AvailabilityWait(
         load_availability(experiment), clock=server.clock, partitions=server.partitions, at_least=max(1, *needs)
     )
     return TimedGrid(
         grid,
         clock=server.clock,
         physics=physics,
-        attendance=attendance,
+        availability_wait=availability_wait,
         partitions=server.partitions,
         on_clients=server.ledger.bill,
     )

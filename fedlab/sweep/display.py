@@ -11,13 +11,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
 from fedlab.sweep.folder import CellState
-from fedlab.sweep.work import How
+from fedlab.sweep.work import CellAction
 
-_DOING: dict[How, str] = {"train": "training", "resume": "going on", "reprice": "billing anew"}
+_DOING: dict[CellAction, str] = {"train": "training", "resume": "going on", "reprice": "billing anew"}
 
 
 class SweepProgress:
-    """How much of the training is done, and how long the rest takes at that pace. Used by several threads."""
+    """CellAction much of the training is done, and how long the rest takes at that pace. Used by several threads."""
 
     def __init__(self) -> None:
         self._elapsed = stopwatch()
@@ -30,7 +30,7 @@ class SweepProgress:
         """Begin with so many cells to be trained."""
         self._trainings = trainings
 
-    def start(self, cell: str, how: How, rounds: int | None) -> None:
+    def start(self, cell: str, how: CellAction, rounds: int | None) -> None:
         """Note a cell that starts."""
         if how != "reprice":
             self._rounds[cell], self._shares[cell] = rounds, 0.0
@@ -77,7 +77,7 @@ class PlainSweepDisplay:
         self._total, self._ended = len(cells), sum(cell.status == "finished" for cell in cells)
         self._say(plan_line(cells, trainings))
 
-    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
+    def on_start(self, cell: str, how: CellAction, rounds: int | None) -> None:
         """Say what is done with a cell, unless it is done in no time."""
         with self._lock:
             self._progress.start(cell, how, rounds)
@@ -133,7 +133,7 @@ class LiveSweepDisplay(PlainSweepDisplay):
         where = f"{self._ended}/{self._total}"
         self._all = self._bars.add_task("all cells", total=self._total, completed=self._ended, where=where)
 
-    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
+    def on_start(self, cell: str, how: CellAction, rounds: int | None) -> None:
         """Draw a bar for a cell that trains."""
         super().on_start(cell, how, rounds)
         if how != "reprice":

@@ -101,7 +101,7 @@ def only_here(folder: SweepFolder) -> Iterator[None]:
         yield
 
 
-def standing(folder: SweepFolder, cell: SweepCell) -> Literal["absent", "begun", "finished"]:
+def cell_progress(folder: SweepFolder, cell: SweepCell) -> Literal["absent", "begun", "finished"]:
     """Return how far a cell has come.
 
     Raises:

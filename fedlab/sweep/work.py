@@ -18,10 +18,10 @@ from fedlab.errors import RunFailedError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
 from fedlab.sweep.file import Sweep, SweepCell
-from fedlab.sweep.folder import CellState, SweepFolder, standing
+from fedlab.sweep.folder import CellState, SweepFolder, cell_progress
 from fedlab.sweep.processes import reason_of
 
-How = Literal["train", "resume", "reprice"]
+CellAction = Literal["train", "resume", "reprice"]
 
 
 class Processes(Protocol):
@@ -44,7 +44,7 @@ class SweepObserver(Protocol):
     def on_plan(self, cells: Sequence[CellState], trainings: int) -> None:
         """Take note of the cells as they stand, and of how many are to be trained."""
 
-    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
+    def on_start(self, cell: str, how: CellAction, rounds: int | None) -> None:
         """Take note of a cell that starts, and of how many rounds it has at most."""
 
     def on_round(self, cell: str, server_round: int) -> None:
@@ -76,7 +76,7 @@ class SweepWork:
         self._lock = Lock()
         self._ray_address: str | None = None
         self._families = families(sweep.cells, repricing=repricing)
-        self._begun = {cell.name: standing(folder, cell) for cell in sweep.cells}
+        self._begun = {cell.name: cell_progress(folder, cell) for cell in sweep.cells}
         self.states = {
             name: _finished(folder, name) if begun == "finished" else CellState(name=name, status="waiting")
             for name, begun in self._begun.items()

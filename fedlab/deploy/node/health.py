@@ -15,7 +15,7 @@ import urllib.request
 from pathlib import Path
 
 from fedlab.common.clock import seconds_between
-from fedlab.deploy.node.heartbeat import beats
+from fedlab.deploy.node.heartbeat import is_alive
 
 _TIMEOUT_SECONDS = 10.0
 _FOUND_NOWHERE = 404
@@ -68,7 +68,7 @@ def main() -> None:
         "superlink": lambda: superlink_works(said.where, trust),
         "gateway": lambda: gateway_works(said.where, trust),
         "serverapp": lambda: serverapp_works(said.where, trust, said.runs),
-        "node": lambda: beats(Path(said.where)),
+        "node": lambda: is_alive(Path(said.where)),
     }
     sys.exit(0 if checks[said.kind]() else 1)
 

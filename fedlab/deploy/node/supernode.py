@@ -25,7 +25,7 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlab.common.clock import stopwatch
 from fedlab.deploy.connection_errors import is_refusal, reason_of
-from fedlab.deploy.node.heartbeat import beat, forget
+from fedlab.deploy.node.heartbeat import clear_heartbeat, write_heartbeat
 from fedlab.deploy.node.journal import Download, Journal, write_journal
 from fedlab.deploy.node.throttle import Rates, start_relay
 from fedlab.messages.measurements import Upload
@@ -34,7 +34,7 @@ _Reason = Callable[[BaseException | None], str | None]
 _END_SECONDS = 5.0  # what starts client apps ends at once, unless it hangs
 
 
-class Meter:
+class TransferMeter:
     """Seconds in which at least one transfer was under way, and the bytes that were moved."""
 
     def __init__(self, now_seconds: Callable[[], float]) -> None:
@@ -59,7 +59,7 @@ class Meter:
                 self.seconds += 0.0 if self._under_way else self._now_seconds() - self._since
 
 
-class Metered:
+class MeteredConnection:
     """The connection of a SuperNode, which notes how long each order and each reply was on the way.
 
     Of an order those are the request that found it and the requests for its arrays, not the polls that found nothing;
@@ -71,17 +71,17 @@ class Metered:
         connection: tuple[Any, ...],
         note: Callable[[Journal], None],
         *,
-        pulse: Callable[[float | None], None] = lambda lasts_seconds: None,
+        heartbeat: Callable[[float | None], None] = lambda lasts_seconds: None,
         now_seconds: Callable[[], float] | None = None,
     ) -> None:
         # Held to the order of flwr 1.41.
         self._node, self._receive, self._send, self._get_run, self._get_fab = connection[:5]
         self._pull_object, self._push_object, self._confirm = connection[5:]
         self._note = note
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._now_seconds = now_seconds or stopwatch()
         self._journal = Journal()
-        self._down, self._up = Meter(self._now_seconds), Meter(self._now_seconds)
+        self._down, self._up = TransferMeter(self._now_seconds), TransferMeter(self._now_seconds)
         self._sends = False
         self._order_seconds = 0.0
 
@@ -93,8 +93,8 @@ class Metered:
     def receive(self) -> Any:
         """Ask for an order; the last reply has been sent."""
         self._settle()
-        self._pulse(None)
-        self._down = Meter(self._now_seconds)
+        self._heartbeat(None)
+        self._down = TransferMeter(self._now_seconds)
         with self._down.moving():
             received = self._receive()
         if received is not None:
@@ -112,7 +112,7 @@ class Metered:
         """Say that an order has come in, and note it."""
         with self._down.moving():
             self._confirm(run_id, message_id)
-        self._pulse(self._order_seconds)
+        self._heartbeat(self._order_seconds)
         seconds, num_bytes = self._down.seconds, self._down.num_bytes
         download = Download(message_id=message_id, num_bytes=num_bytes, seconds=seconds)
         self._journal = replace(self._journal, download=download)
@@ -121,7 +121,7 @@ class Metered:
     def send(self, message: Message, *rest: Any) -> Any:
         """Announce a reply."""
         self._sends = message.metadata.message_type != MessageType.QUERY and not message.has_error()
-        self._up = Meter(self._now_seconds)
+        self._up = TransferMeter(self._now_seconds)
         with self._up.moving():
             return self._send(message, *rest)
 
@@ -163,7 +163,7 @@ def run() -> int:
     sys.argv[1:] = ["--superlink", server, *words]
     ca = words[words.index("--root-certificates") + 1] if "--root-certificates" in words else None
     reason = partial(reason_of, ca=ca, insecure="--insecure" in words)
-    forget(own.journal.parent)
+    clear_heartbeat(own.journal.parent)
     _keep_journal(own.journal)
     _explain_retries(own.superlink, reason)
     with _ending_children():
@@ -254,8 +254,8 @@ def _keep_journal(path: Path) -> None:
     @contextmanager
     def metered(*words: Any) -> Iterator[tuple[Any, ...]]:
         with connect(*words) as connection:
-            note, pulse = partial(write_journal, path), partial(beat, path.parent)
-            yield Metered(connection, note, pulse=pulse).parts()
+            note, heartbeat = partial(write_journal, path), partial(write_heartbeat, path.parent)
+            yield MeteredConnection(connection, note, heartbeat=heartbeat).parts()
 
     vars(start_client_internal)["http_request_response"] = metered
 

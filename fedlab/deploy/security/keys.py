@@ -33,7 +33,7 @@ _OTHERS = 0o077  # the rights of all but the owner
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
+class KeyChanges:
     """What `make_keys` did: files made, hosts added to the certificate, why it was renewed, keys closed to others.
 
     `warnings` are lines that say what will end soon, and what to do.
@@ -46,7 +46,7 @@ class Written:
     warnings: list[str] = field(default_factory=list)
 
 
-def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> Written:
+def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> KeyChanges:
     """Make what is missing of a deployment's keys, readable by their owner alone.
 
     `ca.pem` and `ca.key` are the authority, `server.pem` and `server.key` the certificate of the server under its
@@ -70,14 +70,14 @@ def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> W
             issued = _renew_server(folder, names, days)
         else:
             made += _make_server(folder, names, days)
-            issued = Written()
+            issued = KeyChanges()
         made += _make_secret(folder)
         made += [path for number in range(nodes) for path in _make_node(folder, number)]
         closed = [path for path in _private(folder) if _close(path)]
     except OSError as error:
         raise UserError(f"{folder}: cannot write keys: {error.strerror}") from error
     warnings = [*issued.warnings, *_authority_warnings(folder / "ca.pem")]
-    return Written(made=made, added=issued.added, renewed=issued.renewed, closed=closed, warnings=warnings)
+    return KeyChanges(made=made, added=issued.added, renewed=issued.renewed, closed=closed, warnings=warnings)
 
 
 def _check(folder: Path, nodes: int) -> None:
@@ -114,7 +114,7 @@ def _make_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int)
     return _write_pair(folder / "server.pem", folder / "server.key", certificate, key)
 
 
-def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> Written:
+def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> KeyChanges:
     """Issue the server's certificate anew if it lacks some of these hosts, or ends soon and can be made to last."""
     path = folder / "server.pem"
     old = read_certificate(path)
@@ -124,16 +124,16 @@ def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int
     # One that was to last for a few days only is not issued anew each time: that would win nothing.
     wanes = left < _RENEW_DAYS and min(days, authority_left) - left >= 1
     if not (added or wanes):
-        return Written()
+        return KeyChanges()
     ends = f"{old.not_valid_after_utc:%Y-%m-%d}"
     if not added and left > 0 and not (folder / "ca.key").exists():  # it does its work for a while
-        return Written(warnings=[f"{path} expires on {ends}: put ca.key back and repeat this before"])
+        return KeyChanges(warnings=[f"{path} expires on {ends}: put ca.key back and repeat this before"])
     certificate = _certify(folder, _public(old), [*names, *(hosts[host] for host in added)], days)
     with replacing(path) as partial:
         partial.unlink(missing_ok=True)
         _write(partial, certificate.public_bytes(serialization.Encoding.PEM))
     was = f"the old one {'expires' if left > 0 else 'expired'} on {ends}"
-    return Written(added=added, renewed=was if wanes else "")
+    return KeyChanges(added=added, renewed=was if wanes else "")
 
 
 def _public(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:

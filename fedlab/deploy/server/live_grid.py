@@ -10,9 +10,9 @@ from flwr.serverapp import Grid
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
-from fedlab.deploy.server.node_registry import Debts, Roster
+from fedlab.deploy.server.node_registry import UnansweredOrders, NodeRegistry
 from fedlab.deploy.server.validate_reply import flaw
-from fedlab.deploy.settings import Patience
+from fedlab.deploy.settings import WaitSettings
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
     CLIENT_CRASHED,
@@ -55,16 +55,16 @@ class LiveGrid(GridAround):
         self,
         grid: Grid,
         *,
-        patience: Patience,
+        wait: WaitSettings,
         tell: Callable[[str], None],
         now_seconds: Callable[[], float] | None = None,
     ) -> None:
         super().__init__(grid)
-        self._patience = patience
+        self._wait_settings = wait
         self._tell = tell
         self._now_seconds = now_seconds or stopwatch()
-        debts = Debts(at_most_seconds=patience.reply_seconds, now_seconds=self._now_seconds)
-        self._roster = Roster(grid, debts=debts, tell=tell, parts=patience.nodes)
+        unanswered = UnansweredOrders(at_most_seconds=wait.reply_seconds, now_seconds=self._now_seconds)
+        self._registry = NodeRegistry(grid, unanswered=unanswered, tell=tell, parts=wait.nodes)
         self._open: dict[str, _OpenOrder] = {}
         self._answered: Counter[tuple[int, str]] = Counter()
         self._batches = 0
@@ -72,11 +72,11 @@ class LiveGrid(GridAround):
     @property
     def partitions(self) -> Mapping[int, int]:
         """The partition of every node that was ever there; it grows as nodes come."""
-        return self._roster.partitions
+        return self._registry.partitions
 
     def board(self, partition_id: int) -> str:
         """Return what the node of a partition says it runs on, empty if nothing."""
-        return self._roster.boards.get(partition_id, "")
+        return self._registry.boards.get(partition_id, "")
 
     def gather(self) -> list[int]:
         """Wait for the nodes a run is to start with, and return those there are.
@@ -84,7 +84,7 @@ class LiveGrid(GridAround):
         Raises:
             RunFailedError: there are too few in the end.
         """
-        there = self._roster.wait(self._patience.nodes, at_most_seconds=self._patience.wait_seconds)
+        there = self._registry.wait(self._wait_settings.nodes, at_most_seconds=self._wait_settings.wait_seconds)
         return self._enough(there)
 
     def get_node_ids(self) -> Sequence[int]:
@@ -93,8 +93,8 @@ class LiveGrid(GridAround):
         Raises:
             RunFailedError: they did not come.
         """
-        least = self._patience.least_nodes
-        return self._enough(self._roster.wait(least, at_most_seconds=self._patience.wait_seconds))
+        least = self._wait_settings.least_nodes
+        return self._enough(self._registry.wait(least, at_most_seconds=self._wait_settings.wait_seconds))
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
         """Send messages; one that the engine does not take comes back as an error."""
@@ -127,7 +127,7 @@ class LiveGrid(GridAround):
                 if order.delivered and (name not in arrived or reply.error.code == MESSAGE_EXPIRED):
                     given_up.append(node)
         if given_up:
-            self._roster.give_up(given_up)
+            self._registry.give_up(given_up)
         return list(replies.values())
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
@@ -135,7 +135,7 @@ class LiveGrid(GridAround):
         raise NotImplementedError
 
     def _enough(self, there: list[int]) -> list[int]:
-        least, waited = self._patience.least_nodes, human_seconds(self._patience.wait_seconds)
+        least, waited = self._wait_settings.least_nodes, human_seconds(self._wait_settings.wait_seconds)
         if len(there) < least:
             raise RunFailedError(f"{len(there)} nodes are there and {least} are needed; waited {waited} for others")
         return there
@@ -158,13 +158,13 @@ class LiveGrid(GridAround):
             return REPLY_LATE, f"late: {terms.wait_for} others were done first, after {human_seconds(waited)}"
         if waited >= _deadline_seconds(terms):
             return REPLY_LATE, f"late: not done when the round was over, after {human_seconds(waited)}"
-        if waited >= self._patience.reply_seconds:
+        if waited >= self._wait_settings.reply_seconds:
             return CLIENT_UNAVAILABLE, f"silent for {human_seconds(waited)}"
         return None
 
     def _counts_seconds(self, terms: RoundTerms) -> float:
         """Return for how long the answer to an order can count."""
-        return min(_deadline_seconds(terms), self._patience.reply_seconds)
+        return min(_deadline_seconds(terms), self._wait_settings.reply_seconds)
 
 
 def _terms(message: Message) -> RoundTerms:

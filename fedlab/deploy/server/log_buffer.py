@@ -3,7 +3,7 @@
 from fedlab.results.recorder import Observer
 
 
-class Voice:
+class LogBuffer:
     """Tells an observer at once, and the recorder, as soon as there is one, all that was said."""
 
     def __init__(self, observer: Observer) -> None:

@@ -13,7 +13,7 @@ from fedlab.messages.orders import query_message
 from fedlab.messages.replies import read_board, read_parts, read_query_reply
 
 
-class Debts:
+class UnansweredOrders:
     """Nodes that are to be asked for nothing more until they are done with what they were asked for.
 
     One that never is, is asked again after `at_most_seconds`, and after twice as long every further time: nobody can
@@ -48,7 +48,7 @@ _SAY_EVERY_SECONDS = 15.0
 _QUERY_SECONDS = 3600.0  # then it is asked anew: a query is lost with the node that was at it
 
 
-class Roster:
+class NodeRegistry:
     """Asks every node that turns up which partition it holds, and goes on meanwhile.
 
     A node that was away is asked again: it may have come back with another configuration. Of two nodes with one
@@ -58,9 +58,9 @@ class Roster:
     told of nodes that come, of those that cannot say what they hold, and of who is left out.
     """
 
-    def __init__(self, grid: Grid, *, debts: Debts, tell: Callable[[str], None], parts: int) -> None:
+    def __init__(self, grid: Grid, *, unanswered: UnansweredOrders, tell: Callable[[str], None], parts: int) -> None:
         self._grid = grid
-        self._debts = debts
+        self._unanswered = unanswered
         self._tell = tell
         self._expected_parts = parts
         self._parts: int | None = None  # of the run, once a node has said
@@ -82,7 +82,7 @@ class Roster:
         """What the node of each partition says it runs on."""
         return self._boards
 
-    def there(self) -> list[int]:
+    def available(self) -> list[int]:
         """Return the nodes that are there now, one a partition; ask those that are new, but wait for no answer."""
         listed = set(self._grid.get_node_ids())
         self._asked &= listed
@@ -96,7 +96,7 @@ class Roster:
         """
         elapsed = stopwatch()
         say_at_seconds = 0.0
-        while len(free := self._free(there := self.there())) < count and elapsed() < at_most_seconds:
+        while len(free := self._free(there := self.available())) < count and elapsed() < at_most_seconds:
             if elapsed() >= say_at_seconds:
                 left = human_seconds(at_most_seconds - elapsed())
                 self._tell(f"waiting for {count} nodes: {len(free)} are there{_busy(there, free)}, {left} left")
@@ -112,14 +112,14 @@ class Roster:
         """
         owing = sorted(set(nodes))
         for node in owing:
-            left = human_seconds(self._debts.enter(node))
+            left = human_seconds(self._unanswered.enter(node))
             self._tell(
                 f"client {self._partitions.get(node)} is left out until it is done with that, for {left} at most"
             )
         self._ask(owing)
 
     def _free(self, nodes: list[int]) -> list[int]:
-        return [node for node in nodes if not self._debts.owes(node)]
+        return [node for node in nodes if not self._unanswered.owes(node)]
 
     def _ask(self, nodes: list[int]) -> None:
         if nodes:
@@ -149,7 +149,7 @@ class Roster:
         if self._partitions.get(node) != partition_id:
             self._tell(f"node {node} holds partition {partition_id}" + (f", on {board}" if board else ""))
         behind_all = reply.metadata.reply_to_message_id == self._last[node]
-        if behind_all and self._debts.settle(node):
+        if behind_all and self._unanswered.settle(node):
             self._tell(f"client {partition_id} is done with what was given up, and takes part again")
         self._partitions[node] = partition_id
         self._holders[partition_id] = node

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
@@ -105,7 +105,7 @@ def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audienc
     if isinstance(strategy, Attached):
         strategy.attach(server)
     needs = [getattr(strategy, f"min_{what}_nodes", 1) for what in ("available", "train", "evaluate")]
-    attendance = Attendance(
+    availability_wait = AvailabilityWait(
         load_availability(experiment), clock=server.clock, partitions=server.partitions, at_least=max(1, *needs)
     )
     physics = load_physics(experiment, clients=len(plan.num_examples), shape=plan.sizes.shape)
@@ -113,7 +113,7 @@ def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audienc
         clients,
         clock=server.clock,
         physics=PlannedPhysics(physics=physics, traffic=plan.traffic),
-        attendance=attendance,
+        availability_wait=availability_wait,
         partitions=server.partitions,
         on_clients=server.ledger.bill,
     )

@@ -6,7 +6,7 @@ from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
@@ -73,7 +73,7 @@ def timed(memory_grid, plain_board, plain_physics):
             inner,
             clock=clock,
             physics=physics or plain_physics([plain_board(f"board-{partition}") for partition in range(4)]),
-            attendance=Attendance(availability or always(), clock=clock, partitions=PARTITIONS),
+            availability_wait=AvailabilityWait(availability or always(), clock=clock, partitions=PARTITIONS),
             partitions=PARTITIONS,
             on_clients=lambda records: told.append(list(records)),
         )

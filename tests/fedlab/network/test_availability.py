@@ -203,6 +203,6 @@ def _fitted(clients: list[list[tuple[int, int]]]) -> list[list[tuple[float, floa
 
 
 def test_schedules_are_availability():
-    schedule = Schedule(changes_seconds=(), there_at_first=True, period_seconds=None)
+    schedule = Schedule(changes_seconds=(), available_at_first=True, period_seconds=None)
     assert isinstance(scheduled([schedule]), Availability)
     assert until(scheduled([schedule]), 3) == math.inf

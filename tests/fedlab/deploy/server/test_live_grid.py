@@ -3,7 +3,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab.deploy.server.live_grid import LiveGrid
-from fedlab.deploy.settings import Patience
+from fedlab.deploy.settings import WaitSettings
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
 from fedlab.messages.orders import order_content
@@ -30,7 +30,7 @@ class World:
         self.below = memory_grid(self.answer, [10, 11, 12])
         self.grid = LiveGrid(
             self.below,
-            patience=Patience(nodes=3, wait_seconds=0.01, reply_seconds=600.0),
+            wait=WaitSettings(nodes=3, wait_seconds=0.01, reply_seconds=600.0),
             tell=self.said.append,
             now_seconds=lambda: self.seconds,
         )
