@@ -37,7 +37,9 @@ def encode_with_feedback(
     decoded = pipeline.decode(payload, {name: array.shape for name, array in wanted.items()})
     with np.errstate(invalid="ignore"):  # infinite less infinite
         left = {name: np.subtract(wanted[name], array, out=array) for name, array in decoded.items()}
-    return EncodedUpdate(payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()})
+    return EncodedUpdate(
+        payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()}
+    )
 
 
 def fitted(residual: np.ndarray | None, shape: Shape) -> np.ndarray | np.float32:

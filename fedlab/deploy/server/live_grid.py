@@ -10,7 +10,7 @@ from flwr.serverapp import Grid
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
-from fedlab.deploy.server.node_registry import UnansweredOrders, NodeRegistry
+from fedlab.deploy.server.node_registry import NodeRegistry, UnansweredOrders
 from fedlab.deploy.server.validate_reply import flaw
 from fedlab.deploy.settings import WaitSettings
 from fedlab.errors import RunFailedError

@@ -73,7 +73,9 @@ def test_nodes_come_and_go_with_the_time(clock):
 def test_who_counts_is_the_clocks_furthest_line(clock):
     clock.fork(["shallow", "deep"])
     clock.advance(6.0, "deep")
-    assert availability_wait(there([(0, 5)], [(5, 9)], [(0, 5)], [(0, 9)]), clock).nodes(list(PARTITIONS), server_round=1) == [
+    assert availability_wait(there([(0, 5)], [(5, 9)], [(0, 5)], [(0, 9)]), clock).nodes(
+        list(PARTITIONS), server_round=1
+    ) == [
         250,
         333,
     ]

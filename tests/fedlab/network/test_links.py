@@ -147,7 +147,7 @@ def test_a_link_that_takes_no_start_is_refused_before_the_run(written):
 
 
 def test_what_is_no_link_is_refused(written):
-    with pytest.raises(UserError, match=r"link.name = 'own.py:none': what it returns has no transfer_seconds"):
+    with pytest.raises(UserError, match=r"link.name = 'own.py:none': the object it returns has no transfer_seconds"):
         made("own.py:none", {}, folder=written)
 
 

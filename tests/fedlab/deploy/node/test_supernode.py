@@ -8,7 +8,7 @@ from flwr.app import Message, MessageType, RecordDict
 
 from fedlab.deploy.node import supernode
 from fedlab.deploy.node.heartbeat import is_alive, write_heartbeat
-from fedlab.deploy.node.supernode import TransferMeter, MeteredConnection
+from fedlab.deploy.node.supernode import MeteredConnection, TransferMeter
 
 
 class Clock:

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.deploy.server.node_registry import UnansweredOrders, NodeRegistry
+from fedlab.deploy.server.node_registry import NodeRegistry, UnansweredOrders
 from fedlab.messages.replies import add_board, query_reply
 
 
