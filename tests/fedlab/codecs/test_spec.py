@@ -94,7 +94,7 @@ def test_a_codec_of_a_users_own_takes_part(folder):
         (["int8:sideways"], "codec.up.int8: rounding: 'sideways' is unknown"),
         ([{"name": "int8", "share": 1}], "unknown key codec.up.int8.share: accepted: rounding"),
         (["int8", "top-k:0.1"], "codec.up: 'int8' must be the last: it leaves nothing to encode"),
-        (["mine.py:seven"], "codec.up: what 'mine.py:seven' makes is no fedlab.codecs.codec.Codec"),
+        (["mine.py:seven"], "codec.up: 'mine.py:seven' does not make a fedlab.codecs.codec.Codec"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(specs, message, folder):

@@ -186,7 +186,7 @@ def test_a_single_run_of_a_sweep_file_is_refused_with_the_command_for_it(written
     path = written("[sweep]\nseed = [0]\n")
 
     assert refusal(lambda: load_experiment(path)) == (
-        f"{path}: has a [sweep] table, which stands for many experiments: use fedlab sweep {path}"
+        f"{path}: has a [sweep] table, so it describes several experiments: use fedlab sweep {path}"
     )
 
 
