@@ -63,7 +63,7 @@ def gateway(client: httpx.AsyncClient, *, pause_seconds: float = PAUSE_SECONDS) 
         target = f"/v1/fleet/{request.path_params['call']}"
         chunks = _with_pause_limit(request.stream(), pause_seconds)
         try:
-            body = _with_read_head(await _read_head(chunks), chunks)
+            body = _with_head(await _read_head(chunks), chunks)
             asked = client.build_request("POST", target, headers=headers, content=body)
             answer = await client.send(asked, stream=True)
         except httpx.TransportError:
@@ -148,7 +148,7 @@ async def _read_head(chunks: AsyncIterator[bytes]) -> bytes:
     return head
 
 
-async def _with_read_head(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _with_head(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield head
     async for chunk in rest:
         yield chunk

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from fedlab.common.clock import age_seconds
 
-# An idle node asks for work every three seconds. A node at work is silent while its client app computes, so its heartbeat
-# is valid for as long as its reply can count, but not for longer than this.
+# An idle node asks for work every three seconds. A node at work is silent while its client app computes, so its
+# heartbeat is valid for as long as its reply can count, but not for longer than this.
 _WAITING_SECONDS = 60.0
 _LONGEST_SECONDS = 3600.0
 

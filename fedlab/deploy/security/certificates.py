@@ -111,7 +111,7 @@ def check_issued(path: Path, authority_path: Path) -> None:
         read_certificate(path).verify_directly_issued_by(read_certificate(authority_path))
     except (ValueError, TypeError, InvalidSignature) as error:
         raise UserError(
-            f"{path} was not issued by the authority {authority_path}: restore that authority, or remove {path.name} and"
+            f"{path} was not issued by the authority {authority_path}: restore its authority, or remove {path.name} and"
             f" {path.with_suffix('.key').name}, and new ones are made"
         ) from error
 

@@ -50,10 +50,10 @@ def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> K
     """Make the missing keys of a deployment, readable by their owner only.
 
     `ca.pem` and `ca.key` are the authority; `server.pem` and `server.key` are the server's certificate for its `hosts`,
-    valid for `days`; `superexec.secret` authenticates the app's process to the SuperLink; `node-0` and `node-0.pub`, ...
-    are the keys of nodes. Existing files are kept, except a `server.pem` that lacks some of the hosts or expires soon:
-    it is renewed with the same key, so nodes are not affected. Only a new or renewed `server.pem` needs `ca.key`. Private
-    keys that others could read are made private.
+    valid for `days`; `superexec.secret` authenticates the app's process to the SuperLink; `node-0` and `node-0.pub`,
+    ... are the keys of nodes. Existing files are kept, except a `server.pem` that lacks some of the hosts or expires
+    soon: it is renewed with the same key, so nodes are not affected. Only a new or renewed `server.pem` needs `ca.key`.
+    Private keys that others could read are made private.
 
     Raises:
         UserError: the folder cannot be written, its files do not belong together, the authority has expired, or the
@@ -115,7 +115,7 @@ def _make_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int)
 
 
 def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> KeyChanges:
-    """Renew the server's certificate if it lacks some of these hosts, or expires soon and can be made to last longer."""
+    """Renew the server's certificate if it lacks some of these hosts, or expires soon and can be prolonged."""
     path = folder / "server.pem"
     old = read_certificate(path)
     names = hosts_of(old, path)

@@ -55,7 +55,7 @@ def test_where_nobody_comes_or_goes_the_nodes_are_looked_over_once(clock):
     assert roll.nodes(range(17, 18), server_round=1) is first
 
 
-def test_new_nodes_are_looked_over_anew(clock):
+def test_new_nodes_are_checked_for_availability(clock):
     roll = availability_wait(always(), clock)
     assert roll.nodes([901], server_round=1) == [901]
     assert roll.nodes([901, 17], server_round=1) == [17, 901]
@@ -107,13 +107,15 @@ def test_no_more_are_waited_for_than_there_are(clock):
 
 def test_nobody_ever_coming_ends_the_run(clock):
     clock.advance(50.0)
-    with pytest.raises(RunFailedError, match="0 of 4 clients are there and 1 are needed: no others will ever come"):
+    with pytest.raises(
+        RunFailedError, match="0 of 4 clients are available and 1 are needed: no others will become available"
+    ):
         availability_wait(there([(0, 20)]), clock).nodes(list(PARTITIONS), server_round=1)
 
 
 def test_two_that_are_never_there_together_are_not_waited_for_for_ever(clock):
     roll = availability_wait(there([(0, 40_000)], [(50_000, 80_000)], period_seconds=86_400.0), clock, at_least=2)
-    with pytest.raises(RunFailedError, match=r"nobody came in 30\.0 d of simulated time"):
+    with pytest.raises(RunFailedError, match=r"no others became available in 30\.0 d of simulated time"):
         roll.nodes([17, 250], server_round=1)
 
 

@@ -377,7 +377,7 @@ def test_queries_reach_clients_that_are_away(timed):
 
 def test_a_run_whose_clients_never_answer_ends(timed):
     grid = timed(reply_after([1] * 4), availability=bernoulli(1.0))
-    with pytest.raises(RunFailedError, match="no client was there to be asked, 1000 times in a row"):
+    with pytest.raises(RunFailedError, match="no client could be reached, 1000 times in a row"):
         [grid.send_and_receive([order(17)]) for _ in range(2000)]
 
 

@@ -28,7 +28,7 @@ def test_adding_a_host_is_said(fedlab, tmp_path):
     fedlab(*command)
     said = [fedlab(*command, "--host", "lab.example")[1] for _ in range(2)]
     assert said == [
-        f"{tmp_path}: issued server.pem anew, for lab.example as well; restart what uses it\n",
+        f"{tmp_path}: renewed server.pem, for lab.example as well; restart the services that use it\n",
         f"{tmp_path}: nothing to make\n",
     ]
     out = fedlab(*command, "--host", "10.0.0.1", "--json")[1]

@@ -186,7 +186,7 @@ def test_why_a_server_is_tried_again_is_said_once(monkeypatch, capsys):
     refused = SimpleNamespace(exception=OSError("refused"), tries=1, elapsed_time=0.0)
     for _ in range(2):
         invoker.on_backoff(refused)
-    line = "fedlab: lab:8000: refused; trying again until it answers\n"
+    line = "fedlab: lab:8000: refused; retrying until it answers\n"
     assert capsys.readouterr().err == line
     invoker.on_success(refused)
     invoker.on_backoff(refused)

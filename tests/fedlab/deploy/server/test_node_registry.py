@@ -37,14 +37,14 @@ def registry(grid, said):
 def test_nodes_that_split_the_data_otherwise_are_left_out_with_the_reason(registry, said):
     assert registry(1).available() == [10, 13]
     assert [text for text in said if "left out" in text] == [
-        "node 11 is left out: it holds partition 1 of 3, and others split the data into 1",
-        "node 12 is left out: it holds partition 2 of 3, and others split the data into 1",
+        "node 11 is left out: it holds partition 1 of 3, but the other nodes split the data into 1",
+        "node 12 is left out: it holds partition 2 of 3, but the other nodes split the data into 1",
     ]
 
 
 def test_nodes_that_split_the_data_as_expected_take_the_place_of_those_that_do_not(registry, said):
     assert registry(3).available() == [11, 12, 13]
-    assert "node 10 is left out: it holds partition 0 of 1, and others split the data into 3" in said
+    assert "node 10 is left out: it holds partition 0 of 1, but the other nodes split the data into 3" in said
 
 
 def test_where_none_splits_it_as_expected_the_first_says_how(registry):
@@ -102,7 +102,7 @@ def test_a_second_order_adds_nothing_to_what_is_owed():
     assert unanswered.enter(7) == 6.0
 
 
-def test_who_has_answered_begins_anew():
+def test_a_node_that_has_answered_starts_again_with_the_first_wait():
     clock = Clock()
     unanswered = UnansweredOrders(at_most_seconds=10.0, now_seconds=clock)
     unanswered.enter(7)
