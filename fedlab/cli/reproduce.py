@@ -45,7 +45,9 @@ def reproduce(
     if not run:
         mini = None
     if mini is None and (out is not None or settings):
-        raise UserError(f"--out and --set are for the training of a mini variant, but no mini variant of {what} is trained")
+        raise UserError(
+            f"--out and --set are for the training of a mini variant, but no mini variant of {what} is trained"
+        )
     sections, disagreements = sections_of(what, figures), disagreements_of(what, figures)
     if not as_json:
         console.print(render_sections(sections))
