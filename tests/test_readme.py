@@ -25,7 +25,7 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    *(f"docs/decisions/{p.name}" for p in ROOT.glob("docs/*/*.md")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
 ]
 FILES = dict(re.findall(r"^\*\*([\w./-]+)\*\*\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^\| `(fedlab [^`]+)` \|", README, re.MULTILINE)

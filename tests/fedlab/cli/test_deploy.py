@@ -39,13 +39,13 @@ def test_keys_that_were_open_to_others_are_told(fedlab, tmp_path):
     command = ("deploy", "keys", tmp_path / "keys", "--nodes", "0")
     fedlab(*command)
     (tmp_path / "keys/ca.key").chmod(0o640)
-    assert fedlab(*command).out == f"{tmp_path / 'keys'}: closed to others, who could read or write them: ca.key\n"
+    assert fedlab(*command).out == f"{tmp_path / 'keys'}: made private, because others could read or write them: ca.key\n"
 
 
 def test_an_empty_folder_is_not_the_one_one_is_in(fedlab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = fedlab("deploy", "keys", "")
-    assert (code, err) == (2, "fedlab: FOLDER is empty: expected where the keys go, such as keys\n")
+    assert (code, err) == (2, "fedlab: FOLDER is empty: expected the folder of the keys, such as keys\n")
     assert list(tmp_path.iterdir()) == []
 
 

@@ -157,7 +157,7 @@ def test_a_search_follows_a_trajectory_if_one_is_given(command):
         (["ft.csv", "--device", "jetson-tx3"], "unknown device 'jetson-tx3', nearest is 'jetson-tx2'"),
         (["ft.csv", "--bandwidth", "fast"], "bandwidth 'fast' is not usable"),
         (["ft.csv", "--bandwidth", "1e-310MB/s", "--published"], "the result overflows; check the bandwidth"),
-        (["ft.csv", "--published", "--labels", "4"], "--labels counts the head's parameters"),
+        (["ft.csv", "--published", "--labels", "4"], "--labels sets the size of the head"),
         (["ft.csv", "--batches", "0"], "--batches"),
         (["ft.csv", "--codec", "int2"], "--codec"),
         (["ft.csv", "--backbone", "./none"], "--backbone: no folder none"),

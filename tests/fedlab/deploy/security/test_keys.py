@@ -218,7 +218,7 @@ def test_without_the_authoritys_key_a_certificate_near_its_end_is_warned_of_and_
     keys = old(340)
     (keys / "ca.key").unlink()
     (warning,) = make_keys(keys, hosts=["lab.example"], nodes=1, days=365).warnings
-    assert "put ca.key back" in warning
+    assert "restore ca.key" in warning
     shutil.rmtree(keys)
     keys = old(400)
     (keys / "ca.key").unlink()
