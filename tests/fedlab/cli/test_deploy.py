@@ -39,7 +39,8 @@ def test_keys_that_were_open_to_others_are_told(fedlab, tmp_path):
     command = ("deploy", "keys", tmp_path / "keys", "--nodes", "0")
     fedlab(*command)
     (tmp_path / "keys/ca.key").chmod(0o640)
-    assert fedlab(*command).out == f"{tmp_path / 'keys'}: made private, because others could read or write them: ca.key\n"
+    said = "made private, because others could read or write them: ca.key"
+    assert fedlab(*command).out == f"{tmp_path / 'keys'}: {said}\n"
 
 
 def test_an_empty_folder_is_not_the_one_one_is_in(fedlab, tmp_path, monkeypatch):
