@@ -10,7 +10,6 @@ from fedlab.codecs.quantiser import int4, int8
 from fedlab.codecs.sparse import skip_zero_rows, top_k
 from fedlab.codecs.spec import build_pipeline, name_of
 from fedlab.errors import UserError
-from fedlab.messages.codec_terms import CodecTerms
 
 MINE = '''
 """A codec of a user's own: the mean of an array in place of all its values."""
@@ -121,11 +120,3 @@ def test_a_codec_is_known_by_its_name():
         "mine.py:mean",
         "int8",
     ]
-
-
-@pytest.mark.parametrize("memory", [None, (), ("int8",)])
-def test_terms_travel(memory):
-    terms = CodecTerms(
-        up=("top-k:0.01", {"name": "int8", "rounding": "nearest"}), down=("int4",), memory=memory, seed=2**62
-    )
-    assert CodecTerms.from_json(terms.to_json()) == terms
