@@ -195,6 +195,15 @@ def test_links_to_files_lead_somewhere(page):
     assert not missing
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_files_and_modules_that_are_named_exist(page):
+    text = (ROOT / page).read_text()
+    files = re.findall(r"`([a-z_]+/[\w./]+\.py)`", text)
+    files += [name.replace(".", "/") + ".py" for name in re.findall(r"`(fedlab(?:\.[a-z]\w*)+)`", text)]
+    places = {file: (ROOT / file, ROOT / "fedlab" / file, (ROOT / file).parent.with_suffix(".py")) for file in files}
+    assert not [file for file, found in places.items() if not any(place.exists() for place in found)]
+
+
 @pytest.mark.parametrize("page", PAGES)
 def test_tasks_of_make_exist(page):
     tasks = set(re.findall(r"^([a-z-]+):.*##", (ROOT / "Makefile").read_text(), re.MULTILINE))

@@ -12,7 +12,7 @@ from statistics import median
 from fedlab.errors import UserError
 from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
-    Imported,
+    ImportedTable,
     LeftOutError,
     TraceRows,
     clients_of,
@@ -29,7 +29,7 @@ _BYTES_PER_KILOBIT = 125  # of 1000 bits
 Client = Mapping[str, object]
 
 
-def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> Imported:
+def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> ImportedTable:
     """Read a pickle of {client: {"computation": ms a sample, "communication": kbit/s in both directions}}.
 
     A client's throughput is `base_milliseconds` divided by its own; the default base is the median client's, which then
@@ -44,7 +44,7 @@ def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> 
     return gather(DEVICE_COLUMNS, [partial(_device, each, base) for each in capacities], path)
 
 
-def read_availability(path: Path) -> Imported:
+def read_availability(path: Path) -> ImportedTable:
     """Read a pickle of {client: {"active": [seconds], "inactive": [seconds], "finish_time": seconds}}.
 
     A client is available from each active second to the inactive second at the same index. Its intervals repeat after

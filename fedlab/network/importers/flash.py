@@ -16,7 +16,7 @@ from fedlab.common.files import read_text
 from fedlab.errors import UserError
 from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
-    Imported,
+    ImportedTable,
     LeftOutError,
     TraceRows,
     clients_of,
@@ -44,7 +44,7 @@ _EVENTS: Mapping[str, tuple[str, bool]] = {
 }
 
 
-def read_state_traces(path: Path) -> Imported:
+def read_state_traces(path: Path) -> ImportedTable:
     """Read JSON of {client: {"messages": lines of a time, a tab and an event}}.
 
     A client is available while its phone is locked, charging and on Wi-Fi. Simulated second 0 is midnight of 2 January
@@ -56,7 +56,7 @@ def read_state_traces(path: Path) -> Imported:
     return gather(AVAILABILITY_COLUMNS, [partial(_times, text) for text in messages], path)
 
 
-def read_speeds(path: Path) -> Imported:
+def read_speeds(path: Path) -> ImportedTable:
     """Read JSON of {client: {"down_u", "down_sigma", "up_u", "up_sigma"}}: mean and deviation in kB/s of 1000 bytes.
 
     Raises:

@@ -18,7 +18,7 @@ AVAILABILITY_COLUMNS = ("partition_id", "on_seconds", "off_seconds", "period_sec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imported:
+class ImportedTable:
     """A table whose first column is the partition id, counted from 0 in the order of the source.
 
     `left_out` counts the clients of the source that are not in the table, by reason.
@@ -38,7 +38,7 @@ class LeftOutError(Exception):
     """A client of the source has no usable data; the message is the reason, which `left_out` counts by."""
 
 
-def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]], path: Path) -> Imported:
+def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]], path: Path) -> ImportedTable:
     """Number the usable clients; each client's reader returns its rows without the id, or raises LeftOutError.
 
     Raises:
@@ -56,7 +56,7 @@ def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]],
             partition_id += 1
     if not rows:
         raise UserError(f"{path}: no client can be used: {describe_left_out(left_out) or 'the file has none'}")
-    return Imported(columns=columns, rows=tuple(rows), left_out=dict(left_out))
+    return ImportedTable(columns=columns, rows=tuple(rows), left_out=dict(left_out))
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
@@ -64,7 +64,7 @@ def describe_left_out(left_out: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in left_out.items())
 
 
-def write_csv(imported: Imported, path: Path) -> None:
+def write_csv(imported: ImportedTable, path: Path) -> None:
     """Write the table to a new file; raises as `write_new` does."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
