@@ -1,4 +1,4 @@
-# One image for the server and for clients: fedlab, its strategies and its clients. Build it in the repository's root.
+# One image for server and clients: fedlab with its strategies and clients. Build it in the root of the repository.
 #
 #   docker build -t fedlab .
 #   docker build -t fedlab --build-arg PIP_NO_INDEX=1 .    with all packages as wheels in docker/wheels, and no network
@@ -20,7 +20,7 @@ RUN python -m venv /opt/fedlab
 WORKDIR /src
 COPY docker/wheels /wheels
 COPY constraints.txt pyproject.toml docker/requirements.py ./
-# What is installed changes seldom, and what is written here often: two layers.
+# Two layers, because dependencies change rarely and the project's code often.
 RUN python requirements.py pyproject.toml > requirements.txt \
     && pip install -c constraints.txt -r requirements.txt setuptools
 COPY README.md LICENSE ./
@@ -39,7 +39,7 @@ ENV PATH=/opt/fedlab/bin:$PATH \
     FLWR_TELEMETRY_ENABLED=0 \
     FLWR_DISABLE_UPDATE_CHECK=1 \
     FLWR_DISABLE_RUNTIME_DEPENDENCY_INSTALLATION=1
-# Volumes take over the rights of these folders: whatever user the containers run as can write there, and nowhere else.
+# Volumes inherit the permissions of these folders: any user of a container can write there, and nowhere else.
 RUN useradd --uid 10001 --home-dir /home/fedlab --no-create-home fedlab \
     && install -d -m 1777 /home/fedlab /home/fedlab/flwr /home/fedlab/cache /state /runs /data /database
 COPY --from=build /opt/fedlab /opt/fedlab

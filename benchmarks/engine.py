@@ -1,18 +1,18 @@
-"""How much faster a round of fedlab is than the obvious loops, measured in one run on one machine.
+"""Compare the speed of a round of fedlab with naive loops, in one run on one machine.
 
     python benchmarks/engine.py [--quick] [--profile] [--json FILE] [--depths 0 2 6] [--repeats 3]
 
-The work of a round: MiniLM and adapters of width 8 in the top d of 6 blocks, 20 Newsgroups at 64 tokens (docstrings
-where that is not at hand), 15 clients of 113 texts, one epoch in batches of 4, SGD, no evaluation. The methods are
-measured in turn, repeated, and compared pair by pair. The overhead is what a round of fedlab takes beyond the training
-of its busiest actor. The methods:
+The work of a round: MiniLM and adapters of width 8 in the top d of 6 blocks, 20 Newsgroups at 64 tokens (docstrings if
+that is not available), 15 clients of 113 texts, one epoch in batches of 4, SGD, no evaluation. The methods are measured
+in turn, repeated, and compared pair by pair. The overhead is the share of a round of fedlab that is not the training of
+its busiest actor. The methods:
 
 one-process    the adapters library's model in one process with as many threads as cores
-n-process      the same in as many processes of one thread as cores, the clients shared out
+n-process      the same in one process of one thread for each core, with the clients divided among them
 flower         Flower's own simulation of the same client (not with --quick: it takes a minute to start)
 fedlab         a steady round of `fedlab run`: every client has been asked before
-products       the float32 matrix products of frozen weights that no way to compute a round can do without, alone, on
-               all cores at once (from depth 3 on): what is left to gain
+products       only the float32 matrix products of frozen weights that any implementation has to compute, on all cores
+               at once (from depth 3 on): a lower bound
 """
 
 import argparse
@@ -45,7 +45,7 @@ TOKENS = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Work:
-    """A round to be measured."""
+    """The round to measure."""
 
     experiment: Path
     settings: tuple[str, ...]
@@ -53,7 +53,7 @@ class Work:
 
 
 class Loops:
-    """Processes of the obvious loop, started once and measured often; clients are shared out among them."""
+    """Processes of the naive loop, started once and measured repeatedly; clients are divided among them."""
 
     def __init__(self, work: Work, *, processes: int, threads: int, clients: int) -> None:
         shares = [range(start, clients, processes) for start in range(min(processes, clients))]
@@ -63,7 +63,7 @@ class Loops:
             _line(process)
 
     def seconds(self) -> float:
-        """Return the seconds of a round, which lasts as long as its busiest process has clients to train."""
+        """Return the seconds of a round, which ends with its busiest process."""
         for process in self._processes:
             assert process.stdin is not None
             process.stdin.write("go\n")
@@ -78,7 +78,7 @@ class Loops:
 
 @dataclass(frozen=True, kw_only=True)
 class Engine:
-    """What fedlab took: seconds of each steady round, and of all actors by kind of work over the whole run."""
+    """The measurement of fedlab: seconds of each steady round, and of all actors by kind of work over the run."""
 
     rounds: list[float]
     actor_seconds: dict[str, float]
@@ -88,7 +88,7 @@ class Engine:
 
 
 def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32", workers: int | None = None) -> Engine:
-    """Run `fedlab run` for so many steady rounds, after a first one in which every client fills its cache."""
+    """Run `fedlab run` for `rounds` steady rounds, after a first one in which every client fills its cache."""
     settings = [
         *work.settings,
         "strategy.name=fedavg",
@@ -118,7 +118,7 @@ def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32", workers: 
 
 
 def flower_seconds(work: Work, rounds: int) -> float:
-    """Return the seconds of a round of the same client in Flower's own simulation, started and stopped here."""
+    """Return the seconds of a round of the same client in Flower's simulation, which is started and stopped here."""
     with tempfile.TemporaryDirectory() as home:
         app = Path(home) / "app"
         shutil.copytree(HERE / "plain_flower", app)
@@ -131,11 +131,13 @@ def flower_seconds(work: Work, rounds: int) -> float:
             "results": str(results),
             "loop": str(HERE.resolve()),
         }
-        settings = Path(home) / "run.toml"  # a file: on the command line, texts cannot hold quotes
+        settings = Path(home) / "run.toml"  # a file, as texts on the command line cannot contain quotes
         settings.write_text("".join(f"{key} = {json.dumps(value)}\n" for key, value in config.items()))
         nodes = f"num-supernodes={CLIENTS} client-resources-num-cpus=1"
         environment = os.environ | FLOWER_QUIET | {"FLWR_HOME": home, "OMP_NUM_THREADS": "1"}
-        environment["PATH"] = f"{COMMANDS}{os.pathsep}{environment['PATH']}"  # flwr starts others of its commands
+        environment["PATH"] = (
+            f"{COMMANDS}{os.pathsep}{environment['PATH']}"  # flwr starts other commands of its package
+        )
         command = [
             str(COMMANDS / "flwr"),
             "run",
@@ -150,13 +152,13 @@ def flower_seconds(work: Work, rounds: int) -> float:
             done = subprocess.run(command, check=False, env=environment, capture_output=True, text=True, timeout=1200)
         finally:
             subprocess.run(["pkill", "-f", f"flower-superlink.*{home}"], check=False)
-        if not results.exists():  # what `flwr run --stream` exits with does not tell
+        if not results.exists():  # the exit code of `flwr run --stream` does not show a failure
             sys.exit(f"Flower's simulation failed:\n{done.stdout}{done.stderr}")
         return statistics.median(json.loads(results.read_text())[1:])
 
 
 def products_seconds(depth: int) -> float:
-    """Return what the bare products of a round take, shared out among processes of one thread, one a core."""
+    """Return the seconds of the bare products of a round, divided among one single-threaded process for each core."""
     cores = os.cpu_count() or 1
     rows = CLIENTS * EXAMPLES * TOKENS // cores
     command = [sys.executable, str(HERE / "products.py"), "--depth", str(depth), "--rows", str(rows)]
@@ -174,7 +176,7 @@ FLOWER_QUIET = {
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """What was measured at one depth: medians of seconds a round, and of the ratios taken pair by pair."""
+    """The results at one depth: median seconds of a round, and medians of pairwise ratios."""
 
     depth: int
     one_process_seconds: float
@@ -242,12 +244,12 @@ def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower:
 def main() -> None:
     """Measure, print a table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="depth 2 alone, once, without Flower: under 3 minutes")
-    parser.add_argument("--profile", action="store_true", help="show where the actors' time goes")
+    parser.add_argument("--quick", action="store_true", help="only depth 2, once, without Flower: under 3 minutes")
+    parser.add_argument("--profile", action="store_true", help="show the actors' time by kind of work")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--depths", type=int, nargs="+", default=[0, 2, 6])
     parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--no-flower", action="store_true", help="leave Flower's own simulation out")
+    parser.add_argument("--no-flower", action="store_true", help="skip Flower's simulation")
     arguments = parser.parse_args()
     rows = []
     with tempfile.TemporaryDirectory() as folder:
@@ -268,9 +270,9 @@ def main() -> None:
 
 
 def work_settings(folder: Path) -> tuple[Path, tuple[str, ...]]:
-    """Return the experiment file and settings of the work: as many clients as a round has, all of 113 texts.
+    """Return the experiment file and settings of the work: only the clients of a round, all with 113 texts.
 
-    The texts are copied to `folder`, few of them for the test at the end, which is no part of what is measured.
+    The texts are copied to `folder`. The test split is small, as the final test is not measured.
     """
     news = HERE.parent.parent / "shared" / "data" / "20news"
     data = ["task.data=docstrings", f"task.limit={TEXTS}"]

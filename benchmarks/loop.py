@@ -1,6 +1,6 @@
-"""The obvious loop: the adapters library's model, plain autograd, one client after the other.
+"""The naive loop: the adapters library's model, plain autograd, one client after the other.
 
-Run as a process: prints a line when it is ready, waits for one, trains, and prints the seconds it took.
+Run as a process: it prints a line when it is ready; for each line of input it trains and prints the seconds.
 """
 
 import argparse
@@ -21,7 +21,7 @@ from fedlab.training.local import LocalTraining, batch_rows
 
 
 class Loop:
-    """One model of a depth, trained on one client after another with SGD, as a textbook would."""
+    """One model of a depth, trained on one client after another with textbook SGD."""
 
     def __init__(self, experiment_file: Path, settings: list[str], depth: int, *, autocast: bool = False) -> None:
         experiment = load_experiment(experiment_file, settings)
@@ -66,7 +66,7 @@ class Loop:
 
 
 def main() -> None:
-    """Serve one measurement after another: a line in, the seconds out."""
+    """Serve measurements: for each line of input, print the seconds."""
     parser = argparse.ArgumentParser()
     parser.add_argument("experiment", type=Path)
     parser.add_argument("--set", dest="settings", action="append", default=[])

@@ -1,9 +1,9 @@
-"""How much memory a run takes, all its processes together.
+"""Measure the memory of a run, summed over its processes.
 
     python benchmarks/memory.py COMMAND...
 
-Prints the peak of the proportional set size, in which a page that several processes share counts once (Linux). Ray's
-processes leave their parent, so all that are started while the command runs count as its own.
+It prints the peak of the proportional set size, which counts a shared page once (Linux). Ray's processes leave their
+parent, so every process that starts while the command runs is counted.
 """
 
 import subprocess

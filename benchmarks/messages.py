@@ -1,9 +1,9 @@
-"""What one message costs beside the client's own work.
+"""Measure the cost of one message, without the client's own work.
 
     python benchmarks/messages.py [--messages 1000] [--rounds 5] [--profile]
 
-Runs `fedlab run` with a client that does nothing, on arrays of 60 kB, and prints the milliseconds of a round a
-message: everything from the strategy's orders to the records on disk and the checkpoint is counted.
+It runs `fedlab run` with a client that does nothing, on arrays of 60 kB, and prints the milliseconds of a round divided
+by its messages: everything from the strategy's orders to the records on disk and the checkpoint is included.
 """
 
 import argparse
@@ -24,7 +24,7 @@ WIDTH = 28  # of adapters in both blocks of BERT-tiny: 4 x 128 x 28 weights of 4
 
 
 def round_seconds(messages: int, rounds: int) -> list[float]:
-    """Return the seconds of each round but the first, in which actors start, and the last, which has the test."""
+    """Return the seconds of each round, without the first (actors start) and the last (test)."""
     settings = [
         "backbone.name=bert-tiny",
         f"client={{name='{HERE / 'echo.py'}:client',depth=2,width={WIDTH}}}",
@@ -44,11 +44,11 @@ def round_seconds(messages: int, rounds: int) -> list[float]:
 
 
 def main() -> None:
-    """Measure and print."""
+    """Measure and print the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--messages", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--profile", action="store_true", help="show where the driver's time goes")
+    parser.add_argument("--profile", action="store_true", help="show a profile of the driver")
     arguments = parser.parse_args()
     profile = cProfile.Profile()
     if arguments.profile:

@@ -1,8 +1,8 @@
-"""The matrix products of frozen weights that a round of the engine's work cannot do without, and nothing else.
+"""Only the matrix products of frozen weights that any implementation of the engine's round has to compute.
 
-A process does its share of them with one thread and prints the seconds it took. Between the lowest adapter and the last
-block, of which a classifier needs one row a text, each block multiplies every token's state by its weights, and in the
-backward pass every gradient. However an engine is written, a round in that precision takes no less.
+A process computes its share with one thread and prints the seconds. In each block between the lowest adapter and the
+last block, where a classifier needs only one row of each text, the weights are multiplied with the state of every
+token, and in the backward pass with every gradient. This is a lower bound for any engine in that precision.
 """
 
 import argparse
@@ -17,12 +17,12 @@ STEP_ROWS = 4 * 4 * 64  # a pack of four clients, batches of four texts of 64 to
 
 
 def flops(depth: int, rows: int) -> float:
-    """Return the operations of so many tokens' products, forward and backward."""
+    """Return the operations of the products of `rows` tokens, forward and backward."""
     return 2 * 2.0 * rows * max(0, depth - 2) * sum(inner * outer for inner, outer in SHAPES)
 
 
 def multiply(depth: int, rows: int) -> float:
-    """Multiply, and return the seconds."""
+    """Compute the products and return the seconds."""
     pairs = [(torch.randn(STEP_ROWS, inner), torch.randn(outer, inner)) for inner, outer in SHAPES]
     gradients = [torch.randn(STEP_ROWS, outer) for _, outer in SHAPES]
     for _ in range(3):

@@ -1,11 +1,11 @@
-"""What clients cost that are registered and not asked: a round, memory and the start of a run, with few and with many.
+"""Measure the cost of idle clients: seconds of a round, memory and start of a run, with few and with many clients.
 
     python benchmarks/scale.py [--clients 100000] [--repeats 3] [--rounds 40] [--json FILE]
 
-Runs of 100 clients and of many are taken in turn and compared pair by pair. Every client has one piece of a post of
-20 Newsgroups (a made-up text where that is not at hand); 15 are asked a round. Frozen states are not stored: among few
-clients the same are asked again and would find theirs, among many nobody is asked twice. The start is the time from the
-command to its first round, less a round; texts were prepared in an earlier run, as for any experiment that runs again.
+Runs of 100 and of many clients alternate and are compared pair by pair. Every client has one piece of a post of 20
+Newsgroups (a synthetic text if that is not available); 15 clients are asked in a round. Frozen states are not stored:
+with few clients the same ones are asked again and would reuse their states, with many no client is asked twice. The
+start is the time from the command to the end of its first round, minus a round. An earlier run has prepared the texts.
 """
 
 import argparse
@@ -38,7 +38,7 @@ WORDS = 24  # of a piece
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """One run: the median of its rounds, what all its processes held at most, and how long it took to start."""
+    """One run: median seconds of a round, peak memory of all its processes, and seconds of its start."""
 
     round_seconds: float
     peak_bytes: int
@@ -70,7 +70,7 @@ def measure(data: Path, clients: int, rounds: int) -> Measured:
 
 
 class FirstRound:
-    """Watches for the first line of a file of rounds, from now on."""
+    """Measures the time until the first line of a file of rounds is written."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._elapsed, self._seconds = path, stopwatch(), 0.0
@@ -78,7 +78,7 @@ class FirstRound:
         self._thread.start()
 
     def seconds(self) -> float:
-        """Return how long it took."""
+        """Return the seconds until then."""
         self._thread.join()
         return self._seconds
 
@@ -105,9 +105,9 @@ def pieces() -> Iterator[tuple[str, str]]:
 
 
 def write_texts(folder: Path, clients: int) -> None:
-    """Write a text for each client, and those that are held out."""
+    """Write one text for each client, and the held-out texts."""
     drawn = list(pieces())
-    random.Random(0).shuffle(drawn)  # the first of them are texts like all others, as long as these are
+    random.Random(0).shuffle(drawn)  # so that the first texts have the same mix of lengths as the others
     source = iter(drawn)
     for split, count in (("validation", HELD), ("test", HELD), ("train", clients)):
         with (folder / f"{split}.csv").open("w", newline="") as file:
@@ -138,7 +138,7 @@ def main() -> None:
 
 
 def show(few: list[Measured], many: list[Measured], clients: int) -> None:
-    """Print medians of both and of their ratios, pair by pair."""
+    """Print the medians of both, and of their pairwise ratios."""
     table = Table("", f"{FEW} clients", f"{clients:,} clients", "ratio")
     for name, unit in (("round_seconds", 1e3), ("peak_bytes", 1e-9), ("start_seconds", 1.0)):
         pairs = [(getattr(one, name), getattr(other, name)) for one, other in zip(few, many, strict=True)]

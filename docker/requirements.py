@@ -1,4 +1,4 @@
-"""Print what the project needs, but for simulations alone, a requirement a line."""
+"""Print the project's requirements, one on each line, without those that only simulations need."""
 
 import sys
 import tomllib

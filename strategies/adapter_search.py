@@ -1,4 +1,4 @@
-"""AdaFL's search over adapter configurations: pure rules that propose a trial and learn from its outcome.
+"""AdaFL's search over adapter configurations: pure rules that propose a trial and use its outcome.
 
 Source: "Efficient Federated Learning for Modern NLP", MobiCom'23 (arXiv 2205.10162), progressive training with
 sideline trials.
@@ -9,20 +9,20 @@ from dataclasses import dataclass, replace
 
 from fedlab.models.peft.config import AdapterConfig
 
-# Cheapest first: a tie goes to the one further left.
-STAYS = "shallow"  # keeps the configuration all start from
+# Cheapest first: in a tie the first group wins.
+STAYS = "shallow"  # this group keeps the current configuration
 GROUPS = (STAYS, "wide", "deep")
 
 
 @dataclass(frozen=True, kw_only=True)
 class SearchSpace:
-    """Which configurations there are and how a trial steps through them.
+    """The configurations, and the steps between them.
 
     `interval_seconds(config)` is `base_seconds * (expand * depth + 1)`; the paper used a base of 60 or 90 s,
     expand 4, width steps of 8 up to 64, depth steps of 1 (20NEWS, AGNEWS) or 4 (SEMEVAL, ONTONOTES).
 
-    A larger configuration wins only if it is more accurate by over `min_gain` than the one that stays as it is. The
-    paper has 0; on a small validation split noise alone then lets the model grow.
+    A larger configuration wins only if it is more accurate than the current one by more than `min_gain`. The paper uses
+    0; on a small validation split, noise alone then makes the model grow.
     """
 
     blocks: int
@@ -34,31 +34,31 @@ class SearchSpace:
     min_gain: float = 0.0
 
     def interval_seconds(self, config: AdapterConfig) -> float:
-        """Return the simulated time every group of a trial from `config` may use."""
+        """Return the simulated time that each group of a trial from `config` may use."""
         return self.base_seconds * (self.expand * config.depth + 1)
 
     def deeper(self, config: AdapterConfig) -> AdapterConfig | None:
-        """Return the next deeper configuration, or None at the top. From depth 0 a step of 1 leads to 2."""
+        """Return the next deeper configuration, or None at the maximum. From depth 0 a step of 1 leads to 2."""
         step = 2 if config.depth == 0 and self.depth_step == 1 else self.depth_step
         depth = min(config.depth + step, self.blocks)
         return replace(config, depth=depth) if depth > config.depth else None
 
     def wider(self, config: AdapterConfig) -> AdapterConfig | None:
-        """Return the next wider configuration, or None at the cap."""
+        """Return the next wider configuration, or None at the maximum."""
         width = min(config.width + self.width_step, self.max_width)
         return replace(config, width=width) if width > config.width else None
 
 
 @dataclass(frozen=True, kw_only=True)
 class AdapterSearch:
-    """Where the search stands: the configuration every group starts from, and how many trials led there."""
+    """The state of the search: the configuration that every group starts from, and the number of trials so far."""
 
     space: SearchSpace
     current: AdapterConfig
     trials: int = 0
 
     def propose(self) -> dict[str, AdapterConfig]:
-        """Return the groups of the next trial with their configurations; at both caps only `shallow` is left."""
+        """Return the groups of the next trial with their configurations; at both maxima only `shallow` is left."""
         candidates = {
             STAYS: self.current,
             "deep": self.space.deeper(self.current),
@@ -71,7 +71,7 @@ class AdapterSearch:
         return self.space.interval_seconds(self.current)
 
     def observe(self, accuracies: Mapping[str, float]) -> tuple[str, "AdapterSearch"]:
-        """Return the winning group of the proposed trial and the search that goes on from it."""
+        """Return the winning group of the proposed trial, and the search that continues from it."""
         proposed = self.propose()
         assert set(accuracies) == set(proposed), f"expected accuracies of {sorted(proposed)}, got {sorted(accuracies)}"
         merits = {group: each - (group != STAYS) * self.space.min_gain for group, each in accuracies.items()}

@@ -1,4 +1,4 @@
-"""Which clients take part in a round, how long the server waits for them, and which of their updates it takes."""
+"""The cohort of a round: which clients are asked, how long the server waits, and which updates it accepts."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -11,15 +11,16 @@ from fedlab.messages.round_terms import Late, RoundTerms
 
 @dataclass(frozen=True, kw_only=True)
 class CohortRules:
-    """What the server does about clients that are slow, drop out or send what cannot be used.
+    """How the server handles clients that are slow, drop out or send unusable updates.
 
-    Of `clients_per_round` times `over_selection` clients asked, the first `clients_per_round` to finish count. A round
-    is over at `deadline_seconds` at the latest. Work that comes later is lost (`late = "drop"`), or averaged into the
-    next round of the same configuration after it has come (`"carry"`). With fewer than `min_replies` usable updates
-    the round fails and the model stays. An update further than `max_update_norm` (Euclidean, over all arrays) from
-    what was sent is turned away; without it the server's own limit holds, which only a deployed run has.
+    `clients_per_round` times `over_selection` clients are asked, and the first `clients_per_round` to finish count. A
+    round ends at `deadline_seconds` at the latest. Later updates are lost (`late = "drop"`), or aggregated into the
+    next round of the same configuration after their arrival (`"carry"`). With fewer than `min_replies` usable updates
+    the round fails and the model is unchanged. An update whose distance from the sent model (Euclidean, over all
+    arrays) is above `max_update_norm` is refused; without this option the server's own limit holds, which only deployed
+    runs have.
 
-    Raises ValueError for a setting that cannot be.
+    Raises ValueError for an invalid setting.
     """
 
     clients_per_round: int = 15
@@ -30,7 +31,7 @@ class CohortRules:
     max_update_norm: float | None = None
 
     def __post_init__(self) -> None:
-        """Check the settings."""
+        """Validate the settings."""
         for name in ("clients_per_round", "deadline_seconds", "min_replies", "max_update_norm"):
             value = getattr(self, name)
             if value is not None and not 0 < value < math.inf:
@@ -44,11 +45,11 @@ class CohortRules:
 
     @property
     def asked(self) -> int:
-        """How many clients are asked in a round."""
+        """The number of clients that are asked in a round."""
         return math.ceil(self.clients_per_round * self.over_selection * (1 - 1e-12))  # 10 x 1.1 is 11
 
     def terms(self, wanted: int) -> RoundTerms:
-        """Return the terms of a round in which so many clients are wanted."""
+        """Return the terms of a round that waits for `wanted` clients."""
         wait_for = wanted if self.over_selection > 1 else None
         return RoundTerms(deadline_seconds=self.deadline_seconds, wait_for=wait_for, late=self.late)
 
@@ -56,10 +57,10 @@ class CohortRules:
 def draw_cohort(
     nodes: Sequence[int], *, size: int, seed: int, server_round: int, busy: Collection[int] = ()
 ) -> list[int]:
-    """Draw `size` nodes without replacement, or all there are, keyed by (seed, round).
+    """Draw `size` nodes without replacement, or all if there are fewer, keyed by (seed, round).
 
-    The nodes are in the order of their partitions, as a timed grid gives them: the draw is one over partitions. Those
-    that are `busy` are left out, unless all are.
+    The nodes are in the order of their partitions, as a timed grid lists them, so the draw is over partitions. `busy`
+    nodes are left out, unless all are busy.
     """
     free = [node for node in nodes if node not in busy] if busy else nodes
     free = free or nodes

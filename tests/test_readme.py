@@ -25,7 +25,7 @@ PAGES = [
     "README.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
-    *(f"docs/decisions/{p.name}" for p in ROOT.glob("docs/*/*.md")),
+    *sorted(path.relative_to(ROOT).as_posix() for path in ROOT.glob("docs/**/*.md")),
 ]
 FILES = dict(re.findall(r"^\*\*([\w./-]+)\*\*\n```\w+\n(.*?)^```$", README, re.MULTILINE | re.DOTALL))
 COMMANDS = re.findall(r"^\| `(fedlab [^`]+)` \|", README, re.MULTILINE)
@@ -193,6 +193,15 @@ def test_links_to_files_lead_somewhere(page):
     links = re.findall(r"\]\(([^)#\s]+)\)", path.read_text())
     missing = [link for link in links if "://" not in link and not (path.parent / link).exists()]
     assert not missing
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page != "CHANGELOG.md"])
+def test_files_and_modules_that_are_named_exist(page):
+    text = (ROOT / page).read_text()
+    files = re.findall(r"`([a-z_]+/[\w./]+\.py)`", text)
+    files += [name.replace(".", "/") + ".py" for name in re.findall(r"`(fedlab(?:\.[a-z]\w*)+)`", text)]
+    places = {file: (ROOT / file, ROOT / "fedlab" / file, (ROOT / file).parent.with_suffix(".py")) for file in files}
+    assert not [file for file, found in places.items() if not any(place.exists() for place in found)]
 
 
 @pytest.mark.parametrize("page", PAGES)

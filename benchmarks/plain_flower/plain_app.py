@@ -1,4 +1,4 @@
-"""The obvious loop as a Flower app: what plain Flower simulation takes for the benchmark's round."""
+"""The naive loop as a Flower app: the benchmark's round in plain Flower simulation."""
 
 import functools
 import json

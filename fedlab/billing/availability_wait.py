@@ -1,4 +1,4 @@
-"""Which nodes can be asked now, and how long to wait for some."""
+"""List the available nodes, and let simulated time pass until enough are available."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from math import inf
@@ -8,15 +8,15 @@ from fedlab.common.units import human_seconds
 from fedlab.errors import RunFailedError
 from fedlab.network.availability import Availability
 
-_PATIENCE_SECONDS = 30 * 86_400.0  # of simulated time
+_LONGEST_WAIT_SECONDS = 30 * 86_400.0  # of simulated time
 
 
-class Attendance:
-    """Lists the nodes that are there at the clock's latest second, in the order of their partitions.
+class AvailabilityWait:
+    """Lists the nodes available at the clock's latest second, in the order of their partitions.
 
-    Where fewer are there than the strategy needs (`at_least`, or all there are), simulated time passes until they have
-    come. The list is made anew only when somebody may have come or gone: looking a hundred thousand nodes over would
-    be most of a round.
+    If fewer are available than the strategy needs (`at_least`, or all nodes), simulated time passes until enough are.
+    The list is only recomputed when the availability of a node may have changed, because going through 100,000 nodes
+    would take most of a round.
     """
 
     def __init__(
@@ -32,10 +32,10 @@ class Attendance:
         self._holds_until = -inf
 
     def nodes(self, found: Iterable[int], *, server_round: int) -> Sequence[int]:
-        """Return those of the nodes found that are there.
+        """Return the available nodes among those found.
 
         Raises:
-            RunFailedError: too few will ever be.
+            RunFailedError: too few will ever be available.
         """
         if found != self._found:
             self._found, self._holds_until = found, -inf
@@ -43,11 +43,11 @@ class Attendance:
         began = self._clock.latest()
         needed = min(self._at_least, len(self._ordered))
         while len(there := self._now_there(server_round)) < needed:
-            self._wait(began, f"{len(there)} of {len(self._ordered)} clients are there and {needed} are needed")
+            self._wait(began, f"{len(there)} of {len(self._ordered)} clients are available and {needed} are needed")
         return there
 
     def leaves_seconds(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
-        """Return the second at which a client asked now goes away; if not a later one, it never answers."""
+        """Return the second at which a client asked now leaves; if that is not later than now, it never answers."""
         return self._availability.until(partition_id, server_round=server_round, at_seconds=at_seconds)
 
     def _now_there(self, server_round: int) -> list[int]:
@@ -63,11 +63,13 @@ class Attendance:
         return self._there
 
     def _wait(self, began_seconds: float, why: str) -> None:
-        """Let every line of the clock go on to the next change."""
+        """Advance every line of the clock to the next change of availability."""
         change = self._availability.next_change(self._clock.latest())
         if change is None:
-            raise RunFailedError(f"{why}: no others will ever come")
-        if change - began_seconds > _PATIENCE_SECONDS:
-            raise RunFailedError(f"{why}: nobody came in {human_seconds(_PATIENCE_SECONDS)} of simulated time")
+            raise RunFailedError(f"{why}: no others will become available")
+        if change - began_seconds > _LONGEST_WAIT_SECONDS:
+            raise RunFailedError(
+                f"{why}: no others became available in {human_seconds(_LONGEST_WAIT_SECONDS)} of simulated time"
+            )
         for lane in (None, *sorted(self._clock.lanes())):
             self._clock.advance(max(0.0, change - self._clock.now(lane)), lane)

@@ -1,7 +1,7 @@
-"""How long transfers take that share the server's own line: a fluid model with max-min fair shares.
+"""Contention: durations of transfers that share the server's line, by a fluid model with max-min fair shares.
 
-At every moment the line's capacity is dealt out evenly among the transfers under way, but none gets more than its own
-client's link carries; what it leaves goes to the others (Bertsekas and Gallager, Data Networks, section 6.5.2).
+The capacity of the line is shared equally among the concurrent transfers. A transfer is also limited by its client's
+link; the rest of its share goes to the others (Bertsekas and Gallager, Data Networks, section 6.5.2).
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ _SLACK = 1e-12  # relative: transfers that end this close together end together
 
 @dataclass(frozen=True, kw_only=True)
 class Transfer:
-    """Bytes that set out at a moment, and the seconds they take over the client's link while nobody else is there."""
+    """A transfer: its start, its bytes, and the seconds it takes over the client's link without contention."""
 
     start_seconds: float
     num_bytes: int
@@ -22,9 +22,9 @@ class Transfer:
 
 
 def shared_seconds(transfers: Sequence[Transfer], capacity_bytes_per_second: float | None) -> list[float]:
-    """Return how long each transfer takes over a line of this capacity; None is a line without limit.
+    """Return the seconds of each transfer over a line of this capacity; None means unlimited.
 
-    A transfer that is never held back takes exactly its `alone_seconds`. A client's link carries its mean rate.
+    A transfer that is never slowed down takes exactly its `alone_seconds`. A client's link has its mean rate.
     """
     alone = [transfer.alone_seconds for transfer in transfers]
     sharing = [at for at, transfer in enumerate(transfers) if transfer.num_bytes > 0]
@@ -38,10 +38,10 @@ def shared_seconds(transfers: Sequence[Transfer], capacity_bytes_per_second: flo
 
 
 def _simulate(transfers: Sequence[Transfer], capacity: float) -> tuple[np.ndarray, np.ndarray]:
-    """Return when each transfer ends, and whether it ever had less than its own link carries."""
+    """Return the end of each transfer, and whether its rate was ever below that of its own link."""
     starts = np.array([transfer.start_seconds for transfer in transfers])
     remaining = np.array([transfer.num_bytes for transfer in transfers], float)
-    with np.errstate(divide="ignore"):  # a link that takes no time carries any rate
+    with np.errstate(divide="ignore"):  # a link that takes no time has an infinite rate
         caps = remaining / np.array([transfer.alone_seconds for transfer in transfers])
     ends, held_back = np.zeros(len(starts)), np.zeros(len(starts), bool)
     slowest_first, waiting = np.argsort(caps, kind="stable"), np.ones(len(starts), bool)
@@ -61,11 +61,11 @@ def _simulate(transfers: Sequence[Transfer], capacity: float) -> tuple[np.ndarra
 
 
 def _fair_rates(caps: np.ndarray, capacity: float) -> np.ndarray:
-    """Deal out the capacity among transfers, the one of the slowest link first."""
+    """Return the max-min fair rates of transfers, which are sorted by the rate of their links, slowest first."""
     if caps.sum() <= capacity:
         return caps
     taken = np.concatenate([[0.0], np.cumsum(caps[:-1])])
     even = (capacity - taken) / np.arange(len(caps), 0, -1)
-    # The first whose link carries more than an even share of what the slower ones leave, and all faster ones, get that.
+    # The first transfer that its link does not limit, and all faster ones, share equally what the slower ones leave.
     rates: np.ndarray = np.minimum(caps, even[np.argmax(caps > even)])
     return rates

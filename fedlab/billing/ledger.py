@@ -1,4 +1,4 @@
-"""What is known of the round under way before it is written down."""
+"""The ledger: bills and notes of the current round, before they are recorded."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -7,7 +7,7 @@ from fedlab.results.records import ClientRecord
 
 
 class Ledger:
-    """The bills of the round under way, and what the strategy makes of the work they are for."""
+    """The bills of the current round, and the strategy's verdicts: refused work, failed groups and notes."""
 
     def __init__(self) -> None:
         self._clients: list[ClientRecord] = []
@@ -26,15 +26,15 @@ class Ledger:
 
     @property
     def notes(self) -> Sequence[str]:
-        """What the strategy remarked."""
+        """The notes of the strategy."""
         return self._notes
 
     def open(self) -> None:
-        """Begin a round: forget the last one."""
+        """Begin a round with an empty ledger."""
         self._clients, self._failed, self._notes = [], [], []
 
     def bill(self, records: Sequence[ClientRecord]) -> None:
-        """Enter what clients did."""
+        """Enter the bills of clients."""
         self._clients.extend(records)
 
     def of_group(self, group: str) -> list[ClientRecord]:
@@ -42,7 +42,7 @@ class Ledger:
         return [record for record in self._clients if record.group == group]
 
     def refuse(self, partition_id: int, reason: str) -> None:
-        """Note that the last work of a client is not used, and why."""
+        """Mark the latest bill of a client as refused, with the reason."""
         places = [at for at, record in enumerate(self._clients) if record.partition_id == partition_id]
         for at in places[-1:]:
             self._clients[at] = replace(
@@ -50,10 +50,10 @@ class Ledger:
             )
 
     def fail(self, group: str, reason: str) -> None:
-        """Note that a group's round came to nothing, and why."""
+        """Mark the round of a group as failed, with the reason."""
         self._failed.append(group)
         self.note(f"{group}: {reason}")
 
     def note(self, text: str) -> None:
-        """Note a remark on the round."""
+        """Add a note on the round."""
         self._notes.append(text)

@@ -1,4 +1,4 @@
-"""A grid that bills what passes through it."""
+"""The timed grid: bills every message that passes through it and advances the clock."""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Protocol
 from flwr.app import Message
 from flwr.serverapp import Grid
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.orders import MessageTerms, SentMessage, bill_of_failure, order_of, part_of, record_of
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.common.clock import Clock, stopwatch
@@ -22,29 +22,29 @@ from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord
 
 _POLL_SECONDS = 0.5
-_MOST_IN_VAIN = 1000  # batches in a row that reach nobody
+_MOST_UNREACHED_BATCHES = 1000  # successive batches that reach no client
 
 
 class Physics(Protocol):
-    """What the parts of clients cost that work side by side."""
+    """The cost of the participations of clients that work concurrently."""
 
     def bill(self, parts: Sequence[Participation], terms: Mapping[str, RoundTerms]) -> list[Bill]:
-        """Return the bill of each part; the rounds of groups are held on these terms."""
+        """Return the bill of each participation; `terms` are the round terms of each group."""
 
     def device(self, partition_id: int) -> str:
         """Return the name of a partition's board."""
 
 
 class TimedGrid(GridAround):
-    """Charge every message that trains or evaluates, and let the clock go on to the end of its round.
+    """Bills every train and evaluate message, and advances the clock to the end of the round.
 
-    Bytes are those of the messages as encoded; the client reports what it did; the physics turns both into a bill,
-    which is written on the reply and told to `on_clients`. Work that is lost, because its client is late, gone or out
-    of memory, comes back as an error that says so. Groups of one call to `send_and_receive` run side by side: each
-    advances its own lane of the clock, if the clock has been forked for it. Replies come back in the order of the
-    messages they answer, whatever order they arrive in.
+    The bytes are those of the encoded messages, the work is what the client reports; the physics turns both into a
+    bill, which is added to the reply and passed to `on_clients`. Lost work, of a client that is late, gone or out of
+    memory, comes back as an error with the reason. The groups of one call to `send_and_receive` run in parallel: each
+    advances its own lane of the clock, if the clock is forked. Replies are returned in the order of their messages, not
+    of their arrival.
 
-    Only nodes that are there are listed. One that is gone when it is asked is not sent its message.
+    Only available nodes are listed. A message to a node that has left is not sent.
     """
 
     def __init__(
@@ -53,37 +53,37 @@ class TimedGrid(GridAround):
         *,
         clock: Clock,
         physics: Physics,
-        attendance: Attendance,
+        availability_wait: AvailabilityWait,
         partitions: Mapping[int, int],
         on_clients: Callable[[Sequence[ClientRecord]], None],
     ) -> None:
         super().__init__(grid)
         self._clock = clock
         self._physics = physics
-        self._attendance = attendance
+        self._availability_wait = availability_wait
         self._partitions = partitions
         self._on_clients = on_clients
         self._sent: dict[str, SentMessage] = {}
         self._server_round = 0
-        self._unsent = 0
-        self._in_vain = 0
+        self._unsent_count = 0
+        self._unreached_batches = 0
 
     def get_node_ids(self) -> Sequence[int]:
-        """Return the nodes that are there in the order of their partitions, so that draws pick the same clients.
+        """Return the available nodes in the order of their partitions, so that draws pick the same clients.
 
         Raises:
-            RunFailedError: too few will ever be there.
+            RunFailedError: too few will ever be available.
         """
-        return self._attendance.nodes(self._grid.get_node_ids(), server_round=self._server_round)
+        return self._availability_wait.nodes(self._grid.get_node_ids(), server_round=self._server_round)
 
     def push_messages(self, messages: Iterable[Message]) -> list[str]:
-        """Send messages, and note how large they are and when they set out.
+        """Send messages, and note their sizes and start times.
 
         Raises:
-            RunFailedError: they reach nobody, once again.
+            RunFailedError: too many successive batches reached no client.
         """
         outgoing = list(messages)
-        # Strategies share one content among many messages: look at each content once.
+        # Strategies share one content among many messages, so each content is read once.
         orders = {key: order_of(each) for key, each in {id(each.content): each for each in outgoing}.items()}
         notes = [self._note(message, orders[id(message.content)]) for message in outgoing]
         self._check_reached(notes)
@@ -93,13 +93,13 @@ class TimedGrid(GridAround):
         return list(sent)
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
-        """Return the replies that are there, billed, in the order of `message_ids`."""
+        """Return the replies that have arrived, billed, in the order of `message_ids`."""
         wanted = list(message_ids)
         replies = self._bill(self._pull(wanted))
         return [replies[message_id] for message_id in wanted if message_id in replies]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> list[Message]:
-        """Send messages and wait for the replies, at most `timeout` real seconds; bill those that came."""
+        """Send messages and wait for the replies, at most `timeout` real seconds; bill those that arrived."""
         ids = self.push_messages(messages)
         elapsed_seconds = stopwatch()
         replies = self._pull(ids)
@@ -113,26 +113,26 @@ class TimedGrid(GridAround):
         now = self._clock.now(self._lane(order.group))
         partition_id, server_round = self._partitions[message.metadata.dst_node_id], order.server_round
         self._server_round = max(self._server_round, server_round)
-        leaves = self._attendance.leaves_seconds(partition_id, server_round=server_round, at_seconds=now)
+        leaves = self._availability_wait.leaves_seconds(partition_id, server_round=server_round, at_seconds=now)
         sent = SentMessage(
             message=message, order=order, partition_id=partition_id, start_seconds=now, leaves_seconds=leaves
         )
         return sent if sent.billed else replace(sent, leaves_seconds=inf)
 
     def _check_reached(self, notes: Sequence[SentMessage]) -> None:
-        self._in_vain = 0 if any(note.reached for note in notes) else self._in_vain + 1
-        if self._in_vain > _MOST_IN_VAIN:
-            raise RunFailedError(f"no client was there to be asked, {_MOST_IN_VAIN} times in a row")
+        self._unreached_batches = 0 if any(note.reached for note in notes) else self._unreached_batches + 1
+        if self._unreached_batches > _MOST_UNREACHED_BATCHES:
+            raise RunFailedError(f"no client could be reached, {_MOST_UNREACHED_BATCHES} times in a row")
 
     def _id_of_unsent(self) -> str:
-        self._unsent += 1
-        return f"unsent-{self._unsent}"
+        self._unsent_count += 1
+        return f"unsent-{self._unsent_count}"
 
     def _lane(self, group: str) -> str | None:
         return group if group in self._clock.lanes() else None
 
     def _pull(self, message_ids: Sequence[str]) -> dict[str, Message]:
-        """Return the replies that are there, and an error for each message that was never sent."""
+        """Return the replies that have arrived, and an error for each message that was not sent."""
         known = {each: self._sent[each] for each in message_ids if each in self._sent}
         unsent = {
             message_id: error_reply(with_id(sent.message, message_id), CLIENT_UNAVAILABLE, "gone")
@@ -143,7 +143,7 @@ class TimedGrid(GridAround):
         return unsent | {reply.metadata.reply_to_message_id: reply for reply in arrived}
 
     def _bill(self, replies: Mapping[str, Message]) -> dict[str, Message]:
-        """Charge replies that came together, for their senders worked side by side; return them as billed."""
+        """Bill replies that arrived together, as their senders worked concurrently; return the billed replies."""
         came = {
             message_id: self._sent.pop(message_id) for message_id in [each for each in self._sent if each in replies]
         }
@@ -168,7 +168,7 @@ class TimedGrid(GridAround):
         return {each: _billed(reply, bills.get(each)) for each, reply in replies.items()}
 
     def _advance(self, asked: Mapping[str, SentMessage], bills: Mapping[str, Bill]) -> None:
-        """Let each lane go on to the end of its round."""
+        """Advance each lane to the end of its round."""
         ends: dict[str | None, float] = {}
         for message_id, sent in asked.items():
             lane = self._lane(sent.order.group)
@@ -178,7 +178,7 @@ class TimedGrid(GridAround):
 
 
 def _billed(reply: Message, bill: Bill | None) -> Message:
-    """Return a reply with its cost, or in its place an error if its work is lost."""
+    """Return a reply with its cost added, or an error in its place if its work is lost."""
     if bill is None or bill.dropout == "failed":
         return reply
     if bill.dropout is not None:
@@ -188,9 +188,9 @@ def _billed(reply: Message, bill: Bill | None) -> Message:
 
 
 def find_partitions(grid: Grid) -> dict[int, int]:
-    """Ask every node which partition it holds: node id to partition id.
+    """Ask every node for its partition; return the partition id by node id.
 
-    Node ids of Flower's runtimes are random; partition ids are what seeded draws are made over.
+    Flower's node ids are random, so seeded draws are made over partition ids.
 
     Raises:
         RunFailedError: a node does not answer.

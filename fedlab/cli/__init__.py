@@ -1,1 +1,1 @@
-"""The commands of the command line, one a module."""
+"""The command line: one module for each command."""

@@ -1,4 +1,4 @@
-"""`fedlab client`: take part in a deployment with the data of this machine."""
+"""`fedlab client`: join a deployment as a node, with the data of this machine."""
 
 import os
 from pathlib import Path
@@ -11,32 +11,44 @@ from fedlab.errors import UserError
 
 
 def client(
-    server: Annotated[str, typer.Option(metavar="HOST[:PORT]", help="The server, or the gateway before it.")],
+    server: Annotated[
+        str, typer.Option(metavar="HOST[:PORT]", help="Address of the server's gateway, or of the server.")
+    ],
     data: Annotated[
-        Path | None, typer.Option(metavar="PATH", help="The file or folder to train on, in a format of task.data.")
+        Path | None, typer.Option(metavar="PATH", help="File or folder to train on, in a format of task.data.")
     ] = None,
     partition: Annotated[
-        str | None, typer.Option(metavar="I/N", help="Instead: part I, from 0, of N of the experiment's own data.")
+        str | None,
+        typer.Option(metavar="I/N", help="Instead of --data: part I (from 0) of N of the experiment's data."),
     ] = None,
-    key: Annotated[Path | None, typer.Option(metavar="FILE", help="This node's key, which the server knows.")] = None,
-    ca: Annotated[Path | None, typer.Option(metavar="FILE", help="The authority of the server's certificate.")] = None,
-    insecure: Annotated[bool, typer.Option("--insecure", help="No TLS, no keys: for a network of your own.")] = False,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Private key of this node, registered at the server.")
+    ] = None,
+    ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Certificate of the authority (ca.pem) that issued the server's."),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="No TLS and no keys: only for a network of your own.")
+    ] = False,
     number: Annotated[
-        int | None, typer.Option(min=0, help="What tells this node from others.", show_default="by machine and data")
+        int | None, typer.Option(min=0, help="Unique node number.", show_default="by machine and data")
     ] = None,
     board: Annotated[
-        str, typer.Option(metavar="NAME", help="The board, as in `fedlab list devices`: its power gives the energy.")
+        str, typer.Option(metavar="NAME", help="Device profile (see `fedlab list devices`) used to compute energy.")
     ] = "",
-    state: Annotated[Path, typer.Option(metavar="FOLDER", help="Where the node keeps what it prepares.")] = Path(
-        "fedlab-node"
-    ),
-    up: Annotated[str | None, typer.Option(metavar="RATE", help="Send no faster, such as 1MB/s or 8Mbit/s.")] = None,
-    down: Annotated[str | None, typer.Option(metavar="RATE", help="Receive no faster.")] = None,
+    state: Annotated[
+        Path, typer.Option(metavar="FOLDER", help="Folder for the node's prepared data and state.")
+    ] = Path("fedlab-node"),
+    up: Annotated[
+        str | None, typer.Option(metavar="RATE", help="Limit the upload bandwidth, such as 1MB/s or 8Mbit/s.")
+    ] = None,
+    down: Annotated[str | None, typer.Option(metavar="RATE", help="Limit the download bandwidth.")] = None,
 ) -> None:
-    """Take part in a deployment: train on the data of this machine whenever the server asks, until stopped."""
+    """Join a deployment as a node: train on this machine's data whenever the server asks, until stopped."""
     from fedlab.common.units import parse_bandwidth  # noqa: PLC0415
     from fedlab.deploy.net import free_port  # noqa: PLC0415
-    from fedlab.deploy.node import command as nodes  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.deploy.node import command as nodes  # noqa: PLC0415  (keeps the command line quick to start)
 
     part = None if partition is None else _part(partition)
     settings = nodes.NodeSettings(

@@ -1,4 +1,4 @@
-"""`fedlab compare`: what methods took to reach an accuracy."""
+"""`fedlab compare`: the cost of methods to reach an accuracy."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ _SUFFIXES: dict[str, "Format"] = {".md": "markdown", ".csv": "csv", ".json": "js
 def compare(
     runs: Annotated[
         list[str],
-        typer.Argument(metavar="RUN...", help="Run folders, or folders that hold some; LABEL=RUN names the method."),
+        typer.Argument(metavar="RUN...", help="Run folders, or folders of runs; LABEL=RUN names the method."),
     ],
     targets: Annotated[
         str, typer.Option(metavar="PERCENT,...", help="Shares of the full-convergence accuracy.")
@@ -30,30 +30,31 @@ def compare(
         typer.Option(help="The full-convergence accuracy.", show_default="the best method's, mean over seeds"),
     ] = None,
     reference: Annotated[
-        str | None, typer.Option(metavar="METHOD", help="Take this method's best as the full-convergence accuracy.")
+        str | None,
+        typer.Option(metavar="METHOD", help="Use this method's best accuracy as the full-convergence accuracy."),
     ] = None,
-    baseline: Annotated[str | None, typer.Option(metavar="METHOD", help="Give speed-ups over this method.")] = None,
-    split: Annotated[Literal["test", "validation"], typer.Option(help="Whose accuracy.")] = "test",
+    baseline: Annotated[str | None, typer.Option(metavar="METHOD", help="Report speed-ups over this method.")] = None,
+    split: Annotated[Literal["test", "validation"], typer.Option(help="Split of the accuracy.")] = "test",
     smooth: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Take each accuracy as the mean of the last N measured.")
+        int, typer.Option(min=1, metavar="N", help="Smooth accuracy: the mean of the last N measurements.")
     ] = 1,
     oracle: Annotated[
-        str, typer.Option(metavar="KEY,...", help="Let hindsight choose these keys, such as client.depth.")
+        str, typer.Option(metavar="KEY,...", help="Choose these keys in hindsight, such as client.depth.")
     ] = "",
     format_: Annotated[
         Literal["text", "markdown", "csv", "json", "latex"] | None,
-        typer.Option("--format", help="How to write the tables.", show_default="text, or by the file of --out"),
+        typer.Option("--format", help="Format of the tables.", show_default="text, or by the suffix of --out"),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to a new file.")] = None,
-    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw pictures into a folder.")] = None,
-    log_time: Annotated[bool, typer.Option("--log-time", help="Draw time on a logarithmic axis.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the tables.")] = False,
+    plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw plots into a folder.")] = None,
+    log_time: Annotated[bool, typer.Option("--log-time", help="Use a logarithmic time axis.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")] = False,
 ) -> None:
-    """Compare runs by the simulated time, traffic and energy their methods took to reach an accuracy."""
+    """Compare methods by the simulated time, traffic and energy to reach an accuracy."""
     from fedlab.compare.options import options_from  # noqa: PLC0415
     from fedlab.compare.runs import find_runs  # noqa: PLC0415
     from fedlab.compare.summary import compare as compare_runs  # noqa: PLC0415
-    from fedlab.compare.write import as_json as values_of  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.compare.write import as_json as values_of  # noqa: PLC0415  (keeps the command line quick to start)
 
     if out is not None:
         refuse_existing(out)

@@ -1,4 +1,4 @@
-"""A board's table, as `fedlab list devices NAME` shows it: what one batch takes by depth, and how that is known."""
+"""The table of a board, for `fedlab list devices NAME`: the cost of a batch by depth, with provenance."""
 
 import re
 from collections import defaultdict
@@ -28,7 +28,7 @@ _POWERS = {"computing_watts": "computing", "communicating_watts": "communicating
 
 @dataclass(frozen=True, kw_only=True)
 class TableCell:
-    """What one batch takes on a board, and where the two figures come from."""
+    """The cost of one batch on a board, and the provenance of both figures."""
 
     seconds: float
     memory_bytes: int
@@ -38,16 +38,16 @@ class TableCell:
 
 @dataclass(frozen=True, kw_only=True)
 class DepthRow:
-    """A depth, and what one batch takes by each table the profile has."""
+    """The cost of one batch at a depth, by each table of the profile."""
 
     depth: int
     cells: Mapping[TableName, TableCell]
 
 
 def shape_from(backbone: str) -> ModelShape:
-    """Return the sizes of an encoder: BLOCKSxHIDDENxINTERMEDIATE of a BERT, or what an experiment can name.
+    """Return the shape of an encoder, given as BLOCKSxHIDDENxINTERMEDIATE of a BERT or by its name in an experiment.
 
-    Of a folder or an installed package only `config.json` is read. Raises UserError where there is no such encoder.
+    Only `config.json` of a folder or an installed package is read. Raises UserError if the encoder does not exist.
     """
     if sizes := re.fullmatch(r"(\d+)x(\d+)x(\d+)", backbone):
         blocks, hidden, intermediate = map(int, sizes.groups())
@@ -62,7 +62,7 @@ def shape_from(backbone: str) -> ModelShape:
 
 
 def describe(profile: DeviceProfile, shape: ModelShape, point: Point) -> list[DepthRow]:
-    """List, for each depth of an encoder, what one batch takes on the board by the tables the profile has."""
+    """Return the cost of one batch on the board for each depth of an encoder, by each table of the profile."""
     present = [name for name in get_args(TableName) if any(own == name for _, own in profile.latency_seconds)]
     return [
         DepthRow(depth=depth, cells={name: _cell(profile, shape, point, name, depth) for name in present})
@@ -71,15 +71,17 @@ def describe(profile: DeviceProfile, shape: ModelShape, point: Point) -> list[De
 
 
 def render_device(profile: DeviceProfile, backbone: str, shape: ModelShape, point: Point) -> RenderableType:
-    """Return the board's table, each figure marked with its standing, and the sources below it."""
+    """Return the board's table, with a mark for the provenance level of each figure and the sources below."""
     rows = describe(profile, shape, point)
     batch = f"batches of {point.batch_size} x {point.sequence_length} tokens, adapters of width {point.width}"
-    marks = ", ".join(f"{mark} {standing}" for standing, mark in _MARKS.items())
+    marks = ", ".join(f"{mark} {level}" for level, mark in _MARKS.items())
     return Group(
         Text(f"{profile.name}: {profile.description}", style="bold"),
         Text(f"{backbone} ({_sizes(shape)}), {batch}"),
         _by_depth(rows),
-        Text(f"Seconds a batch and peak memory in GB, by the number of top blocks trained; {marks}.\n", style="dim"),
+        Text(
+            f"Seconds for a batch and peak memory in GB, by the number of trained top blocks; {marks}.\n", style="dim"
+        ),
         _of_board(profile),
         Text(),
         _sources(rows),
@@ -157,7 +159,7 @@ def _of_board(profile: DeviceProfile) -> Table:
 
 
 def _sources(rows: list[DepthRow]) -> Table:
-    """List where the columns come from, each source once; depths are named where these differ within a column."""
+    """Return the provenance of the columns, each source once, with depths if a column has several."""
     columns: dict[Provenance, list[str]] = defaultdict(list)
     for name in rows[0].cells:
         for quantity in ("seconds", "memory"):

@@ -1,4 +1,4 @@
-"""`fedlab estimate`: hours, bytes, joules and memory of a planned run, or of a trajectory, without training."""
+"""`fedlab estimate`: hours, bytes, joules and memory of an experiment or a trajectory, without training."""
 
 import json
 import math
@@ -12,44 +12,47 @@ from fedlab.estimate.spec import CodecName, EstimateMethod
 
 
 def estimate(
-    source: Annotated[Path, typer.Argument(metavar="EXPERIMENT.toml|TRAJECTORY.csv", help="What to estimate.")],
+    source: Annotated[
+        Path, typer.Argument(metavar="EXPERIMENT.toml|TRAJECTORY.csv", help="The experiment or trajectory to estimate.")
+    ],
     method: Annotated[
-        EstimateMethod | None, typer.Option(help="Trajectory: how it is trained.", show_default="adapter")
+        EstimateMethod | None, typer.Option(help="Trajectory: the method.", show_default="adapter")
     ] = None,
     codec: Annotated[
-        CodecName | None, typer.Option(help="Trajectory: encodes the messages both ways.", show_default="none")
+        CodecName | None,
+        typer.Option(help="Trajectory: the codec of messages in both directions.", show_default="none"),
     ] = None,
     backbone: Annotated[
-        str | None, typer.Option(help="Trajectory: as in an experiment file.", show_default="bert-base")
+        str | None, typer.Option(help="Trajectory: the backbone, as in an experiment file.", show_default="bert-base")
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="Trajectory: a board, or a profile's .toml file.", show_default="jetson-tx2")
     ] = None,
     bandwidth: Annotated[
-        str | None, typer.Option(help="Trajectory: of the link, both ways.", show_default="1MB/s")
+        str | None, typer.Option(help="Trajectory: the link's bandwidth in both directions.", show_default="1MB/s")
     ] = None,
     batches: Annotated[
         int | None,
-        typer.Option(min=1, help="Batches a client trains on in a round.", show_default="29; experiment: counted"),
+        typer.Option(min=1, help="Batches of a client in a round.", show_default="29; experiment: counted"),
     ] = None,
-    seq_len: Annotated[int | None, typer.Option(min=1, help="Trajectory: tokens a text.", show_default="256")] = None,
-    batch_size: Annotated[int | None, typer.Option(min=1, help="Trajectory: texts a batch.", show_default="4")] = None,
+    seq_len: Annotated[int | None, typer.Option(min=1, help="Trajectory: tokens per text.", show_default="256")] = None,
+    batch_size: Annotated[
+        int | None, typer.Option(min=1, help="Trajectory: texts per batch.", show_default="4")
+    ] = None,
     labels: Annotated[int | None, typer.Option(min=1, help="Labels of the head.", show_default="20")] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Trajectory: with the simplifications of AdaFL's artifact.")
+        bool, typer.Option("--published", help="Trajectory: use the simplified cost rules of AdaFL's artifact.")
     ] = False,
     trajectory: Annotated[
-        Path | None, typer.Option(metavar="FILE.csv", help="Experiment that searches: how its trials end.")
+        Path | None, typer.Option(metavar="FILE.csv", help="Experiment that searches: the outcome of its trials.")
     ] = None,
-    settings: Annotated[
-        list[str], typer.Option("--set", metavar="KEY=VALUE", help="Experiment: change a key of it.")
-    ] = [],  # noqa: B006  (typer makes a new list each time)
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the table.")] = False,
+    settings: Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Experiment: change a key.")] = [],  # noqa: B006  (typer makes a new list each time)
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the table.")] = False,
 ) -> None:
-    """Say what rounds cost a client slot, without training: of a planned experiment, or of a trajectory.
+    """Estimate the cost of a client slot without training, for an experiment or a trajectory.
 
-    A trajectory is a CSV file of the columns round,depth,width: the configuration in force up to and including that
-    round, rounds counted from 1.
+    A trajectory is a CSV file with the columns round,depth,width: the configuration up to and including that round,
+    with rounds counted from 1.
     """
     words: dict[str, Any] = {
         "method": method,
@@ -63,12 +66,16 @@ def estimate(
     given = {key: value for key, value in words.items() if value is not None}
     counted = {"batches": batches, "labels": labels}
     if source.suffix.lower() == ".toml":
-        _refuse([*given, *(["published"] if published else [])], "a trajectory, and says nothing to an experiment")
+        _refuse([*given, *(["published"] if published else [])], "a trajectory, not for an experiment")
         _print_planned(source, settings, trajectory, counted, as_json=as_json)
     else:
-        _refuse(["trajectory"] * (trajectory is not None) + ["set"] * bool(settings), "an experiment")
+        _refuse(
+            ["trajectory"] * (trajectory is not None) + ["set"] * bool(settings), "an experiment, not for a trajectory"
+        )
         if published and labels is not None:
-            raise UserError("--labels counts the head's parameters, which --published has from its tables")
+            raise UserError(
+                "--labels sets the size of the head, which --published takes from its tables; give one of them"
+            )
         given |= {key: value for key, value in counted.items() if value is not None}
         _print_trajectory(source, given | {"published": published}, as_json=as_json)
 
@@ -80,7 +87,7 @@ def _refuse(names: list[str], what: str) -> None:
 
 
 def _print_trajectory(path: Path, given: dict[str, Any], *, as_json: bool) -> None:
-    from fedlab.estimate.named import Named, estimate_named  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.estimate.named import Named, estimate_named  # noqa: PLC0415  (keeps the command line quick to start)
     from fedlab.estimate.rendering import as_plain, render_estimate  # noqa: PLC0415
 
     named = Named(**given)
@@ -107,7 +114,7 @@ def _show(table: Any, plain: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     if not math.isfinite(plain["seconds"]):
-        raise UserError("it would take longer than any number of seconds: is the bandwidth right?")
+        raise UserError("the result overflows; check the bandwidth")
     if as_json:
         typer.echo(json.dumps(plain))
     else:

@@ -1,4 +1,4 @@
-"""`fedlab import-traces`: convert the traces that other simulators use."""
+"""`fedlab import-traces`: convert traces of other simulators."""
 
 import json
 from pathlib import Path
@@ -20,15 +20,15 @@ _USES = {
 
 
 def import_traces(
-    kind: Annotated[TraceKind, typer.Argument(metavar="KIND", help=f"What SOURCE is: {', '.join(_USES)}.")],
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="The other simulator's file.")],
-    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="The CSV file to write; it must not exist.")],
+    kind: Annotated[TraceKind, typer.Argument(metavar="KIND", help=f"Format of SOURCE: {', '.join(_USES)}.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="File of the other simulator.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.csv", help="CSV file to write; it must not exist.")],
     base_milliseconds: Annotated[
         float | None,
-        typer.Option(help="fedscale-device: ms a sample of a device of throughput 1.", show_default="the median"),
+        typer.Option(help="fedscale-device: ms per sample of a device of throughput 1.", show_default="the median"),
     ] = None,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print what was done as one JSON object on the last line.")
+        bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")
     ] = False,
 ) -> None:
     """Convert other simulators' traces to CSV files that links, fleets and availability read.
@@ -36,7 +36,7 @@ def import_traces(
     KIND is fedscale-device or fedscale-availability (FedScale's pickles), flash-state or flash-speed (the
     state_traces.json and speed_distri.json of FLASH).
     """
-    from fedlab.network.importers import fedscale, flash  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.network.importers import fedscale, flash  # noqa: PLC0415  (keeps the command line quick to start)
     from fedlab.network.importers.imported import describe_left_out, write_csv  # noqa: PLC0415
 
     refuse_existing(out)

@@ -1,4 +1,4 @@
-"""What `fedlab list` prints."""
+"""The output of `fedlab list`."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +15,7 @@ from fedlab.devices.tables import Point
 
 
 def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:
-    """Return the names of a kind with a line about each, as a table and as plain values."""
+    """Return the names of a kind, each with a line of description, as a table and as plain values."""
     about = dict(_DESCRIPTIONS[what]())
     table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     for name, line in about.items():
@@ -26,10 +26,10 @@ def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:
 def list_device(
     name: str, backbone: str, *, seq_len: int, batch_size: int, width: int
 ) -> tuple[RenderableType, dict[str, Any]]:
-    """Return a board's table: seconds a batch and peak memory by depth, and where each figure comes from.
+    """Return a board's table: seconds for a batch and peak memory by depth, with provenance.
 
     Raises:
-        UserError: no such board or backbone.
+        UserError: the board or backbone does not exist.
     """
     profile, shape = load_profile(name, Path()), shape_from(backbone)
     point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
@@ -47,7 +47,7 @@ def _first_line(thing: object) -> str:
 _DESCRIPTIONS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "strategies": lambda: [
         *_objects(dict(STRATEGIES)),
-        ("flwr.serverapp.strategy:NAME", "Any of Flower's own, such as FedAdam, FedProx, FedYogi."),
+        ("flwr.serverapp.strategy:NAME", "Any strategy of Flower, such as FedAdam, FedProx, FedYogi."),
     ],
     "clients": lambda: _objects(dict(CLIENTS)),
     "devices": lambda: [(name, load_profile(name, Path()).description) for name in built_in_profiles()],

@@ -38,19 +38,21 @@ def run(
     experiment: Annotated[Path | None, typer.Argument(metavar="EXPERIMENT", help="An experiment file.")] = None,
     settings: Settings = [],  # noqa: B006  (typer makes a new list each time)
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
-    out: Annotated[Path | None, typer.Option(help="New folder to write to.", show_default="runs/NAME")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Go on with a run that was cut off.")] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Actors.", show_default="the cores")] = None,
-    ray_address: Annotated[str | None, typer.Option(help="A Ray cluster to join.")] = None,
-    activations: Annotated[Path | None, typer.Option(help="A folder to keep stored activations in.")] = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
+    out: Annotated[Path | None, typer.Option(help="New run folder.", show_default="runs/NAME")] = None,
+    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Number of Ray actors.", show_default="number of cores")
+    ] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    activations: Annotated[Path | None, typer.Option(help="Folder for stored activations, kept after the run.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print plain lines instead of a live display.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Run an experiment on simulated clients, or go on with one."""
+    """Run an experiment on simulated clients, or resume a run."""
     if (experiment is None) == (resume is None):
-        raise UserError("give an experiment file, or --resume RUN, and not both")
+        raise UserError("give either an experiment file or --resume RUN")
     if resume is not None and (settings or seed is not None or out is not None):
-        raise UserError("--resume goes on with a run as it was: --set, --seed and --out cannot be given")
+        raise UserError("--resume continues a run unchanged: --set, --seed and --out are not accepted")
     kept = None if activations is None else str(activations.absolute())
     engine = {"engine.workers": workers, "engine.ray_address": ray_address, "engine.activations": kept}
     extra = [f"{key}={json.dumps(value)}" for key, value in engine.items() if value is not None]
@@ -63,9 +65,9 @@ def run(
 
 @app.command()
 def show(folder: RunArgument, as_json: AsJson = False) -> None:
-    """Show the summary and the trials of a run again, and draw its plot anew."""
+    """Show the summary and the trials of a run, and redraw its plot."""
     from fedlab.results.folder import open_run  # noqa: PLC0415
-    from fedlab.results.plots import plot_accuracy  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.results.plots import plot_accuracy  # noqa: PLC0415  (keeps the command line quick to start)
     from fedlab.results.report import summarise  # noqa: PLC0415
 
     found = open_run(folder)
@@ -80,9 +82,9 @@ def show(folder: RunArgument, as_json: AsJson = False) -> None:
 @app.command()
 def verify(
     folder: RunArgument,
-    other: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="A run to compare with.")] = None,
+    other: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run to compare with.")] = None,
 ) -> None:
-    """Recompute the digests of a run and compare them with its summary, and with those of another run."""
+    """Recompute the digests of a run and compare them with its summary, and with another run."""
     from fedlab.results.digests import compare_runs, verify_run  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
 
@@ -92,7 +94,7 @@ def verify(
     differences = compare_runs(*runs) if len(runs) > 1 else []
     if differences:
         raise RunFailedError("the runs differ: " + "; ".join(differences))
-    typer.echo("the runs are identical" if len(runs) > 1 else "the run is what its summary says")
+    typer.echo("the runs are identical" if len(runs) > 1 else "the run matches its summary")
 
 
 _PUBLISHED_SIZES: dict[str, Any] = {"backbone": "bert-base", "seq_len": 256, "batch_size": 4, "width": 32}
@@ -102,21 +104,26 @@ Listed = Literal["strategies", "clients", "devices", "links", "codecs", "availab
 @app.command(name="list")
 def list_(
     what: Annotated[Listed, typer.Argument(help="What to list.")],
-    name: Annotated[str | None, typer.Argument(help="devices: the board whose table to print.")] = None,
+    name: Annotated[str | None, typer.Argument(help="devices: print the table of this board.")] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="devices NAME: as in a file, or sizes: 6x384x1536.", show_default="bert-base"),
+        typer.Option(
+            help="devices NAME: backbone, as in an experiment file, or sizes such as 6x384x1536.",
+            show_default="bert-base",
+        ),
     ] = None,
-    seq_len: Annotated[int | None, typer.Option(min=1, help="devices NAME: tokens a text.", show_default="256")] = None,
+    seq_len: Annotated[
+        int | None, typer.Option(min=1, help="devices NAME: tokens per text.", show_default="256")
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="devices NAME: texts a batch.", show_default="4")
+        int | None, typer.Option(min=1, help="devices NAME: texts per batch.", show_default="4")
     ] = None,
     width: Annotated[
         int | None, typer.Option(min=1, help="devices NAME: bottleneck units of the adapters.", show_default="32")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:
-    """List what an experiment file can name."""
+    """List the names that an experiment file can use."""
     from fedlab.cli.list_names import list_device, list_names  # noqa: PLC0415
 
     if name is not None and what != "devices":
@@ -181,7 +188,7 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
 
     experiment = load_experiment(path, settings)
     if out is not None and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        create(out)  # refuses, before anything costly is done
+        create(out)  # raises before any costly work
 
     def claim() -> RunFolder:
         folder = create(out if out is not None else next_free(Path("runs") / experiment.name))
@@ -208,7 +215,7 @@ def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json
 
     display = choose_display(_console(), plain=quiet or as_json, total_rounds=experiment.rounds)
     with display:
-        from fedlab.simulation.simulate import simulate  # noqa: PLC0415  (seconds of imports: the display is up by now)
+        from fedlab.simulation.simulate import simulate  # noqa: PLC0415  (takes seconds: the display is up by now)
 
         summary = simulate(experiment, claim=claim, observers=[display])
     _print_results(Path(summary["run_dir"]), summary, as_json=as_json)

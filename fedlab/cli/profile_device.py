@@ -1,4 +1,4 @@
-"""`fedlab profile-device`: measure the machine it runs on as a device profile."""
+"""`fedlab profile-device`: measure this machine and write a device profile."""
 
 import json
 import math
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 
 
 def profile_device(
-    backbone: Annotated[str, typer.Option(metavar="NAME", help="The encoder, as in an experiment file.")],
-    out: Annotated[Path, typer.Option(metavar="PROFILE.toml", help="The profile to write; it must not exist.")],
-    watts_computing: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while it computes.")],
-    watts_communicating: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while it sends.")],
-    watts_idle: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while it waits.")],
+    backbone: Annotated[str, typer.Option(metavar="NAME", help="Backbone, as in an experiment file.")],
+    out: Annotated[Path, typer.Option(metavar="PROFILE.toml", help="Profile to write; it must not exist.")],
+    watts_computing: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while computing.")],
+    watts_communicating: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while communicating.")],
+    watts_idle: Annotated[float, typer.Option(min=0.001, metavar="W", help="Power while idle.")],
     watts_source: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="How the powers were measured; without it they are assumed.")
+        str | None, typer.Option(metavar="TEXT", help="How power was measured; without it, it counts as assumed.")
     ] = None,
-    method: Annotated[str, typer.Option(help="What to measure: adapter (with and without cache), full.")] = (
+    method: Annotated[str, typer.Option(help="Methods to measure: adapter (with and without cache), full.")] = (
         "adapter,full"
     ),
-    batches: Annotated[int, typer.Option(min=1, help="Batches a measured round.")] = 4,
-    repeats: Annotated[int, typer.Option(min=1, help="Measured rounds; their median counts.")] = 3,
-    seq_len: Annotated[int, typer.Option(min=4, max=512, help="Tokens a text.")] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts a batch.")] = 4,
+    batches: Annotated[int, typer.Option(min=1, help="Batches per measured round.")] = 4,
+    repeats: Annotated[int, typer.Option(min=1, help="Measured rounds; the median is taken.")] = 3,
+    seq_len: Annotated[int, typer.Option(min=4, max=512, help="Tokens per text.")] = 256,
+    batch_size: Annotated[int, typer.Option(min=1, help="Texts per batch.")] = 4,
     width: Annotated[int, typer.Option(min=1, help="Bottleneck units of the adapters.")] = 32,
     description: Annotated[
-        str | None, typer.Option(metavar="TEXT", help="A line about the board.", show_default="its own name")
+        str | None, typer.Option(metavar="TEXT", help="One-line description of the board.", show_default="its name")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the table as one JSON object, too.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Also print the table as one JSON object.")] = False,
 ) -> None:
-    """Measure this machine: seconds a batch and peak memory by depth, written as a device profile.
+    """Measure this machine and write a device profile: seconds for a batch and peak memory by depth.
 
-    The client is the one an experiment runs, on texts made up to be of full length; each depth of each method runs in a
-    process of its own. Power is not measured: it has to be given.
+    It runs the client of an experiment on synthetic texts of full length, each depth of each method in its own process.
+    Power is not measured and has to be given.
     """
     from fedlab.devices.file import check_is_new, write_profile_file  # noqa: PLC0415
     from fedlab.devices.tables import Point  # noqa: PLC0415
-    from fedlab.errors import RunFailedError  # noqa: PLC0415  (the command line starts in a moment)
+    from fedlab.errors import RunFailedError  # noqa: PLC0415  (keeps the command line quick to start)
     from fedlab.profiler.machine import describe_machine  # noqa: PLC0415
     from fedlab.profiler.plan import MeasurementPlan, parse_methods  # noqa: PLC0415
     from fedlab.profiler.readings import Power, profile_table  # noqa: PLC0415
@@ -67,11 +67,11 @@ def profile_device(
     readings = _measure(plan)
     failures = "; ".join(f"{name}: {reason}" for name, reason in readings.failures.items())
     if not readings.complete():
-        raise RunFailedError(f"nothing was measured at every depth, so no profile is written: {failures}")
+        raise RunFailedError(f"no method was measured at every depth, so no profile is written: {failures}")
     write_profile_file(out, profile_table(readings, machine, power))
     _show(out, readings, as_json=as_json)
     if failures:
-        raise RunFailedError(f"{out} is written, without what could not be measured: {failures}")
+        raise RunFailedError(f"{out} is written, but some measurements failed: {failures}")
 
 
 def _measure(plan: "MeasurementPlan") -> "Readings":
@@ -80,10 +80,10 @@ def _measure(plan: "MeasurementPlan") -> "Readings":
 
     from fedlab.profiler.session import measure_board  # noqa: PLC0415
 
-    console = Console(stderr=True)  # so that what is printed in the end can be piped
+    console = Console(stderr=True)  # keeps stdout clean for pipes
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console, transient=True) as progress:
-        task = progress.add_task("preparing encoder and texts", total=None)
+        task = progress.add_task("preparing backbone and texts", total=None)
 
         def on_job(job: "Job", total: int) -> None:
             progress.update(task, description=f"{job.table.replace('_', ' ')}, depth {job.depth}", total=total)

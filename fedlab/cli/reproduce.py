@@ -1,4 +1,4 @@
-"""`fedlab reproduce`: the published study's tables and figures, ours beside theirs."""
+"""`fedlab reproduce`: the published study's tables and figures, compared with ours."""
 
 import json
 import sys
@@ -13,27 +13,27 @@ from fedlab.paper.names import Reproducible, TaskName
 
 
 def reproduce(
-    what: Annotated[Reproducible, typer.Argument(help="A table or figure of the AdaFL paper.")],
+    what: Annotated[Reproducible, typer.Argument(help="Table or figure of the AdaFL paper.")],
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Train the mini variant: table2, table5, figure6, figure7.")
     ] = True,
-    task: Annotated[TaskName, typer.Option(help="table5: the data set of the mini variant.")] = "20news",
+    task: Annotated[TaskName, typer.Option(help="table5: data set of the mini variant.")] = "20news",
     out: Annotated[
         Path | None, typer.Option(help="Folder of the mini variant's sweep.", show_default="runs/NAME")
     ] = None,
-    parallel: Annotated[int, typer.Option(min=1, metavar="N", help="Runs of the sweep side by side.")] = 1,
+    parallel: Annotated[int, typer.Option(min=1, metavar="N", help="Number of parallel runs.")] = 1,
     settings: Annotated[
         list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the mini variant.")
     ] = [],  # noqa: B006  (typer makes a new list each time)
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object in place of the tables.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print plain lines instead of a live display.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of the tables.")] = False,
 ) -> None:
-    """Recompute a published table or figure cell by cell, and train what takes training in a mini variant.
+    """Recompute a published table or figure cell by cell, and train a mini variant of what needs training.
 
-    Costs follow the published rounds and the artifact's rules. What is trained is the sweep of
-    experiments/paper/WHAT-mini.toml, which takes hours; it goes on where it was cut off.
+    Costs follow the published rounds and the artifact's rules. The mini variant is the sweep of
+    experiments/paper/WHAT-mini.toml; it takes hours, and the same command resumes it.
     """
-    from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
+    from rich.console import Console  # noqa: PLC0415  (keeps the command line quick to start)
 
     from fedlab.paper.cells import as_plain  # noqa: PLC0415
     from fedlab.paper.figures import published_figures  # noqa: PLC0415
@@ -45,7 +45,9 @@ def reproduce(
     if not run:
         mini = None
     if mini is None and (out is not None or settings):
-        raise UserError(f"--out and --set are for a mini variant that is trained, and none of {what} is")
+        raise UserError(
+            f"--out and --set are for the training of a mini variant, but no mini variant of {what} is trained"
+        )
     sections, disagreements = sections_of(what, figures), disagreements_of(what, figures)
     if not as_json:
         console.print(render_sections(sections))

@@ -1,4 +1,4 @@
-"""`fedlab sweep`: all experiments of a file with a [sweep] table."""
+"""`fedlab sweep`: run all experiments of a file with a [sweep] table."""
 
 import json
 import sys
@@ -16,21 +16,23 @@ if TYPE_CHECKING:
 
 def sweep(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file with a [sweep] table.")],
-    out: Annotated[Path | None, typer.Option(help="Folder of the sweep.", show_default="runs/NAME")] = None,
-    parallel: Annotated[int, typer.Option(min=1, metavar="N", help="Cells to run side by side.")] = 1,
+    out: Annotated[Path | None, typer.Option(help="Sweep folder.", show_default="runs/NAME")] = None,
+    parallel: Annotated[int, typer.Option(min=1, metavar="N", help="Number of parallel cells.")] = 1,
     settings: Annotated[
         list[str],
-        typer.Option("--set", metavar="KEY=VALUE", help="Change a key of all cells, or a list: sweep.KEY=[...]."),
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Change a key of all cells, or a list of values: sweep.KEY=[...]."
+        ),
     ] = [],  # noqa: B006  (typer makes a new list each time)
     repricing: Annotated[
-        bool, typer.Option("--reprice/--no-reprice", help="Bill anew what differs in boards and links alone.")
+        bool, typer.Option("--reprice/--no-reprice", help="Reprice cells that differ only in boards and links.")
     ] = True,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Plain lines, no live screen.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print plain lines instead of a live display.")] = False,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print the outcome as one JSON object on the last line.")
+        bool, typer.Option("--json", help="Print the result as one JSON object on the last line.")
     ] = False,
 ) -> None:
-    """Run every experiment of a sweep that is not done yet, and compare them."""
+    """Run the unfinished experiments of a sweep, and compare all."""
     result = sweep_and_show(
         file, plain=quiet or as_json, out=out, parallel=parallel, settings=settings, repricing=repricing
     )
@@ -40,8 +42,8 @@ def sweep(
 
 
 def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
-    """Run a sweep, or what is left of it, with the options of `run_sweep`, and show its comparison."""
-    from rich.console import Console  # noqa: PLC0415  (the command line starts in a moment)
+    """Run or resume a sweep with the options of `run_sweep`, and show its comparison."""
+    from rich.console import Console  # noqa: PLC0415  (keeps the command line quick to start)
 
     from fedlab.compare.write import show  # noqa: PLC0415
     from fedlab.sweep.display import choose_sweep_display  # noqa: PLC0415
@@ -57,7 +59,7 @@ def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
 
 
 def plain_result(result: "SweepResult") -> dict[str, Any]:
-    """Return what came of a sweep as JSON holds it."""
+    """Return the result of a sweep as JSON values."""
     from fedlab.compare.write import as_json  # noqa: PLC0415
 
     return {
@@ -68,10 +70,10 @@ def plain_result(result: "SweepResult") -> dict[str, Any]:
 
 
 def check_result(result: "SweepResult") -> None:
-    """Raise a RunFailedError if cells failed, or could not be compared."""
+    """Raise a RunFailedError if cells failed or could not be compared."""
     if result.failed:
         first = result.failed[0]
         count = f"{len(result.failed)} of {len(result.cells)} cells failed"
         raise RunFailedError(f"{count}, such as {first.name}: {first.reason}")
     if result.trouble is not None:
-        raise RunFailedError(f"{result.folder}: the cells are done, but cannot be compared: {result.trouble}")
+        raise RunFailedError(f"{result.folder}: the cells are finished, but cannot be compared: {result.trouble}")

@@ -1,1 +1,1 @@
-"""Update codecs: named float32 arrays to few bytes and back, in pipelines of small steps."""
+"""Codecs: compress named float32 arrays, in pipelines of small steps."""

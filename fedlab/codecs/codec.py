@@ -1,4 +1,4 @@
-"""What a step of a pipeline is, and how it reads back what it wrote."""
+"""The interface of a codec, and the reader that it decodes from."""
 
 from collections.abc import Callable
 from typing import Protocol, runtime_checkable
@@ -10,29 +10,29 @@ from fedlab.common.arrays import Shape
 
 
 class GarbledError(ValueError):
-    """Bytes that no encoder wrote."""
+    """The bytes are not the output of the encoder."""
 
 
 @runtime_checkable
 class Codec(Protocol):
-    """One step: float32 arrays to bytes, and to a smaller float32 array if that is left for the steps after it.
+    """One step of a pipeline: it encodes a float32 array to bytes and a remainder, a smaller array for the next step.
 
-    Of the arrays only values and shape count, so a step never has to write what follows from the shape alone.
+    The decoder is told the shape, so a step does not write what follows from the shape.
     """
 
     @property
     def lossless(self) -> bool:
-        """Tell whether decoding gives back every bit, so that there is no error to feed back."""
+        """Tell whether decoding restores every bit; a lossless codec needs no error feedback."""
 
     @property
     def final(self) -> bool:
-        """Tell whether nothing is left to encode after this step."""
+        """Tell whether the step leaves no remainder, so that it has to be the last."""
 
     def encode(self, array: np.ndarray, generator: np.random.Generator) -> tuple[bytes, np.ndarray]:
-        """Return what this step writes, and the values that are left, none (of any shape) if it is final."""
+        """Return the bytes of this step and the remainder, which is empty (of any shape) if the step is final."""
 
     def decode(self, reader: "Reader", shape: Shape, rest: Callable[[Shape], np.ndarray]) -> np.ndarray:
-        """Read back what this step wrote; `rest` decodes the values that were left, of a shape it is told.
+        """Decode the bytes of this step; `rest(shape)` decodes the remainder, of the given shape.
 
         Raises:
             GarbledError: the bytes do not fit the shape.
@@ -40,13 +40,13 @@ class Codec(Protocol):
 
 
 class Reader:
-    """Takes arrays off the front of some bytes."""
+    """Reads arrays from the front of some bytes."""
 
     def __init__(self, data: bytes | memoryview) -> None:
         self._data = memoryview(data)
 
     def take(self, dtype: DTypeLike, count: int) -> np.ndarray:
-        """Return the next `count` values, read-only; raises `GarbledError` if there are fewer."""
+        """Return the next `count` values, read-only; raises `GarbledError` if fewer are left."""
         size = np.dtype(dtype).itemsize * count
         if size > len(self._data):
             raise GarbledError(f"{size} bytes expected, {len(self._data)} left")
@@ -54,6 +54,6 @@ class Reader:
         return np.frombuffer(taken, dtype)
 
     def end(self) -> None:
-        """Raise `GarbledError` if anything is left."""
+        """Raise `GarbledError` if any bytes are left."""
         if len(self._data):
             raise GarbledError(f"{len(self._data)} bytes too many")

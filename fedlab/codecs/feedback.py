@@ -1,6 +1,6 @@
-"""Error feedback: what encoding lost of one update is added to the next.
+"""Error feedback: the encoding error of an update is added to the next update.
 
-Seide et al. 2014; that it restores the convergence of biased codecs: Karimireddy et al. 2019.
+Source: Seide et al. 2014; Karimireddy et al. 2019 prove that it restores the convergence of biased codecs.
 """
 
 from collections.abc import Mapping
@@ -13,8 +13,8 @@ from fedlab.common.arrays import Shape
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fed:
-    """An encoded update, and the residual it leaves for the next one."""
+class EncodedUpdate:
+    """An encoded update, and the residual to add to the next one."""
 
     payload: bytes
     residual: dict[str, np.ndarray]
@@ -25,23 +25,25 @@ def encode_with_feedback(
     residual: Mapping[str, np.ndarray],
     pipeline: Pipeline,
     generator: np.random.Generator,
-) -> Fed:
+) -> EncodedUpdate:
     """Encode update plus residual.
 
-    decoded + new residual = update + old residual, so over many rounds the sum of what is decoded stays within one
-    residual of the sum of the updates. A residual with infinite values or no numbers in it is dropped: one step that
-    diverged must not spoil all that follow.
+    decoded + new residual = update + old residual, so over many rounds the sum of the decoded updates differs from the
+    sum of the updates by one residual. A residual with infinite or NaN values is dropped, so that one diverged step
+    does not spoil the following ones.
     """
     wanted = {name: array + fitted(residual.get(name), array.shape) for name, array in update.items()}
     payload = pipeline.encode(wanted, generator)
     decoded = pipeline.decode(payload, {name: array.shape for name, array in wanted.items()})
-    with np.errstate(invalid="ignore"):  # infinite less infinite
+    with np.errstate(invalid="ignore"):  # infinity minus infinity
         left = {name: np.subtract(wanted[name], array, out=array) for name, array in decoded.items()}
-    return Fed(payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()})
+    return EncodedUpdate(
+        payload=payload, residual={name: array for name, array in left.items() if np.isfinite(array).all()}
+    )
 
 
 def fitted(residual: np.ndarray | None, shape: Shape) -> np.ndarray | np.float32:
-    """Return a residual for an array of this shape: with zeros added where the array grew, zero where it shrank."""
+    """Fit a residual to an array's new shape: pad with zeros where the array grew, return 0 if it shrank."""
     if residual is None or residual.ndim != len(shape):
         return np.float32(0)
     added = [new - old for old, new in zip(residual.shape, shape, strict=True)]

@@ -1,11 +1,11 @@
-"""Encoded arrays as one array of bytes, with names and shapes where the receiver cannot know them.
+"""Frames: all encoded arrays of a model as one array of bytes, with names and shapes if the receiver cannot know them.
 
     4 bytes   length of the layout, little-endian
-    layout    JSON: [name, shape] for each array in order; shape null: the array travels beside the frame, as it is
-    the rest  what a pipeline wrote
+    layout    JSON: [name, shape] for each array in order; shape null means that the array is sent outside the frame
+    the rest  the bytes of the pipeline
 
-An empty layout says: exactly the arrays the receiver expects. One array for a whole model, because Flower's header of
-some 200 bytes an array would be more than the quantised arrays of a narrow adapter.
+An empty layout means: exactly the arrays that the receiver expects. A model is one frame because Flower adds a header
+of about 200 bytes to each array, more than the quantised arrays of a narrow adapter take.
 """
 
 import json
@@ -26,10 +26,10 @@ def write_frame(payload: bytes, layout: Layout | None = None) -> np.ndarray:
 
 
 def read_frame(frame: np.ndarray) -> tuple[memoryview, Layout | None]:
-    """Return what a pipeline wrote, and the layout, None if it is the one expected.
+    """Return the bytes of the pipeline, and the layout, or None if it is the expected one.
 
     Raises:
-        GarbledError: this is no frame.
+        GarbledError: the array is not a frame.
     """
     data = memoryview(np.ascontiguousarray(frame, np.uint8).data)
     reader = Reader(data)
@@ -48,5 +48,5 @@ def _layout(head: bytes) -> Layout:
 
 def _size(value: object) -> int:
     if not isinstance(value, int) or value < 0:
-        raise ValueError(f"{value!r} is no size")
+        raise ValueError(f"{value!r} is not a size")
     return value

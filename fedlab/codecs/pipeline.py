@@ -1,4 +1,4 @@
-"""Codecs one after the other, over all arrays of an update."""
+"""Pipelines: a sequence of codecs, applied to all arrays of an update."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,21 +11,21 @@ from fedlab.common.arrays import Shape
 
 @dataclass(frozen=True, kw_only=True)
 class Pipeline:
-    """Each codec encodes what the one before it left; what is left in the end is written as float32.
+    """Each codec encodes the remainder of the previous one; the last remainder is written as float32.
 
-    The bytes of all arrays follow each other without headers: names, order and shapes are known to the receiver, or
-    travel in a frame (`fedlab.codecs.frame`).
+    The bytes of the arrays are concatenated without headers: the receiver knows names, order and shapes, or gets them
+    in a frame (`fedlab.codecs.frame`).
     """
 
     codecs: tuple[Codec, ...] = ()
 
     @property
     def lossless(self) -> bool:
-        """Tell whether decoding gives back every bit."""
+        """Tell whether decoding restores every bit."""
         return all(codec.lossless for codec in self.codecs)
 
     def encode(self, arrays: Mapping[str, np.ndarray], generator: np.random.Generator) -> bytes:
-        """Return float32 arrays as bytes."""
+        """Encode float32 arrays to bytes."""
         parts: list[bytes] = []
         for array in arrays.values():
             left = array
@@ -37,10 +37,10 @@ class Pipeline:
         return b"".join(parts)
 
     def decode(self, data: bytes | memoryview, shapes: Mapping[str, Shape]) -> dict[str, np.ndarray]:
-        """Return the arrays of these names and shapes, in their order.
+        """Decode the arrays of these names and shapes, in the same order.
 
         Raises:
-            GarbledError: the bytes are not those of such arrays.
+            GarbledError: the bytes do not fit the names and shapes.
         """
         reader = Reader(data)
         arrays = {}

@@ -1,7 +1,7 @@
-"""Fewer bits a value: whole steps of a scale that a few rows share, or half precision.
+"""Quantisation: integers with a scale shared by a few rows, or half precision.
 
-A scale is shared by as few whole rows (entries of the first axis; of a vector, values) as hold 256 values: one row of
-a transformer's matrices, several of an adapter's narrow ones. Scales cost at most 1.6% of what float32 would.
+A scale is shared by the smallest number of whole rows (entries of the first axis; values of a vector) that hold 256
+values: one row of a transformer's matrices, several rows of a narrow adapter. Scales take at most 1.6% of float32.
 """
 
 from collections.abc import Callable
@@ -15,22 +15,22 @@ from fedlab.common.arrays import Shape
 
 Rounding = Literal["stochastic", "nearest"]
 
-_SHARING = 256  # values a scale is for, at least
+_SHARING = 256  # the least number of values that share a scale
 _NOTHING = np.empty(0, np.float32)
 
 
 def int8(*, rounding: Rounding = "stochastic") -> Codec:
-    """A byte a value: 127 steps either side of zero, a float32 scale for each row or so."""
+    """A byte for each value: 127 steps on either side of zero, and a float32 scale for each row or few rows."""
     return Quantiser(bits=8, rounding=rounding)
 
 
 def int4(*, rounding: Rounding = "stochastic") -> Codec:
-    """Half a byte a value: 7 steps either side of zero, a float32 scale for each row or so."""
+    """Half a byte for each value: 7 steps on either side of zero, and a float32 scale for each row or few rows."""
     return Quantiser(bits=4, rounding=rounding)
 
 
 def fp16() -> Codec:
-    """Two bytes a value: IEEE half precision, what is out of its range cut to 65504."""
+    """Two bytes for each value: IEEE half precision; values out of range are clipped to 65504."""
     return HalfPrecision()
 
 
@@ -38,8 +38,8 @@ def fp16() -> Codec:
 class Quantiser:
     """Symmetric uniform quantisation; stochastic rounding is unbiased (as in QSGD, Alistarh et al. 2017).
 
-    Zeros stay zeros. A scale with an infinite value or no number under it makes all its values no numbers, so that a
-    model that diverged is seen to have.
+    Zeros stay zeros. If a block contains an infinite or NaN value, all its values become NaN, so that a diverged model
+    is noticed.
     """
 
     bits: Literal[4, 8]
@@ -53,14 +53,14 @@ class Quantiser:
 
     @property
     def steps(self) -> int:
-        """Return how many steps there are either side of zero."""
+        """Return the number of steps on either side of zero."""
         return int(2 ** (self.bits - 1)) - 1
 
     def encode(self, array: np.ndarray, generator: np.random.Generator) -> tuple[bytes, np.ndarray]:
         """Write the scales, then the steps."""
         blocks = _blocks(array)
         scales = np.max(np.abs(blocks), axis=1, initial=0.0) / np.float32(self.steps)
-        # Below float32's normal numbers a division by the scale would be too coarse; such values count as zero.
+        # Dividing by a subnormal scale would be too coarse; such values count as zero.
         scales[scales < np.finfo(np.float32).tiny] = 0.0
         usable = np.isfinite(scales) & (scales > 0)
         ratios = np.divide(blocks, scales[:, None], out=np.zeros_like(blocks), where=usable[:, None])
@@ -93,7 +93,7 @@ class Quantiser:
 
 @dataclass(frozen=True, kw_only=True)
 class HalfPrecision:
-    """Conversion to float16. Infinite values stay so, that a model that diverged is seen to have."""
+    """Conversion to float16. Infinite values stay infinite, so that a diverged model is noticed."""
 
     lossless: ClassVar[bool] = False
     final: ClassVar[bool] = True
@@ -110,20 +110,20 @@ class HalfPrecision:
 
 
 def _values_a_scale(shape: Shape) -> int:
-    """Return how many consecutive values share a scale: as few whole rows as hold enough of them."""
+    """Return how many consecutive values share a scale: the fewest whole rows that hold enough values."""
     row = max(1, int(np.prod(shape[1:])))
     return row * -(-_SHARING // row)
 
 
 def _blocks(array: np.ndarray) -> np.ndarray:
-    """Return the values as [scales, values a scale], zeros after the last."""
+    """Return the values as [scales, values for each scale], padded with zeros."""
     per_scale = _values_a_scale(array.shape)
     missing = -array.size % per_scale
     return np.pad(array.reshape(-1), (0, missing)).reshape(-1, per_scale)
 
 
 def _pack_nibbles(whole: np.ndarray) -> np.ndarray:
-    """Return two values of -8 to 7 a byte, the first in the lower half."""
+    """Pack two values of -8 to 7 into each byte, the first into the lower half."""
     nibbles = np.pad(whole, (0, len(whole) % 2)).view(np.uint8) & 0xF
     return nibbles[0::2] | nibbles[1::2] << 4
 

@@ -1,4 +1,4 @@
-"""Fewer values: only the largest of each array, or only the rows that are not all zero."""
+"""Sparsification: only the largest values of each array, or only the rows that are not all zero."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from fedlab.common.arrays import Shape
 
 
 def top_k(*, share: float) -> Codec:
-    """Only this share of each array's values, the largest in magnitude; `top-k:0.01` keeps one of a hundred."""
+    """Only a share of each array's values, the largest in magnitude; `top-k:0.01` keeps one in a hundred."""
     return TopK(share=share)
 
 
 def skip_zero_rows() -> Codec:
-    """A bit a row, and only the rows that are not all zero: for embeddings, of which most tokens do not occur."""
+    """Only the rows that are not all zero, and a bit for each row: for embeddings, where most tokens do not occur."""
     return SkipZeroRows()
 
 
@@ -33,7 +33,7 @@ class TopK:
             raise ValueError(f"share: {self.share!r} is not a number above 0 and at most 1")
 
     def encode(self, array: np.ndarray, generator: np.random.Generator) -> tuple[bytes, np.ndarray]:
-        """Write where the largest values are, as gaps; they are left to encode, in the order of their places."""
+        """Write the places of the largest values as gaps; the values, in the order of places, are the remainder."""
         flat = array.reshape(-1)
         count = self._count(flat.size)
         places = np.sort(np.argpartition(np.abs(flat), flat.size - count)[flat.size - count :]) if count else _NO_PLACES
@@ -41,7 +41,7 @@ class TopK:
         return np.array([len(words)], "<u4").tobytes() + words.tobytes(), flat[places]
 
     def decode(self, reader: Reader, shape: Shape, rest: Callable[[Shape], np.ndarray]) -> np.ndarray:
-        """Put the values where they were, among zeros."""
+        """Put the values at their places; all others are zero."""
         size = int(np.prod(shape))
         count = self._count(size)
         (length,) = reader.take("<u4", 1)
@@ -58,19 +58,19 @@ class TopK:
 
 @dataclass(frozen=True, kw_only=True)
 class SkipZeroRows:
-    """Rows (entries of the first axis) that are all zero cost a bit; a vector is one row."""
+    """All-zero rows (entries of the first axis) take one bit; a vector is one row."""
 
     lossless: ClassVar[bool] = True
     final: ClassVar[bool] = False
 
     def encode(self, array: np.ndarray, generator: np.random.Generator) -> tuple[bytes, np.ndarray]:
-        """Write which rows are left to encode."""
+        """Write a bit for each row; the rows that are not all zero are the remainder."""
         rows = array.reshape(_rows(array.shape))
         present = rows.any(axis=1)
         return np.packbits(present).tobytes(), rows[present]
 
     def decode(self, reader: Reader, shape: Shape, rest: Callable[[Shape], np.ndarray]) -> np.ndarray:
-        """Put the rows where they were, among zeros."""
+        """Put the rows at their places; all others are zero."""
         count, length = _rows(shape)
         present = np.unpackbits(reader.take(np.uint8, -(-count // 8)), count=count).astype(bool)
         rows = np.zeros((count, length), np.float32)
@@ -86,15 +86,15 @@ def _rows(shape: Shape) -> tuple[int, int]:
 
 
 def _gap_words(size: int, count: int) -> np.dtype[np.unsignedinteger]:
-    """Return the word for gaps that are size / count on average: a byte up to 256, two above."""
+    """Return the word type for gaps of size / count on average: one byte up to 256, two bytes above."""
     return np.dtype("u1" if size <= 256 * count else "<u2")
 
 
 def pack_gaps(places: np.ndarray, word: np.dtype[np.unsignedinteger]) -> np.ndarray:
-    """Return how many values lie between each place and the one before; ascending places, as words.
+    """Encode ascending places as the number of values between each and the previous one.
 
-    The largest word says "so many, and go on": a gap of 300 is 255, 45 in bytes. Where the word fits the mean gap,
-    a place takes little more than a word.
+    The largest word means "this many, continued": in bytes a gap of 300 is 255, 45. If the word fits the mean gap, a
+    place takes little more than one word.
     """
     top = np.iinfo(word).max
     gaps = np.diff(places, prepend=-1) - 1
@@ -105,7 +105,7 @@ def pack_gaps(places: np.ndarray, word: np.dtype[np.unsignedinteger]) -> np.ndar
 
 
 def unpack_gaps(words: np.ndarray) -> np.ndarray:
-    """Return the places that `pack_gaps` packed."""
+    """Decode the places that `pack_gaps` encoded."""
     ends = words != np.iinfo(words.dtype).max
     places: np.ndarray = np.cumsum(words, dtype=np.int64)[ends] + np.arange(np.count_nonzero(ends))
     return places

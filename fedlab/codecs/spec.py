@@ -1,4 +1,4 @@
-"""What server and clients encode with: the codecs of a run, as an experiment states them and an order carries them."""
+"""Codec specs: the codecs of a run, as an experiment names them and an order carries them."""
 
 import inspect
 import json
@@ -17,7 +17,7 @@ from fedlab.messages.codec_terms import CodecTerms, Spec
 
 @dataclass(frozen=True, kw_only=True)
 class Coding:
-    """What a server encodes with: the terms it tells its clients, and the pipelines of both directions."""
+    """The coding of a run: the terms that the server sends to clients, and the pipelines of both directions."""
 
     terms: CodecTerms
     up: Pipeline
@@ -25,13 +25,14 @@ class Coding:
 
 
 def build_pipeline(specs: Sequence[Spec], place: str, base: Path, trusted: Collection[str] | None = None) -> Pipeline:
-    """Make the codecs of a pipeline; `place` says where their specs stand.
+    """Build the codecs of a pipeline; `place` is the key of the specs, for errors.
 
-    Names that are not built in are imported, those in `trusted` only if that is given: who was sent terms must not
-    run what the sender likes.
+    Names that are not built in are imported. If `trusted` is given, only names in it are: a client must not run any
+    code that the sender of its terms names.
 
     Raises:
-        UserError: a codec does not exist, is not trusted, does not take its options or stands where it cannot.
+        UserError: a codec does not exist, is not trusted, does not take its options, or is followed by others although
+            it is final.
     """
     codecs = tuple(_build(spec, place, base, trusted) for spec in specs)
     for spec, codec in zip(specs, codecs[:-1], strict=False):
@@ -41,7 +42,7 @@ def build_pipeline(specs: Sequence[Spec], place: str, base: Path, trusted: Colle
 
 
 def name_of(spec: Spec) -> str:
-    """Return the name of the codec that a spec is of."""
+    """Return the name of the codec that a spec names."""
     return _parts(spec)[0]
 
 
@@ -57,16 +58,16 @@ def _build(spec: Spec, place: str, base: Path, trusted: Collection[str] | None) 
         options = {_first_option(factory, name, place): argument, **options}
     codec = call_with_options(factory, options, f"{place}.{name}")
     if not isinstance(codec, Codec):
-        raise UserError(f"{place}: what '{name}' makes is no fedlab.codecs.codec.Codec")
+        raise UserError(f"{place}: '{name}' does not make a fedlab.codecs.codec.Codec")
     return codec
 
 
 def _parts(spec: Spec) -> tuple[str, Any, dict[str, Any]]:
-    """Return name, bare argument (None if there is none) and options."""
+    """Return the name, the argument after a colon (None without one) and the options."""
     options = {"name": spec} if isinstance(spec, str) else dict(spec)
     whole = options.pop("name")
     name, colon, argument = whole.partition(":")
-    if not colon or name not in CODECS:  # module:Name is a name, too
+    if not colon or name not in CODECS:  # module:Name is a name, without an argument
         return whole, None, options
     try:
         return name, json.loads(argument), options

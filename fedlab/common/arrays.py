@@ -1,4 +1,4 @@
-"""Named arrays, as they are trained and as they travel."""
+"""Named arrays: the parameters of a model, as they are trained and sent."""
 
 import numpy as np
 

@@ -1,4 +1,4 @@
-"""Folders written once under the name of what is in them, safe among processes that write the same one."""
+"""Cache folders: named for their content, written once, and safe if several processes write the same one."""
 
 import fcntl
 import shutil
@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def publish(folder: Path, write: Callable[[Path], None]) -> Path:
-    """Make `folder` by calling `write` on an empty one beside it, then renaming that; return `folder`.
+    """Create `folder` atomically: call `write` on an empty temporary folder, then rename it; return `folder`.
 
-    Nobody sees a folder that is half written. If it is there already, or another process is faster, that one stays.
+    Readers never see a partly written folder. An existing folder, also one that another process made meanwhile, is
+    kept.
     """
     if folder.is_dir():
         return folder
@@ -19,10 +20,10 @@ def publish(folder: Path, write: Callable[[Path], None]) -> Path:
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:
         write(temporary)
-        temporary.chmod(0o755)  # mkdtemp's folders are for their owner alone; this one may be shared
+        temporary.chmod(0o755)  # mkdtemp makes folders private to their owner; the cache may be shared
         temporary.rename(folder)
     except OSError:
-        if not folder.is_dir():  # renaming onto a folder with files in it fails: then another process was faster
+        if not folder.is_dir():  # renaming onto a non-empty folder fails: another process was faster
             raise
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -31,7 +32,7 @@ def publish(folder: Path, write: Callable[[Path], None]) -> Path:
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Keep out all other processes that ask for the same folder; it is made if it is not there."""
+    """Hold an exclusive lock on a folder, which is created if needed; other processes wait for it."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

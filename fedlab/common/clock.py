@@ -1,4 +1,4 @@
-"""The run's time, simulated or real, on a main line that can fork into lanes running side by side."""
+"""The clock of a run, simulated or real: a main line that can fork into lanes that run in parallel."""
 
 import datetime
 import time
@@ -10,7 +10,7 @@ from typing import Any, Protocol
 class Clock(Protocol):
     """Seconds since the start of the run.
 
-    Without a lane, methods speak of the main line. Lanes exist between `fork` and `join`.
+    Without a `lane`, methods refer to the main line. Lanes exist between `fork` and `join`.
     """
 
     def now(self, lane: str | None = None) -> float:
@@ -18,7 +18,7 @@ class Clock(Protocol):
         ...
 
     def latest(self) -> float:
-        """Return the seconds of whichever line is furthest."""
+        """Return the seconds of the line that is furthest ahead."""
         ...
 
     def lanes(self) -> frozenset[str]:
@@ -26,28 +26,28 @@ class Clock(Protocol):
         ...
 
     def advance(self, seconds: float, lane: str | None = None) -> None:
-        """Let simulated time pass; real time passes by itself."""
+        """Let simulated time pass; a real clock ignores this."""
         ...
 
     def fork(self, lanes: Sequence[str]) -> None:
-        """Start lanes at the main line's now; raises RuntimeError while other lanes are running."""
+        """Start lanes at the time of the main line; raises RuntimeError while other lanes are running."""
         ...
 
     def join(self, at_least: float) -> None:
-        """End all lanes: the main line goes on at the latest of theirs and `at_least` (seconds since the start)."""
+        """End all lanes; the main line continues at the latest of them and `at_least` (seconds since the start)."""
         ...
 
     def state(self) -> dict[str, Any]:
-        """Return all there is to restore, as plain values."""
+        """Return the state of the clock as plain values, for a checkpoint."""
         ...
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state returned earlier."""
+        """Continue from a state returned by `state`."""
         ...
 
 
 class VirtualClock:
-    """Simulated time: it passes only when told to, and never backwards."""
+    """Simulated time: it passes only in `advance` and `join`, and never backwards."""
 
     def __init__(self) -> None:
         self._main = 0.0
@@ -58,7 +58,7 @@ class VirtualClock:
         return self._main if lane is None else self._lanes[lane]
 
     def latest(self) -> float:
-        """Return the simulated seconds of whichever line is furthest."""
+        """Return the simulated seconds of the line that is furthest ahead."""
         return max(self._main, *self._lanes.values()) if self._lanes else self._main
 
     def lanes(self) -> frozenset[str]:
@@ -74,12 +74,12 @@ class VirtualClock:
             self._lanes[lane] += seconds
 
     def fork(self, lanes: Sequence[str]) -> None:
-        """Start each lane at the main line's now."""
+        """Start each lane at the time of the main line."""
         _check_fork(lanes, self._lanes)
         self._lanes = dict.fromkeys(lanes, self._main)
 
     def join(self, at_least: float) -> None:
-        """End the lanes; the main line never goes back, whatever `at_least` says."""
+        """End the lanes; the main line never goes back, even if `at_least` is in the past."""
         self._main = max(at_least, self._main, *self._lanes.values())
         self._lanes = {}
 
@@ -88,13 +88,13 @@ class VirtualClock:
         return {"main": self._main, "lanes": dict(self._lanes)}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from a state returned earlier."""
+        """Continue from a state returned by `state`."""
         self._main = state["main"]
         self._lanes = dict(state["lanes"])
 
 
 class WallClock:
-    """Real time: every lane shows the seconds since the start, and nothing makes them pass faster."""
+    """Real time: every lane shows the seconds since the start of the run."""
 
     def __init__(self) -> None:
         self._elapsed = stopwatch()
@@ -107,7 +107,7 @@ class WallClock:
         return self._before + self._elapsed()
 
     def latest(self) -> float:
-        """Return the real seconds since the run's start: all lines run on one time."""
+        """Return the real seconds since the run's start, the same for all lines."""
         return self.now()
 
     def lanes(self) -> frozenset[str]:
@@ -115,17 +115,17 @@ class WallClock:
         return frozenset(self._lanes)
 
     def advance(self, seconds: float, lane: str | None = None) -> None:
-        """Do nothing: real time passes by itself."""
+        """Do nothing, as real time passes by itself."""
         _check_seconds(seconds)
         assert lane is None or lane in self._lanes, f"no lane {lane!r}"
 
     def fork(self, lanes: Sequence[str]) -> None:
-        """Note the lanes; they all run on the one real time."""
+        """Register the lanes; they all show the same real time."""
         _check_fork(lanes, self._lanes)
         self._lanes = set(lanes)
 
     def join(self, at_least: float) -> None:
-        """End the lanes, now: nobody waits for `at_least`."""
+        """End the lanes at once; `at_least` is ignored."""
         self._lanes = set()
 
     def state(self) -> dict[str, Any]:
@@ -133,45 +133,45 @@ class WallClock:
         return {"main": self.now(), "lanes": dict.fromkeys(sorted(self._lanes), self.now())}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on from the seconds a run had when it was interrupted; the pause does not count."""
+        """Continue from the seconds that a run had when it was interrupted; the time since then does not count."""
         self._before = state["main"]
         self._elapsed = stopwatch()
         self._lanes = set(state["lanes"])
 
 
 def stopwatch() -> Callable[[], float]:
-    """Start a stopwatch: return a function that tells the real seconds since this call."""
+    """Start a stopwatch: return a function that returns the real seconds since this call."""
     start = time.monotonic()
     return lambda: time.monotonic() - start
 
 
 def pause(seconds: float) -> None:
-    """Let real time pass: for what waits for others."""
+    """Sleep for some real seconds."""
     time.sleep(seconds)
 
 
 def today() -> str:
-    """Return the date here, as in 2025-03-31: for what is measured in real time to say when."""
+    """Return the local date, as in 2025-03-31, to date a measurement."""
     return time.strftime("%Y-%m-%d")
 
 
 def days_from_now(days: int) -> datetime.datetime:
-    """Return the moment so many days after this one: for what is valid for a time."""
+    """Return the moment `days` days from now, for example the end of a certificate's validity."""
     return datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=days)
 
 
 def days_until(moment: datetime.datetime) -> float:
-    """Return how many days there are left until a moment, below 0 if it has passed."""
+    """Return the number of days until a moment, negative if it has passed."""
     return (moment - datetime.datetime.now(datetime.UTC)) / datetime.timedelta(days=1)
 
 
 def seconds_between(earlier: str, later: str) -> float:
-    """Return the seconds from one moment to another, both as in 2025-03-31T12:00:00+00:00."""
+    """Return the seconds between two moments, both as in 2025-03-31T12:00:00+00:00."""
     return (datetime.datetime.fromisoformat(later) - datetime.datetime.fromisoformat(earlier)).total_seconds()
 
 
 def age_seconds(path: Path) -> float:
-    """Return how long ago a file was written; raises OSError if it is not there."""
+    """Return the seconds since a file was written; raises OSError if it does not exist."""
     return time.time() - path.stat().st_mtime
 
 

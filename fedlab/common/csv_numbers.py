@@ -1,4 +1,4 @@
-"""CSV files of numbers under a header line (traces, measurements), read with the line of every mistake."""
+"""CSV files of numbers under a header line (traces, measurements); errors name file and line."""
 
 import csv
 import math
@@ -12,13 +12,13 @@ from fedlab.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class NumberRow:
-    """The numbers of one line by column; an optional column without a value is missing."""
+    """The numbers of one line by column; optional columns without a value are absent."""
 
     place: str
     values: dict[str, float]
 
     def partition_id(self) -> int:
-        """Return the whole number in the column `partition_id`; raises UserError for any other."""
+        """Return the column `partition_id`; raises UserError unless it is a whole number from 0 up."""
         value = self.values["partition_id"]
         if value < 0 or value != int(value):
             raise UserError(f"{self.place}: partition_id is {value:g}, expected a whole number from 0 up")
@@ -38,10 +38,10 @@ class NumberRow:
 
 
 def number_rows(path: Path, required: Sequence[str], optional: Sequence[str] = ()) -> Iterator[NumberRow]:
-    """Yield the rows of a CSV file, of the columns named; other columns are let be, so that one file can serve many.
+    """Yield the rows of a CSV file with the named columns; other columns are ignored, so one file can serve many uses.
 
     Raises:
-        UserError: the file cannot be read, lacks a column or any row, or a value is no finite number.
+        UserError: the file cannot be read, has no rows, lacks a column, or a value is not a finite number.
     """
     reader = csv.reader((line for _, line in numbered_lines(path)), strict=True)
     found = 0

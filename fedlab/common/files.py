@@ -1,6 +1,6 @@
-"""Text files and folders: what is wrong with one is said in a line.
+"""Text files and folders, with errors of one line.
 
-A file is written so that a reader sees the whole of it, or what was there.
+Files are replaced atomically: a reader sees either the old or the new content, never a part of it.
 """
 
 import os
@@ -15,7 +15,7 @@ def read_text(path: Path) -> str:
     """Return a file's text.
 
     Raises:
-        UserError: it cannot be read, or is not UTF-8.
+        UserError: the file cannot be read, or is not UTF-8.
     """
     try:
         return path.read_text(encoding="utf-8")
@@ -27,25 +27,25 @@ def read_text(path: Path) -> str:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Lend a path beside `path` to write to; what is there in the end takes its place."""
+    """Yield a temporary path in the same folder to write to, then rename it to `path`."""
     partial = partial_of(path)
     yield partial
     partial.replace(path)
 
 
 def partial_of(path: Path) -> Path:
-    """Return where a file lies until it is whole, and stays if its writer is killed."""
+    """Return the temporary path of a file while it is written; it stays if the writer is killed."""
     return path.with_name(f"{path.name}.partial")
 
 
 def replace_text(path: Path, text: str) -> None:
-    """Write a text in place of an earlier one. Raises `OSError`."""
+    """Replace the text of a file atomically. Raises `OSError`."""
     with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 def write_new(path: Path, text: str) -> None:
-    """Write a text to a new file, whose folder need not exist.
+    """Write a text to a new file; its folder is created if needed.
 
     Raises:
         UserError: the file exists, or cannot be written.
@@ -59,10 +59,10 @@ def write_new(path: Path, text: str) -> None:
 
 
 def provide_folder(folder: Path, said: str) -> None:
-    """Make a folder unless it is there; `said` is what named it, in the words of its user.
+    """Create a folder unless it exists; `said` is how the user named it, for the error.
 
     Raises:
-        UserError: it cannot be made, or not be written to.
+        UserError: the folder cannot be made, or cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -73,6 +73,6 @@ def provide_folder(folder: Path, said: str) -> None:
 
 
 def refuse_existing(path: Path, option: str = "--out") -> None:
-    """Raise a UserError if there is anything at a path that is to be written, which `option` said."""
+    """Raise a UserError if something exists at a path that is to be written; `option` is the option that set it."""
     if path.exists() or path.is_symlink():
         raise UserError(f"{path}: exists already and is not overwritten; choose another {option}")

@@ -6,15 +6,15 @@ import os
 import shutil
 from pathlib import Path
 
-MEMORY_SHARE = 4  # a quarter of the memory that can be had, as files mapped into memory
-DISK_SHARE = 2  # and half of the disk that they lie on
+MEMORY_SHARE = 4  # use a quarter of the available memory, as files mapped into memory,
+DISK_SHARE = 2  # and half of the free disk that they are on
 
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # glibc's numbers of these parameters, in malloc.h
 _MOST = 2**30
 
 
 def available_memory_bytes(meminfo: Path = Path("/proc/meminfo")) -> int:
-    """Return the memory that processes can still have: what is free, and what only caches files."""
+    """Return the memory that processes can still use: free memory and reclaimable file cache."""
     try:
         lines = (line.split() for line in meminfo.read_text().splitlines())
         return next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
@@ -56,17 +56,17 @@ def _quota(folder: Path) -> float | None:
 
 
 def activation_room_bytes(folder: Path, *, sharers: int = 1) -> int:
-    """Return the room for stored activations in a folder, which need not exist, where `sharers` runs have their own."""
+    """Return the bytes that one of `sharers` runs may use for stored activations in a folder, which need not exist."""
     existing = next(each for each in (folder, *folder.absolute().parents) if each.exists())
     disk_bytes = shutil.disk_usage(existing).free // DISK_SHARE
     return min(available_memory_bytes() // MEMORY_SHARE, disk_bytes) // sharers
 
 
 def keep_freed_memory() -> bool:
-    """Have this process keep what it frees for what it allocates next; return whether the C library can (glibc can).
+    """Make this process keep freed memory for its next allocations; return whether the C library can (glibc can).
 
-    A training step frees all it made. To give that back and be handed new pages for the next step takes longer than
-    the arithmetic on small models does.
+    A training step frees everything it allocated. For small models, returning the pages to the system and getting new
+    ones for the next step takes longer than the arithmetic.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt

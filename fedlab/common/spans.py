@@ -1,4 +1,4 @@
-"""Where the real time of an actor goes: spans that add up, each without those inside it."""
+"""Profiling spans: the real time of an actor by kind of work; a span excludes the spans inside it."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +13,7 @@ class Spans:
     """Seconds by name of span."""
 
     seconds: dict[str, float] = field(default_factory=dict)
-    inner_seconds: float = 0.0  # spent in spans inside the one that is open
+    inner_seconds: float = 0.0  # spent in spans inside the open one
 
 
 _spans: ContextVar[Spans | None] = ContextVar("spans", default=None)
@@ -21,7 +21,7 @@ _spans: ContextVar[Spans | None] = ContextVar("spans", default=None)
 
 @contextmanager
 def collecting() -> Iterator[dict[str, float]]:
-    """Collect the spans that are run within; what is yielded holds their seconds in the end."""
+    """Collect the spans of the block; the yielded dictionary holds their seconds at the end."""
     spans = Spans()
     token = _spans.set(spans)
     try:
@@ -32,7 +32,7 @@ def collecting() -> Iterator[dict[str, float]]:
 
 @contextmanager
 def span(name: str) -> Iterator[None]:
-    """Count the time within under a name; where nobody collects, do nothing."""
+    """Count the time of the block under a name; do nothing outside `collecting`."""
     spans = _spans.get()
     if spans is None:
         yield

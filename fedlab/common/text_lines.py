@@ -1,4 +1,4 @@
-"""Lines of a text file, plain or gzipped, with their numbers, so that a mistake in a file can be pointed at."""
+"""Numbered lines of a text file, plain or gzipped, so that errors can name the line."""
 
 import gzip
 import zlib
@@ -9,9 +9,9 @@ from fedlab.errors import UserError
 
 
 def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield (number from 1, line with its line end) of a UTF-8 file; a byte order mark is dropped.
+    """Yield (line number from 1, line with its line end) of a UTF-8 file; a byte order mark is dropped.
 
-    Lines end at a line feed only: social media text has other characters that Python would take for line ends.
+    Lines end at a line feed only: social media text contains other characters that Python treats as line ends.
 
     Raises:
         UserError: the file is missing, not UTF-8, or a broken gzip file; the message names file and line.

@@ -1,4 +1,4 @@
-"""Quantities as people read and write them: a number and a unit."""
+"""Quantities with units, as people read and write them."""
 
 import math
 import re
@@ -13,27 +13,27 @@ _JOULES = ((1.0, "J"), (1e3, "kJ"), (1e6, "MJ"), (1e9, "GJ"))
 
 
 def human_bytes(count: float) -> str:
-    """Return a number of bytes in decimal units, as networks are rated: 1.5 MB is 1,500,000 bytes."""
+    """Return a number of bytes in decimal units, as for networks: 1.5 MB is 1,500,000 bytes."""
     return f"{count:.0f} B" if count < 999.5 else _scaled(count, _BYTES)
 
 
 def human_seconds(seconds: float) -> str:
-    """Return a duration in seconds, minutes, hours or days, whichever is the largest that reaches 1."""
+    """Return a duration in the largest of seconds, minutes, hours or days that reaches 1."""
     return _scaled(seconds, _SECONDS)
 
 
 def human_joules(joules: float) -> str:
-    """Return an energy in joules, kilojoules, megajoules or gigajoules."""
+    """Return an energy in the largest of J, kJ, MJ or GJ that reaches 1."""
     return _scaled(joules, _JOULES)
 
 
 def human_share(share: float | None) -> str:
-    """Return an accuracy with three decimals, or a dash where nothing was measured."""
+    """Return an accuracy with three decimals, or a dash if it was not measured."""
     return "-" if share is None else f"{share:.3f}"
 
 
 def _scaled(value: float, units: Sequence[tuple[float, str]]) -> str:
-    # Compared as rounded, lest 999.96 kB be shown as "1000 kB".
+    # Rounded values are compared, so that 999.96 kB is not shown as "1000 kB".
     size, unit = units[0]
     for larger, name in units[1:]:
         if float(_three_figures(value / size)) * size >= larger:
@@ -62,8 +62,8 @@ _AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
 def parse_bandwidth(bandwidth: str | float) -> float:
     """Return a bandwidth in bytes per second.
 
-    Text has a unit, whose prefixes are powers of 1000 ('1MB/s' and '8Mbit/s' are 1e6); a number is bytes per second.
-    Raises UserError for anything else, and for what is not above zero.
+    Text needs a unit, with prefixes as powers of 1000 ('1MB/s' and '8Mbit/s' are both 1e6); a number is bytes per
+    second. Raises UserError for anything else, and unless the bandwidth is above zero.
     """
     speed = _parse_text(bandwidth) if isinstance(bandwidth, str) else bandwidth
     if not is_number(speed) or speed <= 0:
@@ -75,7 +75,7 @@ def parse_bandwidth(bandwidth: str | float) -> float:
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Say whether a value is a finite number (a truth value is none)."""
+    """Tell whether a value is a finite number (not a boolean)."""
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -85,5 +85,5 @@ def _parse_text(text: str) -> float | None:
         return None
     try:
         return float(match[1]) * _BYTES_PER_UNIT[match[2]]
-    except ValueError:  # digits and dots that are no number, such as 1.2.3
+    except ValueError:  # digits and dots that do not form a number, such as 1.2.3
         return None

@@ -1,4 +1,4 @@
-"""Reading experiment files: TOML, changed by `--set`, checked key by key."""
+"""Read experiment files: TOML, changed by `--set` and validated key by key."""
 
 import re
 import shlex
@@ -21,11 +21,11 @@ def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
     """Read an experiment file and apply settings such as `task.partition.alpha=0.5`.
 
     Raises:
-        UserError: the file cannot be read, or a key or value in it or in a setting is not accepted.
+        UserError: the file cannot be read, or a key or value of the file or of a setting is not accepted.
     """
     table = read_table(path)
     if "sweep" in table:
-        raise UserError(f"{path}: has a [sweep] table, which stands for many experiments: use fedlab sweep {path}")
+        raise UserError(f"{path}: has a [sweep] table, so it describes several experiments: use fedlab sweep {path}")
     for setting in settings:
         key, value = parse_setting(setting)
         set_key(table, key, value, place=f"--set {setting}")
@@ -33,10 +33,10 @@ def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
 
 
 def read_table(path: Path) -> dict[str, Any]:
-    """Read an experiment file as it stands, with its name and folder filled in.
+    """Read an experiment file without validation; its name and folder are filled in.
 
     Raises:
-        UserError: it cannot be read, or is not TOML.
+        UserError: the file cannot be read, or is not TOML.
     """
     table = _read(path)
     table.setdefault("name", path.stem)
@@ -45,12 +45,12 @@ def read_table(path: Path) -> dict[str, Any]:
 
 
 def parse_setting(setting: str) -> tuple[str, Any]:
-    """Return key and value of a setting; the value is read as TOML would, and what TOML does not know is a string.
+    """Return key and value of a setting; the value is parsed as TOML, and is a string if it is not valid TOML.
 
-    So are the words of a list without quotes, which shells take away.
+    The words of an unquoted list are strings, too, because shells remove the quotes.
 
     Raises:
-        UserError: it is not of the form key=value.
+        UserError: the setting does not have the form key=value.
     """
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
@@ -59,10 +59,10 @@ def parse_setting(setting: str) -> tuple[str, Any]:
 
 
 def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
-    """Set a dotted key of a table in place, making the tables above it; `place` says who wants it.
+    """Set a dotted key of a table in place, creating its parent tables; `place` is named in errors.
 
     Raises:
-        UserError: a part of the key is a value, not a table.
+        UserError: a parent in the key is a value, not a table.
     """
     *parents, last = key.split(".")
     for parent in parents:
@@ -74,9 +74,9 @@ def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
 
 
 def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experiment:
-    """Return the experiment a Flower run names: `experiment` is a file of the app, `settings` are key=value words.
+    """Return the experiment of a Flower run: `experiment` is a file of the app, `settings` are key=value words.
 
-    There are as many clients as nodes, whatever the file says.
+    `clients`, the number of nodes, replaces the number in the file.
 
     Raises:
         UserError: as `load_experiment`.
@@ -92,7 +92,7 @@ def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experim
 
 
 def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:
-    """Validate the table of an experiment file; `place` says where it came from.
+    """Validate the table of an experiment file; `place` is named in errors.
 
     Raises:
         UserError: a key or a value is not accepted.
@@ -122,14 +122,14 @@ def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
     place = ".".join(str(part) for part in first["loc"] if part != "[key]")
     if first["type"] == "extra_forbidden":
-        return f"unknown key {place}: {nearest(str(first['loc'][-1]), _keys_beside(first['loc']))}"
+        return f"unknown key {place}: {nearest(str(first['loc'][-1]), _sibling_keys(first['loc']))}"
     message = first["msg"].removeprefix("Value error, ")
     if not place:
         return message
     return f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}"
 
 
-def _keys_beside(location: tuple[int | str, ...]) -> list[str]:
+def _sibling_keys(location: tuple[int | str, ...]) -> list[str]:
     table: type[BaseModel] = Experiment
     for part in location[:-1]:
         annotation = table.model_fields[str(part)].annotation

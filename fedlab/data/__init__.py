@@ -1,1 +1,1 @@
-"""Text data sets: where they come from, how they are split over clients and tokenised."""
+"""Text data sets: sources, tokenisation and the partition over clients."""

@@ -1,4 +1,4 @@
-"""A task made from its source: read, limited, held out, numbered, tokenised, split over the clients."""
+"""Build a task from its source: read, limit, hold out splits, encode labels, tokenise, partition over clients."""
 
 import hashlib
 import json
@@ -21,10 +21,10 @@ from fedlab.errors import UserError
 
 
 def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
-    """Make a task from its source; `cache_folder` keeps the tokens. Raises `UserError` as `load_task`."""
+    """Build a task from its source; the tokens are cached in `cache_folder`. Raises `UserError` like `load_task`."""
     dataset = load_dataset_dict(table, resolve=resolve)
     examples = {split: read_examples(dataset[split], table, split) for split in dataset}
-    # The labels are those of the source's training split: a rare one may end up in the held-out part alone.
+    # Labels come from the whole training split of the source: a rare one may only occur in the held-out part.
     names = label_set(examples["train"], table, declared_names(dataset["train"].features[table.label]))
     splits = hold_out({**examples, "train": limited(examples["train"], table.limit, seed)}, table, seed)
     splits["test"] = limited(splits["test"], table.test_limit, seed)
@@ -46,23 +46,23 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
 
 
 def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:
-    """Return the texts of the training split, one string each. Raises `UserError` as `load_task`."""
+    """Return the texts of the training split as strings. Raises `UserError` like `load_task`."""
     texts = read_texts(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
     return [text if isinstance(text, str) else " ".join(text) for text in texts]
 
 
 def limited(examples: Examples, limit: int | None, seed: int) -> Examples:
-    """Return at most `limit` examples, drawn at random, in the order of the source."""
+    """Return at most `limit` random examples, in the order of the source."""
     if limit is None or limit >= len(examples):
         return examples
     return examples.take(np.sort(generator(seed, "task limit").choice(len(examples), limit, replace=False)))
 
 
 def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> dict[str, Examples]:
-    """Return train, validation and test; one the source lacks is drawn from train, as the table's share of it.
+    """Return train, validation and test; a missing split is held out from train, with the share that the table gives.
 
     Raises:
-        UserError: nothing would be left to train on.
+        UserError: no training examples would be left.
     """
     train = examples["train"]
     order = generator(seed, "task hold out").permutation(len(train))
@@ -75,7 +75,7 @@ def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> d
             start = end
     if start >= len(train):
         raise UserError(
-            f"task: of {len(train)} training examples none is left after holding out validation ="
+            f"task: none of {len(train)} training examples is left after holding out validation ="
             f" {table.validation:g} and test = {table.test:g}: lower these shares"
         )
     splits["train"] = train.take(np.sort(order[start:]))

@@ -1,4 +1,4 @@
-"""A split of a task as plain lists: its texts and labels, read from the columns the user named."""
+"""A split of a task as plain lists: texts and labels, read from the columns that the experiment names."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -14,17 +14,17 @@ from fedlab.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """The examples of one split: equally many texts, labels and (in scheme `natural`) ids of clients."""
+    """The examples of one split: lists of equal length of texts, labels and (in scheme `natural`) client ids."""
 
     texts: list[str] | list[list[str]]  # tagging: words
-    labels: list[str] | list[list[str]]  # tagging: a BIO tag a word
+    labels: list[str] | list[list[str]]  # tagging: one BIO tag for each word
     client_ids: list[object] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def take(self, indices: Iterable[int]) -> "Examples":
-        """Return the examples at these indices, in their order."""
+        """Return the examples at these indices, in the order of the indices."""
         chosen = [int(i) for i in indices]
         ids = self.client_ids
         return Examples(
@@ -35,10 +35,10 @@ class Examples:
 
 
 def read_examples(dataset: datasets.Dataset, table: TaskTable, split: str) -> Examples:
-    """Read the examples of one split; those without text are left out.
+    """Read the examples of one split; examples without text are left out.
 
     Raises:
-        UserError: a column is missing or of the wrong kind, or an example has no label.
+        UserError: a column is missing or has the wrong type, or an example has no label.
     """
     texts = read_texts(dataset, table, split)
     labels = _read_labels(dataset, table, split)
@@ -48,12 +48,12 @@ def read_examples(dataset: datasets.Dataset, table: TaskTable, split: str) -> Ex
     kept = everything.take(np.flatnonzero([any(text) if isinstance(text, list) else bool(text) for text in texts]))
     _check_labelled(kept, split)
     if not kept:
-        raise UserError(f"split '{split}' of task.data = '{table.data}' has no text in it")
+        raise UserError(f"split '{split}' of task.data = '{table.data}' contains no text")
     return kept
 
 
 def read_texts(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[str] | list[list[str]]:
-    """Read the texts of one split, several columns joined by a blank; tagging: the words of each sentence."""
+    """Read the texts of one split, with several columns joined by a space; for tagging, the words of each sentence."""
     columns = [_column(dataset, name, "task.text", split) for name in table.text]
     if table.kind == "tagging":
         if len(columns) != 1 or not _all_lists(columns[0]):
@@ -63,7 +63,7 @@ def read_texts(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[
 
 
 def _read_labels(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[Any]:
-    """Read labels as strings, [N] or for tagging [N][words]; numbers that stand for names become the names."""
+    """Read labels as strings, [N] or for tagging [N][words]; ids become the names that the column declares."""
     column = _column(dataset, table.label, "task.label", split)
     names = declared_names(dataset.features[table.label])
     if table.kind != "tagging":
@@ -74,7 +74,7 @@ def _read_labels(dataset: datasets.Dataset, table: TaskTable, split: str) -> lis
 
 
 def declared_names(feature: Any) -> list[str] | None:
-    """Return the names a label column declares (`datasets.ClassLabel`, or a list of them), or None."""
+    """Return the names that a label column declares (`datasets.ClassLabel`, or a list of it), or None."""
     names: list[str] | None = getattr(getattr(feature, "feature", feature), "names", None)
     return names
 

@@ -1,4 +1,4 @@
-"""The set of labels of a task, and labels as their numbers in it."""
+"""The label set of a task, and label ids: the index of a label in the set."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -13,13 +13,13 @@ _SHOWN = 6
 
 
 def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None = None) -> tuple[str, ...]:
-    """Return the names of the labels: `task.labels`, those the column declares, or those of the training split.
+    """Return the label names: `task.labels`, else those the column declares, else those of the training split.
 
-    The last are sorted, numbers by value; a set of BIO tags is made whole (O, and B- and I- of every type), as
-    the other splits may hold a tag that training happens to lack.
+    Labels from the training split are sorted, numbers by value. BIO tags are completed to O, and B- and I- of every
+    type, because other splits may contain a tag that the training split lacks.
 
     Raises:
-        UserError: for tagging, a name that is not a BIO tag.
+        UserError: in a tagging task, a name is not a BIO tag.
     """
     given = table.labels or declared
     used = _tags_used(train) if table.kind == "tagging" else set(train.labels)
@@ -34,10 +34,10 @@ def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None 
 
 
 def label_ids(examples: Examples, names: Sequence[str], split: str) -> list[Any]:
-    """Return the number of each label (tagging: a list of numbers a sentence).
+    """Return the id of each label (tagging: a list of ids for each sentence).
 
     Raises:
-        UserError: a label that is not among the names; says which, in which split, and what is accepted.
+        UserError: a label is not in the set; the message names the label, the split and the accepted labels.
     """
     number = {name: i for i, name in enumerate(names)}
     try:

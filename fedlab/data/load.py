@@ -1,4 +1,4 @@
-"""Tasks from the cache, built where it lacks them."""
+"""Load tasks from the cache; build those it lacks."""
 
 import contextlib
 import hashlib
@@ -13,25 +13,24 @@ from fedlab.data.location import Resolve, fingerprint
 from fedlab.data.task import Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest
 
-TASK_LAYOUT = 1  # part of the cache's keys: raise it when the same table is to give another task
+TASK_LAYOUT = 1  # part of the cache keys: raise it when a change of the code changes the task of a table
 
 
 def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
-    """Load a task: read it, cut it up, tokenise it and split it over the clients; from the cache if it is there.
+    """Load a task from the cache, or build it: read, tokenise and partition over the clients.
 
-    The first process to come does the work, the others map its result into memory. A task whose data come from
-    a user's function is read anew each time, since nothing tells whether the function would return the same; its
-    tokens are cached all the same, by content.
+    The first process builds the task, others map its files into memory. Data of a user's function are read every time,
+    because nothing shows whether the function would return the same; their tokens are cached by content.
 
     Raises:
-        UserError: the data cannot be read, or do not fit what the table says of them.
+        UserError: the data cannot be read, or do not match the table.
     """
     state = fingerprint(table, resolve)
     folder = cache_folder / "tasks" / _key(table, seed, tokenizer, state)
     if state is not None:
         with contextlib.suppress(FileNotFoundError):
             return read_task(folder, cache_folder / "tokens")
-    # Imported here as a process that finds the task in the cache does without what reads and splits data: 4 seconds.
+    # Imported here: the readers and partitioners take 4 seconds, which a process that finds the task cached saves.
     from fedlab.data.build import build_task  # noqa: PLC0415
 
     task = build_task(table, tokenizer=tokenizer, seed=seed, cache_folder=cache_folder / "tokens", resolve=resolve)
@@ -41,7 +40,7 @@ def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path
 
 
 def texts_for_vocabulary(table: TaskTable, resolve: Resolve) -> Iterator[str]:
-    """Yield the texts of the training split, to train the tokenizer of a randomly initialised encoder on."""
+    """Yield the texts of the training split, on which the tokenizer of a random encoder is trained."""
     from fedlab.data.build import training_texts  # noqa: PLC0415 - as in `load_task`
 
     yield from training_texts(table, resolve)

@@ -1,4 +1,4 @@
-"""What `task.data` refers to, and whether it has changed; light enough to ask before anything is loaded."""
+"""The place that `task.data` refers to, and a fingerprint of its content; both are cheap, nothing is loaded."""
 
 from collections.abc import Callable
 from enum import Enum
@@ -8,7 +8,7 @@ from fedlab.config.schema import TaskTable
 from fedlab.data.sources.docstrings import installed_versions
 from fedlab.errors import UserError
 
-Resolve = Callable[[str], Path]  # turns a path of the experiment file into one that can be opened
+Resolve = Callable[[str], Path]  # resolves a path of the experiment file
 
 BUILT_IN = "docstrings"
 FORMAT_OF_SUFFIX = {
@@ -24,7 +24,7 @@ FORMAT_OF_SUFFIX = {
 
 
 class Place(Enum):
-    """The kinds of places that data come from."""
+    """The kinds of data sources."""
 
     BUILT_IN = "built in"
     LOCAL = "file or folder"
@@ -33,10 +33,10 @@ class Place(Enum):
 
 
 def locate(task: TaskTable, resolve: Resolve) -> Place:
-    """Tell where `task.data` is: an existing path is local, a reference with a colon a function, else a hub id.
+    """Return the kind of `task.data`: an existing path is local, a name with a colon a function, else it is a hub id.
 
     Raises:
-        UserError: it looks like a path, or `task.format` is one of files, and there is nothing there.
+        UserError: `task.data` looks like a path, or `task.format` is a file format, but the path does not exist.
     """
     if task.data == BUILT_IN:
         return Place.BUILT_IN
@@ -52,10 +52,10 @@ def locate(task: TaskTable, resolve: Resolve) -> Place:
 
 
 def fingerprint(task: TaskTable, resolve: Resolve) -> object | None:
-    """Return a JSON value that changes when the data do; None if that cannot be told without loading them.
+    """Return a JSON value that changes when the data change; None if that is unknown without loading them.
 
-    Files are known by size and time of change, the built-in data by the versions of its packages, a hub data set by
-    its id alone (name a `revision` in the options to pin it), and of a user's function nothing is known.
+    It is the size and modification time of files, the package versions of the built-in data, and nothing but the id of
+    a hub data set (give a `revision` in the options to pin it). For a user's function it is unknown.
     """
     match locate(task, resolve):
         case Place.BUILT_IN:
@@ -74,7 +74,7 @@ def is_saved(path: Path) -> bool:
 
 
 def suffix_of(path: Path) -> str:
-    """Return the suffix that tells the format, in lower case: that before a final `.gz`."""
+    """Return the suffix that gives the format, in lower case; a final `.gz` is skipped."""
     return Path(path.stem if path.suffix == ".gz" else path.name).suffix.lower()
 
 

@@ -1,4 +1,4 @@
-"""How good predictions are."""
+"""Metrics of predictions: accuracy and entity F1."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,17 +8,17 @@ from fedlab.data.tokens import IGNORED_LABEL
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
-    """Return the share of labels predicted, 0 to 1; both hold ids, of one shape; -100 in `labels` does not count."""
+    """Return the accuracy, 0 to 1, of ids of the same shape; entries with -100 in `labels` do not count."""
     counted = labels != IGNORED_LABEL
     return float((predictions == labels)[counted].mean()) if counted.any() else 0.0
 
 
 def entity_f1(predictions: np.ndarray, labels: np.ndarray, label_names: Sequence[str]) -> float:
-    """Return the F1 of entities, 0 to 1: one is found if its type and both its ends are (CoNLL-2003, micro average).
+    """Return the entity F1, 0 to 1: an entity counts if its type and both ends match (CoNLL-2003, micro average).
 
-    `predictions` and `labels` are [N, T] ids of BIO tags `label_names`; where `labels` is -100 neither is read.
+    `predictions` and `labels` are [N, T] ids of the BIO tags `label_names`; entries with -100 in `labels` are ignored.
     """
-    from seqeval.metrics import f1_score  # noqa: PLC0415  (brings scikit-learn: seconds, for tagging alone)
+    from seqeval.metrics import f1_score  # noqa: PLC0415  (imports scikit-learn: seconds, only for tagging)
 
     expected = list(_tags(labels, labels, label_names))
     found = list(_tags(predictions, labels, label_names))

@@ -1,4 +1,4 @@
-"""A node's own data: a local file or folder, of which all that is for training is trained on."""
+"""A node's own data: a local file or folder, whose whole training split is the node's partition."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,7 @@ from fedlab.errors import UserError
 
 @dataclass(frozen=True, eq=False)
 class Undivided(Partitions):
-    """All examples, whatever partition is asked for: the node has no others."""
+    """Partitions of a node with own data: every partition id gives all examples."""
 
     def __getitem__(self, partition_id: int) -> np.ndarray:
         """Return all examples."""
@@ -23,36 +23,36 @@ class Undivided(Partitions):
 
 
 def with_own_data(experiment: Experiment, data_path: Path) -> Experiment:
-    """Return an experiment whose data are a node's own, in any of the formats of `task.data`.
+    """Return an experiment that reads a node's own data, in any of the formats of `task.data`.
 
-    Labels and vocabulary must be the same on all nodes, so neither can be taken from the data.
+    Labels and vocabulary must be the same on all nodes, so the experiment has to give both.
 
     Raises:
-        UserError: the experiment leaves one of the two to the data, or there is no such file or folder.
+        UserError: labels or vocabulary would come from the data, or the file or folder does not exist.
     """
     task, backbone = experiment.task, experiment.backbone.name
     if not task.labels:
         raise UserError("task.labels is missing: nodes with data of their own cannot know the labels of the others")
     if backbone in RANDOM_BACKBONES:
         raise UserError(
-            f"backbone.name = '{backbone}': its vocabulary is made from the texts, and nodes with data of their own"
-            " would have another each; name a hub id or a folder"
+            f"backbone.name = '{backbone}': its vocabulary is made from the texts, so nodes with data of their own"
+            " would all have different ones; give a hub id or a folder"
         )
     if not data_path.exists():
         raise UserError(f"node config data-path = '{data_path}': no such file or folder")
-    # How a node's files are called is its own affair; what is in them is as the experiment says.
+    # A node may name its files as it likes; their columns are those of the experiment.
     place = str(data_path.resolve())
     own: dict[str, Any] = {"data": place, "format": "auto", "files": {}, "limit": None, "partition": Partition()}
     return experiment.model_copy(update={"task": task.model_copy(update=own)})
 
 
 def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
-    """Load a node's own data as a task: its training split, which stands in for the splits it does not measure on.
+    """Load a node's own data as a task; the training split also fills the validation and test splits, which are unused.
 
     Raises:
-        UserError: the data cannot be read, or have a label the experiment does not list.
+        UserError: the data cannot be read, or have a label that the experiment does not list.
     """
-    # Imported here as in `fedlab.data.load.load_task`: a node that has prepared its data does without.
+    # Imported here as in `fedlab.data.load.load_task`: a node with prepared data saves the seconds.
     from fedlab.data.examples import read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_ids, label_set  # noqa: PLC0415
     from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
@@ -74,5 +74,5 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
 
 
 def undivided(task: Task) -> Task:
-    """Return a task of which every client has everything."""
+    """Return a task in which every client has all examples."""
     return replace(task, partitions=Undivided(task.partitions.indices, task.partitions.ends))

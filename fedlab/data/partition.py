@@ -1,4 +1,4 @@
-"""How training examples are split over clients, by the partitioners of flwr-datasets."""
+"""Partition training examples over clients, by the partitioners of flwr-datasets."""
 
 import contextlib
 import io
@@ -29,7 +29,7 @@ _KEY = "key"
 
 
 class _RowNumbers(datasets.Dataset):  # type: ignore[misc]  # `datasets` is not typed
-    """A data set whose selections are the numbers of the rows selected: a partitioner on it builds no tables."""
+    """A data set whose `select` returns row numbers, so that a partitioner does not build tables."""
 
     def select(self, indices: Iterable[int], *_: Any, **__: Any) -> np.ndarray:
         return np.array(list(indices), np.int64)
@@ -42,27 +42,27 @@ def split_indices(
     *,
     client_ids: Sequence[object] | None = None,
 ) -> list[np.ndarray]:
-    """Return the training examples of each client: sorted int64 indices, disjoint, covering, none empty.
+    """Return the training examples of each client: sorted int64 indices, disjoint, covering, never empty.
 
-    `labels` has a label an example, or BIO tags, of which the commonest entity type then counts as the label.
-    `client_ids` has the value of `partition.column` for each example; the clients of scheme `natural` are its
-    distinct values in their order, and `partition.clients` is not read.
+    `labels` has one label for each example, or its BIO tags; then the most common entity type is the label.
+    `client_ids` has the value of `partition.column` for each example: in scheme `natural` the clients are its sorted
+    distinct values, and `partition.clients` is ignored.
 
     Raises:
-        UserError: the scheme leaves a client without examples, or examples without a client.
+        UserError: a client would have no examples, or examples would have no client.
     """
     keys = client_ids if partition.scheme == "natural" else skew_labels(labels)
     codes = _codes(keys, partition)
     _check(partition, codes)
     order = generator(seed, "partition order").permutation(len(codes))
-    # Labels are renumbered at random: some partitioners give the first labels to the first clients.
+    # Labels get random numbers, because some partitioners give the first labels to the first clients.
     renumbered = generator(seed, "partition labels").permutation(codes.max() + 1)[codes]
     shuffled = (codes if partition.scheme == "natural" else renumbered)[order]
     return [np.sort(order[rows]) for rows in _rows_of_clients(partition, shuffled, seed)]
 
 
 def skew_labels(labels: Sequence[str] | Sequence[Sequence[str]]) -> list[str]:
-    """Return one label an example: the label itself, or the commonest entity type of its tags, O if it has none."""
+    """Return one label for each example: its label, or the most common entity type of its tags (O without any)."""
     return [label if isinstance(label, str) else _commonest_entity(label) for label in labels]
 
 
@@ -91,7 +91,7 @@ def _check(partition: Partition, codes: np.ndarray) -> None:
         raise UserError(f"task.partition.classes_per_client = {each}: there are only {labels} labels")
     if clients + each <= labels:
         raise UserError(
-            f"task.partition: {clients} clients of {each} labels leave some of the {labels} labels to nobody:"
+            f"task.partition: {clients} clients of {each} labels do not cover all {labels} labels:"
             f" raise clients to {labels - each + 1} or more, or classes_per_client"
         )
 
@@ -104,7 +104,7 @@ def _rows_of_clients(partition: Partition, keys: np.ndarray, seed: int) -> list[
 
 
 def _partition(partitioner: Partitioner, keys: np.ndarray) -> list[np.ndarray]:
-    """Return the rows of each partition, without the warnings and progress bars of the partitioners."""
+    """Return the rows of each partition; warnings and progress bars of the partitioners are suppressed."""
     with warnings.catch_warnings(action="ignore"), contextlib.redirect_stderr(io.StringIO()), np.errstate(all="ignore"):
         partitioner.dataset = _RowNumbers(datasets.Dataset.from_dict({_KEY: keys}).data)
         return [partitioner.load_partition(i) for i in range(partitioner.num_partitions)]
@@ -121,7 +121,7 @@ def _partitioner(partition: Partition, keys: np.ndarray, seed: int, *, min_parti
         case "quantity":
             return _GROWTHS[partition.growth](clients)
         case "pathological":
-            # Where clients are fewer than labels, only neighbouring labels for neighbouring clients use all of them.
+            # With fewer clients than labels, only neighbouring labels for neighbouring clients cover all labels.
             mode = "first-deterministic" if clients > keys.max() else "deterministic"
             return PathologicalPartitioner(clients, _KEY, partition.classes_per_client, mode, seed=draw)
         case "natural":
@@ -129,9 +129,9 @@ def _partitioner(partition: Partition, keys: np.ndarray, seed: int, *, min_parti
 
 
 def _failure(partition: Partition, keys: np.ndarray, seed: int) -> str:
-    """Say which partition is empty and what to change, for a scheme that a partitioner gave up."""
+    """Return which partition would be empty and what to change, after a partitioner failed."""
     clients, examples = partition.clients, len(keys)
-    if partition.scheme == "quantity":  # sizes grow with the partition id, so that the first is the smallest
+    if partition.scheme == "quantity":  # sizes grow with the partition id: the first is the smallest
         return (
             f"task.partition: partition 0 would be empty: {examples} examples are too few for {clients} clients with"
             f" {partition.growth} growth: use fewer clients or a slower growth"

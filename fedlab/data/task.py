@@ -1,4 +1,4 @@
-"""A task ready for training: tokens of each split, and which training examples each client has; and its files."""
+"""A task ready for training: the tokens of each split and the partitions of the clients; and its files."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -15,31 +15,31 @@ _SPLITS = ("train", "validation", "test")
 
 @dataclass(frozen=True, eq=False)
 class Partitions:
-    """Which training examples each client has, cut out of one array when asked for: 100,000 clients open as fast as 1.
+    """The training examples of each client, by partition id: sorted int64 indices into the training split.
 
-    By partition id: sorted int64 indices into the training split.
+    All are slices of one array, so that 100,000 partitions open as fast as one.
     """
 
-    indices: np.ndarray  # of all clients, one after the other
-    ends: np.ndarray  # where each client's end
+    indices: np.ndarray  # of all clients, concatenated
+    ends: np.ndarray  # the end of each client's slice
 
     def __len__(self) -> int:
         return len(self.ends)
 
     def __getitem__(self, partition_id: int) -> np.ndarray:
-        """Return the examples of a client; raises `IndexError` if there is no such client."""
+        """Return the examples of a client; raises `IndexError` if the client does not exist."""
         if not 0 <= partition_id < len(self):
             raise IndexError(partition_id)
         return self.indices[self.ends[partition_id - 1] if partition_id else 0 : self.ends[partition_id]]
 
     def __iter__(self) -> Iterator[np.ndarray]:
-        """Go through the clients in the order of their partition ids."""
+        """Iterate over the clients in the order of their partition ids."""
         return (self[partition_id] for partition_id in range(len(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """What is learnt, as every process of a run sees it."""
+    """The learning task, the same in every process of a run."""
 
     kind: Literal["classification", "tagging"]
     label_names: tuple[str, ...]
@@ -47,16 +47,16 @@ class Task:
     validation: TokenSet
     test: TokenSet
     partitions: Partitions
-    digest: str  # SHA-256 of all of it: equal digests mean equal tasks
+    digest: str  # SHA-256 of everything above: equal digests mean equal tasks
 
 
 def join_partitions(parts: Sequence[np.ndarray]) -> Partitions:
-    """Return the examples of each client as one array."""
+    """Concatenate the examples of the clients into one array."""
     return Partitions(np.concatenate(parts), np.cumsum([len(indices) for indices in parts]))
 
 
 def write_task(task: Task, folder: Path) -> None:
-    """Write a task into a folder; of its tokens only their digests."""
+    """Write a task into a folder; its tokens are referred to by their digests."""
     description = {
         "kind": task.kind,
         "label_names": task.label_names,
@@ -69,7 +69,7 @@ def write_task(task: Task, folder: Path) -> None:
 
 
 def read_task(folder: Path, token_folder: Path) -> Task:
-    """Read a task that `write_task` wrote; raises `FileNotFoundError` if it, or some of its tokens, are not there."""
+    """Read a task that `write_task` wrote; raises `FileNotFoundError` if it or some of its tokens are missing."""
     description = json.loads((folder / "task.json").read_text(encoding="utf-8"))
     return Task(
         kind=description["kind"],

@@ -1,1 +1,1 @@
-"""Runs on real machines: nodes that come and go, time as measured, keys, and what nodes are started with."""
+"""Deployment: runs on real machines, with live nodes, measured time, keys and certificates, and a gateway."""

@@ -1,7 +1,7 @@
-"""A door between nodes and SuperLink that lets through what nodes need, and nothing else.
+"""A gateway: a reverse proxy in front of the SuperLink that only forwards the calls of nodes.
 
-A SuperLink answers three kinds of callers at one port: nodes (`/v1/fleet/`), apps (`/v1/runtime/`), and whoever submits
-code and registers nodes (`/v1/control/`), who needs no login. Nodes are given this door's address instead.
+A SuperLink serves three kinds of callers at one port: nodes (`/v1/fleet/`), apps (`/v1/runtime/`), and users who submit
+code and register nodes (`/v1/control/`) without a login. Nodes get the address of the gateway instead.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from starlette.routing import Route
 
 from fedlab.errors import RunFailedError, UserError
 
-# All that a SuperNode of flwr 1.41 asks for.
+# All calls of a SuperNode of flwr 1.41.
 CALLS = (
     "activate-node",
     "confirm-message-received",
@@ -41,35 +41,34 @@ _HOP_BY_HOP = frozenset(
     ("connection", "host", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
 )
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
-# Callers are not known before the SuperLink has seen their signature: none may keep a place that another needs.
+# A caller is unknown until the SuperLink has checked its signature, so no caller may block the place of another.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-# Of a body, the longest time without a byte: one TLS record, of at most 16 KiB, on a link of half a kilobyte a second.
+# The longest pause within a body: a TLS record of at most 16 KiB takes this long at half a kilobyte a second.
 PAUSE_SECONDS = 30.0
-# So much of a body, or all of it, is here before the SuperLink hears of it: who stalls sooner costs it nothing.
+# This much of a body is received before the SuperLink is called: a caller that stalls earlier costs it nothing.
 _HEAD_BYTES = 65536
-# A node tries again after a 503, but takes a 500 for the end of its connection and asks for no more work.
+# A node retries after a 503, but treats a 500 as the end of its connection and asks for no more work.
 _UNAVAILABLE = 503
 
 
 def gateway(client: httpx.AsyncClient, *, pause_seconds: float = PAUSE_SECONDS) -> Starlette:
-    """Return the door as an ASGI app; the client's base address is that of the SuperLink.
+    """Return the gateway as an ASGI app; the client's base address is that of the SuperLink.
 
-    A caller whose body stands still for longer than `pause_seconds` is given up. `/health` asks for the
-    SuperLink's own.
+    A request is aborted if its body pauses for longer than `pause_seconds`. `/health` returns the SuperLink's health.
     """
 
     async def forward(request: Request) -> Response:
         headers = _end_to_end(request.headers.items())
-        # Made anew from the list above: nothing of what the caller wrote as path goes further.
+        # Built from the list above: the path that the caller sent is not forwarded.
         target = f"/v1/fleet/{request.path_params['call']}"
-        chunks = _paced(request.stream(), pause_seconds)
+        chunks = _with_pause_limit(request.stream(), pause_seconds)
         try:
-            body = _with_head(await _head(chunks), chunks)
+            body = _with_head(await _read_head(chunks), chunks)
             asked = client.build_request("POST", target, headers=headers, content=body)
             answer = await client.send(asked, stream=True)
         except httpx.TransportError:
             return Response("the SuperLink cannot be reached", status_code=_UNAVAILABLE)
-        except (ClientDisconnect, TimeoutError):  # nobody hears this, or a node that was held up and tries again
+        except (ClientDisconnect, TimeoutError):  # the caller is gone, or is a delayed node that retries
             return Response("the rest of the request did not come", _UNAVAILABLE, {"connection": "close"})
         return StreamingResponse(
             answer.aiter_raw(),
@@ -93,7 +92,7 @@ def gateway(client: httpx.AsyncClient, *, pause_seconds: float = PAUSE_SECONDS) 
 
 
 def superlink_client(address: str, ca: Path | None) -> httpx.AsyncClient:
-    """Return what asks the SuperLink at HOST:PORT, without TLS if there is no authority to know it by."""
+    """Return an HTTP client for the SuperLink at HOST:PORT, without TLS if no authority is given."""
     return httpx.AsyncClient(
         base_url=f"{'http' if ca is None else 'https'}://{address}",
         verify=_trust(ca),
@@ -112,11 +111,11 @@ def run_gateway(
     certificate: Path | None,
     key: Path | None,
 ) -> None:
-    """Serve the door until the process is ended; without a certificate in plaintext, and so to the SuperLink.
+    """Serve the gateway until the process ends; without a certificate both sides use plaintext.
 
     Raises:
-        UserError: what should be a certificate or its key is none.
-        RunFailedError: the port cannot be listened at.
+        UserError: the certificate or its key is not valid.
+        RunFailedError: the gateway cannot listen at the port.
     """
     client = superlink_client(superlink, ca)
     config = uvicorn.Config(gateway(client), log_level="warning", ssl_certfile=certificate, ssl_keyfile=key)
@@ -129,8 +128,8 @@ def run_gateway(
         uvicorn.Server(config).run(sockets=[listening])
 
 
-async def _paced(chunks: AsyncIterator[bytes], pause_seconds: float) -> AsyncIterator[bytes]:
-    """Pass on chunks; raises TimeoutError when none has come for too long."""
+async def _with_pause_limit(chunks: AsyncIterator[bytes], pause_seconds: float) -> AsyncIterator[bytes]:
+    """Yield chunks; raises TimeoutError if the next one takes longer than `pause_seconds`."""
     while True:
         try:
             async with asyncio.timeout(pause_seconds):
@@ -140,7 +139,7 @@ async def _paced(chunks: AsyncIterator[bytes], pause_seconds: float) -> AsyncIte
         yield chunk
 
 
-async def _head(chunks: AsyncIterator[bytes]) -> bytes:
+async def _read_head(chunks: AsyncIterator[bytes]) -> bytes:
     head = b""
     async for chunk in chunks:
         head += chunk
@@ -163,7 +162,7 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _open_many_files() -> None:
-    """Let this process hold as many connections as it may: the usual 1024 are soon taken by callers that stall."""
+    """Raise the limit of open files: callers that stall would soon take the usual 1024 connections."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -177,7 +176,7 @@ def _trust(ca: Path | None) -> bool | ssl.SSLContext:
 
 
 def _words(error: OSError) -> str:
-    # Python adds in brackets what address it was, or a line of its own source.
+    # Python appends the address, or a line of its own source, in brackets.
     return (error.strerror or str(error)).partition(" (")[0]
 
 

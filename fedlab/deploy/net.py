@@ -1,4 +1,4 @@
-"""Addresses of servers: a name or an IP address, and a port."""
+"""Network addresses of servers: a host name or IP address, and a port."""
 
 import ipaddress
 import re
@@ -6,8 +6,8 @@ import socket
 
 from fedlab.errors import UserError
 
-# Of a name: letters, digits, hyphens, and the underscores of containers' names; the last part is no number, or what was
-# meant is an IP address with a mistake in it.
+# A host name: letters, digits, hyphens, and underscores as in names of containers. The last part must not be a number:
+# then the text is probably a mistyped IP address.
 _LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME = re.compile(rf"({_LABEL}\.)*(?!\d+$){_LABEL}", re.IGNORECASE)
 _LONGEST_NAME = 253
@@ -15,15 +15,15 @@ _PORTS = range(1, 65536)
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a text can be the name of a host."""
+    """Tell whether a text is a valid host name."""
     return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
 
 
 def parse_address(text: str, *, option: str, default_port: int | None = None) -> str:
-    """Return HOST:PORT, an IPv6 address in brackets; without a default, the port must be there.
+    """Return HOST:PORT, with an IPv6 address in brackets; without `default_port` the text must have a port.
 
     Raises:
-        UserError: it is something else; `option` says where it stands.
+        UserError: the text is not an address; `option` is the option that it was given to.
     """
     if _is_ipv6(text):
         host, port = f"[{text}]", ""
@@ -56,7 +56,7 @@ def _is_address(text: str, kind: type[ipaddress.IPv4Address | ipaddress.IPv6Addr
 
 
 def free_port() -> int:
-    """Return a port of this machine that nobody listens at now."""
+    """Return a free port of this machine."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -1,4 +1,4 @@
-"""What the configuration of a Flower run says, beside the experiment: where it writes and whom it waits for."""
+"""Settings of a deployed run, from the run config of Flower: where to write, and how long to wait for nodes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,11 +9,11 @@ from fedlab.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Patience:
-    """For how many nodes to wait and how long.
+class WaitSettings:
+    """How many nodes to wait for, and how long.
 
-    A run starts with `nodes`, or after `wait_seconds` with those that have come, and goes on while `least_nodes` are
-    there. One that has not answered an order within `reply_seconds` is given up for this round.
+    A run starts when `nodes` are available, or after `wait_seconds` with those that are. It continues while at least
+    `least_nodes` are available. A node that does not answer an order within `reply_seconds` drops out of the round.
     """
 
     nodes: int = 1
@@ -24,20 +24,20 @@ class Patience:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSettings:
-    """`out` is the folder of runs; a `run` with a name is gone on with if its folder is there."""
+    """`out` is the folder of runs; a named `run` is resumed if its folder exists, an unnamed one gets a new folder."""
 
     out: Path
     run: str
-    patience: Patience
+    wait: WaitSettings
 
 
 def settings_of_run(run_config: Mapping[str, Any]) -> RunSettings:
-    """Read the settings of a run; those that are missing are as in `Patience`.
+    """Read the settings of a run; missing ones have the defaults of `WaitSettings`.
 
     Raises:
-        UserError: a value is of the wrong kind.
+        UserError: a value has the wrong type.
     """
-    default = Patience()
+    default = WaitSettings()
     nodes = _number(run_config, "nodes", default.nodes, whole=True)
     least = _number(run_config, "least-nodes", default.least_nodes, whole=True)
     if least > nodes:
@@ -45,7 +45,7 @@ def settings_of_run(run_config: Mapping[str, Any]) -> RunSettings:
     return RunSettings(
         out=Path(str(run_config.get("out", "runs"))).expanduser(),
         run=_name(run_config),
-        patience=Patience(
+        wait=WaitSettings(
             nodes=int(nodes),
             least_nodes=int(least),
             wait_seconds=_number(run_config, "wait-seconds", default.wait_seconds),

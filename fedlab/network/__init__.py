@@ -1,1 +1,1 @@
-"""Links between the server and its clients, and when clients can be reached."""
+"""Links between the server and its clients, and the availability of clients."""

@@ -1,4 +1,4 @@
-"""When a client can be asked for work, and when it goes away again."""
+"""Availability: when a client can be asked for work, and when it leaves."""
 
 import math
 from array import array
@@ -16,36 +16,36 @@ from fedlab.common.seeds import generator
 from fedlab.common.units import is_number
 from fedlab.errors import UserError
 
-_EARLY_SECONDS = 1e-6  # a change holds from this much before it, so that rounded simulated times do not miss it
+_EARLY_SECONDS = 1e-6  # a change takes effect this much earlier, so that rounded simulated times do not miss it
 _COLUMNS = ("partition_id", "on_seconds", "off_seconds")
 
 
 @runtime_checkable
 class Availability(Protocol):
-    """Which clients are there at which second of simulated time."""
+    """Which clients are available at a second of simulated time."""
 
     def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
-        """Say whether the client may be asked for work now."""
+        """Tell whether the client may be asked for work now."""
         ...
 
     def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
-        """Return the second at which a client asked now goes away.
+        """Return the second at which a client that is asked now leaves.
 
-        Infinity: it stays; `at_seconds` itself: it never answers.
+        Infinity means that it stays; `at_seconds` itself means that it never answers.
         """
         ...
 
     def next_change(self, at_seconds: float) -> float | None:
-        """Return the next second, later than `at_seconds`, at which any client may come or go; None: there is none."""
+        """Return the next second after `at_seconds` at which any client may come or leave, None if there is none."""
         ...
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlwaysAvailable:
-    """Clients that are always there."""
+    """Clients that are always available."""
 
     def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
-        """Say yes."""
+        """Return True."""
         return True
 
     def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
@@ -59,35 +59,35 @@ class AlwaysAvailable:
 
 @dataclass(frozen=True, kw_only=True)
 class BernoulliDropout(AlwaysAvailable):
-    """Clients that can always be asked, each of which stays silent in a round with the same probability."""
+    """Clients that can always be asked; each drops out of a round, without an answer, with the same probability."""
 
     dropout: float
     seed: int
 
     def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
-        """Return `at_seconds` if the coin of this partition and round says that it drops out, else infinity."""
+        """Return `at_seconds` if the draw of this partition and round is a dropout, else infinity."""
         silent = generator(self.seed, "availability", partition_id, server_round).random() < self.dropout
         return at_seconds if silent else math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
 class Schedule:
-    """The seconds at which something changes between there and away, from second 0 on, rising.
+    """The seconds at which a client changes between available and away, in ascending order from second 0.
 
-    With a period, which all of them lie below, they come again and again.
+    With a period the changes repeat; all of them are below the period.
     """
 
     changes_seconds: Sequence[float]
-    there_at_first: bool
+    available_at_first: bool
     period_seconds: float | None
 
-    def there(self, at_seconds: float) -> bool:
-        """Say whether the client is there."""
+    def available(self, at_seconds: float) -> bool:
+        """Tell whether the client is available."""
         _, passed = self._look(at_seconds)
-        return self.there_at_first != bool(passed % 2)
+        return self.available_at_first != bool(passed % 2)
 
     def next_change(self, at_seconds: float) -> float | None:
-        """Return the next second, later than `at_seconds`, at which it changes; None: it stays as it is."""
+        """Return the next second after `at_seconds` at which it changes, None if it never does again."""
         origin, passed = self._look(at_seconds)
         if passed < len(self.changes_seconds):
             return origin + self.changes_seconds[passed]
@@ -96,7 +96,7 @@ class Schedule:
         return origin + self.period_seconds + self.changes_seconds[0]
 
     def _look(self, at_seconds: float) -> tuple[float, int]:
-        """Return the second at which the current period began, and how many of its changes have passed."""
+        """Return the second at which the current period began, and the number of its changes that have passed."""
         now = at_seconds + _EARLY_SECONDS
         within = now if self.period_seconds is None else now % self.period_seconds
         return now - within, bisect_right(self.changes_seconds, within)
@@ -104,25 +104,25 @@ class Schedule:
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduledAvailability:
-    """Clients that come and go: partition i by schedule i, modulo their number."""
+    """Clients with schedules: partition i follows schedule i, modulo the number of schedules."""
 
     schedules: tuple[Schedule, ...]
     calendars: tuple[Schedule, ...]  # the changes of all schedules of one period, in order
 
     def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
-        """Say whether the client is there."""
-        return self._schedule(partition_id).there(at_seconds)
+        """Tell whether the client is available."""
+        return self._schedule(partition_id).available(at_seconds)
 
     def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
-        """Return when the client goes away next; `at_seconds` if it is away already."""
+        """Return when the client leaves next; `at_seconds` if it is away already."""
         schedule = self._schedule(partition_id)
-        if not schedule.there(at_seconds):
+        if not schedule.available(at_seconds):
             return at_seconds
         change = schedule.next_change(at_seconds)
         return math.inf if change is None else change
 
     def next_change(self, at_seconds: float) -> float | None:
-        """Return when the next of all schedules changes, one that no client follows included."""
+        """Return the next change of any schedule, including schedules that no client follows."""
         changes = (calendar.next_change(at_seconds) for calendar in self.calendars)
         return min((change for change in changes if change is not None), default=None)
 
@@ -131,24 +131,24 @@ class ScheduledAvailability:
 
 
 def always() -> Availability:
-    """Make clients that are always there."""
+    """Make clients that are always available."""
     return AlwaysAvailable()
 
 
 def bernoulli(dropout: float = 0.1, seed: int = 0) -> Availability:
-    """Make clients of which each stays silent in a round with probability `dropout`."""
+    """Make clients that each drop out of a round with probability `dropout`."""
     if not is_number(dropout) or not 0 <= dropout <= 1:
         raise UserError(f"availability: dropout is {dropout!r}, expected a probability from 0 to 1")
     return BernoulliDropout(dropout=dropout, seed=seed)
 
 
 def trace(path: str, period_seconds: float | None = None, base_folder: str = ".") -> Availability:
-    """Make clients that come and go as recorded in a CSV file; `fedlab import-traces` writes such files.
+    """Make clients that are available as recorded in a CSV file; `fedlab import-traces` writes such files.
 
-    A row is a time in which a client is there: partition_id, on_seconds, off_seconds. After `period_seconds`, for all
-    clients or in a column of that name for each, its times come again; without, it is away after the last. Partition i
-    follows the i-th of the ids in the file, counted from 0 and modulo their number. Raises UserError with file and line
-    for what is not of this form.
+    A row is an interval in which a client is available: partition_id, on_seconds, off_seconds. The intervals repeat
+    after `period_seconds`, which is given for all clients or in a column of that name for each; without a period a
+    client is away after its last interval. Partition i follows the i-th of the ids in the file, counted from 0 and
+    modulo their number. Raises UserError with file and line if the file has another form.
     """
     if period_seconds is not None and not (is_number(period_seconds) and period_seconds > 0):
         raise UserError(f"availability: period_seconds is {period_seconds!r}, expected a number above 0")
@@ -157,25 +157,27 @@ def trace(path: str, period_seconds: float | None = None, base_folder: str = "."
     for row in number_rows(Path(base_folder) / Path(path).expanduser(), _COLUMNS, ("period_seconds",)):
         client, period = row.partition_id(), _period(row, period_seconds)
         if periods.setdefault(client, period) != period:
-            raise UserError(f"{row.place}: another period_seconds than in an earlier row of this partition_id")
+            raise UserError(f"{row.place}: period_seconds differs from an earlier row of this partition_id")
         times[client].append(_time(row, period))
     return scheduled([schedule_of_times(times[client], periods[client]) for client in sorted(times)])
 
 
 def scheduled(schedules: Sequence[Schedule]) -> ScheduledAvailability:
-    """Return the availability of clients by their schedules."""
+    """Return the availability that a list of schedules gives."""
     changes: Mapping[float | None, list[Sequence[float]]] = defaultdict(list)
     for schedule in schedules:
         changes[schedule.period_seconds].append(schedule.changes_seconds)
     calendars = [
-        Schedule(changes_seconds=_numbers(np.unique(np.concatenate(each))), there_at_first=False, period_seconds=period)
+        Schedule(
+            changes_seconds=_numbers(np.unique(np.concatenate(each))), available_at_first=False, period_seconds=period
+        )
         for period, each in changes.items()
     ]
     return ScheduledAvailability(schedules=tuple(schedules), calendars=tuple(calendars))
 
 
 def schedule_of_times(times: Iterable[tuple[float, float]], period_seconds: float | None) -> Schedule:
-    """Return the schedule of a client that is there in times (from, to) within the period, which may overlap."""
+    """Return the schedule of a client that is available in intervals (from, to) of the period, which may overlap."""
     joined: list[list[float]] = []
     for on, off in sorted(times):
         if joined and on <= joined[-1][1]:
@@ -184,14 +186,14 @@ def schedule_of_times(times: Iterable[tuple[float, float]], period_seconds: floa
             joined.append([on, off])
     changes = [second for time in joined for second in time]
     if period_seconds is None or not changes or changes[-1] < period_seconds:
-        return Schedule(changes_seconds=_numbers(changes), there_at_first=False, period_seconds=period_seconds)
-    # The last time ends with the period: at second 0 of the next the client leaves, unless a time begins there.
+        return Schedule(changes_seconds=_numbers(changes), available_at_first=False, period_seconds=period_seconds)
+    # The last interval ends with the period: the client leaves at second 0 of the next, unless one begins there.
     changes = changes[1:-1] if changes[0] == 0 else [0.0, *changes[:-1]]
-    return Schedule(changes_seconds=_numbers(changes), there_at_first=True, period_seconds=period_seconds)
+    return Schedule(changes_seconds=_numbers(changes), available_at_first=True, period_seconds=period_seconds)
 
 
 def _numbers(values: Iterable[float]) -> Sequence[float]:
-    """Pack numbers: a file of a hundred thousand clients has millions."""
+    """Pack numbers as an array: a file of 100,000 clients has millions of them."""
     return array("d", values)
 
 

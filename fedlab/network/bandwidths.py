@@ -1,4 +1,4 @@
-"""Links whose bandwidth is drawn from a distribution, or read from a table of measured ones."""
+"""Links whose bandwidth is drawn from a distribution, or read from a table of measurements."""
 
 import math
 from collections.abc import Callable
@@ -14,19 +14,19 @@ from fedlab.errors import UserError
 from fedlab.network.links import BandwidthLink, Direction, Link, check_latency
 
 Per = Literal["client", "round"]
-Quantile = Callable[[float], float]  # a share of the draws, 0 to 1, to the bandwidth that so many lie below
+Quantile = Callable[[float], float]  # from a share of the draws, 0 to 1, to the bandwidth that this share lies below
 
 _STANDARD = NormalDist()
-_SMALLEST_SHARE = 1e-12  # the normal distribution's tails end nowhere
-_MOST_SIGMA = 10  # a deviation of which is a factor of 22,000
-_LEAST_SHARE_OF_MEAN = 0.01  # a normal distribution reaches zero, where a transfer would never end
+_SMALLEST_SHARE = 1e-12  # cuts the tails of the normal distribution, which are infinite
+_MOST_SIGMA = 10  # one standard deviation is then a factor of 22,000
+_LEAST_SHARE_OF_MEAN = 0.01  # keeps a normal distribution above zero, where a transfer would never end
 _COLUMNS = ("partition_id", "down_bytes_per_second", "up_bytes_per_second")
 _DEVIATIONS = ("down_sigma_bytes_per_second", "up_sigma_bytes_per_second")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DrawnBandwidth:
-    """A bandwidth drawn once a client, or anew for each of its rounds; down and up are the same draw."""
+    """A bandwidth drawn once for each client, or for each client and round; down and up share the draw."""
 
     quantile: Quantile
     per: Per
@@ -40,13 +40,13 @@ class DrawnBandwidth:
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """A measured bandwidth: its mean, and how far single measurements lay from it."""
+    """A measured bandwidth: its mean and standard deviation."""
 
     mean_bytes_per_second: float
     sigma_bytes_per_second: float
 
     def quantile(self, share: float) -> float:
-        """Return the bandwidth below which that share of draws lies: normal, cut off at a hundredth of the mean."""
+        """Return the bandwidth below which this share of draws lies: normal, truncated at a hundredth of the mean."""
         mean, sigma = self.mean_bytes_per_second, self.sigma_bytes_per_second
         if sigma == 0:
             return mean
@@ -56,14 +56,14 @@ class Speed:
 
 @dataclass(frozen=True, kw_only=True)
 class MeasuredBandwidth:
-    """Bandwidths of clients that were measured: partition i has row i, modulo the number of rows."""
+    """Measured bandwidths: partition i has row i, modulo the number of rows."""
 
     down: tuple[Speed, ...]
     up: tuple[Speed, ...]
     seed: int
 
     def __call__(self, *, direction: Direction, partition_id: int, server_round: int) -> float:
-        """Return the row's mean or, where it has a deviation, a draw for this round and direction."""
+        """Return the row's mean, or a draw for this round and direction if the row has a deviation."""
         speeds = self.down if direction == "down" else self.up
         speed = speeds[partition_id % len(speeds)]
         if speed.sigma_bytes_per_second == 0:
@@ -74,13 +74,13 @@ class MeasuredBandwidth:
 def uniform(
     low: str | float, high: str | float, per: Per = "round", latency_seconds: float = 0.0, seed: int = 0
 ) -> Link:
-    """Make a link of any bandwidth between low and high, drawn for each client and round (or per = 'client')."""
+    """Make a link of uniform bandwidth from low to high, drawn for each client and round (or per = 'client')."""
     slow, fast = parse_bandwidth(low), parse_bandwidth(high)
     if fast < slow:
         raise UserError(f"link: low is {low!r} and high is {high!r}, expected low to be at most high")
 
     def quantile(share: float) -> float:
-        return (1 - share) * slow + share * fast  # in this form rounding keeps a faster link faster
+        return (1 - share) * slow + share * fast  # in this form rounding never makes a faster link slower
 
     return _drawn(quantile, per, seed, latency_seconds)
 
@@ -96,8 +96,8 @@ def log_normal(
 ) -> Link:
     """Make a link of log-normal bandwidth, drawn for each client and round (or per = 'client').
 
-    `sigma` is the standard deviation of the natural logarithm. The distribution is cut off, not piled up, at `minimum`
-    and `maximum`, between which the median must lie.
+    `sigma` is the standard deviation of the natural logarithm. The distribution is truncated (not clipped) at `minimum`
+    and `maximum`; the median must lie between them.
     """
     middle = parse_bandwidth(median)
     least = 0.0 if minimum is None else parse_bandwidth(minimum)
@@ -118,16 +118,17 @@ def log_normal(
 
 
 def table(path: str, latency_seconds: float = 0.0, seed: int = 0, base_folder: str = ".") -> Link:
-    """Make a link of measured bandwidths, a line a client, from a CSV file; `fedlab import-traces` writes such files.
+    """Make a link of measured bandwidths, one line for each client of a CSV file; `fedlab import-traces` writes them.
 
-    Its columns are partition_id, down_bytes_per_second and up_bytes_per_second and, where bandwidths vary from round to
-    round, down_sigma_bytes_per_second and up_sigma_bytes_per_second. Partition i has the i-th of the ids in the file,
-    counted from 0 and modulo their number. Raises UserError with file and line for what is not of this form.
+    The columns are partition_id, down_bytes_per_second and up_bytes_per_second. Optional columns are
+    down_sigma_bytes_per_second and up_sigma_bytes_per_second, for bandwidths that vary from round to round. Partition i
+    has the i-th of the ids in the file, counted from 0 and modulo their number. Raises UserError with file and line if
+    the file has another form.
     """
     rows: dict[int, NumberRow] = {}
     for row in number_rows(Path(base_folder) / Path(path).expanduser(), _COLUMNS, _DEVIATIONS):
         if rows.setdefault(row.partition_id(), row) is not row:
-            raise UserError(f"{row.place}: partition_id {row.partition_id()} stands there twice, expected a line each")
+            raise UserError(f"{row.place}: partition_id {row.partition_id()} is given twice, expected once")
     ordered = [rows[partition_id] for partition_id in sorted(rows)]
     measured = MeasuredBandwidth(
         down=tuple(_speed(row, "down") for row in ordered), up=tuple(_speed(row, "up") for row in ordered), seed=seed
@@ -151,6 +152,6 @@ def _speed(row: NumberRow, direction: Direction) -> Speed:
 
 
 def _truncated_normal(low: float, high: float, share: float) -> float:
-    """Return the quantile of a standard normal distribution cut off at low and high, which lie around zero."""
+    """Return the quantile of a standard normal distribution truncated at low and high, where low <= 0 <= high."""
     below, within = _STANDARD.cdf(low), _STANDARD.cdf(high) - _STANDARD.cdf(low)
     return _STANDARD.inv_cdf(min(max(below + within * share, _SMALLEST_SHARE), 1 - _SMALLEST_SHARE))

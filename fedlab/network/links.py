@@ -1,4 +1,4 @@
-"""Links: how long bytes take between the server and a client."""
+"""Links: the time that bytes take between the server and a client."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -21,12 +21,12 @@ class Link(Protocol):
     def transfer_seconds(
         self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
     ) -> float:
-        """Return the seconds a message takes to (`down`) or from (`up`) a client, sent at `start_seconds` simulated."""
+        """Return the seconds a message takes to (`down`) or from (`up`) a client, if sent at `start_seconds`."""
         ...
 
 
 class Bandwidth(Protocol):
-    """The speed of a client's link, which is the same for a whole round."""
+    """The bandwidth of a client's link, constant within a round."""
 
     def __call__(self, *, direction: Direction, partition_id: int, server_round: int) -> float:
         """Return bytes per second, above zero."""
@@ -35,7 +35,7 @@ class Bandwidth(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class BandwidthLink:
-    """A link whose speed does not change while a message travels."""
+    """A link whose bandwidth does not change during a transfer."""
 
     bandwidth: Bandwidth
     latency_seconds: float
@@ -43,25 +43,25 @@ class BandwidthLink:
     def transfer_seconds(
         self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
     ) -> float:
-        """Return the latency plus the bytes over the client's bandwidth."""
+        """Return the latency plus the bytes divided by the client's bandwidth."""
         speed = self.bandwidth(direction=direction, partition_id=partition_id, server_round=server_round)
         return self.latency_seconds + num_bytes / speed
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedBandwidth:
-    """A bandwidth a client: partition i has entry i, and the list repeats."""
+    """A list of bandwidths: partition i has entry i, modulo the length of the list."""
 
     bytes_per_second: tuple[float, ...]
 
     def __call__(self, *, direction: Direction, partition_id: int, server_round: int) -> float:
-        """Return the partition's own bandwidth, whatever the direction and the round."""
+        """Return the partition's bandwidth, the same for both directions and all rounds."""
         return self.bytes_per_second[partition_id % len(self.bytes_per_second)]
 
 
 @dataclass(frozen=True, kw_only=True)
 class AsymmetricLink:
-    """A link that is another one down than up."""
+    """A link made of two: one for each direction."""
 
     down: Link
     up: Link
@@ -70,7 +70,7 @@ class AsymmetricLink:
     def transfer_seconds(
         self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
     ) -> float:
-        """Return the latency plus what the direction's own link takes."""
+        """Return the latency plus the seconds of the direction's own link."""
         link = self.down if direction == "down" else self.up
         return self.latency_seconds + link.transfer_seconds(
             num_bytes,
@@ -82,12 +82,12 @@ class AsymmetricLink:
 
 
 def constant(bandwidth: str | float = "1MB/s", latency_seconds: float = 0.0) -> Link:
-    """Make a link that is the same for every client; the default is the published study's."""
+    """Make a link that is the same for every client; the default is that of the published study."""
     return per_client([bandwidth], latency_seconds)
 
 
 def per_client(bandwidths: Sequence[str | float], latency_seconds: float = 0.0) -> Link:
-    """Make a link with a bandwidth a client: partition i has entry i, modulo the length of the list."""
+    """Make a link with one bandwidth for each client: partition i has entry i, modulo the length of the list."""
     if isinstance(bandwidths, str) or not bandwidths:
         raise UserError(f"link: bandwidths is {bandwidths!r}, expected a list such as ['1MB/s', '8Mbit/s']")
     speeds = tuple(parse_bandwidth(bandwidth) for bandwidth in bandwidths)
@@ -102,10 +102,10 @@ def asymmetric(
     seed: int = 0,
     base_folder: str = ".",
 ) -> Link:
-    """Make a link of two: down and up are each a bandwidth, or a table of a link's name and options.
+    """Make a link of two: down and up are each a bandwidth, or a table with the name and options of a link.
 
-    Both draw from the same seed, so that a client which is fast one way is fast the other way; a `seed` in one of the
-    tables parts them. Raises UserError for what is no link.
+    Both draw from the same seed, so a client that is fast in one direction is fast in the other; a `seed` in one of the
+    tables makes the draws independent. Raises UserError if an entry does not name a link.
     """
     return AsymmetricLink(
         down=_one_way("down", down, seed, base_folder),
@@ -123,22 +123,22 @@ def make_link(
     name_key: str = "link.name",
     options_key: str = "link.options",
 ) -> Link:
-    """Make a link by its name; one that takes `seed` or `base_folder` is given the experiment's, unless an option is.
+    """Make a link by its name; a link that takes `seed` or `base_folder` gets these, unless options set them.
 
-    `name_key` and `options_key` say where these stand. Raises UserError where there is no such link, or it does not
-    take the options or a message.
+    `name_key` and `options_key` are the places named in errors. Raises UserError if the link does not exist, does not
+    take the options, or cannot carry a message.
     """
     found = resolve(name, LINKS, Path(base_folder))
     known = with_known(found, options, seed=seed, base_folder=base_folder)
     link = call_with_options(found, known, options_key)
     if not isinstance(link, Link):
-        raise UserError(f"{name_key} = '{name}': what it returns has no transfer_seconds")
+        raise UserError(f"{name_key} = '{name}': the object it returns has no transfer_seconds")
     _check_signature(link, f"{name_key} = '{name}'")
     return link
 
 
 def check_latency(latency_seconds: float) -> float:
-    """Return a latency as it is; raises UserError unless it is a number from 0 up."""
+    """Return a latency unchanged; raises UserError unless it is a number from 0 up."""
     if not is_number(latency_seconds) or latency_seconds < 0:
         raise UserError(f"link: latency_seconds is {latency_seconds!r}, expected a number from 0 up")
     return latency_seconds

@@ -1,4 +1,4 @@
-"""Links whose bandwidth changes while a message travels, as recorded on real networks."""
+"""Links whose bandwidth changes during a transfer, as recorded on real networks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from fedlab.network.traces import Trace, read_trace
 
 @dataclass(frozen=True, kw_only=True)
 class TraceLink:
-    """Links that follow traces: partition i follows trace i, modulo their number."""
+    """Links that follow traces: partition i follows trace i, modulo the number of traces."""
 
     traces: tuple[Trace, ...]
     latency_seconds: float
@@ -21,7 +21,7 @@ class TraceLink:
     def transfer_seconds(
         self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
     ) -> float:
-        """Return the latency plus the time until the partition's trace has let all bytes pass."""
+        """Return the latency plus the time in which the partition's trace carries all bytes."""
         trace = self.traces[partition_id % len(self.traces)]
         start = start_seconds + self._offset_seconds(trace, partition_id)
         return self.latency_seconds + trace.transfer_seconds(num_bytes, start)
@@ -43,16 +43,17 @@ def trace(
 ) -> Link:
     """Make a link that follows recorded traces: Mahimahi's packet-delivery files, or CSV where the name ends in .csv.
 
-    One file for all clients, or a list of them, which clients take in turn. A Mahimahi file starts over after its last
-    timestamp; a CSV file after `period_seconds` or, if that is not given, goes on for ever at its last bandwidth. With
-    `random_offset` each client enters its trace somewhere else. Raises UserError with file and line for a wrong file.
+    Give one file for all clients, or a list that clients take in turn. A Mahimahi file repeats after its last
+    timestamp. A CSV file repeats after `period_seconds`; without it the last bandwidth holds for ever. With
+    `random_offset` each client starts at its own place in the trace. Raises UserError with file and line for a wrong
+    file.
     """
     if (path is None) == (not paths) or isinstance(paths, str):
-        raise UserError("link: a trace wants either path = 'FILE' or paths = ['FILE', ...]")
+        raise UserError("link: a trace takes either path = 'FILE' or paths = ['FILE', ...]")
     files = [Path(base_folder) / Path(each).expanduser() for each in ([path] if path is not None else paths)]
     traces = tuple(read_trace(file, period_seconds) for file in files)
     if random_offset and any(each.period_seconds is None for each in traces):
-        raise UserError("link: random_offset wants traces that start over: give period_seconds for those in CSV")
+        raise UserError("link: random_offset needs traces that repeat: give period_seconds for CSV files")
     return TraceLink(
         traces=traces, latency_seconds=check_latency(latency_seconds), offset_seed=seed if random_offset else None
     )

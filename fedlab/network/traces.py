@@ -1,4 +1,4 @@
-"""Traces: how many bytes a recorded network lets pass by when, and the files they come in."""
+"""Traces: the cumulative bytes that a recorded network carries over time, and their file formats."""
 
 from bisect import bisect_left, bisect_right
 from collections import Counter
@@ -13,14 +13,16 @@ from fedlab.common.units import is_number
 from fedlab.errors import UserError
 
 _PACKET_BYTES = 1500  # one line of a packet-delivery file, see mm-link(1) of Mahimahi
-_SLACK_BYTES = 0.01  # messages are whole bytes: less than this is a rounding error, and waits for no outage to end
+_SLACK_BYTES = (
+    0.01  # less than this is a rounding error (messages are whole bytes) and does not wait for an outage to end
+)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trace:
-    """How many bytes have passed by which second: a curve of straight pieces that rises from (0, 0).
+    """Cumulative bytes over seconds: a piecewise linear curve that rises from (0, 0).
 
-    After the last point it starts over if `tail_bytes_per_second` is None, and else goes on at that rate for ever.
+    After the last point the trace repeats if `tail_bytes_per_second` is None, else it continues at that rate for ever.
     """
 
     seconds: tuple[float, ...]
@@ -29,11 +31,11 @@ class Trace:
 
     @property
     def period_seconds(self) -> float | None:
-        """After how long the trace starts over; None: it does not."""
+        """The seconds after which the trace repeats, None if it does not."""
         return self.seconds[-1] if self.tail_bytes_per_second is None else None
 
     def transfer_seconds(self, num_bytes: int, start_seconds: float) -> float:
-        """Return how long bytes take that start to flow at a second of simulated time (two binary searches)."""
+        """Return the seconds that bytes take from `start_seconds` of simulated time on (two binary searches)."""
         if num_bytes <= 0:
             return 0.0
         # Within the first period the numbers are small, and so are their rounding errors.
@@ -47,7 +49,7 @@ class Trace:
         return _between(second, self.seconds, self.num_bytes, past)
 
     def _second_of(self, num_bytes: float) -> float:
-        """Return the first second by which so many bytes have passed, since the start of the trace."""
+        """Return the first second, from the start of the trace, by which `num_bytes` have passed."""
         if self.tail_bytes_per_second is None:
             return self._second_of_looped(num_bytes)
         if num_bytes - _SLACK_BYTES > self.num_bytes[-1]:
@@ -72,22 +74,22 @@ def read_trace(path: Path, period_seconds: float | None = None) -> Trace:
     """Read a trace: CSV if its name ends in .csv (or .csv.gz), otherwise a packet-delivery file.
 
     Raises:
-        UserError: a line is not of the format (the message names file, line and what is accepted), or no byte ever
-            passes.
+        UserError: a line does not follow the format (the message names file, line and what is accepted), or the trace
+            never carries a byte.
     """
     if path.name.endswith((".csv", ".csv.gz")):
         return _read_csv(path, period_seconds)
     if period_seconds is not None:
-        raise UserError(f"{path}: period_seconds is for CSV; a packet-delivery file starts over after its last line")
+        raise UserError(f"{path}: period_seconds is for CSV; a packet-delivery file repeats after its last line")
     return _read_packets(path)
 
 
 def trace_of_rates(
     seconds: Sequence[float], bytes_per_second: Sequence[float], period_seconds: float | None = None
 ) -> Trace:
-    """Return the trace of bandwidths that hold from one second to the next, the first of which is 0.
+    """Return the trace of bandwidths, each of which holds until the next of `seconds`; the first second is 0.
 
-    The last one holds until the period ends or, without a period, for ever.
+    The last bandwidth holds until the period ends or, without a period, for ever.
     """
     points = [*seconds] if period_seconds is None else [*seconds, period_seconds]
     passed = [0.0]
@@ -98,7 +100,7 @@ def trace_of_rates(
 
 
 def _between(x: float, xs: Sequence[float], ys: Sequence[float], index: int) -> float:
-    """Return y at x, on the straight line from point index - 1 to point index."""
+    """Interpolate y at x, between point index - 1 and point index."""
     share = (x - xs[index - 1]) / (xs[index] - xs[index - 1])
     return ys[index - 1] + share * (ys[index] - ys[index - 1])
 
@@ -116,7 +118,9 @@ def _read_csv(path: Path, period_seconds: float | None) -> Trace:
         seconds.append(second)
         rates.append(row.not_negative("bytes_per_second"))
     if period_seconds is None and rates[-1] == 0:
-        raise UserError(f"{path}: ends at 0 bytes_per_second for ever; give period_seconds, or end it above 0")
+        raise UserError(
+            f"{path}: the last bytes_per_second is 0 and would hold for ever; give period_seconds, or end above 0"
+        )
     if period_seconds is not None and not (is_number(period_seconds) and period_seconds > seconds[-1]):
         raise UserError(f"{path}: period_seconds is {period_seconds!r}, expected more than its last, {seconds[-1]:g}")
     if not any(rates):
@@ -125,7 +129,7 @@ def _read_csv(path: Path, period_seconds: float | None) -> Trace:
 
 
 def _read_packets(path: Path) -> Trace:
-    """Read a packet-delivery file; the packets of a millisecond pass evenly in the one that ends at their timestamp."""
+    """Read a packet-delivery file; the packets of a timestamp pass evenly in the millisecond that ends at it."""
     packets: Counter[int] = Counter()
     last = 0
     for number, line in numbered_lines(path):
@@ -134,15 +138,13 @@ def _read_packets(path: Path) -> Trace:
             continue
         if not (text.isascii() and text.isdigit() and len(text) < 16) or int(text) < last:
             raise UserError(
-                f"{path}, line {number}: '{text[:40]}', expected whole milliseconds, not below those of the line before"
+                f"{path}, line {number}: '{text[:40]}', expected whole milliseconds, not less than in the line before"
             )
         last = int(text)
         packets[last] += 1
     if last == 0:
-        raise UserError(
-            f"{path}: no timestamp above 0 ms: the last one is the period, after which the file starts over"
-        )
-    packets[last] += packets.pop(0, 0)  # millisecond 0 is the moment at which the file starts over
+        raise UserError(f"{path}: no timestamp above 0 ms: the last one is the period, after which the file repeats")
+    packets[last] += packets.pop(0, 0)  # millisecond 0 is the moment at which the file repeats
     return _trace_of_packets(packets)
 
 

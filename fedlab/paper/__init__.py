@@ -1,1 +1,1 @@
-"""The published study's own figures, and ours beside them."""
+"""The figures of the published study, compared with ours."""

@@ -1,4 +1,4 @@
-"""Ours beside theirs."""
+"""Tables that compare our figures with the published ones."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class PaperCell:
-    """One figure of a table: ours, and the published one (None: there is none); `note` says what it is for."""
+    """One figure of a table: ours, and the published one (None if unpublished); `note` describes it."""
 
     row: str
     column: str
@@ -19,12 +19,12 @@ class PaperCell:
 
     @property
     def difference(self) -> float | None:
-        """Return ours less theirs, as a share of theirs."""
+        """Return the relative difference of ours to the published figure."""
         return None if self.paper is None else self.ours / self.paper - 1
 
     @property
     def as_printed(self) -> bool | None:
-        """Tell whether ours, rounded as theirs is, is theirs."""
+        """Tell whether ours equals the published figure when rounded to its digits."""
         if self.paper is None:
             return None
         last_digit = Decimal(repr(self.paper)).as_tuple().exponent
@@ -51,12 +51,12 @@ class Section:
         return list(dict.fromkeys(cell.column for cell in self.cells))
 
     def at(self, row: str, column: str) -> PaperCell | None:
-        """Return a cell, None if the table has none there."""
+        """Return the cell of a row and column, None if it is empty."""
         return next((cell for cell in self.cells if (cell.row, cell.column) == (row, column)), None)
 
 
 def as_plain(sections: Sequence[Section]) -> list[dict[str, Any]]:
-    """Return sections as JSON holds them."""
+    """Return sections as JSON values."""
     return [
         {"title": section.title, "unit": section.unit, "cells": [_plain_cell(cell) for cell in section.cells]}
         for section in sections

@@ -1,4 +1,4 @@
-"""The published figures, as `figures.toml` holds them."""
+"""The published figures, read from `figures.toml`."""
 
 import tomllib
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ class _Entry(BaseModel):
 
 
 class PaperTask(_Entry):
-    """A data set, how a round on it is billed, and the configurations AdaFL went through."""
+    """A data set, the work of a round on it, and the configurations that AdaFL went through."""
 
     name: str
     clients: int
@@ -46,7 +46,7 @@ class Batch(_Entry):
 
 
 class Hours(_Entry):
-    """The hours of a method on a task to each share, and after how many rounds they are."""
+    """The hours and rounds of a method on a task to each share of the full-convergence accuracy."""
 
     task: str
     method: PaperMethod
@@ -65,7 +65,7 @@ class Bandwidths(_Entry):
 
 
 class Boards(_Entry):
-    """A panel of Figure 7: hours of each method by board, and after how many rounds."""
+    """A panel of Figure 7: hours by board, and rounds, of each method."""
 
     task: str
     share: float
@@ -75,7 +75,7 @@ class Boards(_Entry):
 
 
 class Energy(_Entry):
-    """The energy a method takes on a task, and for how many rounds."""
+    """The energy and rounds of each method on a task."""
 
     task: str
     rounds: tuple[int, ...]
@@ -83,7 +83,7 @@ class Energy(_Entry):
 
 
 class Disagreement(_Entry):
-    """Sources that contradict each other, and whom ours follows; `tables` are those it touches."""
+    """A contradiction between sources, and which of them we follow; `tables` are the affected tables."""
 
     id: str
     tables: tuple[str, ...]
@@ -92,7 +92,7 @@ class Disagreement(_Entry):
 
 
 class Figures(_Entry):
-    """All that was published."""
+    """All published figures."""
 
     tasks: Mapping[str, PaperTask]
     table1: tuple[Batch, ...]
@@ -107,5 +107,5 @@ class Figures(_Entry):
 
 @cache
 def published_figures() -> Figures:
-    """Read them."""
+    """Read the published figures."""
     return Figures.model_validate(tomllib.loads(_FILE.read_text(encoding="utf-8")))

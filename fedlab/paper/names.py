@@ -1,4 +1,4 @@
-"""What can be reproduced: names alone, so that the command line can offer them at no cost."""
+"""Names of reproducible tables and figures; only names, so that the command line imports them quickly."""
 
 from typing import Literal
 

@@ -1,4 +1,4 @@
-"""Reproduced tables for people: a cell is ours, theirs and the difference."""
+"""Render reproduced tables: a cell has our figure, the published one and the difference."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import Disagreement
 
 _COMPARED = "ours / published, relative difference"
-_INFERRED = "; * after a number of rounds that is inferred"
+_INFERRED = "; * after an inferred number of rounds"
 
 
 def render_sections(sections: Iterable[Section]) -> RenderableType:
@@ -20,7 +20,7 @@ def render_sections(sections: Iterable[Section]) -> RenderableType:
 
 
 def render_disagreements(disagreements: Iterable[Disagreement]) -> RenderableType:
-    """Return what the sources do not agree on, and whom ours follows."""
+    """Return the contradictions between sources, and which source we follow."""
     table = Table(title="Where the sources disagree", title_justify="left", box=box.SIMPLE_HEAD, show_lines=True)
     for name in ("what", "ours"):
         table.add_column(name, overflow="fold")

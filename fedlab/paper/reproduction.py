@@ -1,4 +1,4 @@
-"""The published tables by name: what is recomputed of each, and which experiment trains the rest in small."""
+"""The published tables by name: the recomputed part of each, and the experiment that trains a small variant."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,24 +23,24 @@ _TASKS: Mapping[str, TaskName] = {
 
 
 def sections_of(name: str, figures: Figures) -> list[Section]:
-    """Return what is recomputed of a table or figure.
+    """Return the recomputed part of a table or figure.
 
     Raises:
-        UserError: it takes a file that is not there.
+        UserError: a required file is missing.
     """
     return _data_sets(figures) if name == "table4" else COST_TABLES[name](figures)
 
 
 def disagreements_of(name: str, figures: Figures) -> list[Disagreement]:
-    """Return in what the sources of a table or figure disagree."""
+    """Return the contradictions between the sources of a table or figure."""
     return [each for each in figures.disagreements if name in each.tables]
 
 
 def mini_of(name: str, task: TaskName) -> Path | None:
-    """Return the experiment that trains a table or figure in small, None for those that take no training.
+    """Return the experiment that trains a small variant of a table or figure, None if no training is needed.
 
     Raises:
-        UserError: there is none for this task, or the experiments are not where fedlab is.
+        UserError: there is no variant for this task, or the experiments are not installed next to fedlab.
     """
     if task != "20news" and name != "table5":
         raise UserError(f"--task {task}: only table5 is trained on {', '.join(get_args(TaskName))}; {name} is not")
@@ -52,14 +52,14 @@ def mini_of(name: str, task: TaskName) -> Path | None:
 def _experiment(name: str) -> Path:
     path = _EXPERIMENTS / name
     if not path.is_file():
-        raise UserError(f"{path}: not there: the experiments come with the project's repository, not with the package")
+        raise UserError(f"{path}: missing: the experiments are part of the project's repository, not of the package")
     return path
 
 
 def _data_sets(figures: Figures) -> list[Section]:
-    """Return Table 4: the data sets at hand beside the study's."""
+    """Return Table 4: the available data sets compared with the study's."""
     cells = [cell for each in load_sweep(_experiment("table4-mini.toml")).cells for cell in _data_set(figures, each)]
-    return [Section(title="Table 4: data sets at hand, and the study's", unit="number of", cells=tuple(cells))]
+    return [Section(title="Table 4: available data sets, and the study's", unit="number of", cells=tuple(cells))]
 
 
 def _data_set(figures: Figures, cell: SweepCell) -> list[PaperCell]:

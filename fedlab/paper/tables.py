@@ -1,4 +1,4 @@
-"""The published tables and figures recomputed: what needs no training."""
+"""The published tables and figures that can be recomputed without training."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
@@ -34,7 +34,7 @@ _KIND: Mapping[PaperMethod, EstimateMethod] = {
 
 
 def table1(figures: Figures) -> list[Section]:
-    """Return Table 1: seconds a batch on the TX2 and trained parameters, adapters in every block or all weights."""
+    """Return Table 1: seconds for a batch on the TX2 and trained parameters, of adapters or of all weights."""
     seconds, parameters = [], []
     for row in figures.table1:
         sizes, name = _sizes(row.backbone), f"{row.backbone} {'FT' if row.method == 'full' else 'adapters'}"
@@ -50,7 +50,7 @@ def table1(figures: Figures) -> list[Section]:
 
 
 def table2(figures: Figures) -> list[Section]:
-    """Return the configurations of Table 2, which only training can find, with what a round takes at each of them."""
+    """Return Table 2: the best configurations, which only training can find, with the seconds of a round at each."""
     cells = tuple(
         PaperCell(
             row=figures.tasks[key].name,
@@ -65,7 +65,7 @@ def table2(figures: Figures) -> list[Section]:
 
 
 def table3(figures: Figures) -> list[Section]:
-    """Return Table 3: seconds a batch by board."""
+    """Return Table 3: seconds for a batch by board."""
     sizes = _sizes("distilbert-base")
     cells = tuple(
         PaperCell(row=board, column="seconds a batch", ours=_batch_seconds(board, sizes, "full"), paper=paper)
@@ -75,7 +75,7 @@ def table3(figures: Figures) -> list[Section]:
 
 
 def table5(figures: Figures) -> list[Section]:
-    """Return Table 5: hours to each share of the full-convergence accuracy; and the energy to the first of them."""
+    """Return Table 5: hours to each share of the full-convergence accuracy, and energy to the first share."""
     return [*(_hours_of(figures, key) for key in figures.tasks), _energy(figures)]
 
 
@@ -121,7 +121,7 @@ def billed(
     bandwidth: str = "1MB/s",
     sequence_length: int | None = None,
 ) -> Estimate:
-    """Return what so many rounds of a method cost by the artifact's rules, on BERT."""
+    """Return the cost of `rounds` rounds of a method on BERT, by the artifact's rules."""
     kind, shape = _KIND[method], _sizes(_BACKBONE).shape
     slot = Slot(
         method=kind,
@@ -136,12 +136,12 @@ def billed(
 
 
 def _round_at(task: PaperTask, depth: int, width: int) -> Estimate:
-    """Return what a round costs that is at this configuration from the start."""
+    """Return the cost of one round at a configuration."""
     return billed(task.model_copy(update={"segments": ((1, depth, width),)}), "AdaFL", 1)
 
 
 def trajectory(task: PaperTask, method: PaperMethod, rounds: int) -> list[Segment]:
-    """Return what was trained in so many rounds: AdaFL's own configurations, cut off there, or a fixed depth."""
+    """Return the configurations trained in `rounds` rounds: AdaFL's trajectory up to there, or a fixed depth."""
     if method != "AdaFL":
         depth = task.freeze_depth if method in ("LF", "LFQ") else _sizes(_BACKBONE).shape.blocks
         return [Segment(rounds, depth, 0)]
@@ -154,7 +154,7 @@ def trajectory(task: PaperTask, method: PaperMethod, rounds: int) -> list[Segmen
 
 
 def _codec(method: PaperMethod, task: PaperTask) -> CodecName:
-    """Return how updates are quantised: LFQ's to 4 bits up to depth 2."""
+    """Return the quantisation of updates: 8 bits, or 4 bits for LFQ up to depth 2."""
     if method == "LFQ" and task.freeze_depth <= 2:
         return "int4"
     return "int8" if method in ("FTQ", "LFQ") else "none"

@@ -65,9 +65,9 @@ class RoundLoop:
 
     `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
     the server's ledger; `configuration` is what is trained where the strategy does not say. After every round
-    `observer` is told of it and `save` is given the state. With `prefills` all clients fill their caches before the first
-    round. A strategy that never `evaluates` is not asked whom to ask for it, and
-    the model is not packed for that.
+    `observer` is told of it and `save` is given the state. With `prefills` all clients fill their caches before the
+    first round. A strategy that never `evaluates` is not asked whom to ask for it, and the model is not packed for
+    that.
     """
 
     strategy: Strategy

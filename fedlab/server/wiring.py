@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 from flwr.serverapp import Grid
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import Physics, TimedGrid
 from fedlab.codecs.transport.reference import Reference
 from fedlab.codecs.transport.server import CodingGrid
@@ -54,7 +54,7 @@ def grid_stack(
 
 def timed_grid(grid: Grid, assembled: Assembled, *, physics: Physics, server: Server) -> TimedGrid:
     """Return a grid that bills what passes, and lists clients as the experiment's availability says."""
-    attendance = Attendance(
+    availability_wait = AvailabilityWait(
         assembled.availability,
         clock=server.clock,
         partitions=server.partitions,
@@ -64,7 +64,7 @@ def timed_grid(grid: Grid, assembled: Assembled, *, physics: Physics, server: Se
         grid,
         clock=server.clock,
         physics=physics,
-        attendance=attendance,
+        availability_wait=availability_wait,
         partitions=server.partitions,
         on_clients=server.ledger.bill,
     )

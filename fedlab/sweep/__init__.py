@@ -1,1 +1,1 @@
-"""Many runs of one file: trained, resumed, or billed anew."""
+"""Sweeps: many runs of one file, each trained, resumed or repriced."""

@@ -1,4 +1,4 @@
-"""What a sweep shows in the terminal as it goes: bars on a terminal, a line a cell elsewhere."""
+"""The progress of a sweep: bars on a terminal, one line for each cell elsewhere."""
 
 from collections.abc import Sequence
 from threading import Lock
@@ -11,13 +11,13 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
 from fedlab.sweep.folder import CellState
-from fedlab.sweep.work import How
+from fedlab.sweep.work import CellAction
 
-_DOING: dict[How, str] = {"train": "training", "resume": "going on", "reprice": "billing anew"}
+_DOING: dict[CellAction, str] = {"train": "training", "resume": "resuming", "reprice": "repricing"}
 
 
 class SweepProgress:
-    """How much of the training is done, and how long the rest takes at that pace. Used by several threads."""
+    """The share of the training that is done, and an estimate of the time left. Used by several threads."""
 
     def __init__(self) -> None:
         self._elapsed = stopwatch()
@@ -27,25 +27,25 @@ class SweepProgress:
         self._shares: dict[str, float] = {}
 
     def plan(self, trainings: int) -> None:
-        """Begin with so many cells to be trained."""
+        """Begin with the number of cells to train."""
         self._trainings = trainings
 
-    def start(self, cell: str, how: How, rounds: int | None) -> None:
-        """Note a cell that starts."""
+    def start(self, cell: str, how: CellAction, rounds: int | None) -> None:
+        """Note that a cell starts."""
         if how != "reprice":
             self._rounds[cell], self._shares[cell] = rounds, 0.0
 
     def advance(self, cell: str, server_round: int) -> None:
-        """Note a round; how far a cell is that stops by something else than rounds, nobody knows."""
+        """Note a round; a cell without a number of rounds has no known progress."""
         rounds = self._rounds.get(cell)
         self._shares[cell] = min(1.0, server_round / rounds) if rounds else 0.0
 
     def end(self, cell: str) -> None:
-        """Note a cell that has ended."""
+        """Note that a cell has ended."""
         self._done += self._shares.pop(cell, None) is not None
 
     def left(self) -> str:
-        """Return how long the rest takes, in words; nothing where nobody can tell yet."""
+        """Return the time left as text, empty while it is unknown."""
         done = self._done + sum(self._shares.values())
         rest = self._trainings - done
         if done <= 0 or rest <= 0:
@@ -63,34 +63,34 @@ class PlainSweepDisplay:
         self._total = self._ended = 0
 
     def __enter__(self) -> Self:
-        """Start to show."""
+        """Start the display."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal in order, whatever happened."""
+        """Restore the terminal, also after an error."""
 
     def on_plan(self, cells: Sequence[CellState], trainings: int) -> None:
-        """Say what there is to do."""
+        """Print the plan of the sweep."""
         self._progress.plan(trainings)
         self._total, self._ended = len(cells), sum(cell.status == "finished" for cell in cells)
         self._say(plan_line(cells, trainings))
 
-    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
-        """Say what is done with a cell, unless it is done in no time."""
+    def on_start(self, cell: str, how: CellAction, rounds: int | None) -> None:
+        """Print that a cell is trained or resumed; repricing is too quick to announce."""
         with self._lock:
             self._progress.start(cell, how, rounds)
         if how != "reprice" and not self._quiet:
             self._say(f"{cell}: {_DOING[how]}")
 
     def on_round(self, cell: str, server_round: int) -> None:
-        """Take note of how far a cell is."""
+        """Note the progress of a cell."""
         with self._lock:
             self._progress.advance(cell, server_round)
 
     def on_end(self, state: CellState) -> None:
-        """Say how a cell ended, and how long the others take."""
+        """Print how a cell ended, and the time left."""
         with self._lock:
             self._progress.end(state.name)
             self._ended += 1
@@ -99,7 +99,7 @@ class PlainSweepDisplay:
         self._say(f"{line}; {left}" if left else line)
 
     def on_message(self, text: str) -> None:
-        """Say something."""
+        """Print a message."""
         self._say(text)
 
     def _say(self, text: str) -> None:
@@ -107,7 +107,7 @@ class PlainSweepDisplay:
 
 
 class LiveSweepDisplay(PlainSweepDisplay):
-    """Keeps a bar for all cells and one for each that is running; what has ended scrolls by above them."""
+    """Shows a bar for all cells and one for each running cell; ended cells scroll by above them."""
 
     def __init__(self, console: Console) -> None:
         super().__init__(console, quiet=True)
@@ -133,20 +133,20 @@ class LiveSweepDisplay(PlainSweepDisplay):
         where = f"{self._ended}/{self._total}"
         self._all = self._bars.add_task("all cells", total=self._total, completed=self._ended, where=where)
 
-    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
+    def on_start(self, cell: str, how: CellAction, rounds: int | None) -> None:
         """Draw a bar for a cell that trains."""
         super().on_start(cell, how, rounds)
         if how != "reprice":
             self._tasks[cell] = self._bars.add_task(cell, total=rounds, where=_DOING[how])
 
     def on_round(self, cell: str, server_round: int) -> None:
-        """Let a cell's bar grow."""
+        """Advance a cell's bar."""
         super().on_round(cell, server_round)
         self._bars.update(self._tasks[cell], completed=server_round, where=f"round {server_round}")
         self._update_all()
 
     def on_end(self, state: CellState) -> None:
-        """Take a cell's bar away."""
+        """Remove a cell's bar."""
         super().on_end(state)
         if state.name in self._tasks:
             self._bars.remove_task(self._tasks.pop(state.name))
@@ -160,19 +160,19 @@ class LiveSweepDisplay(PlainSweepDisplay):
 
 
 def choose_sweep_display(console: Console, *, plain: bool) -> PlainSweepDisplay:
-    """Return the display that suits a console: live on a terminal, plain lines elsewhere or if asked for."""
+    """Return the display for a console: live on a terminal, plain lines elsewhere or on request."""
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainSweepDisplay(console, quiet=plain)
     return LiveSweepDisplay(console)
 
 
 def plan_line(cells: Sequence[CellState], trainings: int) -> str:
-    """Return what there is to do as one line of text."""
+    """Return the plan of a sweep as one line of text."""
     done = sum(cell.status == "finished" for cell in cells)
     if done == len(cells):
         return f"{len(cells)} cells: all done"
     rest = len(cells) - done - trainings
-    parts = [f"{done} done", f"{trainings} to train"] + ([f"{rest} to bill anew from others"] if rest > 0 else [])
+    parts = [f"{done} done", f"{trainings} to train"] + ([f"{rest} to reprice from others"] if rest > 0 else [])
     return f"{len(cells)} cells: {', '.join(parts)}"
 
 
@@ -180,4 +180,4 @@ def end_line(state: CellState) -> str:
     """Return how a cell ended as one line of text."""
     if state.status == "failed":
         return f"{state.name}: failed: {state.reason}"
-    return f"{state.name}: " + (f"billed anew from {state.repriced_from}" if state.repriced_from else "done")
+    return f"{state.name}: " + (f"repriced from {state.repriced_from}" if state.repriced_from else "done")

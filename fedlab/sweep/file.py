@@ -1,4 +1,4 @@
-"""Experiment files with a [sweep] table: one experiment for each combination of what it lists.
+"""Experiment files with a [sweep] table: one experiment for each combination of its values.
 
 [sweep]
 seed = [0, 1, 2]                                         # a list of values for any key
@@ -9,7 +9,7 @@ name = "LF"
 set = { "client.name" = "full", "codec.up" = ["int8"] }  # as with --set
 grid = { "client.depth" = [1, 2, 6] }                    # lists for this variant alone
 
-[sweep.compare]                                          # how `fedlab sweep` compares them in the end
+[sweep.compare]                                          # options of the final comparison
 baseline = "FT"
 oracle = "client.depth"
 """
@@ -40,7 +40,7 @@ _LONGEST_NAME = 120
 
 @dataclass(frozen=True, kw_only=True)
 class SweepCell:
-    """One experiment of a sweep; its name is that of its run folder."""
+    """One experiment of a sweep; its name is also that of its run folder."""
 
     name: str
     experiment: Experiment
@@ -48,7 +48,7 @@ class SweepCell:
 
 @dataclass(frozen=True, kw_only=True)
 class Sweep:
-    """All experiments of a sweep, and how to compare them."""
+    """All experiments of a sweep, and the options of their comparison."""
 
     name: str
     cells: tuple[SweepCell, ...]
@@ -64,17 +64,17 @@ class _Variant:
 
 @dataclass(frozen=True, kw_only=True)
 class _Choice:
-    """What one cell has of everything the sweep lists."""
+    """The variant and values of one cell."""
 
     variant: _Variant
     values: Mapping[str, Any]
 
 
 def load_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
-    """Read an experiment file with a [sweep] table, change it by settings, and make its cells.
+    """Read an experiment file with a [sweep] table, apply settings, and make its cells.
 
-    A setting of a key that is swept, or of a table it is in, fixes it; `sweep.KEY=[...]` lists other values for it. The
-    first key varies slowest, variants fastest.
+    A setting of a swept key, or of a table above it, fixes its value; `sweep.KEY=[...]` replaces its list of values.
+    The first key varies slowest, variants vary fastest.
 
     Raises:
         UserError: the file cannot be read, has no [sweep] table, or a key or value in it is not accepted.
@@ -105,7 +105,7 @@ def _cells(
     table: Mapping[str, Any], choices: Sequence[_Choice], fixed: Mapping[str, Any], path: Path
 ) -> tuple[SweepCell, ...]:
     if not any(choice.variant.name or choice.values for choice in choices):
-        raise UserError(f"{path}: the [sweep] table lists nothing to vary: give KEY = [values] or [[sweep.variants]]")
+        raise UserError(f"{path}: the [sweep] table has no values to vary: give KEY = [values] or [[sweep.variants]]")
     return tuple(
         SweepCell(name=name, experiment=_experiment(table, choice, fixed, name, path))
         for name, choice in zip(_names(choices), choices, strict=True)
@@ -117,7 +117,7 @@ def _variants(entries: Any, path: str) -> list[_Variant]:
         raise UserError(f"{path}: sweep.variants: expected [[sweep.variants]] tables")
     variants = [_variant(entry, f"{path}: sweep.variants[{at}]") for at, entry in enumerate(entries)]
     if repeated := [name for name, count in Counter(variant.name for variant in variants).items() if count > 1]:
-        raise UserError(f"{path}: sweep.variants: several are named '{repeated[0]}'")
+        raise UserError(f"{path}: sweep.variants: several have the name '{repeated[0]}'")
     return variants or [_Variant(name=None, settings={}, grid={})]
 
 
@@ -136,7 +136,7 @@ def _variant(entry: Mapping[str, Any], place: str) -> _Variant:
 
 
 def _flat_grid(table: Mapping[str, Any], place: str, prefix: str = "") -> dict[str, list[Any]]:
-    """Return dotted keys and their lists of values; keys may be quoted with their dots, or be tables."""
+    """Return dotted keys and their lists of values; a key may be quoted with dots, or be nested tables."""
     grid: dict[str, list[Any]] = {}
     for key, value in table.items():
         name = f"{prefix}{key}"
@@ -168,7 +168,7 @@ def _products(grid: Grid, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
 def _experiment(
     table: Mapping[str, Any], choice: _Choice, fixed: Mapping[str, Any], name: str, path: Path
 ) -> Experiment:
-    """Make a cell's experiment: what is fixed outdoes what the grid says, and that the variant."""
+    """Make a cell's experiment: settings override the grid, and the grid overrides the variant."""
     changed, place = copy.deepcopy(dict(table)), f"{path}, cell {name}"
     for key, value in {**choice.variant.settings, **choice.values, **fixed, "name": name}.items():
         set_key(changed, key, copy.deepcopy(value), place=place)
@@ -178,7 +178,7 @@ def _experiment(
 
 
 def _names(choices: Sequence[_Choice]) -> list[str]:
-    """Name each cell by its variant and values; where two come out the same, by a digest of them, too."""
+    """Name each cell by its variant and values, with a digest of them if two names are equal or one is too long."""
     keys = list(dict.fromkeys(key for choice in choices for key in choice.values))
     short = dict(zip(keys, _shortest_ends(keys), strict=True))
     names = [_name(choice, short) for choice in choices]
@@ -195,7 +195,7 @@ def _name(choice: _Choice, short: Mapping[str, str]) -> str:
 
 
 def _shortest_ends(keys: Sequence[str]) -> list[str]:
-    """Return the shortest ends of dotted keys that no other key has."""
+    """Return the shortest unambiguous suffixes of dotted keys."""
 
     def ends(key: str) -> Iterator[str]:
         parts = key.split(".")

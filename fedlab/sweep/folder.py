@@ -1,4 +1,4 @@
-"""A sweep's folder: a run folder a cell, how each cell stands, and the comparison of them all."""
+"""A sweep's folder: a run folder for each cell, the state of each cell, and the comparison of all."""
 
 import fcntl
 import json
@@ -20,12 +20,12 @@ from fedlab.sweep.file import SweepCell
 
 Status = Literal["waiting", "finished", "failed"]
 
-_SAME_RUN = ("name", "engine", "checkpoint", "base_folder")  # keys that say nothing of what a run comes to
+_SAME_RUN = ("name", "engine", "checkpoint", "base_folder")  # keys that do not affect the result of a run
 
 
 @dataclass(frozen=True, kw_only=True)
 class CellState:
-    """How a cell stands; `repriced_from` is the cell it was billed anew from, `reason` why it failed."""
+    """The state of a cell; `repriced_from` is the cell that it was repriced from, `reason` why it failed."""
 
     name: str
     status: Status
@@ -41,7 +41,7 @@ class SweepFolder:
 
     @property
     def state_file(self) -> Path:
-        """The cells in their order, and how each stands."""
+        """The file with the state of each cell, in order."""
         return self.path / SWEEP_FILE
 
     def run(self, cell: str) -> RunFolder:
@@ -49,31 +49,31 @@ class SweepFolder:
         return RunFolder(self.path / cell)
 
     def log(self, cell: str) -> Path:
-        """Return where the output of a cell that failed is kept."""
+        """Return the file for the output of a failed cell."""
         return self.path / f"{cell}.log"
 
     def activations(self, data: str = "") -> Path:
-        """Return where cells of the same data and backbone keep stored activations while the sweep runs."""
+        """Return the folder of activations that cells with the same data and backbone share while the sweep runs."""
         return self.path / ".activations" / data
 
     def drop_activations(self, data: str = "") -> None:
-        """Delete those of some data, or all."""
+        """Delete the stored activations of some data, or all."""
         shutil.rmtree(self.activations(data), ignore_errors=True)
 
     def write_states(self, name: str, states: Sequence[CellState]) -> None:
-        """Write how the cells stand."""
+        """Write the states of the cells."""
         self.write(self.state_file.name, json.dumps({"name": name, "cells": [asdict(s) for s in states]}, indent=2))
 
     def write(self, name: str, text: str) -> None:
-        """Write a file all at once, in place of an earlier one."""
+        """Replace a file atomically."""
         replace_text(self.path / name, text.rstrip("\n") + "\n")
 
 
 def claim_sweep(path: Path) -> SweepFolder:
-    """Make a sweep's folder, or take up one that was begun.
+    """Make a sweep's folder, or open one to resume it.
 
     Raises:
-        UserError: the folder is something else, or cannot be made.
+        UserError: the folder contains something else, or cannot be made.
     """
     folder = SweepFolder(path)
     try:
@@ -82,30 +82,30 @@ def claim_sweep(path: Path) -> SweepFolder:
     except OSError as error:
         raise UserError(f"{path}: cannot make the sweep's folder: {error.strerror}") from error
     if strange:
-        raise UserError(f"{path}: not a new or empty folder, nor a sweep's; choose another --out")
+        raise UserError(f"{path}: neither a new or empty folder nor a sweep's folder; choose another --out")
     return folder
 
 
 @contextmanager
 def only_here(folder: SweepFolder) -> Iterator[None]:
-    """Keep other processes from sweeping into the same folder; the claim ends with the process.
+    """Lock a sweep's folder against other processes; the lock ends with the process.
 
     Raises:
-        UserError: another process is at it.
+        UserError: another process holds the lock.
     """
     with (folder.path / "sweep.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
-            raise UserError(f"{folder.path}: another fedlab sweep is at work in it") from error
+            raise UserError(f"{folder.path}: another fedlab sweep is running in it") from error
         yield
 
 
-def standing(folder: SweepFolder, cell: SweepCell) -> Literal["absent", "begun", "finished"]:
-    """Return how far a cell has come.
+def cell_progress(folder: SweepFolder, cell: SweepCell) -> Literal["absent", "begun", "finished"]:
+    """Return the progress of a cell.
 
     Raises:
-        UserError: what lies in its place is no run, or is a run of another experiment.
+        UserError: its folder is not a run folder, or has a run of another experiment.
     """
     run = folder.run(cell.name)
     if _is_empty(run):
@@ -122,7 +122,7 @@ def standing(folder: SweepFolder, cell: SweepCell) -> Literal["absent", "begun",
 
 
 def _is_empty(run: RunFolder) -> bool:
-    """Tell whether nothing is there; what a process left that was killed as it claimed the folder is cleared away."""
+    """Tell whether a run folder is empty; files of a process that was killed while it created it are removed."""
     if not run.path.exists():
         return True
     left = list(run.path.iterdir()) if run.path.is_dir() else [run.path]
@@ -135,7 +135,7 @@ def _is_empty(run: RunFolder) -> bool:
 
 
 def _change(written: Mapping[str, Any], wanted: Experiment) -> str | None:
-    """Return how a written experiment differs from a wanted one, the first difference if there are several."""
+    """Return the first difference between a written and a wanted experiment, None if there is none."""
     try:
         written = experiment_from(written, "").model_dump(mode="json", exclude_none=True)
     except UserError as error:

@@ -1,4 +1,4 @@
-"""A cell of a sweep as a process of its own: `fedlab run`, listened to and stopped if need be."""
+"""Cells of a sweep as processes: each is a `fedlab run` whose output is read and which can be stopped."""
 
 import os
 import re
@@ -10,17 +10,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from threading import Lock
 
-_FEDLAB = (sys.executable, "-P", "-m", "fedlab")  # -P: a user's own clients.py must not shadow ours
+_FEDLAB = (sys.executable, "-P", "-m", "fedlab")  # -P: a user's clients.py must not shadow ours
 _ROUND = re.compile(r"round (\d+)\b")
 _LINES_KEPT = 400  # of the output of a cell, for its log if it fails
-_GRACE_SECONDS = 20.0  # from asking a process to end to ending it
+_GRACE_SECONDS = 20.0  # from asking a process to end until killing it
 
 
 class CellProcesses:
-    """Starts cells, any number at a time, and ends all that are running.
+    """Runs cells as processes, any number at a time, and stops all running ones.
 
-    A process that outlives this one ends at its next round, for nobody listens to it any more; what it has done is in
-    its checkpoint.
+    A process that outlives this one ends at its next round, because its output is closed; its work is in its
+    checkpoint.
     """
 
     def __init__(self, command: Sequence[str] = _FEDLAB) -> None:
@@ -31,11 +31,11 @@ class CellProcesses:
 
     @property
     def stopped(self) -> bool:
-        """Tell whether all were asked to end; none is started any more."""
+        """Tell whether `stop` was called; no process is started after it."""
         return self._stopped
 
     def run(self, words: Sequence[str], on_round: Callable[[int], None]) -> tuple[int, list[str]]:
-        """Run `fedlab` with these words to its end; return its exit code and what it said last, errors included."""
+        """Run `fedlab` with these arguments; return its exit code and its last lines of output, errors included."""
         process = self._start(words)
         if process is None:
             return 1, ["fedlab: interrupted"]
@@ -52,7 +52,7 @@ class CellProcesses:
                 self._running.discard(process)
 
     def stop(self) -> None:
-        """Ask every process to end, which leaves its run to be resumed; end those that do not."""
+        """Ask every process to end, so that its run can be resumed; kill those that do not."""
         with self._lock:
             self._stopped = True
             running = list(self._running)
@@ -68,7 +68,7 @@ class CellProcesses:
                 process.kill()
 
     def _start(self, words: Sequence[str]) -> "subprocess.Popen[str] | None":
-        # In a session of its own: Ctrl-C comes to the sweep alone, which passes it on.
+        # A session of its own: Ctrl-C only reaches the sweep, which passes it on.
         with self._lock:
             if self._stopped:
                 return None
@@ -87,7 +87,7 @@ class CellProcesses:
 
 
 def reason_of(said: Sequence[str], code: int) -> str:
-    """Return why a process failed: its own last word if it had one, else its exit code."""
+    """Return why a process failed: its last error line, else its exit code."""
     words = [line.removeprefix("fedlab: ") for line in said if line.startswith("fedlab: ")]
     return words[-1] if words else f"ended with exit code {code}"
 

@@ -1,4 +1,4 @@
-"""A sweep: every cell run, skipped, resumed or billed anew, and all of them compared in the end."""
+"""A sweep: run, skip, resume or reprice every cell, then compare all cells."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ _FILES: Mapping[str, Format] = {"comparison.md": "markdown", "comparison.csv": "
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """What came of a sweep; where its cells could not be compared, `trouble` says why."""
+    """The result of a sweep; `trouble` is the reason if its cells could not be compared."""
 
     folder: Path
     cells: tuple[CellState, ...]
@@ -44,16 +44,15 @@ def run_sweep(
     observers: Sequence[SweepObserver] = (),
     processes: Processes | None = None,
 ) -> SweepResult:
-    """Run all cells of a sweep file that are not done yet, compare all, and return how they stand.
+    """Run the unfinished cells of a sweep file, compare all cells, and return the result.
 
-    `out` defaults to runs/NAME; a sweep that was begun there is gone on with. Cells that differ from a finished one in
-    boards and links alone are billed anew from it where their training cannot depend on these, unless `repricing` is
-    off. A cell that fails does not keep the others from running. All names in the cells are looked up before anything
-    is run or written.
+    `out` defaults to runs/NAME; a sweep that was begun there is resumed. A cell that differs from a finished one only
+    in boards and links is repriced from it if its training cannot depend on these, unless `repricing` is off. A failed
+    cell does not stop the others. All names in the cells are resolved before anything is run or written.
 
     Raises:
         UserError: the file is wrong, the folder is not this sweep's, or a cell's experiment has changed since.
-        RunFailedError: the sweep was interrupted; the same call goes on with it.
+        RunFailedError: the sweep was interrupted; the same call resumes it.
     """
     sweep = load_sweep(path, settings)
     check_cells(sweep.cells)
@@ -80,7 +79,7 @@ def check_cells(cells: Sequence[SweepCell]) -> None:
     """Assemble the cells' experiments, once for all cells that name the same things.
 
     Raises:
-        UserError: a cell names something that does not exist or does not fit; it says which.
+        UserError: a cell names something that does not exist or does not fit; the message names the cell.
     """
     for cell in {_named(cell.experiment): cell for cell in reversed(cells)}.values():
         try:
@@ -95,7 +94,7 @@ def _named(experiment: Experiment) -> str:
 
 
 def _compared(sweep: Sweep, folder: SweepFolder) -> Comparison:
-    """Compare the cells that have begun, and write the tables and pictures into the sweep's folder."""
+    """Compare the cells that have begun, and write tables and plots into the sweep's folder."""
     from fedlab.compare.plots.draw import plot_comparison  # noqa: PLC0415  (matplotlib)
 
     begun = [folder.run(cell.name) for cell in sweep.cells if folder.run(cell.name).rounds_file.is_file()]

@@ -1,4 +1,4 @@
-"""The cells of a sweep under way: which are trained, resumed or billed anew, side by side or one after the other."""
+"""The work of a sweep: decide which cells are trained, resumed or repriced, in parallel or in sequence."""
 
 import hashlib
 import tempfile
@@ -17,47 +17,47 @@ from fedlab.errors import RunFailedError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
 from fedlab.sweep.file import Sweep, SweepCell
-from fedlab.sweep.folder import CellState, SweepFolder, standing
+from fedlab.sweep.folder import CellState, SweepFolder, cell_progress
 from fedlab.sweep.processes import reason_of
 
-How = Literal["train", "resume", "reprice"]
+CellAction = Literal["train", "resume", "reprice"]
 
 
 class Processes(Protocol):
-    """Runs `fedlab` in processes of their own (`fedlab.sweep.processes.CellProcesses`)."""
+    """Runs `fedlab` as processes (`fedlab.sweep.processes.CellProcesses`)."""
 
     @property
     def stopped(self) -> bool:
-        """Tell whether all were asked to end."""
+        """Tell whether `stop` was called."""
 
     def run(self, words: Sequence[str], on_round: Callable[[int], None]) -> tuple[int, list[str]]:
-        """Run `fedlab` with these words to its end; return its exit code and what it said last."""
+        """Run `fedlab` with these arguments; return its exit code and its last lines of output."""
 
     def stop(self) -> None:
-        """End all that are running."""
+        """End all running processes."""
 
 
 class SweepObserver(Protocol):
-    """What is told of a sweep as it goes, by several threads."""
+    """Receives the events of a sweep, from several threads."""
 
     def on_plan(self, cells: Sequence[CellState], trainings: int) -> None:
-        """Take note of the cells as they stand, and of how many are to be trained."""
+        """Receive the states of the cells, and the number of cells to train."""
 
-    def on_start(self, cell: str, how: How, rounds: int | None) -> None:
-        """Take note of a cell that starts, and of how many rounds it has at most."""
+    def on_start(self, cell: str, how: CellAction, rounds: int | None) -> None:
+        """Receive that a cell starts, and its number of rounds."""
 
     def on_round(self, cell: str, server_round: int) -> None:
-        """Take note of a round of a cell that has ended."""
+        """Receive that a cell has finished a round."""
 
     def on_end(self, state: CellState) -> None:
-        """Take note of a cell that has ended."""
+        """Receive the final state of a cell."""
 
     def on_message(self, text: str) -> None:
-        """Take note of something worth telling a person."""
+        """Receive a message for the user."""
 
 
 class SweepWork:
-    """Runs what is not done of a sweep: families of cells side by side, the cells of a family one after the other."""
+    """Runs the unfinished cells of a sweep: families of cells in parallel, the cells of a family in sequence."""
 
     def __init__(
         self,
@@ -75,19 +75,21 @@ class SweepWork:
         self._lock = Lock()
         self._ray_address: str | None = None
         self._families = families(sweep.cells, repricing=repricing)
-        self._begun = {cell.name: standing(folder, cell) for cell in sweep.cells}
+        self._begun = {cell.name: cell_progress(folder, cell) for cell in sweep.cells}
         self.states = {
             name: _finished(folder, name) if begun == "finished" else CellState(name=name, status="waiting")
             for name, begun in self._begun.items()
         }
 
-        self._shared = {data for data, cells in self._waiting().items() if cells > 1}  # of which activations are kept
+        self._shared = {
+            data for data, cells in self._waiting().items() if cells > 1
+        }  # data of several cells, whose activations are shared
 
     def run(self) -> None:
-        """Run what is not done, so many families of cells at a time.
+        """Run the unfinished cells, `parallel` families at a time.
 
         Raises:
-            RunFailedError: it was interrupted.
+            RunFailedError: the sweep was interrupted.
         """
         todo = [family for family in self._families if any(not self._is_done(cell) for cell in family)]
         trainings = sum(self._trainings(family) for family in todo)
@@ -110,7 +112,7 @@ class SweepWork:
                 self._stop(pool)
                 done = sum(map(self._is_done, self._sweep.cells))
                 raise RunFailedError(
-                    f"interrupted: {done} of {len(self._sweep.cells)} cells are done; the same command goes on"
+                    f"interrupted: {done} of {len(self._sweep.cells)} cells are done; run the same command to resume"
                 ) from interrupt
             except BaseException:
                 self._stop(pool)
@@ -121,19 +123,19 @@ class SweepWork:
         self._processes.stop()
 
     def _run_family(self, family: Sequence[SweepCell]) -> None:
-        """Run cells that differ in boards and links alone: the first that can be trained serves the others."""
+        """Run cells that differ only in boards and links: one is trained, the others are repriced from it."""
         source = next((cell for cell in family if self._is_done(cell)), None)
         for cell in family:
             if self._is_done(cell):
                 continue
             state = self._repriced(cell, source) or self._trained(cell)
             if self._processes.stopped:
-                return  # what was cut off is still to be done
+                return  # an interrupted cell is still unfinished
             self._note(state)
             source = cell if source is None and state.status == "finished" else source
 
     def _repriced(self, cell: SweepCell, source: SweepCell | None) -> CellState | None:
-        """Bill a cell anew, if it can be."""
+        """Reprice a cell, if possible."""
         if source is None or self._begun[cell.name] != "absent":
             return None
         for observer in self._observers:
@@ -142,7 +144,7 @@ class SweepWork:
             reprice(self._folder.run(source.name), cell.experiment, self._folder.run(cell.name).path)
         except UserError as error:
             for observer in self._observers:
-                observer.on_message(f"{cell.name}: has to be trained: {error}")
+                observer.on_message(f"{cell.name}: cannot be repriced and is trained: {error}")
             return None
         return CellState(name=cell.name, status="finished", repriced_from=source.name)
 
@@ -168,7 +170,7 @@ class SweepWork:
         return CellState(name=cell.name, status="failed", reason=reason_of(said, code))
 
     def _new(self, cell: SweepCell, scratch: RunFolder) -> list[str]:
-        """Return the words for a new run; cells that run side by side share the room for stored activations."""
+        """Return the arguments of a new run; cells that run in parallel share the room for stored activations."""
         engine = cell.experiment.engine
         if self._parallel > 1 and engine.cache_bytes is None:
             room = activation_room_bytes(self._folder.path, sharers=self._parallel)
@@ -177,7 +179,7 @@ class SweepWork:
         return [str(scratch.experiment), "--out", str(self._folder.run(cell.name).path)]
 
     def _engine(self, experiment: Experiment) -> list[str]:
-        """Return the words that share this machine out among the cells that run side by side."""
+        """Return the arguments that divide this machine among the cells that run in parallel."""
         engine = experiment.engine
         workers = engine.workers or max(1, usable_cores() // self._parallel)
         address = engine.ray_address or self._ray_address
@@ -188,7 +190,7 @@ class SweepWork:
         return [*words, "--activations", str(self._folder.activations(data))]
 
     def _waiting(self) -> Counter[str]:
-        """Count the cells that wait or run, by their data."""
+        """Count the unfinished cells by their data."""
         cells = self._sweep.cells
         return Counter(_data_key(cell.experiment) for cell in cells if self.states[cell.name].status == "waiting")
 
@@ -196,7 +198,7 @@ class SweepWork:
         return self.states[cell.name].status == "finished"
 
     def _trainings(self, family: Sequence[SweepCell]) -> int:
-        """Count the cells of a family that have to be trained, as far as can be told before."""
+        """Estimate how many cells of a family have to be trained."""
         begun = [self._begun[cell.name] for cell in family]
         return max(begun.count("begun"), 0 if "finished" in begun else 1)
 
@@ -214,7 +216,7 @@ class SweepWork:
 
 
 def families(cells: Sequence[SweepCell], *, repricing: bool) -> list[list[SweepCell]]:
-    """Group cells of which one can be billed anew from another; each by itself where that cannot be."""
+    """Group cells that can be repriced from one another; other cells form groups of one."""
     found: dict[str, list[SweepCell]] = {}
     for cell in cells:
         alone = not repricing or why_not(cell.experiment) is not None
@@ -223,7 +225,7 @@ def families(cells: Sequence[SweepCell], *, repricing: bool) -> list[list[SweepC
 
 
 def _data_key(experiment: Experiment) -> str:
-    """Return what experiments have in common that can share stored activations."""
+    """Return a key that is equal for experiments that can share stored activations."""
     table = experiment.model_dump(mode="json", include={"task", "backbone", "seed", "base_folder"})
     return hashlib.sha256(identity_of(table).encode()).hexdigest()
 
@@ -236,14 +238,14 @@ def _finished(folder: SweepFolder, name: str) -> CellState:
 
 @contextmanager
 def _shared_ray(trainings: int, cells: Sequence[SweepCell]) -> Iterator[str | None]:
-    """Start one Ray for all cells, if there are several to train that name none of their own; yield its address.
+    """Start one Ray for all cells, if several are to be trained and not all name their own; yield its address.
 
-    To join it takes a cell a fraction of the time to start its own, and several would each keep a store of objects.
+    Joining it is much faster than starting one for each cell, and each would keep its own object store.
     """
     if trainings < 2 or all(cell.experiment.engine.ray_address for cell in cells):
         yield None
         return
-    import ray  # noqa: PLC0415  (seconds of imports, and memory, that a sweep which is done need not spend)
+    import ray  # noqa: PLC0415  (seconds of imports and memory, which a finished sweep does not need)
 
     from fedlab.simulation.engine.cluster import start_ray, stop_ray  # noqa: PLC0415
 

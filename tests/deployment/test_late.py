@@ -58,5 +58,5 @@ def test_a_client_that_hangs_is_left_out_until_it_is_done(lab, wait_for, tmp_pat
     assert first == (1, "late")
     assert again[0] > 3
     log = (tmp_path / "runs" / "late" / "run.log").read_text()
-    assert "client 1 is left out until it is done with that" in log
-    assert "client 1 is done with what was given up, and takes part again" in log
+    assert "client 1 is left out until it has finished that order" in log
+    assert "client 1 has finished its abandoned order, and takes part again" in log

@@ -117,13 +117,13 @@ def test_an_experiment_that_is_not_toml_is_named_with_the_place(command, fedlab)
 
 def test_neither_an_experiment_nor_a_run_to_resume_is_not_enough(command):
     code, said = command("run")
-    assert (code, said) == (2, "fedlab: give an experiment file, or --resume RUN, and not both\n")
+    assert (code, said) == (2, "fedlab: give either an experiment file or --resume RUN\n")
 
 
 def test_a_resumed_run_cannot_be_changed(command):
     code, said = command("run", "--resume", "somewhere", "--seed", "1")
     assert code == 2
-    assert "--resume goes on with a run as it was" in said
+    assert "--resume continues a run unchanged" in said
 
 
 @pytest.mark.parametrize("words", [("show",), ("verify",), ("run", "--resume")])

@@ -172,7 +172,7 @@ def test_verify_finds_the_run_as_it_was_written_and_a_changed_byte_in_it(base, f
     import shutil  # noqa: PLC0415
 
     whole = fedlab("verify", "base")
-    assert (whole.code, whole.out.strip()) == (0, "the run is what its summary says")
+    assert (whole.code, whole.out.strip()) == (0, "the run matches its summary")
 
     shutil.copytree(base.run, tmp_path / "changed")
     final = RunFolder(tmp_path / "changed").final

@@ -1,4 +1,4 @@
-"""A sweep of real runs, and a real run that one billed anew must equal."""
+"""A sweep of real runs, and a real run that a repriced one must equal."""
 
 import json
 import os
@@ -89,7 +89,7 @@ def test_the_same_sweep_again_runs_nothing(swept, fedlab):
     assert again.summary["comparison"] == swept.summary["comparison"]
 
 
-def test_a_cell_billed_anew_is_the_run_made_with_its_settings(swept, fedlab):
+def test_a_repriced_cell_is_the_run_made_with_its_settings(swept, fedlab):
     billed = "adapters-seed-1-bandwidth-0.1MBs"
     assert {cell["name"]: cell["repriced_from"] for cell in swept.summary["cells"]}[billed] is not None
 
@@ -121,7 +121,10 @@ def test_a_sweep_interrupted_by_ctrl_c_leaves_no_process_and_goes_on(swept, fedl
     process.send_signal(signal.SIGINT)
     _, said = process.communicate(timeout=120)
 
-    assert (process.returncode, said) == (1, "fedlab: interrupted: 0 of 4 cells are done; the same command goes on\n")
+    assert (process.returncode, said) == (
+        1,
+        "fedlab: interrupted: 0 of 4 cells are done; run the same command to resume\n",
+    )
     assert not any(os.path.exists(f"/proc/{child}") for child in children.split())
     rounds = json.loads((first / "checkpoint" / "tree.json").read_text())["standing"]["server_round"]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.ledger import Ledger
 from fedlab.billing.simulated import Bill
 from fedlab.billing.timed_grid import TimedGrid
@@ -97,7 +97,7 @@ class Rehearsal:
             memory_grid(self._answer, PARTITIONS),
             clock=self.clock,
             physics=physics or Paced(seconds),
-            attendance=Attendance(availability or always(), clock=self.clock, partitions=PARTITIONS),
+            availability_wait=AvailabilityWait(availability or always(), clock=self.clock, partitions=PARTITIONS),
             partitions=PARTITIONS,
             on_clients=self.ledger.bill,
         )

@@ -1,1 +1,1 @@
-"""Update codecs at work: a grid above that bills, and a ClientApp around the one that trains."""
+"""Transport of coded messages: a grid above the billing grid, and a ClientApp around the training one."""

@@ -1,4 +1,4 @@
-"""The client's side of a codec: a ClientApp around another, which is told whole models and answers with whole ones."""
+"""The client side of codecs: a ClientApp around another one, which receives and returns decoded models."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
@@ -28,14 +28,14 @@ from fedlab.messages.pack import records_of
 from fedlab.messages.replies import add_ticket
 from fedlab.messages.trains_together import TrainsTogether
 
-_MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent
+_MEMORY = "codec-memory"  # key of a client's state: the residual of each record it last sent
 
 
 class CodedClient(ClientApp):
-    """Decodes the orders of a client and encodes its replies, by the terms that each order brings.
+    """Decodes the orders of a client and encodes its replies, by the codec terms in each order.
 
-    Orders without terms, and replies without arrays, pass through. `reference` returns the arrays of these names that
-    models sent down are differences to. Codecs that are not built in are found from `base`, if they are `trusted`.
+    Orders without terms and replies without arrays pass through. Models are sent down as differences to the arrays that
+    `reference` returns. Codecs that are not built in are resolved from `base`, if they are `trusted`.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class CodedClient(ClientApp):
         return replies
 
     def _decoded(self, content: RecordDict, order: CodecOrder, context: Context) -> RecordDict:
-        """Return an order as it would be without a codec."""
+        """Return the content of an order with its models decoded."""
         encoded = {key: record for key, record in records_of(content, ArrayRecord).items() if is_encoded(record)}
         pipeline, reference = self._pipeline(order, "down"), partial(self._reference, context)
         return plain_content(content, {key: decode_model(each, reference, pipeline) for key, each in encoded.items()})
@@ -84,13 +84,13 @@ class CodedClient(ClientApp):
     def _encode(
         self, reply: Message, sent: Mapping[str, Arrays], order: CodecOrder, context: Context, server_round: int
     ) -> None:
-        """Encode the models in a reply, and keep what is lost of them in the client's state."""
+        """Encode the models in a reply; the encoding error is kept in the client's state."""
         if reply.has_error():
             return
         up = self._pipeline(order, "up")
         memory = None if order.terms.memory is None else self._pipeline(order, "memory")
         draws = generator(order.terms.seed, "codec-up", server_round, _identity(context))
-        content = RecordDict(dict(reply.content))  # the app may have answered with a content that others share
+        content = RecordDict(dict(reply.content))  # replies of the app may share one content
         for key, record in records_of(reply.content, ArrayRecord).items():
             if key in sent:
                 content[key] = _encoded(key, record, sent[key], up, memory, context.state, draws)
@@ -132,7 +132,7 @@ def _encoded(
     state: RecordDict,
     draws: np.random.Generator,
 ) -> ArrayRecord:
-    """Encode one record; without a memory nothing is fed back."""
+    """Encode one record; without a memory there is no error feedback."""
     if memory is None:
         return encode_update(record, sent, None, up, draws)[0]
     kept = records_of(state, ArrayRecord).get(_MEMORY, ArrayRecord())

@@ -1,7 +1,7 @@
-"""Array records with a model encoded in them, as both sides write and read them.
+"""Array records with an encoded model: written and read by both sides.
 
-What is encoded of an array is its difference to one that both sides have: of what a client trained, to what it was
-sent; of what the server sends, to a reference. Only arrays of floats are encoded, others travel beside the frame.
+The encoding is of the difference (delta) to arrays that both sides have: a trained model is a delta to the model that
+was sent, a sent model is a delta to a reference. Only float arrays are encoded; others are sent outside the frame.
 """
 
 from collections.abc import Mapping
@@ -17,12 +17,12 @@ from fedlab.codecs.transport.reference import Reference
 from fedlab.common.arrays import Arrays, Shape
 from fedlab.messages.pack import values_of
 
-_FRAME = "fedlab.frame"  # the array that holds it
-_FLOATS = ("float32", "float64")  # the latter of strategies of Flower's that compute in double precision
+_FRAME = "fedlab.frame"  # the name of the array that holds the frame
+_FLOATS = ("float32", "float64")  # some of Flower's strategies compute in float64
 
 
 def is_encoded(record: ArrayRecord) -> bool:
-    """Tell whether a record holds a frame."""
+    """Tell whether a record contains a frame."""
     return _FRAME in record
 
 
@@ -38,7 +38,7 @@ def floats(record: ArrayRecord) -> Arrays:
 def encode_model(
     record: ArrayRecord, reference: Reference, pipeline: Pipeline, generator: np.random.Generator
 ) -> ArrayRecord:
-    """Encode a model that is sent to clients; what the reference lacks, or has in another shape, counts from zero."""
+    """Encode a model for clients; arrays that the reference lacks or has in another shape are deltas to zero."""
     arrays = floats(record)
     known = reference(list(arrays))
     differences = {name: array - _start(name, array.shape, known) for name, array in arrays.items()}
@@ -46,10 +46,10 @@ def encode_model(
 
 
 def decode_model(record: ArrayRecord, reference: Reference, pipeline: Pipeline) -> ArrayRecord:
-    """Decode what `encode_model` encoded.
+    """Decode a model that `encode_model` encoded.
 
     Raises:
-        GarbledError: the frame is not one, or does not fit the pipeline.
+        GarbledError: the frame is malformed, or does not fit the pipeline.
     """
     payload, layout = _frame_in(record)
     differences = pipeline.decode(payload, _shapes(layout or {}))
@@ -65,10 +65,10 @@ def encode_update(
     pipeline: Pipeline,
     generator: np.random.Generator,
 ) -> tuple[ArrayRecord, Arrays]:
-    """Encode a trained model as its difference to what the client was sent; return the residual for the next one, too.
+    """Encode a trained model as a delta to the model that was sent; return the residual for the next update, too.
 
-    Arrays the client was not sent, or that have another shape now, travel as they are. Without a residual there is
-    no feedback: nothing is added, and none is returned.
+    Arrays that were not sent, or have another shape now, stay unencoded. If `residual` is None there is no error
+    feedback, and the returned residual is empty.
     """
     update = {
         name: array - base[name]
@@ -82,10 +82,10 @@ def encode_update(
 
 
 def decode_update(record: ArrayRecord, base: Mapping[str, np.ndarray], pipeline: Pipeline) -> ArrayRecord:
-    """Decode an update and add it to what the client was sent.
+    """Decode an update and add it to the model that was sent.
 
     Raises:
-        GarbledError: the frame is not one, or does not fit the pipeline or what was sent.
+        GarbledError: the frame is malformed, or does not fit the pipeline or the model that was sent.
     """
     payload, found = _frame_in(record)
     layout: Layout = {name: array.shape for name, array in base.items()} if found is None else found
@@ -100,13 +100,13 @@ def decode_update(record: ArrayRecord, base: Mapping[str, np.ndarray], pipeline:
 
 
 def encode_residual(residual: Arrays, pipeline: Pipeline, generator: np.random.Generator) -> Array:
-    """Return a residual as a client keeps it."""
+    """Encode a residual for the client's state."""
     layout = {name: array.shape for name, array in residual.items()}
     return Array(write_frame(pipeline.encode(residual, generator), layout))
 
 
 def decode_residual(array: Array, pipeline: Pipeline) -> Arrays:
-    """Return a residual that was kept."""
+    """Decode a residual of the client's state."""
     payload, layout = read_frame(values_of(array))
     return pipeline.decode(payload, _shapes(layout or {}))
 
@@ -114,18 +114,18 @@ def decode_residual(array: Array, pipeline: Pipeline) -> Arrays:
 def _framed(
     record: ArrayRecord, encoded: Mapping[str, np.ndarray], payload: bytes, known: Mapping[str, np.ndarray] | None
 ) -> ArrayRecord:
-    """Return a frame, with the layout unless it is the known one, and the arrays that are not in it."""
+    """Return a record of the frame, with a layout unless it is the known one, and the arrays outside the frame."""
     layout = {name: encoded[name].shape if name in encoded else None for name in record}
     as_known = known is not None and list(layout.items()) == [(name, array.shape) for name, array in known.items()]
-    beside = {name: array for name, array in record.items() if name not in encoded}
-    return ArrayRecord({_FRAME: Array(write_frame(payload, None if as_known else layout)), **beside})
+    unencoded = {name: array for name, array in record.items() if name not in encoded}
+    return ArrayRecord({_FRAME: Array(write_frame(payload, None if as_known else layout)), **unencoded})
 
 
 def _frame_in(record: ArrayRecord) -> tuple[memoryview, Layout | None]:
     try:
         frame = values_of(record[_FRAME])
-    except Exception as error:  # NumPy's own advice, to load it unsafely, is not for here
-        raise GarbledError("the frame is no array") from error
+    except Exception as error:  # NumPy's message would advise to load it unsafely
+        raise GarbledError("the frame is not an array") from error
     return read_frame(frame)
 
 

@@ -1,4 +1,4 @@
-"""The arrays that both sides of a run hold from the start, so that a model can be sent as its difference to them."""
+"""References: arrays that both sides have from the start, so that a model can be sent as its delta to them."""
 
 from collections.abc import Callable, Collection, Mapping
 
@@ -13,7 +13,7 @@ Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 
 
 def reference_arrays(network: Network, names: Collection[str]) -> Arrays:
-    """Return the backbone's own weights for a model of arrays of these names; there are none for adapters and heads."""
+    """Return the backbone's pretrained weights for arrays of these names; adapters and heads have no reference."""
     cut = cut_of(names)
     if not isinstance(cut, Whole):
         return {}
@@ -21,5 +21,5 @@ def reference_arrays(network: Network, names: Collection[str]) -> Arrays:
 
 
 def nothing(names: Collection[str]) -> Arrays:
-    """Return no array: every model counts from zero."""
+    """Return an empty reference: every model is a delta to zero."""
     return {}

@@ -1,4 +1,4 @@
-"""The server's side of a codec: a grid that encodes what a strategy sends and decodes what it gets back."""
+"""The server side of codecs: a grid that encodes the models a strategy sends and decodes the replies."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import count
@@ -18,16 +18,16 @@ from fedlab.messages.orders import CodecOrder, encoded_order, group_of, plain_co
 from fedlab.messages.pack import records_of
 from fedlab.messages.replies import read_ticket
 
-_KEPT = 4  # calls that send something, for which what was sent is remembered: replies may come that late
+_KEPT = 4  # sending calls whose models are remembered, because replies may be this late
 
 
 class CodingGrid(GridAround):
-    """Send models and get updates encoded; a strategy sees whole models only, and knows nothing of it.
+    """Sends and receives coded messages; the strategy above only sees decoded models.
 
-    It stands above the grid that bills, which so sees the messages as they really travel. A reply's update is added
-    to the arrays the strategy sent, in full precision: what the way down loses only moves the point a client starts
-    from, and never gets into the model. A reply that is not encoded passes through; one that cannot be decoded
-    becomes an error, and `refuse` is told of which node, and why.
+    The billing grid is below this one, so it bills messages as they are sent. The update of a reply is added to the
+    arrays that the strategy sent, in full precision: loss on the way down only moves the starting point of a client,
+    and does not enter the model. Unencoded replies pass through. A reply that cannot be decoded becomes an error, and
+    `refuse` is called with the node and the reason.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class CodingGrid(GridAround):
         return self._grid.push_messages(self._encoded(list(messages)))
 
     def pull_messages(self, message_ids: Iterable[str]) -> Iterable[Message]:
-        """Return the replies that are there, decoded."""
+        """Return the replies that have arrived, decoded."""
         return [self._decoded(reply) for reply in self._grid.pull_messages(message_ids)]
 
     def send_and_receive(self, messages: Iterable[Message], *, timeout: float | None = None) -> Iterable[Message]:
@@ -59,7 +59,7 @@ class CodingGrid(GridAround):
         return [self._decoded(reply) for reply in replies]
 
     def _encoded(self, messages: Sequence[Message]) -> list[Message]:
-        """Encode each content once, for strategies share one among many messages."""
+        """Encode each content once, because strategies share one content among many messages."""
         self._calls = [*self._calls[1 - _KEPT :], {}]
         alike: dict[tuple[int, str], list[Message]] = {}
         for message in messages:
@@ -68,7 +68,7 @@ class CodingGrid(GridAround):
         return [holding(message, contents[_key(message)]) for message in messages]
 
     def _encode(self, messages: Sequence[Message]) -> RecordDict:
-        """Return the content of messages that hold the same, encoded."""
+        """Encode the content that these messages share."""
         content, kind = messages[0].content, messages[0].metadata.message_type
         terms, down = self._coding.terms, self._coding.down
         records = records_of(content, ArrayRecord)
@@ -83,7 +83,7 @@ class CodingGrid(GridAround):
         return encoded_order(content, records, CodecOrder(terms=terms, ticket=ticket))
 
     def _ticket(self, messages: Sequence[Message], records: Mapping[str, ArrayRecord]) -> str:
-        """Note what is sent to whom; return the number under which it is found again."""
+        """Remember what is sent to which nodes; return the ticket by which a reply refers to it."""
         ticket = f"{next(self._numbers):08x}"  # of fixed length, so that a resumed run sends as many bytes
         self._calls[-1][ticket] = _SentRecords(records, [message.metadata.dst_node_id for message in messages])
         return ticket
@@ -103,7 +103,7 @@ class CodingGrid(GridAround):
     def _decode(self, content: RecordDict, ticket: str) -> RecordDict:
         sent = next((call[ticket] for call in self._calls if ticket in call), None)
         if sent is None:
-            raise GarbledError("it answers an order of long ago")
+            raise GarbledError("it answers an order that is too old")
         records = {
             key: decode_update(record, sent.base(key), self._coding.up)
             for key, record in records_of(content, ArrayRecord).items()
@@ -112,7 +112,7 @@ class CodingGrid(GridAround):
         return plain_content(content, records)
 
     def _settle(self, node_id: int, ticket: str | None) -> None:
-        """Forget an order that all have answered; an answer without a ticket is one to the latest order."""
+        """Forget an order once all nodes have answered; a reply without a ticket answers the latest order."""
         for call in reversed(self._calls):
             for each, sent in call.items():
                 if node_id in sent.awaited and ticket in (None, each):
@@ -127,7 +127,7 @@ def _key(message: Message) -> tuple[int, str]:
 
 
 class _SentRecords:
-    """The records of an order, from which the arrays are read once somebody answers, and who has yet to answer."""
+    """The records of an order, unpacked when the first reply comes, and the nodes that have not answered."""
 
     def __init__(self, records: Mapping[str, ArrayRecord], awaited: list[int]) -> None:
         self.awaited = awaited
@@ -135,7 +135,7 @@ class _SentRecords:
         self._bases: dict[str, Arrays] = {}
 
     def base(self, key: str) -> Arrays:
-        """Return the arrays of a record; raises `GarbledError` if there was none of this key."""
+        """Return the arrays of a record; raises `GarbledError` if no record of this key was sent."""
         if key not in self._records:
             raise GarbledError(f"no record '{key}' was sent")
         if key not in self._bases:

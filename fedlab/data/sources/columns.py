@@ -1,3 +1,3 @@
-"""One data set as a reader hands it on."""
+"""The columns of a data set, as readers return them."""
 
-Columns = dict[str, list[object]]  # equally long lists by column name
+Columns = dict[str, list[object]]  # lists of equal length, by column name

@@ -1,4 +1,4 @@
-"""CoNLL files: a token and its tag a line, an empty line between sentences."""
+"""CoNLL files: one token and its tag on each line, an empty line between sentences."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from fedlab.errors import UserError
 
 
 def read_conll(path: Path) -> Columns:
-    """Read sentences into the columns `tokens` and `tags`, lists of equally many strings.
+    """Read sentences into the columns `tokens` and `tags`, lists of equal length.
 
-    Fields are separated by tabs, or by blanks where a line has no tab; the first is the token and the last its tag
-    (CoNLL-2003 has others between), O where there is no second. `-DOCSTART-` lines are not sentences.
+    Fields are separated by tabs, or by spaces if a line has no tab. The first field is the token, the last its tag
+    (CoNLL-2003 has others between them); a single field has the tag O. `-DOCSTART-` lines are skipped.
 
     Raises:
-        UserError: a line has a tag without a token, or the file has no sentence; names file and line.
+        UserError: a line has a tag without a token, or the file has no sentence; the message names file and line.
     """
     sentences: list[list[tuple[str, str]]] = [[]]
     for number, line in numbered_lines(path):
@@ -24,7 +24,7 @@ def read_conll(path: Path) -> Columns:
             sentences[-1].append(_token_and_tag(path, number, line))
     full = [sentence for sentence in sentences if sentence]
     if not full:
-        raise UserError(f"{path}: no sentence in it: expected a token, a tab and a tag on each line")
+        raise UserError(f"{path}: contains no sentence: expected a token, a tab and a tag on each line")
     return {
         "tokens": [[token for token, _ in sentence] for sentence in full],
         "tags": [[tag for _, tag in sentence] for sentence in full],

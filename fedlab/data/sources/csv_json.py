@@ -1,4 +1,4 @@
-"""Files with one example a row: CSV and JSON."""
+"""Files with one example in each row: CSV and JSON."""
 
 import csv
 import json
@@ -12,10 +12,10 @@ from fedlab.errors import UserError
 
 
 def read_csv(path: Path, column_names: Sequence[str] | None = None) -> Columns:
-    """Read a CSV file; `column_names` are those of a file without a header line. All values are strings.
+    """Read a CSV file; give `column_names` if it has no header line. All values are strings.
 
     Raises:
-        UserError: a row has another number of fields than the header, or quotes do not match; names file and line.
+        UserError: a row and the header differ in length, or quotes do not match; the message names file and line.
     """
     reader = csv.reader((line for _, line in numbered_lines(path)), strict=True)
     try:
@@ -29,15 +29,15 @@ def read_csv(path: Path, column_names: Sequence[str] | None = None) -> Columns:
             rows.append(row)
     except csv.Error as error:
         raise UserError(f"{path}, line {reader.line_num}: not CSV: {error}") from error
-    full = [row for row in rows if row]  # an empty line is no row
+    full = [row for row in rows if row]  # skips empty lines
     return {name: [row[i] for row in full] for i, name in enumerate(names)}
 
 
 def read_json(path: Path) -> Columns:
-    """Read JSON lines, or a file that is one JSON array of objects; a key that an object lacks is None there.
+    """Read JSON lines, or one JSON array of objects; keys that an object lacks are None.
 
     Raises:
-        UserError: a line is not a JSON object; names file and line.
+        UserError: a line is not a JSON object; the message names file and line.
     """
     lines = list(numbered_lines(path))
     if next((line for _, line in lines if line.strip()), "").lstrip().startswith("["):

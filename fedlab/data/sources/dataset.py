@@ -1,4 +1,4 @@
-"""Where a task's data come from: built in, a file or folder, the Hugging Face hub, or a user's own function."""
+"""Load a task's data: built in, from a file or folder, from the Hugging Face hub, or by a user's function."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,9 +17,9 @@ _HUB_TIMEOUT_SECONDS = 5.0
 
 
 def load_dataset_dict(task: TaskTable, *, resolve: Resolve) -> datasets.DatasetDict:
-    """Load the splits `train` (always), `validation` and `test` (if the source has them).
+    """Load the splits `train` (required), `validation` and `test` (if the source has them).
 
-    `resolve` turns a path of the experiment file into one that can be opened. Splits of other names are left out.
+    `resolve` resolves a path of the experiment file. Splits with other names are ignored.
 
     Raises:
         UserError: the source is missing, cannot be reached or cannot be parsed, or has no training split.
@@ -44,21 +44,21 @@ def _load_hub(task: TaskTable) -> Mapping[str, Any]:
     _check_hub_answers(task.data)
     try:
         loaded = datasets.load_dataset(task.data, **task.options)
-    except Exception as error:  # hub, network, parser and options each have exceptions of their own
+    except Exception as error:  # hub, network, parser and options raise different exceptions
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"hub data set '{task.data}': {reason}") from error
     return _as_mapping(loaded, task.data)
 
 
 def _check_hub_answers(name: str) -> None:
-    """Raise a UserError if the hub is out of reach: asked first, as `load_dataset` retries for most of a minute."""
-    if constants.HF_HUB_OFFLINE:  # `load_dataset` uses what was downloaded earlier, or says at once that it cannot
+    """Raise a UserError if the hub cannot be reached; checked first, as `load_dataset` retries for most of a minute."""
+    if constants.HF_HUB_OFFLINE:  # `load_dataset` uses an earlier download, or fails at once
         return
     try:
         get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
     except Exception as error:
         raise UserError(
-            f"hub data set '{name}': no file of that name here, and {constants.ENDPOINT} cannot be reached"
+            f"hub data set '{name}': there is no file of that name, and {constants.ENDPOINT} cannot be reached"
             f" ({type(error).__name__}); HF_HUB_OFFLINE=1 uses a copy downloaded earlier"
         ) from error
 
@@ -72,7 +72,7 @@ def _as_mapping(loaded: object, place: str) -> Mapping[str, Any]:
 
 
 def _named_splits(splits: Mapping[str, Any], task: TaskTable) -> datasets.DatasetDict:
-    """Return the splits under their names here; the first split named for one (dev, say) is it."""
+    """Return the splits under fedlab's names; the first split with a matching name, such as dev, is taken."""
     named: dict[str, Any] = {}
     for name in sorted(splits, key=lambda name: name not in ("train", "validation", "test")):
         if split := split_name(name):

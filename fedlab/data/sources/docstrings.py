@@ -1,8 +1,8 @@
-"""The built-in data set: docstrings of installed Python packages, to be told apart by what they are about.
+"""The built-in data set: docstrings of installed Python packages, labelled with their package.
 
-Real English that is on every machine fedlab runs on, in about twenty classes. Files are parsed, never imported.
-The names of the packages are masked, so that it takes the rest of the sentence to tell them apart. Which examples
-there are depends on the versions installed; `installed_versions` says which those are.
+It is real English in about twenty classes, present on every machine that runs fedlab. Files are parsed, never
+imported. Package names are masked, so that a classifier has to read the rest of the sentence. The examples depend on
+the installed versions, which `installed_versions` returns.
 """
 
 import ast
@@ -18,7 +18,7 @@ from pathlib import Path
 
 from fedlab.data.sources.columns import Columns
 
-# Label -> top-level modules. All belong to the standard library, or to packages that fedlab's dependencies bring.
+# Label -> top-level modules, all of the standard library or of packages that fedlab depends on.
 _MODULES: dict[str, tuple[str, ...]] = {
     "aiohttp": ("aiohttp",),
     "concurrency": ("asyncio", "concurrent", "multiprocessing", "queue", "sched", "subprocess", "threading"),
@@ -61,8 +61,8 @@ _Documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
 def read_docstrings() -> Columns:
     """Read the columns `text`, `label` and `module` (the dotted name of the file, a natural client id).
 
-    At most 300 examples a label and 15 a module; files are taken in an order that depends on their names alone.
-    A package that is not installed has no label.
+    There are at most 300 examples for each label and 15 for each module; the order of files depends on their names
+    only. A package that is not installed has no label.
     """
     columns: Columns = {"text": [], "label": [], "module": []}
     seen: set[str] = set()
@@ -75,7 +75,7 @@ def read_docstrings() -> Columns:
 
 
 def installed_versions() -> dict[str, str]:
-    """Return the versions of Python and of the packages that are read."""
+    """Return the versions of Python and of the packages in the data set."""
     versions = {"python": platform.python_version()}
     for label in _MODULES:
         try:
@@ -86,7 +86,7 @@ def installed_versions() -> dict[str, str]:
 
 
 def _examples(modules: tuple[str, ...], seen: set[str]) -> Iterator[tuple[str, str]]:
-    """Yield up to 300 (text, module) of one label; adds the texts to `seen`, and yields none that is there."""
+    """Yield up to 300 (text, module) of one label, skipping texts in `seen`; adds the texts to `seen`."""
     left = _EXAMPLES_PER_LABEL
     for module, path in _source_files(modules):
         texts = [text for text in _texts(path) if text not in seen]
@@ -99,10 +99,10 @@ def _examples(modules: tuple[str, ...], seen: set[str]) -> Iterator[tuple[str, s
 
 
 def _source_files(modules: tuple[str, ...]) -> list[tuple[str, Path]]:
-    """Return (dotted name, path) of source files, in an order that jumps about evenly: by SHA-256 of the name."""
+    """Return (dotted name, path) of source files, in the pseudo-random order of the SHA-256 of the name."""
     found = []
     for top in modules:
-        spec = importlib.util.find_spec(top)  # of a top-level name: looks, and imports nothing
+        spec = importlib.util.find_spec(top)  # for a top-level name this imports nothing
         for folder in (spec.submodule_search_locations or []) if spec else []:
             found += [(_dotted(top, path.relative_to(folder)), path) for path in Path(folder).rglob("*.py")]
         if spec and spec.origin and not spec.submodule_search_locations:
@@ -117,11 +117,11 @@ def _dotted(top: str, path: Path) -> str:
 
 
 def _texts(path: Path) -> Iterator[str]:
-    """Yield the prose of a file's docstrings, in the order of the file; none if it cannot be parsed or is too long."""
+    """Yield the prose of a file's docstrings, in file order; skips files that cannot be parsed or are too long."""
     if path.suffix != ".py" or path.stat().st_size > _FILE_BYTES:
         return
     try:
-        with warnings.catch_warnings(action="ignore"):  # other people's invalid escape sequences
+        with warnings.catch_warnings(action="ignore"):  # invalid escape sequences in other packages
             tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):  # a template, or code of another Python version
         return
@@ -132,7 +132,7 @@ def _texts(path: Path) -> Iterator[str]:
 
 
 def _documented(node: _Documented) -> Iterator[_Documented]:
-    """Yield a module or class and the classes and functions in it; what functions define inside is theirs alone."""
+    """Yield a module or class and the classes and functions in it, but not those inside functions."""
     yield node
     for child in [] if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) else node.body:
         if isinstance(child, _Documented):
@@ -142,7 +142,7 @@ def _documented(node: _Documented) -> Iterator[_Documented]:
 def prose(docstring: str) -> str:
     """Return the sentences of a docstring on one line, package names replaced by "package".
 
-    What comes before the first section (parameters, returns, examples, ...) is kept, without doctests and markup.
+    The text before the first section (parameters, returns, examples, ...) is kept, without doctests and markup.
     """
     kept: list[str] = []
     in_example = False

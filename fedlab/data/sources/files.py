@@ -1,4 +1,4 @@
-"""Data in a local file or folder: which file is which split, and how each is read."""
+"""Data in a local file or folder: the files of each split and their readers."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from fedlab.data.sources.csv_json import read_csv, read_json
 from fedlab.data.sources.semeval2010 import read_semeval2010
 from fedlab.errors import UserError
 
-_SPLIT_NAMES = {  # as a word, or the start of one, in the name of a file
+_SPLIT_NAMES = {  # matched at the start of a word in a file name
     "train": re.compile(r"(?<![a-z])train"),
     "validation": re.compile(r"(?<![a-z])(valid|val(?![a-z])|dev)"),
     "test": re.compile(r"(?<![a-z])test"),
@@ -27,7 +27,7 @@ def load_local(path: Path, task: TaskTable) -> dict[str, datasets.Dataset]:
     """Load the splits of a file (all train), a folder of files, or a data set saved by `datasets`.
 
     Raises:
-        UserError: no file is the training split, or one cannot be parsed.
+        UserError: the training split has no file, or a file cannot be parsed.
     """
     if task.format == "saved" or (task.format == "auto" and path.is_dir() and is_saved(path)):
         return _load_saved(path)
@@ -36,10 +36,10 @@ def load_local(path: Path, task: TaskTable) -> dict[str, datasets.Dataset]:
 
 
 def split_files(path: Path, task: TaskTable) -> dict[str, list[Path]]:
-    """Return the files of each split: those of `task.files`, else those named for a split; a lone file is train.
+    """Return the files of each split: those of `task.files`, else by file name; a single file is train.
 
     Raises:
-        UserError: a file named does not exist, or no file is the training split.
+        UserError: a file in `task.files` does not exist, or the training split has no file.
     """
     if task.files:
         return {split: [_existing(path / name, split)] for split, name in task.files.items()}
@@ -53,12 +53,12 @@ def split_files(path: Path, task: TaskTable) -> dict[str, list[Path]]:
 
 
 def split_name(name: str) -> str | None:
-    """Return the split that a file or a hub split is named for: train, validation (also valid, val, dev), test."""
+    """Return the split that a name of a file or hub split stands for: train, validation (valid, val, dev) or test."""
     return next((split for split, pattern in _SPLIT_NAMES.items() if pattern.search(name.lower())), None)
 
 
 def to_dataset(columns: Columns, place: object) -> datasets.Dataset:
-    """Return columns as a data set; raises a `UserError` naming the column whose values are of different types."""
+    """Return columns as a data set; raises a `UserError` that names a column with values of different types."""
     arrays = {}
     for name, values in columns.items():
         try:
@@ -69,11 +69,11 @@ def to_dataset(columns: Columns, place: object) -> datasets.Dataset:
 
 
 def _data_files(folder: Path, task: TaskTable) -> list[Path]:
-    """Return the files of a folder that can be data: in format `auto` those with a suffix that is known."""
+    """Return the files of a folder that can be data: in format `auto` those with a known suffix."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
     known = [file for file in files if task.format != "auto" or suffix_of(file) in FORMAT_OF_SUFFIX]
     if not known:
-        raise UserError(f"{folder}: no data file in it ({_some(files)}): set task.files and task.format")
+        raise UserError(f"{folder}: contains no data file ({_some(files)}): set task.files and task.format")
     return known
 
 
@@ -106,7 +106,7 @@ def _read(path: Path, task: TaskTable) -> datasets.Dataset:
         case "parquet":
             return _read_parquet(path)
     accepted = ", ".join(dict.fromkeys([*FORMAT_OF_SUFFIX.values(), "semeval2010-task8"]))
-    raise UserError(f"{path}: the name does not tell the format: set task.format to one of {accepted}")
+    raise UserError(f"{path}: the file name does not show the format: set task.format to one of {accepted}")
 
 
 def _read_parquet(path: Path) -> datasets.Dataset:
@@ -119,8 +119,8 @@ def _read_parquet(path: Path) -> datasets.Dataset:
 def _load_saved(path: Path) -> dict[str, datasets.Dataset]:
     try:
         loaded = datasets.load_from_disk(path)
-    except Exception as error:  # a missing or torn file: any of the exceptions of json, pyarrow and datasets
-        raise UserError(f"{path}: not a folder that save_to_disk wrote: {_first_line(error)}") from error
+    except Exception as error:  # json, pyarrow and datasets raise different exceptions
+        raise UserError(f"{path}: not a folder written by save_to_disk: {_first_line(error)}") from error
     return dict(loaded) if isinstance(loaded, datasets.DatasetDict) else {"train": loaded}
 
 

@@ -1,4 +1,4 @@
-"""The file format of SemEval-2010 task 8, relations between two marked nominals (Hendrickx et al., 2010).
+"""The file format of SemEval-2010 task 8: relations between two marked nominals (Hendrickx et al., 2010).
 
 An example is a line `number<TAB>"sentence"`, a line with the relation, and a line `Comment: ...`.
 """
@@ -17,7 +17,7 @@ def read_semeval2010(path: Path) -> Columns:
     """Read the columns `text`, with its <e1> and <e2> marks, and `label`, the relation and its direction.
 
     Raises:
-        UserError: a line is not what the format has there; names file and line.
+        UserError: a line does not follow the format; the message names file and line.
     """
     lines = [(number, line.strip()) for number, line in numbered_lines(path) if line.strip()]
     examples = [(number, line) for number, line in lines if not line.startswith("Comment:")]

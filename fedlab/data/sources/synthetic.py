@@ -1,13 +1,13 @@
-"""Made-up texts, all equally long: for measuring what a batch takes, where nothing is to be learnt."""
+"""Synthetic texts of equal length, to measure the cost of a batch; there is nothing to learn in them."""
 
 import datasets
 
 _WORDS = ("anchor", "basin", "candle", "delta", "ember", "fable", "garden", "harbour", "island", "jacket", "kettle")
-_LABELS = 20  # as many as 20NEWS has: the head is as large
+_LABELS = 20  # the number of labels of 20NEWS, so that the head has the same size
 
 
 def texts(*, count: int, words: int) -> datasets.DatasetDict:
-    """Return `count` training texts of so many words, and one to validate and one to test on."""
+    """Return `count` training texts of `words` words, and one text each for validation and test."""
     return datasets.DatasetDict(train=_rows(count, words), validation=_rows(1, words), test=_rows(1, words))
 
 

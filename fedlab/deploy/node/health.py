@@ -1,9 +1,11 @@
 """Health check of one service of a deployment: `python -m fedlab.deploy.node.health KIND WHERE`.
 
-KIND `superlink` asks for the list of runs, which takes its database; `gateway` asks for the SuperLink's health through
-the gateway, and for what it must not let through; `serverapp` asks the SuperLink whether runs wait for somebody to take
-them, and writes to the folder of `--runs`. All are given an address, and `--ca FILE` where it is https. `node` is given
-the node's folder, and says whether it has lately asked for work or has some. Exit code 0 if it works.
+WHERE is an address, with `--ca FILE` for https, or the folder of a node. The exit code is 0 if the service works. KIND:
+
+superlink   lists its runs, which reads its database
+gateway     forwards the SuperLink's health, and refuses a call that is not for nodes
+serverapp   takes submitted runs soon, and can write to the folder of `--runs`
+node        has a valid heartbeat: it has asked for work lately, or is at work
 """
 
 import argparse
@@ -15,36 +17,36 @@ import urllib.request
 from pathlib import Path
 
 from fedlab.common.clock import seconds_between
-from fedlab.deploy.node.heartbeat import beats
+from fedlab.deploy.node.heartbeat import is_alive
 
 _TIMEOUT_SECONDS = 10.0
 _FOUND_NOWHERE = 404
-_LONGEST_PENDING_SECONDS = 60.0  # who takes runs asks for some every few seconds
+_LONGEST_PENDING_SECONDS = 60.0  # the serverapp process asks for runs every few seconds
 
 
 def superlink_works(address: str, trust: ssl.SSLContext | None) -> bool:
-    """Tell whether a SuperLink lists its runs; a message of no fields has no bytes."""
+    """Tell whether a SuperLink lists its runs; the request message has no fields, so its body is empty."""
     return _status("POST", f"{address}/v1/control/list-runs", trust) == 200
 
 
 def gateway_works(address: str, trust: ssl.SSLContext | None) -> bool:
-    """Tell whether a gateway reaches its SuperLink, and keeps to itself what is not for nodes."""
+    """Tell whether a gateway reaches its SuperLink, and refuses calls that are not for nodes."""
     kept = _status("POST", f"{address}/v1/control/list-runs", trust) == _FOUND_NOWHERE
     return kept and _status("GET", f"{address}/health", trust) == 200
 
 
 def serverapp_works(address: str, trust: ssl.SSLContext | None, runs: Path) -> bool:
-    """Tell whether runs are taken soon after they are submitted, and can be written where they are to be."""
+    """Tell whether submitted runs are taken soon, and the folder of runs is writable."""
     pending = pending_seconds(address, trust)
     return pending is not None and pending < _LONGEST_PENDING_SECONDS and _can_write(runs)
 
 
 def pending_seconds(address: str, trust: ssl.SSLContext | None) -> float | None:
-    """Return for how long the oldest run that nobody has taken has waited, 0 if there is none.
+    """Return how long the oldest pending run has waited, 0 without pending runs, None if the SuperLink fails.
 
-    None if the SuperLink does not say. Its own clock tells, and of its runs it lists the latest.
+    The time is that of the SuperLink's clock; it lists its latest runs only.
     """
-    # Imported here: the other checks, of every few seconds, do without Flower.
+    # Imported here: the other checks run every few seconds and do not need Flower.
     from flwr.proto.control_pb2 import ListRunsResponse  # noqa: PLC0415
 
     status, content = _answer("POST", f"{address}/v1/control/list-runs", trust)
@@ -68,7 +70,7 @@ def main() -> None:
         "superlink": lambda: superlink_works(said.where, trust),
         "gateway": lambda: gateway_works(said.where, trust),
         "serverapp": lambda: serverapp_works(said.where, trust, said.runs),
-        "node": lambda: beats(Path(said.where)),
+        "node": lambda: is_alive(Path(said.where)),
     }
     sys.exit(0 if checks[said.kind]() else 1)
 
@@ -83,12 +85,12 @@ def _can_write(folder: Path) -> bool:
 
 
 def _status(method: str, url: str, trust: ssl.SSLContext | None) -> int | None:
-    """Return the status a server answers with, None if it does not answer."""
+    """Return the HTTP status of a request, None if the server does not answer."""
     return _answer(method, url, trust)[0]
 
 
 def _answer(method: str, url: str, trust: ssl.SSLContext | None) -> tuple[int | None, bytes]:
-    """Return what a server answers, and its status, None if it does not answer."""
+    """Return the HTTP status and the body of a request; the status is None if the server does not answer."""
     headers = {"content-type": "application/protobuf"}
     request = urllib.request.Request(url, data=b"" if method == "POST" else None, method=method, headers=headers)
     try:

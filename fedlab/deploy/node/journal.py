@@ -1,4 +1,4 @@
-"""What a SuperNode notes of its traffic, for the client it starts to read: two processes, one small file."""
+"""The journal of a node's traffic: the SuperNode writes it, the client app, another process, reads it."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -10,7 +10,7 @@ from fedlab.messages.measurements import Upload
 
 @dataclass(frozen=True, kw_only=True)
 class Download:
-    """An order that has come in; `seconds` are those its bytes were on the way, without waiting for there to be one."""
+    """A received order; `seconds` is the transfer time of its bytes, without the polls before it."""
 
     message_id: str
     num_bytes: int
@@ -19,24 +19,24 @@ class Download:
 
 @dataclass(frozen=True, kw_only=True)
 class Journal:
-    """The last order and the last reply with arrays in it, None where there was none."""
+    """The last order and the last reply that contained arrays, None before the first."""
 
     download: Download | None = None
     upload: Upload | None = None
 
     def download_seconds(self, message_id: str) -> float | None:
-        """Return how long an order took to come in, None if it is not the last."""
+        """Return the transfer time of an order, None if it is not the last one."""
         found = self.download
         return found.seconds if found and found.message_id == message_id else None
 
 
 def write_journal(path: Path, journal: Journal) -> None:
-    """Write a journal; a reader sees the whole of it or the last one."""
+    """Write a journal atomically: a reader sees either the new or the old one."""
     replace_text(path, json.dumps(asdict(journal)))
 
 
 def read_journal(path: Path) -> Journal:
-    """Read a journal; an empty one if there is none that can be read, for measures are worth no failure."""
+    """Read a journal; it is empty if the file is missing or damaged, as measurements must not fail a run."""
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         download, upload = fields["download"], fields["upload"]

@@ -1,8 +1,8 @@
-"""Flower's SuperNode with its traffic measured, and slowed down if wanted: the process `fedlab client` becomes.
+"""Flower's SuperNode with measured and optionally throttled traffic: the process that `fedlab client` becomes.
 
-A client app runs in a process of its own and never sees the network; this one does. Of flwr it takes the places where a
-SuperNode connects, tries again and starts its client apps, which are private:
-as `fedlab/messages/flower_private.py` it is held to 1.41.
+A client app runs in a process of its own without network access; the SuperNode has the network. This module replaces
+the private functions of flwr with which a SuperNode connects, retries and starts its client apps; like
+`fedlab/messages/flower_private.py` it depends on flwr 1.41.
 """
 
 import argparse
@@ -25,17 +25,17 @@ from flwr.supernode.cli.flower_supernode import flower_supernode
 
 from fedlab.common.clock import stopwatch
 from fedlab.deploy.connection_errors import is_refusal, reason_of
-from fedlab.deploy.node.heartbeat import beat, forget
+from fedlab.deploy.node.heartbeat import clear_heartbeat, write_heartbeat
 from fedlab.deploy.node.journal import Download, Journal, write_journal
 from fedlab.deploy.node.throttle import Rates, start_relay
 from fedlab.messages.measurements import Upload
 
 _Reason = Callable[[BaseException | None], str | None]
-_END_SECONDS = 5.0  # what starts client apps ends at once, unless it hangs
+_END_SECONDS = 5.0  # the process that starts client apps ends at once, unless it hangs
 
 
-class Meter:
-    """Seconds in which at least one transfer was under way, and the bytes that were moved."""
+class TransferMeter:
+    """Counts transferred bytes, and the seconds in which at least one transfer was under way."""
 
     def __init__(self, now_seconds: Callable[[], float]) -> None:
         self.seconds = 0.0
@@ -47,7 +47,7 @@ class Meter:
 
     @contextmanager
     def moving(self) -> Iterator[None]:
-        """Count the time within; several threads may be at it."""
+        """Count the time of the block; several threads may transfer at the same time."""
         with self._lock:
             self._since = self._since if self._under_way else self._now_seconds()
             self._under_way += 1
@@ -59,11 +59,11 @@ class Meter:
                 self.seconds += 0.0 if self._under_way else self._now_seconds() - self._since
 
 
-class Metered:
-    """The connection of a SuperNode, which notes how long each order and each reply was on the way.
+class MeteredConnection:
+    """The connection of a SuperNode, with the transfer time of each order and each reply noted in a journal.
 
-    Of an order those are the request that found it and the requests for its arrays, not the polls that found nothing;
-    of a reply all its requests. Replies to queries are too small to tell a speed by.
+    An order's time is that of the request that found it and the requests for its arrays, without the polls before. A
+    reply's time is that of all its requests. Replies to queries are too small to measure a bandwidth.
     """
 
     def __init__(
@@ -71,30 +71,30 @@ class Metered:
         connection: tuple[Any, ...],
         note: Callable[[Journal], None],
         *,
-        pulse: Callable[[float | None], None] = lambda lasts_seconds: None,
+        heartbeat: Callable[[float | None], None] = lambda lasts_seconds: None,
         now_seconds: Callable[[], float] | None = None,
     ) -> None:
-        # Held to the order of flwr 1.41.
+        # The order of flwr 1.41.
         self._node, self._receive, self._send, self._get_run, self._get_fab = connection[:5]
         self._pull_object, self._push_object, self._confirm = connection[5:]
         self._note = note
-        self._pulse = pulse
+        self._heartbeat = heartbeat
         self._now_seconds = now_seconds or stopwatch()
         self._journal = Journal()
-        self._down, self._up = Meter(self._now_seconds), Meter(self._now_seconds)
+        self._down, self._up = TransferMeter(self._now_seconds), TransferMeter(self._now_seconds)
         self._sends = False
         self._order_seconds = 0.0
 
     def parts(self) -> tuple[Any, ...]:
-        """Return the connection as the SuperNode takes it."""
+        """Return the connection in the form that the SuperNode expects."""
         plain = (self._get_run, self._get_fab)
         return (self._node, self.receive, self.send, *plain, self.pull_object, self.push_object, self.confirm)
 
     def receive(self) -> Any:
-        """Ask for an order; the last reply has been sent."""
+        """Ask for an order, after the last reply has been sent."""
         self._settle()
-        self._pulse(None)
-        self._down = Meter(self._now_seconds)
+        self._heartbeat(None)
+        self._down = TransferMeter(self._now_seconds)
         with self._down.moving():
             received = self._receive()
         if received is not None:
@@ -102,31 +102,31 @@ class Metered:
         return received
 
     def pull_object(self, run_id: int, object_id: str) -> bytes:
-        """Fetch a part of an order."""
+        """Fetch one object of an order."""
         with self._down.moving():
             content: bytes = self._pull_object(run_id, object_id)
         self._down.num_bytes += len(content)
         return content
 
     def confirm(self, run_id: int, message_id: str) -> None:
-        """Say that an order has come in, and note it."""
+        """Confirm that an order has arrived, and note its transfer."""
         with self._down.moving():
             self._confirm(run_id, message_id)
-        self._pulse(self._order_seconds)
+        self._heartbeat(self._order_seconds)
         seconds, num_bytes = self._down.seconds, self._down.num_bytes
         download = Download(message_id=message_id, num_bytes=num_bytes, seconds=seconds)
         self._journal = replace(self._journal, download=download)
         self._note(self._journal)
 
     def send(self, message: Message, *rest: Any) -> Any:
-        """Announce a reply."""
+        """Send the head of a reply; `push_object` sends its content."""
         self._sends = message.metadata.message_type != MessageType.QUERY and not message.has_error()
-        self._up = Meter(self._now_seconds)
+        self._up = TransferMeter(self._now_seconds)
         with self._up.moving():
             return self._send(message, *rest)
 
     def push_object(self, run_id: int, session_id: str, object_id: str, content: bytes) -> None:
-        """Send a part of it."""
+        """Send one object of a reply."""
         with self._up.moving():
             self._push_object(run_id, session_id, object_id, content)
         self._up.num_bytes += len(content)
@@ -140,7 +140,7 @@ class Metered:
 
 
 def main() -> NoReturn:
-    """Be a SuperNode that keeps a journal, to the end of the process: threads of Flower's outlive what ends them."""
+    """Run a SuperNode that keeps a journal, then exit at once: some threads of Flower would keep the process alive."""
     code = run()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -148,9 +148,9 @@ def main() -> NoReturn:
 
 
 def run() -> int:
-    """Run a SuperNode as the command line says, and return the exit code; words after `--` are `flower-supernode`'s.
+    """Run a SuperNode by the command line and return the exit code; words after `--` are for `flower-supernode`.
 
-    What ends it is said in a last line: of Flower's many none names the reason.
+    The last line of output is the reason for the end, which Flower's own messages do not name.
     """
     parser = argparse.ArgumentParser()
     parser.add_argument("--journal", type=Path, required=True)
@@ -159,11 +159,11 @@ def run() -> int:
     parser.add_argument("--down", type=float, help="bytes per second")
     at = sys.argv.index("--")
     own, words = parser.parse_args(sys.argv[1:at]), sys.argv[at + 1 :]
-    server = _slowed(own.superlink, Rates(up_bytes_per_second=own.up, down_bytes_per_second=own.down))
+    server = _throttled_address(own.superlink, Rates(up_bytes_per_second=own.up, down_bytes_per_second=own.down))
     sys.argv[1:] = ["--superlink", server, *words]
     ca = words[words.index("--root-certificates") + 1] if "--root-certificates" in words else None
     reason = partial(reason_of, ca=ca, insecure="--insecure" in words)
-    forget(own.journal.parent)
+    clear_heartbeat(own.journal.parent)
     _keep_journal(own.journal)
     _explain_retries(own.superlink, reason)
     with _ending_children():
@@ -173,12 +173,12 @@ def run() -> int:
 
 
 def _outcome(work: Callable[[], None], server: str, reason: _Reason) -> tuple[int, str]:
-    """Let a SuperNode work, and return the exit code and what is to be said in the end."""
+    """Run a SuperNode; return the exit code and the last line of output."""
     try:
         work()
     except SystemExit as end:
         why = reason(end.__context__)
-        # With 0 Flower ends when it is told to, which a server does that does not accept the node any more.
+        # Flower exits with 0 if the server tells it to, also when the server no longer accepts the node.
         if why is not None and (end.code or is_refusal(end.__context__)):
             return 1, f"{server}: {why}"
         if isinstance(end.code, str):
@@ -187,8 +187,8 @@ def _outcome(work: Callable[[], None], server: str, reason: _Reason) -> tuple[in
     except Exception as error:
         sys.stderr.write(traceback.format_exc())
         return 1, f"the node failed: {type(error).__name__}: {error}"
-    # Flower logs what ended the connection and leaves a process that asks for no more work.
-    return 1, f"{server}: the connection ended, for what is said above: start the node again"
+    # Flower logs why the connection ended and leaves a process that does not ask for more work.
+    return 1, f"{server}: the connection ended, see the log above: start the node again"
 
 
 def _say(line: str) -> None:
@@ -197,7 +197,7 @@ def _say(line: str) -> None:
 
 
 def _explain_retries(server: str, reason: _Reason) -> None:
-    """Say why the server is tried again, once for each reason until it answers; Flower says only that it is."""
+    """Print why requests are retried, each reason once until the server answers; Flower only prints that they are."""
     make = vars(fleet_http_connection)["make_simple_http_retry_invoker"]
 
     def explaining() -> Any:
@@ -209,7 +209,7 @@ def _explain_retries(server: str, reason: _Reason) -> None:
             why = reason(state.exception) or f"{state.exception}"
             if why not in said:
                 said.add(why)
-                _say(f"{server}: {why}; trying again until it answers")
+                _say(f"{server}: {why}; retrying until it answers")
             failed(state)
 
         def on_success(state: Any) -> None:
@@ -224,7 +224,7 @@ def _explain_retries(server: str, reason: _Reason) -> None:
 
 @contextmanager
 def _ending_children() -> Iterator[None]:
-    """End what Flower starts beside itself, so that nothing is said or left after the end."""
+    """End the processes that Flower starts, so that nothing is printed or left running after the end."""
     children: list[subprocess.Popen[bytes]] = []
 
     def start(command: list[str]) -> None:
@@ -240,8 +240,8 @@ def _ending_children() -> Iterator[None]:
                 child.wait(_END_SECONDS)
 
 
-def _slowed(server: str, rates: Rates) -> str:
-    """Return the address of a relay to the server, or the server's own where nothing is to be slowed down."""
+def _throttled_address(server: str, rates: Rates) -> str:
+    """Return the address of a throttling relay to the server, or the server's own address without throttling."""
     if rates == Rates():
         return server
     host, _, port = server.rpartition(":")
@@ -254,8 +254,8 @@ def _keep_journal(path: Path) -> None:
     @contextmanager
     def metered(*words: Any) -> Iterator[tuple[Any, ...]]:
         with connect(*words) as connection:
-            note, pulse = partial(write_journal, path), partial(beat, path.parent)
-            yield Metered(connection, note, pulse=pulse).parts()
+            note, heartbeat = partial(write_journal, path), partial(write_heartbeat, path.parent)
+            yield MeteredConnection(connection, note, heartbeat=heartbeat).parts()
 
     vars(start_client_internal)["http_request_response"] = metered
 

@@ -1,4 +1,4 @@
-"""A slow link on a fast machine: a relay that lets bytes through at a rate, each way by a token bucket."""
+"""Throttling: a relay that limits the bandwidth of each direction by a token bucket."""
 
 import asyncio
 import math
@@ -7,25 +7,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 _CHUNK_BYTES = 8192
-_QUEUE_SECONDS = 0.2  # of the rate: what may wait here; a machine that is busy for so long slows no link down
+_QUEUE_SECONDS = 0.2  # the queue holds this many seconds of bytes, so that a busy machine does not slow the link
 
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """Bytes a second each way, None where there is no limit."""
+    """The bandwidth of each direction in bytes per second, None for no limit."""
 
     up_bytes_per_second: float | None = None
     down_bytes_per_second: float | None = None
 
 
-_Waiting = asyncio.Queue[tuple[bytes, float]]  # chunks and when each came; an empty one is the end
+_Waiting = asyncio.Queue[tuple[bytes, float]]  # chunks and their arrival times; an empty chunk is the end
 
 
 class TokenBucket:
-    """Grants bytes at a rate; time in which none were waiting fills it again, up to a chunk.
+    """Grants bytes at a rate; idle time refills the bucket, up to one chunk.
 
-    It goes by when bytes came, not by when they are let through: a link does not stand still while the machine that
-    plays it is late.
+    It counts by the arrival times of bytes, not by the times they are sent on: a real link does not stop while the
+    machine that simulates it is late.
     """
 
     def __init__(self, bytes_per_second: float, now_seconds: float) -> None:
@@ -34,7 +34,7 @@ class TokenBucket:
         self._filled_at_seconds = now_seconds
 
     def take(self, num_bytes: int, *, came_seconds: float) -> float:
-        """Take out bytes that came at a time, and return the time at which they may pass."""
+        """Take bytes that arrived at `came_seconds`; return the time at which they may be sent on."""
         earned = max(0.0, came_seconds - self._filled_at_seconds) * self.bytes_per_second
         self._tokens = min(_CHUNK_BYTES, self._tokens + earned) - num_bytes
         self._filled_at_seconds = max(came_seconds, self._filled_at_seconds)
@@ -42,9 +42,9 @@ class TokenBucket:
 
 
 async def relay(host: str, port: int, rates: Rates, *, on_listening: Callable[[int], None]) -> None:
-    """Pass connections to a port of this machine on to a host, for ever; `on_listening` is told the port.
+    """Relay connections from a port of this machine to a host, for ever; `on_listening` is called with the port.
 
-    All connections share one bucket each way, as they would one link.
+    All connections share one bucket for each direction, as they would share a link.
     """
     now_seconds = asyncio.get_running_loop().time()
     up, down = (
@@ -60,7 +60,7 @@ async def relay(host: str, port: int, rates: Rates, *, on_listening: Callable[[i
             return
         try:
             await asyncio.gather(_pass_on(reader, back, up), _pass_on(there, writer, down))
-        except* OSError:  # one side is gone, and so is what it had to say
+        except* OSError:  # one side has closed the connection
             pass
         finally:
             for each in (back, writer):
@@ -73,7 +73,7 @@ async def relay(host: str, port: int, rates: Rates, *, on_listening: Callable[[i
 
 
 def start_relay(host: str, port: int, rates: Rates) -> int:
-    """Run a relay in a thread of this process, as long as it lasts; return its port."""
+    """Run a relay in a thread until the process ends; return its port."""
     listening = threading.Event()
     ports: list[int] = []
 
@@ -88,22 +88,22 @@ def start_relay(host: str, port: int, rates: Rates) -> int:
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, bucket: TokenBucket | None) -> None:
-    """Pass on what is read, to the end; the other way stays open. Some is read ahead, so it is known when it came."""
+    """Relay one direction to its end; the other stays open. Reading ahead records the arrival times."""
     rate = 0.0 if bucket is None else bucket.bytes_per_second
     waiting: _Waiting = asyncio.Queue(1 + math.ceil(rate * _QUEUE_SECONDS / _CHUNK_BYTES))
     async with asyncio.TaskGroup() as both:
-        both.create_task(_take_in(reader, waiting))
-        both.create_task(_let_out(waiting, writer, bucket))
+        both.create_task(_read_ahead(reader, waiting))
+        both.create_task(_send_on(waiting, writer, bucket))
 
 
-async def _take_in(reader: asyncio.StreamReader, waiting: _Waiting) -> None:
+async def _read_ahead(reader: asyncio.StreamReader, waiting: _Waiting) -> None:
     now_seconds = asyncio.get_running_loop().time
     while chunk := await reader.read(_CHUNK_BYTES):
         await waiting.put((chunk, now_seconds()))
     await waiting.put((b"", now_seconds()))
 
 
-async def _let_out(waiting: _Waiting, writer: asyncio.StreamWriter, bucket: TokenBucket | None) -> None:
+async def _send_on(waiting: _Waiting, writer: asyncio.StreamWriter, bucket: TokenBucket | None) -> None:
     now_seconds = asyncio.get_running_loop().time
     while (following := await waiting.get())[0]:
         chunk, came_seconds = following

@@ -1,4 +1,4 @@
-"""Certificates of a deployment and their keys: made, and read with what can be wrong with them."""
+"""Certificates of a deployment and their keys: issued, read and checked."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from fedlab.common.clock import days_from_now
 from fedlab.deploy.net import is_name
 from fedlab.errors import UserError
 
-AUTHORITY_DAYS = 3650  # nodes are given it once
-_CURVE = ec.SECP384R1  # what Flower takes for nodes
+AUTHORITY_DAYS = 3650  # long, because nodes are given the authority's certificate once
+_CURVE = ec.SECP384R1  # the curve that Flower requires for nodes
 _YESTERDAY = -1  # for machines whose clocks are behind
-# Nodes go by the names beside it: this one says what the certificate is, and has room for 64 characters.
+# The common name, at most 64 characters: it only describes the certificate, nodes check the alternative names.
 _SERVER = "fedlab server"
 
 
@@ -27,7 +27,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 
 def certify_authority(key: ec.EllipticCurvePrivateKey) -> x509.Certificate:
-    """Return a certificate of an authority's key, signed by itself."""
+    """Return a self-signed certificate of an authority."""
     name = _name("fedlab deployment")
     builder = _builder(name, name, key.public_key()).not_valid_after(days_from_now(AUTHORITY_DAYS))
     builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
@@ -43,7 +43,7 @@ def certify_server(
     signer: ec.EllipticCurvePrivateKey,
     days: int,
 ) -> x509.Certificate:
-    """Return a certificate of a server's key under its hosts; it lasts so many days, or as long as the authority."""
+    """Return a server's certificate for its hosts, valid for `days` or as long as the authority's."""
     ends = min(days_from_now(days), authority.not_valid_after_utc)
     builder = _builder(_name(_SERVER), authority.subject, key).not_valid_after(ends)
     builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
@@ -55,10 +55,10 @@ def certify_server(
 
 
 def host_name(text: str) -> x509.GeneralName:
-    """Return a host as it stands in a certificate.
+    """Return a host as an alternative name of a certificate.
 
     Raises:
-        UserError: it is neither a name nor an address.
+        UserError: the text is neither a name nor an address.
     """
     try:
         return x509.IPAddress(ipaddress.ip_address(text))
@@ -69,7 +69,7 @@ def host_name(text: str) -> x509.GeneralName:
 
 
 def hosts_of(certificate: x509.Certificate, path: Path) -> list[x509.GeneralName]:
-    """Return the hosts a server is certified under. Raises UserError, naming the file, if there are none."""
+    """Return the hosts of a server's certificate. Raises UserError, with the file, if it has none."""
     try:
         return list(certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
     except (ValueError, x509.ExtensionNotFound) as error:
@@ -77,38 +77,42 @@ def hosts_of(certificate: x509.Certificate, path: Path) -> list[x509.GeneralName
 
 
 def read_certificate(path: Path) -> x509.Certificate:
-    """Read a certificate. Raises UserError, naming the file, if it is none."""
+    """Read a certificate. Raises UserError, with the file, if the file is not a certificate."""
     try:
         return x509.load_pem_x509_certificate(path.read_bytes())
     except ValueError as error:
-        raise UserError(f"{path}: not a certificate; put back what was there, or remove it with its key") from error
+        raise UserError(
+            f"{path}: not a certificate; restore the original file, or remove it together with its key"
+        ) from error
 
 
 def read_key(path: Path) -> ec.EllipticCurvePrivateKey:
-    """Read the key of a certificate. Raises UserError, naming the file, if it is none of an elliptic curve."""
+    """Read the private key of a certificate. Raises UserError, with the file, unless it is an elliptic-curve key."""
     try:
         key = serialization.load_pem_private_key(path.read_bytes(), None)
     except (ValueError, TypeError, UnsupportedAlgorithm):
         key = None
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise UserError(f"{path}: not a private key of the kind that is made here, without a passphrase")
+        raise UserError(
+            f"{path}: not a private key as `fedlab deploy keys` makes them: elliptic curve, without a passphrase"
+        )
     return key
 
 
 def check_pair(path: Path, key_path: Path) -> None:
-    """Raise a UserError, naming both, if a certificate and a key are not of each other."""
+    """Raise a UserError, with both files, if a key does not belong to a certificate."""
     if read_certificate(path).public_key() != read_key(key_path).public_key():
-        raise UserError(f"{key_path} is not the key of {path}: put back the one that belongs to it")
+        raise UserError(f"{key_path} is not the key of {path}: restore the key that belongs to it")
 
 
 def check_issued(path: Path, authority_path: Path) -> None:
-    """Raise a UserError, naming both, if a certificate is not of an authority: no node would accept it."""
+    """Raise a UserError, with both files, if an authority did not issue a certificate: nodes would not accept it."""
     try:
         read_certificate(path).verify_directly_issued_by(read_certificate(authority_path))
     except (ValueError, TypeError, InvalidSignature) as error:
         raise UserError(
-            f"{path} is not of the authority {authority_path}: put back the one it is of, or remove {path.name} and"
-            f" {path.with_suffix('.key').name}, which are then made anew"
+            f"{path} was not issued by the authority {authority_path}: restore its authority, or remove {path.name} and"
+            f" {path.with_suffix('.key').name}, and new ones are made"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""The keys of a deployment: an authority of its own, the server's certificate, a key a node, superexec's secret."""
+"""The keys of a deployment: an authority, the server's certificate, a key for each node, the superexec secret."""
 
 import os
 import secrets
@@ -28,15 +28,15 @@ from fedlab.errors import UserError
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "superlink", "gateway")  # this machine, and the services of docker-compose.yml
 _SECRET_BYTES = 32
-_RENEW_DAYS = 30  # before its end a certificate is issued anew
-_OTHERS = 0o077  # the rights of all but the owner
+_RENEW_DAYS = 30  # a certificate is renewed this many days before it expires
+_OTHERS = 0o077  # the permissions of all but the owner
 
 
 @dataclass(frozen=True, kw_only=True)
-class Written:
-    """What `make_keys` did: files made, hosts added to the certificate, why it was renewed, keys closed to others.
+class KeyChanges:
+    """What `make_keys` did: files made, hosts added to the certificate, why it was renewed, keys made private.
 
-    `warnings` are lines that say what will end soon, and what to do.
+    `warnings` are lines that say what expires soon, and what to do.
     """
 
     made: list[Path] = field(default_factory=list)
@@ -46,18 +46,18 @@ class Written:
     warnings: list[str] = field(default_factory=list)
 
 
-def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> Written:
-    """Make what is missing of a deployment's keys, readable by their owner alone.
+def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> KeyChanges:
+    """Make the missing keys of a deployment, readable by their owner only.
 
-    `ca.pem` and `ca.key` are the authority, `server.pem` and `server.key` the certificate of the server under its
-    `hosts`, valid for some days, `superexec.secret` what the app's process shows the SuperLink, `node-0` and
-    `node-0.pub`, ... the nodes'. What is there stays, but for a `server.pem` that lacks some of the hosts or is near
-    its end: it is issued anew, on the same key, so that nodes notice nothing. Only that, and a first `server.pem`, take
-    `ca.key`. Keys that others could read are closed to them.
+    `ca.pem` and `ca.key` are the authority; `server.pem` and `server.key` are the server's certificate for its `hosts`,
+    valid for `days`; `superexec.secret` authenticates the app's process to the SuperLink; `node-0` and `node-0.pub`,
+    ... are the keys of nodes. Existing files are kept, except a `server.pem` that lacks some of the hosts or expires
+    soon: it is renewed with the same key, so nodes are not affected. Only a new or renewed `server.pem` needs `ca.key`.
+    Private keys that others could read are made private.
 
     Raises:
-        UserError: the folder cannot be written, holds what does not belong together, an authority that has expired, or
-            lacks the `ca.key` that is needed. Then nothing has been written.
+        UserError: the folder cannot be written, its files do not belong together, the authority has expired, or the
+            required `ca.key` is missing. Nothing has been written then.
     """
     if not 1 <= days <= AUTHORITY_DAYS:
         raise UserError(f"--days {days}: expected 1 to {AUTHORITY_DAYS}, for which a new authority is valid")
@@ -70,33 +70,33 @@ def make_keys(folder: Path, *, hosts: Sequence[str], nodes: int, days: int) -> W
             issued = _renew_server(folder, names, days)
         else:
             made += _make_server(folder, names, days)
-            issued = Written()
+            issued = KeyChanges()
         made += _make_secret(folder)
         made += [path for number in range(nodes) for path in _make_node(folder, number)]
         closed = [path for path in _private(folder) if _close(path)]
     except OSError as error:
         raise UserError(f"{folder}: cannot write keys: {error.strerror}") from error
     warnings = [*issued.warnings, *_authority_warnings(folder / "ca.pem")]
-    return Written(made=made, added=issued.added, renewed=issued.renewed, closed=closed, warnings=warnings)
+    return KeyChanges(made=made, added=issued.added, renewed=issued.renewed, closed=closed, warnings=warnings)
 
 
 def _check(folder: Path, nodes: int) -> None:
-    """Raise a UserError if what is there does not belong together; nothing has been written by then."""
+    """Raise a UserError if the existing files do not belong together, before anything is written."""
     ca, ca_key, server, server_key = (folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key"))
     if not ca.exists():
-        _both_there(ca, ca_key)  # without ca.key it is complete: that may be elsewhere, offline
+        _both_there(ca, ca_key)  # ca.key may be missing: it can be kept elsewhere, offline
     for number in range(nodes):
         _both_there(folder / f"node-{number}", folder / f"node-{number}.pub")
     if ca.exists() and days_until(read_certificate(ca).not_valid_after_utc) <= 0:
         raise UserError(
             f"{ca} has expired, and all certificates with it: move it, ca.key, server.pem and server.key away,"
-            " repeat this, and give the new ca.pem to all nodes"
+            " repeat this command, and give the new ca.pem to all nodes"
         )
     if ca_key.exists():
         check_pair(ca, ca_key)
     if _both_there(server, server_key):
         if not ca.exists():
-            raise UserError(f"{server} is there and ca.pem is not: put it back, or remove server.pem and server.key")
+            raise UserError(f"{server} exists but ca.pem is missing: restore it, or remove server.pem and server.key")
         check_pair(server, server_key)
         check_issued(server, ca)
 
@@ -114,40 +114,42 @@ def _make_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int)
     return _write_pair(folder / "server.pem", folder / "server.key", certificate, key)
 
 
-def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> Written:
-    """Issue the server's certificate anew if it lacks some of these hosts, or ends soon and can be made to last."""
+def _renew_server(folder: Path, hosts: Mapping[str, x509.GeneralName], days: int) -> KeyChanges:
+    """Renew the server's certificate if it lacks some of these hosts, or expires soon and can be prolonged."""
     path = folder / "server.pem"
     old = read_certificate(path)
     names = hosts_of(old, path)
     added = [host for host, name in hosts.items() if name not in names]
     left, authority_left = (days_until(each.not_valid_after_utc) for each in (old, read_certificate(folder / "ca.pem")))
-    # One that was to last for a few days only is not issued anew each time: that would win nothing.
-    wanes = left < _RENEW_DAYS and min(days, authority_left) - left >= 1
-    if not (added or wanes):
-        return Written()
+    # A certificate for a few days only is not renewed each time, as that would gain nothing.
+    expiring = left < _RENEW_DAYS and min(days, authority_left) - left >= 1
+    if not (added or expiring):
+        return KeyChanges()
     ends = f"{old.not_valid_after_utc:%Y-%m-%d}"
-    if not added and left > 0 and not (folder / "ca.key").exists():  # it does its work for a while
-        return Written(warnings=[f"{path} expires on {ends}: put ca.key back and repeat this before"])
+    if not added and left > 0 and not (folder / "ca.key").exists():  # it is still valid
+        return KeyChanges(warnings=[f"{path} expires on {ends}: restore ca.key and repeat this command before then"])
     certificate = _certify(folder, _public(old), [*names, *(hosts[host] for host in added)], days)
     with replacing(path) as partial:
         partial.unlink(missing_ok=True)
         _write(partial, certificate.public_bytes(serialization.Encoding.PEM))
     was = f"the old one {'expires' if left > 0 else 'expired'} on {ends}"
-    return Written(added=added, renewed=was if wanes else "")
+    return KeyChanges(added=added, renewed=was if expiring else "")
 
 
 def _public(certificate: x509.Certificate) -> ec.EllipticCurvePublicKey:
     key = certificate.public_key()
-    assert isinstance(key, ec.EllipticCurvePublicKey)  # as its private key is, which it has been compared with
+    assert isinstance(key, ec.EllipticCurvePublicKey)  # like its private key, with which it has been compared
     return key
 
 
 def _certify(
     folder: Path, key: ec.EllipticCurvePublicKey, hosts: list[x509.GeneralName], days: int
 ) -> x509.Certificate:
-    """Return a certificate of a server's key under these hosts, signed by the authority."""
+    """Return a server's certificate for these hosts, issued by the authority."""
     if not (folder / "ca.key").exists():
-        raise UserError(f"{folder / 'ca.key'} is not there, and a certificate takes it: put it back for as long")
+        raise UserError(
+            f"{folder / 'ca.key'} is missing, and is needed to issue a certificate: restore it for this command"
+        )
     authority, signer = read_certificate(folder / "ca.pem"), read_key(folder / "ca.key")
     return certify_server(key, hosts, authority=authority, signer=signer, days=days)
 
@@ -182,7 +184,7 @@ def _private(folder: Path) -> list[Path]:
 
 
 def _close(path: Path) -> bool:
-    """Take from all but its owner what rights they have to a file; tell whether they had any."""
+    """Make a file private to its owner; tell whether it was not."""
     mode = path.stat().st_mode
     if mode & _OTHERS:
         path.chmod(mode & 0o777 & ~_OTHERS)
@@ -192,7 +194,7 @@ def _close(path: Path) -> bool:
 def _both_there(one: Path, other: Path) -> bool:
     if one.exists() != other.exists():
         there, missing = (one, other) if one.exists() else (other, one)
-        raise UserError(f"{there} is there and {missing.name} is not: put it back, or remove the one that is")
+        raise UserError(f"{there} exists but {missing.name} is missing: restore it, or remove the other")
     return one.exists()
 
 
@@ -205,7 +207,7 @@ def _write_pair(
 
 
 def _write(path: Path, content: bytes) -> Path:
-    """Write a new file that only its owner may read, from its first byte on."""
+    """Write a new file that only its owner can read, from the first byte on."""
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
         file.write(content)
     return path

@@ -1,1 +1,1 @@
-"""The server's side of a run on real nodes."""
+"""The server side of a deployed run."""

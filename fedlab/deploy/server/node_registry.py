@@ -1,4 +1,4 @@
-"""Which nodes there are, and which partition each holds."""
+"""The node registry: the nodes that have joined, and the partition that each holds."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
@@ -13,11 +13,11 @@ from fedlab.messages.orders import query_message
 from fedlab.messages.replies import read_board, read_parts, read_query_reply
 
 
-class Debts:
-    """Nodes that are to be asked for nothing more until they are done with what they were asked for.
+class UnansweredOrders:
+    """Nodes with an abandoned order that they have not finished; they get no new orders.
 
-    One that never is, is asked again after `at_most_seconds`, and after twice as long every further time: nobody can
-    tell one that hangs from one that was started again unnoticed.
+    A node that never finishes gets orders again after `at_most_seconds`, and the wait doubles each further time,
+    because a node that hangs looks the same as one that was restarted.
     """
 
     def __init__(self, *, at_most_seconds: float, now_seconds: Callable[[], float]) -> None:
@@ -27,40 +27,40 @@ class Debts:
         self._times: Counter[int] = Counter()
 
     def enter(self, node: int) -> float:
-        """Note that a node owes an answer; return for how many seconds that counts at most."""
+        """Enter a node; return for how many seconds at most it gets no orders."""
         if not self.owes(node):
             self._until_seconds[node] = self._now_seconds() + self._at_most_seconds * 2 ** self._times[node]
             self._times[node] += 1
         return self._until_seconds[node] - self._now_seconds()
 
     def settle(self, node: int) -> bool:
-        """Note that a node has answered; tell whether it was awaited."""
+        """Remove a node that has answered; tell whether it was entered."""
         self._times.pop(node, None)
         return self._until_seconds.pop(node, None) is not None
 
     def owes(self, node: int) -> bool:
-        """Tell whether a node is not to be asked now."""
+        """Tell whether a node gets no orders now."""
         return self._now_seconds() < self._until_seconds.get(node, 0.0)
 
 
 _POLL_SECONDS = 1.0
 _SAY_EVERY_SECONDS = 15.0
-_QUERY_SECONDS = 3600.0  # then it is asked anew: a query is lost with the node that was at it
+_QUERY_SECONDS = 3600.0  # then the query is repeated: it is lost if its node dies
 
 
-class Roster:
-    """Asks every node that turns up which partition it holds, and goes on meanwhile.
+class NodeRegistry:
+    """Asks every node that joins for its partition, without blocking.
 
-    A node that was away is asked again: it may have come back with another configuration. Of two nodes with one
-    partition the later counts: it is the other one, started again. One whose order was given up is left out until it is
-    done with it, and so is one that splits the experiment's data otherwise than the others: it would train on what they
-    hold, too. How it is split the first node says, or one that splits it into the `parts` that are expected. `tell` is
-    told of nodes that come, of those that cannot say what they hold, and of who is left out.
+    A node that was away is asked again, because it may have a new configuration. If two nodes hold the same partition,
+    the later one counts: it is a restart of the first. A node with an abandoned order is left out until it has finished
+    it. A node that splits the experiment's data into another number of parts than the run is left out, too, because it
+    would train on the data of others. The run's number of parts is that of the first node, or of a node that has the
+    expected number, `parts`. `tell` receives messages about nodes that join, report no partition, or are left out.
     """
 
-    def __init__(self, grid: Grid, *, debts: Debts, tell: Callable[[str], None], parts: int) -> None:
+    def __init__(self, grid: Grid, *, unanswered: UnansweredOrders, tell: Callable[[str], None], parts: int) -> None:
         self._grid = grid
-        self._debts = debts
+        self._unanswered = unanswered
         self._tell = tell
         self._expected_parts = parts
         self._parts: int | None = None  # of the run, once a node has said
@@ -74,52 +74,52 @@ class Roster:
 
     @property
     def partitions(self) -> Mapping[int, int]:
-        """The partition of every node that was ever there."""
+        """The partition of every node that has ever joined."""
         return self._partitions
 
     @property
     def boards(self) -> Mapping[int, str]:
-        """What the node of each partition says it runs on."""
+        """The board that the node of each partition reports."""
         return self._boards
 
-    def there(self) -> list[int]:
-        """Return the nodes that are there now, one a partition; ask those that are new, but wait for no answer."""
+    def available(self) -> list[int]:
+        """Return the nodes available now, one for each partition; new nodes are asked, without waiting for answers."""
         listed = set(self._grid.get_node_ids())
         self._asked &= listed
         self._ask(sorted(listed - self._asked))
         return [node for node in self._holders.values() if node in listed]
 
     def wait(self, count: int, *, at_most_seconds: float) -> list[int]:
-        """Wait until so many nodes are there and free, saying so now and then; return those there are in the end.
+        """Wait until `count` nodes are available and free, with a message now and then; return those available.
 
-        Where they are still too few, those that owe an answer are among them: a run does not end for want of them.
+        If too few are free after the wait, nodes with abandoned orders are included, so that the run can continue.
         """
         elapsed = stopwatch()
         say_at_seconds = 0.0
-        while len(free := self._free(there := self.there())) < count and elapsed() < at_most_seconds:
+        while len(free := self._free(there := self.available())) < count and elapsed() < at_most_seconds:
             if elapsed() >= say_at_seconds:
                 left = human_seconds(at_most_seconds - elapsed())
-                self._tell(f"waiting for {count} nodes: {len(free)} are there{_busy(there, free)}, {left} left")
+                self._tell(f"waiting for {count} nodes: {len(free)} available{_busy(there, free)}, {left} left")
                 say_at_seconds = elapsed() + _SAY_EVERY_SECONDS
             pause(_POLL_SECONDS)
         return free if len(free) >= count else there
 
     def give_up(self, nodes: Iterable[int]) -> None:
-        """Leave out nodes whose orders were given up, until they are done with them.
+        """Leave out nodes with abandoned orders until they have finished them.
 
-        What shows it is the answer to a query: a SuperNode works on one message after the other. What it still answers
-        to the order itself need not be waited for, and is refused where the order has expired.
+        The answer to a new query shows that a node has finished, because a SuperNode handles one message after another.
+        A reply to the abandoned order itself is not awaited, and is refused if the order has expired.
         """
         owing = sorted(set(nodes))
         for node in owing:
-            left = human_seconds(self._debts.enter(node))
+            left = human_seconds(self._unanswered.enter(node))
             self._tell(
-                f"client {self._partitions.get(node)} is left out until it is done with that, for {left} at most"
+                f"client {self._partitions.get(node)} is left out until it has finished that order, for at most {left}"
             )
         self._ask(owing)
 
     def _free(self, nodes: list[int]) -> list[int]:
-        return [node for node in nodes if not self._debts.owes(node)]
+        return [node for node in nodes if not self._unanswered.owes(node)]
 
     def _ask(self, nodes: list[int]) -> None:
         if nodes:
@@ -148,15 +148,15 @@ class Roster:
             return
         if self._partitions.get(node) != partition_id:
             self._tell(f"node {node} holds partition {partition_id}" + (f", on {board}" if board else ""))
-        behind_all = reply.metadata.reply_to_message_id == self._last[node]
-        if behind_all and self._debts.settle(node):
-            self._tell(f"client {partition_id} is done with what was given up, and takes part again")
+        answers_latest = reply.metadata.reply_to_message_id == self._last[node]
+        if answers_latest and self._unanswered.settle(node):
+            self._tell(f"client {partition_id} has finished its abandoned order, and takes part again")
         self._partitions[node] = partition_id
         self._holders[partition_id] = node
         self._boards[partition_id] = board
 
     def _agrees(self, node: int, partition_id: int, parts: int | None) -> bool:
-        """Tell whether a node splits the data as the run does; those that do not are left out."""
+        """Tell whether a node splits the data as the run does; nodes that do not are left out."""
         self._parts_of[node] = parts
         if parts in (None, self._parts):
             return True
@@ -172,7 +172,7 @@ class Roster:
     def _leave_out(self, node: int, partition_id: int) -> None:
         self._holders = {held: holder for held, holder in self._holders.items() if holder != node}
         what = f"it holds partition {partition_id} of {self._parts_of[node]}"
-        self._tell(f"node {node} is left out: {what}, and others split the data into {self._parts}")
+        self._tell(f"node {node} is left out: {what}, but the other nodes split the data into {self._parts}")
 
 
 def _query(node: int) -> Message:
@@ -182,4 +182,4 @@ def _query(node: int) -> Message:
 
 
 def _busy(there: list[int], free: list[int]) -> str:
-    return f" and {len(there) - len(free)} at work on orders that were given up" if len(there) > len(free) else ""
+    return f" and {len(there) - len(free)} at work on abandoned orders" if len(there) > len(free) else ""

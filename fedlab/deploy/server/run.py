@@ -12,7 +12,7 @@ from fedlab.common.files import provide_folder
 from fedlab.config.file import experiment_of_run, load_experiment
 from fedlab.config.schema import AvailabilityTable, Experiment, LinkTable
 from fedlab.deploy.server.live_grid import LiveGrid
-from fedlab.deploy.server.log_buffer import Voice
+from fedlab.deploy.server.log_buffer import LogBuffer
 from fedlab.deploy.server.measured_cost import Measured
 from fedlab.deploy.server.validate_reply import furthest
 from fedlab.deploy.settings import RunSettings, settings_of_run
@@ -39,19 +39,19 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
         RunFailedError: too few nodes came, or the run cannot go on.
     """
     settings = settings_of_run(run_config)
-    voice = Voice(observer)
-    live = LiveGrid(grid, patience=settings.patience, tell=voice)
+    log = LogBuffer(observer)
+    live = LiveGrid(grid, wait=settings.wait, tell=log)
     started = _started(settings)
     # Before waiting for nodes: what is wrong with the experiment now is still wrong when they are there.
-    _check_deployable(_experiment(run_config, clients=settings.patience.nodes, started=started))
+    _check_deployable(_experiment(run_config, clients=settings.wait.nodes, started=started))
     provide_folder(settings.out, f"out: {settings.out}")
-    clients = max(len(live.gather()), settings.patience.nodes)  # those that are still to come are clients, too
+    clients = max(len(live.gather()), settings.wait.nodes)  # those that are still to come are clients, too
     experiment = _experiment(run_config, clients=clients, started=started)
     assembled = assemble(_without_link(experiment))
     workbench = prepare_workbench(experiment)
     folder = started or _begin(settings, experiment)
     recorder = Recorder(folder)
-    voice.record(recorder)
+    log.record(recorder)
     bench = bench_of(experiment, workbench, partial(measure, workbench))
     return serve(assembled, bench, _world(live), folder=folder, recorder=recorder, observers=[observer])
 

@@ -1,1 +1,1 @@
-"""Readers of the traces that other simulators use; they give CSV files for our availability, links and fleets."""
+"""Importers of other simulators' traces: they write CSV files for availability, links and fleets."""

@@ -12,7 +12,7 @@ from statistics import median
 from fedlab.errors import UserError
 from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
-    Imported,
+    ImportedTable,
     LeftOutError,
     TraceRows,
     clients_of,
@@ -29,11 +29,11 @@ _BYTES_PER_KILOBIT = 125  # of 1000 bits
 Client = Mapping[str, object]
 
 
-def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> Imported:
-    """Read a pickle of {client: {"computation": ms a sample, "communication": kbit/s}}, the same up and down.
+def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> ImportedTable:
+    """Read a pickle of {client: {"computation": ms a sample, "communication": kbit/s in both directions}}.
 
-    A throughput is `base_milliseconds` over the client's own; by default that of the median client, which so has 1.
-    Raises UserError for what is not of this form.
+    A client's throughput is `base_milliseconds` divided by its own; the default base is the median client's, which then
+    has a throughput of 1. Raises UserError if the file has another form.
     """
     clients = clients_of(load_plain(path), path)
     capacities = [_capacity(client, f"{path}, client {name}") for name, client in clients.items()]
@@ -44,11 +44,11 @@ def read_device_capacity(path: Path, base_milliseconds: float | None = None) -> 
     return gather(DEVICE_COLUMNS, [partial(_device, each, base) for each in capacities], path)
 
 
-def read_availability(path: Path) -> Imported:
+def read_availability(path: Path) -> ImportedTable:
     """Read a pickle of {client: {"active": [seconds], "inactive": [seconds], "finish_time": seconds}}.
 
-    A client is there from each active second to the inactive one of the same place; its times come again after its
-    `finish_time`, and one that has not ended by then ends there. Raises UserError for what is not of this form.
+    A client is available from each active second to the inactive second at the same index. Its intervals repeat after
+    its `finish_time`; an interval that is still open then ends there. Raises UserError if the file has another form.
     """
     clients = clients_of(load_plain(path), path)
     readers = [partial(_times, client, f"{path}, client {name}") for name, client in clients.items()]
@@ -76,7 +76,7 @@ def _times(client: Client, place: str) -> TraceRows:
     clipped = [(max(0, on), min(off, finish)) for on, off in zip(active, inactive, strict=True)]
     times: TraceRows = [(on, off, finish) for on, off in clipped if on < off]
     if not times:
-        raise LeftOutError("never there")
+        raise LeftOutError("never available")
     return times
 
 

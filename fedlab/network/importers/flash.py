@@ -1,6 +1,6 @@
-"""FLASH's traces: `state_traces.json` (what phones did) and `speed_distri.json` (how fast their networks were).
+"""FLASH's traces: `state_traces.json` (states of phones) and `speed_distri.json` (bandwidths of their networks).
 
-Formats and meaning are those of models/timer.py and models/device.py of its repository, PKU-Chengxu/FLASH.
+Formats and their meaning are taken from models/timer.py and models/device.py of its repository, PKU-Chengxu/FLASH.
 """
 
 import json
@@ -16,7 +16,7 @@ from fedlab.common.files import read_text
 from fedlab.errors import UserError
 from fedlab.network.importers.imported import (
     AVAILABILITY_COLUMNS,
-    Imported,
+    ImportedTable,
     LeftOutError,
     TraceRows,
     clients_of,
@@ -33,7 +33,7 @@ _BYTES_PER_KILOBYTE = 1000  # FLASH itself divides bytes by 1024 for downloads a
 _SECOND_ZERO = np.datetime64("2020-01-02T00:00:00", "s")  # of simulated time
 _LINE = re.compile(r"(\d{4}-\d\d-\d\d \d\d:\d\d:\d\d) *\t *(\S.*)", re.ASCII)
 
-# What an event says of a phone. Others (battery levels, say) change nothing.
+# The state that an event sets. Other events, such as battery levels, are ignored.
 _EVENTS: Mapping[str, tuple[str, bool]] = {
     "battery_charged_on": ("charging", True),
     "battery_charged_off": ("charging", False),
@@ -44,23 +44,23 @@ _EVENTS: Mapping[str, tuple[str, bool]] = {
 }
 
 
-def read_state_traces(path: Path) -> Imported:
+def read_state_traces(path: Path) -> ImportedTable:
     """Read JSON of {client: {"messages": lines of a time, a tab and an event}}.
 
-    A client is there while its phone is locked, charging and on Wi-Fi. Simulated second 0 is midnight of 2 January
-    2020, so that day and night are kept; a client's times come again after the span of its own trace. As in FLASH,
-    clients whose trace is broken or never ready are left out. Raises UserError for a file of another form.
+    A client is available while its phone is locked, charging and on Wi-Fi. Simulated second 0 is midnight of 2 January
+    2020, so the time of day is kept. A client's intervals repeat after the span of its own trace. As in FLASH, clients
+    whose trace is broken or never ready are left out. Raises UserError if the file has another form.
     """
     clients = clients_of(_load_json(path), path)
     messages = [value_of(client, "messages", str, f"{path}, client {name}") for name, client in clients.items()]
     return gather(AVAILABILITY_COLUMNS, [partial(_times, text) for text in messages], path)
 
 
-def read_speeds(path: Path) -> Imported:
+def read_speeds(path: Path) -> ImportedTable:
     """Read JSON of {client: {"down_u", "down_sigma", "up_u", "up_sigma"}}: mean and deviation in kB/s of 1000 bytes.
 
     Raises:
-        UserError: the file is of another form.
+        UserError: the file has another form.
     """
     clients = clients_of(_load_json(path), path)
     readers = [partial(_speeds, client, f"{path}, client {name}") for name, client in clients.items()]
@@ -87,7 +87,7 @@ def _speeds(client: Mapping[str, object], place: str) -> TraceRows:
 
 
 def _times(messages: str) -> TraceRows:
-    """Return the times of a client, within the period that its trace spans."""
+    """Return the intervals in which a client is available, within the period that its trace spans."""
     events = sorted((_event(line) for line in messages.split("\n") if line.strip()), key=lambda event: event[0])
     period = events[-1][0] - events[0][0] if events else 0
     if period == 0:
@@ -96,7 +96,7 @@ def _times(messages: str) -> TraceRows:
         (on, off, period) for start, end in _ready(events) for on, off in _folded(start, end, period) if on < off
     ]
     if not times:
-        raise LeftOutError("never there")
+        raise LeftOutError("never available")
     return times
 
 
@@ -105,7 +105,7 @@ def _event(line: str) -> tuple[int, str]:
     match = _LINE.fullmatch(line.strip())
     try:
         moment = np.datetime64(match[1], "s") if match else None
-    except ValueError:  # the 30th of February, say
+    except ValueError:  # for example the 30th of February
         moment = None
     if match is None or moment is None:
         raise LeftOutError("whose trace has a line that is not a time, a tab and an event")
@@ -113,7 +113,7 @@ def _event(line: str) -> tuple[int, str]:
 
 
 def _ready(events: list[tuple[int, str]]) -> list[tuple[int, int]]:
-    """Return the times from when a phone is locked, charging and on Wi-Fi until it no longer is or the trace ends."""
+    """Return the intervals in which a phone is locked, charging and on Wi-Fi; the end of the trace ends the last."""
     state = {"charging": False, "locked": False, "wifi": False}
     times: list[tuple[int, int]] = []
     since: int | None = None
@@ -130,7 +130,7 @@ def _ready(events: list[tuple[int, str]]) -> list[tuple[int, int]]:
 
 
 def _folded(start: int, end: int, period: int) -> list[tuple[int, int]]:
-    """Return a time as the times within the first period at which it comes again and again."""
+    """Fold an interval into the first period: into one interval, or into two if it crosses the period's end."""
     on = start % period
     off = on + end - start
     return [(on, off)] if off <= period else [(on, period), (0, off - period)]

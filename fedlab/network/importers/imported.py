@@ -1,4 +1,4 @@
-"""What an importer made of another simulator's file, and the CSV file it is written to."""
+"""The table that an importer makes of another simulator's file, and the CSV file it is written to."""
 
 import csv
 import io
@@ -18,10 +18,10 @@ AVAILABILITY_COLUMNS = ("partition_id", "on_seconds", "off_seconds", "period_sec
 
 
 @dataclass(frozen=True, kw_only=True)
-class Imported:
+class ImportedTable:
     """A table whose first column is the partition id, counted from 0 in the order of the source.
 
-    `left_out` counts the source's clients that are not in it, by reason.
+    `left_out` counts the clients of the source that are not in the table, by reason.
     """
 
     columns: tuple[str, ...]
@@ -35,14 +35,14 @@ class Imported:
 
 
 class LeftOutError(Exception):
-    """A client of a source has no usable data; the message is the reason, the same for all clients alike."""
+    """A client of the source has no usable data; the message is the reason, which `left_out` counts by."""
 
 
-def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]], path: Path) -> Imported:
-    """Number the clients that are usable; the reader of each returns its rows, without the id, or raises LeftOutError.
+def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]], path: Path) -> ImportedTable:
+    """Number the usable clients; each client's reader returns its rows without the id, or raises LeftOutError.
 
     Raises:
-        UserError: none is.
+        UserError: no client is usable.
     """
     rows: list[tuple[float, ...]] = []
     left_out: Counter[str] = Counter()
@@ -55,16 +55,16 @@ def gather(columns: tuple[str, ...], readers: Iterable[Callable[[], TraceRows]],
         else:
             partition_id += 1
     if not rows:
-        raise UserError(f"{path}: no client can be used: {describe_left_out(left_out) or 'there is none'}")
-    return Imported(columns=columns, rows=tuple(rows), left_out=dict(left_out))
+        raise UserError(f"{path}: no client can be used: {describe_left_out(left_out) or 'the file has none'}")
+    return ImportedTable(columns=columns, rows=tuple(rows), left_out=dict(left_out))
 
 
 def describe_left_out(left_out: Mapping[str, int]) -> str:
-    """Return the reasons and their counts in words."""
+    """Return the reasons and their counts as text."""
     return ", ".join(f"{count} {reason}" for reason, count in left_out.items())
 
 
-def write_csv(imported: Imported, path: Path) -> None:
+def write_csv(imported: ImportedTable, path: Path) -> None:
     """Write the table to a new file; raises as `write_new` does."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
@@ -74,14 +74,14 @@ def write_csv(imported: Imported, path: Path) -> None:
 
 
 def clients_of(document: object, path: Path) -> Mapping[object, Mapping[str, object]]:
-    """Return a source's clients by their ids; raises UserError unless it is a table of tables."""
+    """Return the source's clients by id; raises UserError unless the document is a table of tables."""
     if not isinstance(document, dict) or not all(isinstance(client, dict) for client in document.values()):
-        raise UserError(f"{path}: expected a dictionary with one dictionary a client")
+        raise UserError(f"{path}: expected a dictionary with one dictionary for each client")
     return document
 
 
 def value_of(client: Mapping[str, object], key: str, kind: type, place: str) -> Any:
-    """Return a client's value; raises UserError if it is missing or of another kind."""
+    """Return a client's value; raises UserError if it is missing or has another type."""
     if key not in client:
         raise UserError(f"{place}: no '{key}'; it has {', '.join(map(str, client)) or 'nothing'}")
     value = client[key]
@@ -93,9 +93,9 @@ def value_of(client: Mapping[str, object], key: str, kind: type, place: str) -> 
 
 
 def number(value: object, what: str) -> float:
-    """Return a number, perhaps infinite; raises UserError for anything else, no number among it."""
+    """Return a number, possibly infinite; raises UserError for anything else, NaN included."""
     try:
-        # A whole number of hundreds of digits is none that a float can be.
+        # An integer of hundreds of digits overflows a float.
         if isinstance(value, int | float) and not isinstance(value, bool) and not math.isnan(value):
             return value
     except OverflowError:

@@ -1,4 +1,4 @@
-"""Pickles of plain data, read without running anything that stands in them."""
+"""Pickles of plain data, read without running any code in them."""
 
 import pickle
 from pathlib import Path
@@ -9,19 +9,19 @@ from fedlab.errors import UserError
 
 class _PlainUnpickler(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> NoReturn:
-        """Refuse every object that is no plain data: looking it up is how a pickle runs code."""
+        """Refuse every object that is not plain data: a pickle runs code by looking one up."""
         raise UserError(f"it refers to {module}.{name}")
 
     def persistent_load(self, reference: object) -> NoReturn:
-        """Refuse what lies outside the file."""
+        """Refuse references to objects outside the file."""
         raise UserError("it refers to something outside the file")
 
 
 def load_plain(path: Path) -> Any:
-    """Return the data of a pickle made of dictionaries, lists, tuples, text and numbers alone.
+    """Return the data of a pickle that consists only of dictionaries, lists, tuples, text and numbers.
 
     Raises:
-        UserError: the file cannot be read, is no pickle, or names anything that would have to be imported.
+        UserError: the file cannot be read, is not a pickle, or refers to anything that would have to be imported.
     """
     try:
         with path.open("rb") as stream:

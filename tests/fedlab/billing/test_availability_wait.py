@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.network.availability import always, schedule_of_times, scheduled
@@ -37,17 +37,17 @@ def clock():
     return VirtualClock()
 
 
-def attendance(availability, clock, **options):
-    return Attendance(availability, clock=clock, partitions=PARTITIONS, **options)
+def availability_wait(availability, clock, **options):
+    return AvailabilityWait(availability, clock=clock, partitions=PARTITIONS, **options)
 
 
 def test_nodes_come_in_the_order_of_their_partitions(clock):
-    assert attendance(always(), clock).nodes(list(PARTITIONS), server_round=1) == [17, 250, 901, 333]
+    assert availability_wait(always(), clock).nodes(list(PARTITIONS), server_round=1) == [17, 250, 901, 333]
 
 
 def test_where_nobody_comes_or_goes_the_nodes_are_looked_over_once(clock):
     counting = Counting()
-    roll = attendance(counting, clock)
+    roll = availability_wait(counting, clock)
     for _ in range(5):
         first = roll.nodes(range(17, 18), server_round=1)
         clock.advance(1000.0)
@@ -55,14 +55,14 @@ def test_where_nobody_comes_or_goes_the_nodes_are_looked_over_once(clock):
     assert roll.nodes(range(17, 18), server_round=1) is first
 
 
-def test_new_nodes_are_looked_over_anew(clock):
-    roll = attendance(always(), clock)
+def test_new_nodes_are_checked_for_availability(clock):
+    roll = availability_wait(always(), clock)
     assert roll.nodes([901], server_round=1) == [901]
     assert roll.nodes([901, 17], server_round=1) == [17, 901]
 
 
 def test_nodes_come_and_go_with_the_time(clock):
-    roll = attendance(there([(0, 10)], [(5, 20)], [(0, 30)], [(12, 30)]), clock)
+    roll = availability_wait(there([(0, 10)], [(5, 20)], [(0, 30)], [(12, 30)]), clock)
     seen = []
     for _ in range(3):
         seen.append(roll.nodes(list(PARTITIONS), server_round=1))
@@ -73,7 +73,9 @@ def test_nodes_come_and_go_with_the_time(clock):
 def test_who_counts_is_the_clocks_furthest_line(clock):
     clock.fork(["shallow", "deep"])
     clock.advance(6.0, "deep")
-    assert attendance(there([(0, 5)], [(5, 9)], [(0, 5)], [(0, 9)]), clock).nodes(list(PARTITIONS), server_round=1) == [
+    assert availability_wait(there([(0, 5)], [(5, 9)], [(0, 5)], [(0, 9)]), clock).nodes(
+        list(PARTITIONS), server_round=1
+    ) == [
         250,
         333,
     ]
@@ -81,7 +83,7 @@ def test_who_counts_is_the_clocks_furthest_line(clock):
 
 def test_where_nobody_is_there_time_passes_until_somebody_comes(clock):
     clock.advance(2.0)
-    roll = attendance(there([(9, 20)], [(8, 20)], [(9, 20)], [(30, 40)]), clock)
+    roll = availability_wait(there([(9, 20)], [(8, 20)], [(9, 20)], [(30, 40)]), clock)
     assert roll.nodes(list(PARTITIONS), server_round=1) == [250]
     assert clock.now() == 8.0
 
@@ -89,33 +91,35 @@ def test_where_nobody_is_there_time_passes_until_somebody_comes(clock):
 def test_time_passes_on_every_line(clock):
     clock.fork(["shallow", "deep"])
     clock.advance(3.0, "deep")
-    attendance(there([(8, 20)]), clock).nodes([17], server_round=1)
+    availability_wait(there([(8, 20)]), clock).nodes([17], server_round=1)
     assert (clock.now(), clock.now("shallow"), clock.now("deep")) == (8.0, 8.0, 8.0)
 
 
 def test_a_strategy_that_needs_several_gets_them(clock):
-    roll = attendance(there([(9, 20)], [(8, 20)], [(10, 20)], [(30, 40)]), clock, at_least=3)
+    roll = availability_wait(there([(9, 20)], [(8, 20)], [(10, 20)], [(30, 40)]), clock, at_least=3)
     assert roll.nodes(list(PARTITIONS), server_round=1) == [17, 250, 901]
     assert clock.now() == 10.0
 
 
 def test_no_more_are_waited_for_than_there_are(clock):
-    assert attendance(always(), clock, at_least=9).nodes([17, 250], server_round=1) == [17, 250]
+    assert availability_wait(always(), clock, at_least=9).nodes([17, 250], server_round=1) == [17, 250]
 
 
 def test_nobody_ever_coming_ends_the_run(clock):
     clock.advance(50.0)
-    with pytest.raises(RunFailedError, match="0 of 4 clients are there and 1 are needed: no others will ever come"):
-        attendance(there([(0, 20)]), clock).nodes(list(PARTITIONS), server_round=1)
+    with pytest.raises(
+        RunFailedError, match="0 of 4 clients are available and 1 are needed: no others will become available"
+    ):
+        availability_wait(there([(0, 20)]), clock).nodes(list(PARTITIONS), server_round=1)
 
 
 def test_two_that_are_never_there_together_are_not_waited_for_for_ever(clock):
-    roll = attendance(there([(0, 40_000)], [(50_000, 80_000)], period_seconds=86_400.0), clock, at_least=2)
-    with pytest.raises(RunFailedError, match=r"nobody came in 30\.0 d of simulated time"):
+    roll = availability_wait(there([(0, 40_000)], [(50_000, 80_000)], period_seconds=86_400.0), clock, at_least=2)
+    with pytest.raises(RunFailedError, match=r"no others became available in 30\.0 d of simulated time"):
         roll.nodes([17, 250], server_round=1)
 
 
 def test_it_says_when_a_client_goes_away(clock):
-    roll = attendance(there([(0, 10)]), clock)
+    roll = availability_wait(there([(0, 10)]), clock)
     assert roll.leaves_seconds(0, server_round=1, at_seconds=4.0) == 10.0
     assert roll.leaves_seconds(0, server_round=1, at_seconds=12.0) == 12.0

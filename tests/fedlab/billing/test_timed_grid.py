@@ -6,7 +6,7 @@ from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
@@ -73,7 +73,7 @@ def timed(memory_grid, plain_board, plain_physics):
             inner,
             clock=clock,
             physics=physics or plain_physics([plain_board(f"board-{partition}") for partition in range(4)]),
-            attendance=Attendance(availability or always(), clock=clock, partitions=PARTITIONS),
+            availability_wait=AvailabilityWait(availability or always(), clock=clock, partitions=PARTITIONS),
             partitions=PARTITIONS,
             on_clients=lambda records: told.append(list(records)),
         )
@@ -377,7 +377,7 @@ def test_queries_reach_clients_that_are_away(timed):
 
 def test_a_run_whose_clients_never_answer_ends(timed):
     grid = timed(reply_after([1] * 4), availability=bernoulli(1.0))
-    with pytest.raises(RunFailedError, match="no client was there to be asked, 1000 times in a row"):
+    with pytest.raises(RunFailedError, match="no client could be reached, 1000 times in a row"):
         [grid.send_and_receive([order(17)]) for _ in range(2000)]
 
 

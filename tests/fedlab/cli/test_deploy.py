@@ -28,7 +28,7 @@ def test_adding_a_host_is_said(fedlab, tmp_path):
     fedlab(*command)
     said = [fedlab(*command, "--host", "lab.example")[1] for _ in range(2)]
     assert said == [
-        f"{tmp_path}: issued server.pem anew, for lab.example as well; restart what uses it\n",
+        f"{tmp_path}: renewed server.pem, for lab.example as well; restart the services that use it\n",
         f"{tmp_path}: nothing to make\n",
     ]
     out = fedlab(*command, "--host", "10.0.0.1", "--json")[1]
@@ -39,13 +39,14 @@ def test_keys_that_were_open_to_others_are_told(fedlab, tmp_path):
     command = ("deploy", "keys", tmp_path / "keys", "--nodes", "0")
     fedlab(*command)
     (tmp_path / "keys/ca.key").chmod(0o640)
-    assert fedlab(*command).out == f"{tmp_path / 'keys'}: closed to others, who could read or write them: ca.key\n"
+    said = "made private, because others could read or write them: ca.key"
+    assert fedlab(*command).out == f"{tmp_path / 'keys'}: {said}\n"
 
 
 def test_an_empty_folder_is_not_the_one_one_is_in(fedlab, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     code, _, err = fedlab("deploy", "keys", "")
-    assert (code, err) == (2, "fedlab: FOLDER is empty: expected where the keys go, such as keys\n")
+    assert (code, err) == (2, "fedlab: FOLDER is empty: expected the folder of the keys, such as keys\n")
     assert list(tmp_path.iterdir()) == []
 
 

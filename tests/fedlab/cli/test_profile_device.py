@@ -76,7 +76,7 @@ def test_one_method_alone_can_be_measured(profile, tmp_path):
 def test_what_could_not_be_measured_is_said_and_the_rest_is_kept(profile, tmp_path):
     done = profile(fails=lambda job: job.table == "full" and job.depth == 2)
     assert isinstance(done.exception, RunFailedError)
-    assert str(done.exception).endswith("is written, without what could not be measured: full: depth 2: no memory")
+    assert str(done.exception).endswith("is written, but some measurements failed: full: depth 2: no memory")
     assert ("bert", "full") not in load_profile("mine.toml", tmp_path).latency_seconds
 
 

@@ -24,7 +24,7 @@ def command(fedlab, monkeypatch, tmp_path, planned_run):
     return partial(fedlab, "reprice")
 
 
-def test_a_run_is_billed_anew_beside_itself(command, tmp_path):
+def test_a_run_is_repriced_into_a_new_folder(command, tmp_path):
     code, out, err = command("run", "--set", "link.options.bandwidth=0.1MB/s", "--json")
 
     summary = json.loads(out.splitlines()[-1])

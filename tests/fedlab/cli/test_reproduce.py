@@ -73,8 +73,8 @@ def test_table_5_has_a_mini_variant_for_each_task(command):
         (["table6"], "'table6' is not one of"),
         (["figure6", "--task", "agnews"], "--task agnews: only table5 is trained on"),
         (["table1", "--task", "agnews"], "--task agnews: only table5 is trained on"),
-        (["table1", "--set", "rounds=2"], "--out and --set are for a mini variant that is trained"),
-        (["figure6", "--no-run", "--set", "rounds=2"], "--out and --set are for a mini variant that is trained"),
+        (["table1", "--set", "rounds=2"], "--out and --set are for the training of a mini variant"),
+        (["figure6", "--no-run", "--set", "rounds=2"], "--out and --set are for the training of a mini variant"),
     ],
 )
 def test_what_is_not_published_is_refused(command, words, message):
@@ -88,5 +88,5 @@ def test_without_the_repository_the_missing_experiments_are_named(monkeypatch, t
     monkeypatch.setattr("fedlab.paper.reproduction._EXPERIMENTS", tmp_path)
     code, _, err, _ = command("table5")
     assert code == 2
-    assert "come with the project's repository" in err
+    assert "are part of the project's repository" in err
     assert mini_of("table1", "20news") is None

@@ -84,7 +84,7 @@ def test_a_comparison_that_cannot_be_made_ends_with_1_and_one_line(command):
     code, _, err = command("mine.toml", "--quiet", "--set", "sweep.compare.baseline=FT")
 
     assert code == 1
-    assert err.startswith("fedlab: runs/mine: the cells are done, but cannot be compared: --baseline FT")
+    assert err.startswith("fedlab: runs/mine: the cells are finished, but cannot be compared: --baseline FT")
     assert err.count("\n") == 1
 
 

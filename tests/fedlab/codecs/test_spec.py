@@ -10,7 +10,6 @@ from fedlab.codecs.quantiser import int4, int8
 from fedlab.codecs.sparse import skip_zero_rows, top_k
 from fedlab.codecs.spec import build_pipeline, name_of
 from fedlab.errors import UserError
-from fedlab.messages.codec_terms import CodecTerms
 
 MINE = '''
 """A codec of a user's own: the mean of an array in place of all its values."""
@@ -94,7 +93,7 @@ def test_a_codec_of_a_users_own_takes_part(folder):
         (["int8:sideways"], "codec.up.int8: rounding: 'sideways' is unknown"),
         ([{"name": "int8", "share": 1}], "unknown key codec.up.int8.share: accepted: rounding"),
         (["int8", "top-k:0.1"], "codec.up: 'int8' must be the last: it leaves nothing to encode"),
-        (["mine.py:seven"], "codec.up: what 'mine.py:seven' makes is no fedlab.codecs.codec.Codec"),
+        (["mine.py:seven"], "codec.up: 'mine.py:seven' does not make a fedlab.codecs.codec.Codec"),
     ],
 )
 def test_what_cannot_be_is_refused_with_its_place(specs, message, folder):
@@ -121,11 +120,3 @@ def test_a_codec_is_known_by_its_name():
         "mine.py:mean",
         "int8",
     ]
-
-
-@pytest.mark.parametrize("memory", [None, (), ("int8",)])
-def test_terms_travel(memory):
-    terms = CodecTerms(
-        up=("top-k:0.01", {"name": "int8", "rounding": "nearest"}), down=("int4",), memory=memory, seed=2**62
-    )
-    assert CodecTerms.from_json(terms.to_json()) == terms

@@ -1,6 +1,7 @@
 import pytest
 
-from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
+from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share, parse_bandwidth
+from fedlab.errors import UserError
 
 
 @pytest.mark.parametrize(
@@ -37,3 +38,36 @@ def test_a_figure_that_rounds_up_does_not_gain_a_digit():
 def test_an_accuracy_not_measured_is_a_dash():
     assert human_share(None) == "-"
     assert human_share(0.8125) == "0.812"
+
+
+@pytest.mark.parametrize(
+    ("text", "bytes_per_second"),
+    [
+        ("1MB/s", 1e6),
+        ("8Mbit/s", 1e6),
+        (" 0.1 MB/s ", 1e5),
+        ("500 kB/s", 5e5),
+        ("2GB/s", 2e9),
+        ("1Gbit/s", 125e6),
+        ("64kbit/s", 8e3),
+        ("1e3B/s", 1e3),
+        (1e6, 1e6),
+        (250, 250.0),
+    ],
+)
+def test_a_bandwidth_is_read_in_powers_of_1000(text, bytes_per_second):
+    assert parse_bandwidth(text) == pytest.approx(bytes_per_second)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["", "fast", "1", "1 MB", "1 mb/s", "1 MiB/s", "-1MB/s", "0MB/s", "1.2.3MB/s", 0, -5, True, None, [1]]
+)
+def test_a_bandwidth_that_is_none_is_refused_with_the_accepted_forms(wrong):
+    with pytest.raises(UserError, match=r"expected a number above zero with a unit of .*MB/s.*Mbit/s"):
+        parse_bandwidth(wrong)
+
+
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
+def test_a_bandwidth_is_finite(wrong):
+    with pytest.raises(UserError):
+        parse_bandwidth(wrong)

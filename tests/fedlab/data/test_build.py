@@ -34,7 +34,7 @@ def test_holding_out_depends_on_the_seed_alone():
 def test_at_least_one_example_is_held_out_and_one_is_left():
     splits = hold_out({"train": _examples(3)}, TaskTable(validation=0.01, test=0.01), seed=0)
     assert [len(splits[split]) for split in ("train", "validation", "test")] == [1, 1, 1]
-    with pytest.raises(UserError, match="of 2 training examples none is left after holding out"):
+    with pytest.raises(UserError, match="none of 2 training examples is left after holding out"):
         hold_out({"train": _examples(2)}, TaskTable(), seed=0)
 
 

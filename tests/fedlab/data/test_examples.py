@@ -63,7 +63,7 @@ def test_a_missing_column_is_reported_with_the_nearest_name(table, message):
     ("columns", "message"),
     [
         ({"text": ["a", "b"], "label": ["x", None]}, r"split 'train': an example has no label: 'b'"),
-        ({"text": ["", " "], "label": ["x", "y"]}, r"split 'train' of task.data = 'docstrings' has no text in it"),
+        ({"text": ["", " "], "label": ["x", "y"]}, r"split 'train' of task.data = 'docstrings' contains no text"),
     ],
 )
 def test_examples_that_cannot_be_used_are_reported(columns, message):

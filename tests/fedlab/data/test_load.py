@@ -111,7 +111,7 @@ def test_a_label_the_source_has_only_in_test_is_refused(load, tmp_path):
         load(data=".", files={"train": "train.csv", "test": "test.csv"})
 
 
-def test_data_of_a_function_are_read_anew_each_time(load, tmp_path):
+def test_data_of_a_function_are_read_every_time(load, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import datasets, pathlib\n\ndef load(path):\n"
         "    texts = pathlib.Path(path).read_text().split()\n"

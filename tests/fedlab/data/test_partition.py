@@ -128,7 +128,7 @@ def test_a_thousand_clients_share_many_examples():
         ),
         (
             Partition(scheme="pathological", classes_per_client=1, clients=2),
-            r"leave some of the 4 labels to nobody: raise clients to 4 or more",
+            r"do not cover all 4 labels: raise clients to 4 or more",
         ),
         (
             Partition(scheme="pathological", classes_per_client=4, clients=30),

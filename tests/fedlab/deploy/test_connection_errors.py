@@ -80,7 +80,7 @@ def test_a_certificate_of_another_authority_is_told_from_none_given(server, keys
     ours, theirs = keys
     url = f"https://localhost:{server(ours)}"
     wrong = failing(url, verify=trust(theirs))
-    assert "not of the authority in theirs.pem" in reason_of(wrong, ca="theirs.pem", insecure=False)
+    assert "not issued by the authority in theirs.pem" in reason_of(wrong, ca="theirs.pem", insecure=False)
     assert "give --ca" in reason_of(failing(url), ca=None, insecure=False)
 
 
@@ -93,7 +93,7 @@ def test_one_side_without_tls_is_told_whichever_it_is(server, keys):
     to_plain = failing(f"https://localhost:{server()}", verify=trust(keys[0]))
     assert "does not speak TLS" in reason_of(to_plain, ca="ca.pem", insecure=False)
     to_tls = failing(f"http://localhost:{server(keys[0])}")
-    assert "in place of --insecure" in reason_of(to_tls, ca=None, insecure=True)
+    assert "instead of --insecure" in reason_of(to_tls, ca=None, insecure=True)
 
 
 def test_nobody_at_the_port_and_no_such_host_are_told_apart():
@@ -101,7 +101,7 @@ def test_nobody_at_the_port_and_no_such_host_are_told_apart():
         port = closed.getsockname()[1]
     refused = reason_of(failing(f"http://127.0.0.1:{port}"), ca=None, insecure=True)
     assert refused == "it cannot be reached: Connection refused"
-    assert "no host of that name" in reason_of(failing("http://nosuch.invalid"), ca=None, insecure=True)
+    assert "host name is not known" in reason_of(failing("http://nosuch.invalid"), ca=None, insecure=True)
 
 
 @pytest.mark.parametrize(

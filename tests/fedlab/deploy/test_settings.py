@@ -2,20 +2,20 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.deploy.settings import Patience, settings_of_run
+from fedlab.deploy.settings import WaitSettings, settings_of_run
 from fedlab.errors import UserError
 
 
 def test_what_is_not_said_is_as_in_patience():
     settings = settings_of_run({"out": "/data/runs"})
-    assert (settings.out, settings.run, settings.patience) == (Path("/data/runs"), "", Patience())
+    assert (settings.out, settings.run, settings.wait) == (Path("/data/runs"), "", WaitSettings())
 
 
 def test_everything_can_be_said():
     config = {"run": "lab-1", "nodes": 5, "least-nodes": 2, "wait-seconds": 9, "reply-seconds": 0.5}
     settings = settings_of_run(config)
     assert settings.run == "lab-1"
-    assert settings.patience == Patience(nodes=5, least_nodes=2, wait_seconds=9, reply_seconds=0.5)
+    assert settings.wait == WaitSettings(nodes=5, least_nodes=2, wait_seconds=9, reply_seconds=0.5)
 
 
 @pytest.mark.parametrize(

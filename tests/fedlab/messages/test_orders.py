@@ -1,51 +1,18 @@
-"""Messages carry what server and clients say to each other unchanged, in records that Flower's own strategies take."""
-
-from dataclasses import replace
+"""Orders carry a model and its terms unchanged, in records that Flower's own strategies use."""
 
 import numpy as np
 import pytest
-from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
+from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import strategy
 
 from fedlab.messages.flower_private import record_from_wire, record_to_wire, with_id
-from fedlab.messages.orders import group_of, order_content, query_message, read_order, read_terms, server_round_of
-from fedlab.messages.pack import from_record, to_record, values_of
-from fedlab.messages.replies import (
-    EvaluateReport,
-    TrainReport,
-    add_cost,
-    evaluate_reply,
-    late_seconds_of,
-    query_reply,
-    read_cost,
-    read_query_reply,
-    read_train_loss,
-    read_workload,
-    train_reply,
-)
+from fedlab.messages.orders import group_of, order_content, read_order, read_terms, server_round_of
+from fedlab.messages.pack import to_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")
-
-WORKLOAD = Workload(
-    method="adapter", depth=2, width=8, batches=6, cached_batches=3, batch_size=4, sequence_length=64, num_examples=11
-)
-COST = Cost(
-    compute_seconds=1 / 3,
-    download_seconds=0.1,
-    upload_seconds=0.2,
-    compute_joules=5.5,
-    transfer_joules=1.5,
-    bytes_down=10,
-    bytes_up=20,
-    peak_memory_bytes=2**33,
-    idle_seconds=0.5,
-    idle_joules=0.25,
-    late_seconds=0.0,
-)
 
 
 def order(arrays, *, node=7, kind=MessageType.TRAIN, **config):
@@ -53,35 +20,11 @@ def order(arrays, *, node=7, kind=MessageType.TRAIN, **config):
     return with_id(Message(content, node, kind), "1")
 
 
-def trained(arrays, *, num_examples, loss=0.5, node=7):
-    report = TrainReport(arrays=arrays, num_examples=num_examples, train_loss=loss, workload=WORKLOAD)
-    return train_reply(order(arrays, node=node), report)
-
-
 def assert_same(found, expected):
     assert list(found) == list(expected)
     for name, array in expected.items():
         assert found[name].dtype == array.dtype
         np.testing.assert_array_equal(found[name], array)
-
-
-def test_arrays_keep_name_order_shape_and_bits():
-    arrays = {
-        "z": np.arange(6, dtype=np.float32).reshape(2, 3),
-        "a": np.array([], np.float32),
-        "n": np.array([np.nan, -0.0, np.inf], np.float32),
-    }
-    assert_same(from_record(to_record(arrays)), arrays)
-
-
-def test_what_a_strategy_of_flowers_computed_in_double_precision_is_float32_again():
-    found = from_record(to_record({"x": np.array([1 / 3], np.float64)}))
-    assert_same(found, {"x": np.array([1 / 3], np.float32)})
-
-
-def test_arrays_that_are_views_arrive_as_their_values():
-    matrix = np.arange(6, dtype=np.float32).reshape(2, 3)
-    assert_same(from_record(to_record({"t": matrix.T, "s": matrix[:, ::2]})), {"t": matrix.T, "s": matrix[:, ::2]})
 
 
 def test_a_models_arrays_arrive_with_the_shapes_of_its_configuration():
@@ -122,13 +65,6 @@ def test_an_order_that_does_not_say_waits_for_all_and_is_no_longer_for_it():
     assert order({}, terms=RoundTerms()).content == order({}).content
 
 
-def test_a_reply_says_how_late_it_is():
-    reply = trained({}, num_examples=1)
-    assert late_seconds_of(reply) == 0.0
-    add_cost(reply, replace(COST, idle_seconds=0.0, late_seconds=7.5))
-    assert late_seconds_of(reply) == 7.5
-
-
 def test_an_order_without_a_config_is_of_round_zero_and_no_group():
     message = Message(RecordDict({"arrays": ArrayRecord()}), 7, MessageType.TRAIN)
     read = read_order(message)
@@ -145,88 +81,3 @@ def test_an_order_of_flowers_fedprox_brings_its_proximal_term(memory_grid):
         read = read_order(message)
         assert (read.server_round, read.proximal_mu) == (4, 0.25)
         assert_same(read.arrays, arrays)
-
-
-def test_a_reply_to_train_brings_back_arrays_workload_and_loss():
-    arrays = {"x": np.array([1.5, -2.0], np.float32)}
-    reply = trained(arrays, num_examples=11, loss=0.75)
-    assert reply.metadata.reply_to_message_id == "1"
-    assert reply.metadata.src_node_id == 7
-    assert_same(from_record(reply.content.array_records["arrays"]), arrays)
-    assert read_workload(reply) == WORKLOAD
-    assert read_train_loss(reply) == 0.75
-
-
-def test_a_reply_reads_the_same_after_flowers_own_wire():
-    reply = trained({"x": np.array([1.5], np.float32)}, num_examples=11, loss=1 / 3)
-    add_cost(reply, COST)
-    reply.content = record_from_wire(record_to_wire(reply.content))
-    assert read_workload(reply) == WORKLOAD
-    assert read_train_loss(reply) == 1 / 3
-    assert read_cost(reply) == COST
-    assert_same(from_record(reply.content.array_records["arrays"]), {"x": np.array([1.5], np.float32)})
-
-
-def test_a_reply_that_does_not_say_has_no_workload_and_no_loss():
-    reply = Message(RecordDict(), reply_to=order({}))
-    assert (read_workload(reply), read_train_loss(reply)) == (None, None)
-
-
-def test_a_node_says_which_partition_it_holds():
-    question = query_message(12345)
-    assert (question.metadata.dst_node_id, question.metadata.message_type) == (12345, MessageType.QUERY)
-    assert read_query_reply(query_reply(question, 42)) == 42
-
-
-@pytest.mark.parametrize("billed", [False, True])
-def test_flowers_fedavg_averages_our_replies_by_examples(billed):
-    replies = [
-        trained({"x": np.array([0.0, 0.0], np.float32)}, num_examples=1, loss=1.0, node=7),
-        trained({"x": np.array([4.0, 8.0], np.float32)}, num_examples=3, loss=2.0, node=8),
-    ]
-    if billed:
-        for reply in replies:
-            add_cost(reply, COST)
-    arrays, metrics = strategy.FedAvg().aggregate_train(1, replies)
-    np.testing.assert_array_equal(from_record(arrays)["x"], [3.0, 6.0])  # (1 x 0 + 3 x 4) / 4, (1 x 0 + 3 x 8) / 4
-    assert metrics["train-loss"] == 1.75
-
-
-def test_flowers_fedavg_averages_our_evaluations_by_examples():
-    reports = [
-        EvaluateReport(num_examples=number, accuracy=accuracy, workload=WORKLOAD)
-        for number, accuracy in ((1, 1.0), (3, 0.5))
-    ]
-    replies = [evaluate_reply(order({}, kind=MessageType.EVALUATE), report) for report in reports]
-    metrics = strategy.FedAvg().aggregate_evaluate(1, replies)
-    assert metrics["eval-accuracy"] == 0.625  # (1 x 1 + 3 x 0.5) / 4
-    assert [read_workload(reply) for reply in replies] == [WORKLOAD, WORKLOAD]
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "bool", ">f4"])
-@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 3), (2, 0, 3)])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_an_array_is_read_as_flower_reads_it(dtype, shape, order):
-    array = Array(np.asarray(np.arange(np.prod(shape, dtype=int)).reshape(shape), dtype, order=order))
-    read, expected = values_of(array), array.numpy()
-    np.testing.assert_array_equal(read, expected)
-    assert read.dtype == expected.dtype
-    assert read.flags.writeable
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "bool", ">f4"])
-@pytest.mark.parametrize("shape", [(0,), (3,), (2, 3), (2, 0, 3), (1,) * 64])
-@pytest.mark.parametrize("order", ["C", "F"])
-def test_an_array_is_packed_byte_for_byte_as_flower_packs_it(dtype, shape, order):
-    array = np.asarray(np.arange(np.prod(shape, dtype=int)).reshape(shape), dtype, order=order)
-    assert to_record({"x": array})["x"] == Array(np.ascontiguousarray(array))
-
-
-def test_an_array_of_objects_is_not_packed():
-    with pytest.raises(ValueError, match="Object arrays"):
-        to_record({"x": np.array([{}])})
-
-
-def test_an_array_with_a_long_header_is_read_as_flower_reads_it():
-    array = Array(np.zeros((1,) * 64, np.float32))
-    assert values_of(array).shape == (1,) * 64

@@ -156,7 +156,11 @@ def test_a_file_can_give_each_client_a_period_of_its_own(written):
         (HEADER + "0,-1,5\n", None, "line 2: on_seconds is -1, expected a number from 0 up"),
         (HEADER + "0,1,2\n0,5,11\n", 10, "line 3: off_seconds is 11, expected at most the period, 10 s"),
         (HEADER + "0,5,11\n", -10, "period_seconds is -10, expected a number above 0"),
-        ("partition_id,on_seconds,off_seconds,period_seconds\n0,1,2,9\n0,3,4,8\n", None, "line 3: another period_sec"),
+        (
+            "partition_id,on_seconds,off_seconds,period_seconds\n0,1,2,9\n0,3,4,8\n",
+            None,
+            "line 3: period_seconds differs",
+        ),
     ],
 )
 def test_a_line_that_cannot_be_is_named(written, text, period, said):
@@ -203,6 +207,6 @@ def _fitted(clients: list[list[tuple[int, int]]]) -> list[list[tuple[float, floa
 
 
 def test_schedules_are_availability():
-    schedule = Schedule(changes_seconds=(), there_at_first=True, period_seconds=None)
+    schedule = Schedule(changes_seconds=(), available_at_first=True, period_seconds=None)
     assert isinstance(scheduled([schedule]), Availability)
     assert until(scheduled([schedule]), 3) == math.inf

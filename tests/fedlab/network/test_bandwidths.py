@@ -131,7 +131,7 @@ def test_a_table_with_deviations_is_drawn_from_for_each_round_and_direction(writ
     [
         (ROWS, "no rows"),
         ("partition_id,down_bytes_per_second\n0,1\n", "line 1: no column up_bytes_per_second"),
-        (ROWS + "0,1,1\n0,2,2\n", "line 3: partition_id 0 stands there twice"),
+        (ROWS + "0,1,1\n0,2,2\n", "line 3: partition_id 0 is given twice"),
         (ROWS + "0,0,1\n", "line 2: down_bytes_per_second is 0, expected a number above 0"),
         (ROWS + "0.5,1,1\n", "line 2: partition_id is 0.5, expected a whole number from 0 up"),
     ],

@@ -1,4 +1,4 @@
-"""Bandwidths are read with their units, links are made by name, and a faster link never takes longer."""
+"""Links are made by name, and a faster link never takes longer."""
 
 from pathlib import Path
 
@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.common.units import parse_bandwidth
 from fedlab.errors import UserError
 from fedlab.network.links import Link, asymmetric, constant, make_link, per_client
 
@@ -26,39 +25,6 @@ def seconds(
 
 def made(name: str, options: dict, seed: int = 0, folder: Path = Path()) -> Link:
     return make_link(name, options, seed=seed, base_folder=str(folder))
-
-
-@pytest.mark.parametrize(
-    ("text", "bytes_per_second"),
-    [
-        ("1MB/s", 1e6),
-        ("8Mbit/s", 1e6),
-        (" 0.1 MB/s ", 1e5),
-        ("500 kB/s", 5e5),
-        ("2GB/s", 2e9),
-        ("1Gbit/s", 125e6),
-        ("64kbit/s", 8e3),
-        ("1e3B/s", 1e3),
-        (1e6, 1e6),
-        (250, 250.0),
-    ],
-)
-def test_a_bandwidth_is_read_in_powers_of_1000(text, bytes_per_second):
-    assert parse_bandwidth(text) == pytest.approx(bytes_per_second)
-
-
-@pytest.mark.parametrize(
-    "wrong", ["", "fast", "1", "1 MB", "1 mb/s", "1 MiB/s", "-1MB/s", "0MB/s", "1.2.3MB/s", 0, -5, True, None, [1]]
-)
-def test_a_bandwidth_that_is_none_is_refused_with_the_accepted_forms(wrong):
-    with pytest.raises(UserError, match=r"expected a number above zero with a unit of .*MB/s.*Mbit/s"):
-        parse_bandwidth(wrong)
-
-
-@pytest.mark.parametrize("wrong", [float("nan"), float("inf")])
-def test_a_bandwidth_is_finite(wrong):
-    with pytest.raises(UserError):
-        parse_bandwidth(wrong)
 
 
 def test_the_default_link_is_the_studys():
@@ -147,7 +113,7 @@ def test_a_link_that_takes_no_start_is_refused_before_the_run(written):
 
 
 def test_what_is_no_link_is_refused(written):
-    with pytest.raises(UserError, match=r"link.name = 'own.py:none': what it returns has no transfer_seconds"):
+    with pytest.raises(UserError, match=r"link.name = 'own.py:none': the object it returns has no transfer_seconds"):
         made("own.py:none", {}, folder=written)
 
 

@@ -55,7 +55,7 @@ def test_each_direction_can_have_its_own_trace(folder):
         ({}, "either path = 'FILE' or paths"),
         ({"path": "fast", "paths": ["slow"]}, "either path = 'FILE' or paths"),
         ({"paths": "fast"}, "either path = 'FILE' or paths"),
-        ({"path": "steps.csv", "random_offset": True}, "random_offset wants traces that start over"),
+        ({"path": "steps.csv", "random_offset": True}, "random_offset needs traces that repeat"),
         ({"path": "fast", "latency_seconds": -1}, "latency_seconds is -1"),
         ({"path": "none"}, "none, after line 0: cannot be read"),
     ],

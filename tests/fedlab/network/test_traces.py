@@ -98,7 +98,7 @@ def test_no_bytes_take_no_time_even_in_an_outage():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("0\n1x\n", "line 2: '1x', expected whole milliseconds, not below those of the line before"),
+        ("0\n1x\n", "line 2: '1x', expected whole milliseconds, not less than in the line before"),
         ("5\n4\n", "line 2: '4', expected whole milliseconds"),
         ("-1\n", "line 1: '-1', expected whole milliseconds"),
         ("1.5\n", "line 1: '1.5', expected whole milliseconds"),
@@ -120,7 +120,7 @@ def test_a_line_that_is_no_timestamp_is_named(file, text, said):
         ("0,5\n3,5\n3,6\n", None, "line 4: seconds is 3, expected 0 in the first row and a rise"),
         ("0,-5\n", None, "line 2: bytes_per_second is -5, expected a number from 0 up"),
         ("0,fast\n", None, "line 2: bytes_per_second is 'fast', expected a number"),
-        ("0,5\n3,0\n", None, "ends at 0 bytes_per_second for ever"),
+        ("0,5\n3,0\n", None, "the last bytes_per_second is 0 and would hold for ever"),
         ("0,0\n3,0\n", 5, "is 0 in every row, so no message would ever arrive"),
         ("0,5\n3,5\n", 3, "period_seconds is 3, expected more than its last, 3"),
         ("0,5\n", "long", "period_seconds is 'long', expected more"),

@@ -24,7 +24,7 @@ def progress(monkeypatch):
 
 
 def played(display):
-    """Let a sweep of three cells pass: one trained, one failing, one billed anew."""
+    """Let a sweep of three cells pass: one trained, one failing, one repriced."""
     with display:
         display.on_plan(WAITING, 2)
         display.on_start("a", "train", 4)
@@ -56,7 +56,7 @@ def test_the_rest_takes_as_long_as_what_is_done_at_its_pace(progress):
     assert progress.left() == "about 2.00 min left"
 
 
-def test_billing_anew_counts_for_nothing(progress):
+def test_repricing_does_not_count_as_training(progress):
     progress.plan(2)
     progress.start("a", "reprice", None)
     progress.end("a")
@@ -87,13 +87,13 @@ def test_on_a_pipe_there_is_a_line_for_each_start_and_each_end(progress):
 
     lines = console.file.getvalue().splitlines()
     assert lines == [
-        "3 cells: 0 done, 2 to train, 1 to bill anew from others",
+        "3 cells: 0 done, 2 to train, 1 to reprice from others",
         "a: training",
         "[1/3] a: done; about 1.00 min left",
-        "b: going on",
+        "b: resuming",
         "[2/3] b: failed: nobody replied",
         "c: something",
-        "[3/3] c: billed anew from a",
+        "[3/3] c: repriced from a",
     ]
 
 

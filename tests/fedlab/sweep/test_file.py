@@ -129,7 +129,7 @@ def test_a_setting_of_a_table_fixes_what_is_swept_in_it(written):
 
 
 def test_a_sweep_of_which_everything_is_fixed_is_refused(written):
-    assert "lists nothing to vary" in refusal(lambda: load_sweep(written("[sweep]\nseed = [0]\n"), ["seed=1"]))
+    assert "has no values to vary" in refusal(lambda: load_sweep(written("[sweep]\nseed = [0]\n"), ["seed=1"]))
 
 
 def test_a_setting_can_list_other_values(written):
@@ -156,7 +156,7 @@ def test_a_cell_is_an_experiment_of_its_files_folder(written, tmp_path):
 
 
 WRONG = {
-    "[sweep]\n": "lists nothing to vary",
+    "[sweep]\n": "has no values to vary",
     "[sweep]\nseed = 3\n": "sweep.seed = 3: expected a list of values",
     "[sweep]\nseed = []\n": "sweep.seed = []: expected a list of values",
     "[sweep]\nsed = [1]\n": "unknown key sed: did you mean 'seed'?",
@@ -164,7 +164,7 @@ WRONG = {
     "[sweep]\n'link.name' = ['constant']\nlink.name = ['uniform']\n": "sweep.link.name: given twice",
     "[sweep]\nvariants = 3\n": "expected [[sweep.variants]] tables",
     "[[sweep.variants]]\nset = {}\n": "sweep.variants[0]: expected a name",
-    "[[sweep.variants]]\nname = 'A'\n[[sweep.variants]]\nname = 'A'\n": "several are named 'A'",
+    "[[sweep.variants]]\nname = 'A'\n[[sweep.variants]]\nname = 'A'\n": "several have the name 'A'",
     "[[sweep.variants]]\nname = 'A'\nsets = {}\n": "unknown key sets: did you mean 'set'?",
     "[[sweep.variants]]\nname = 'A'\nset = 3\n": "expected set and grid to be tables",
     "[[sweep.variants]]\nname = 'A'\nset = { client = { name = 'full' } }\n": "set.client is a whole table",
@@ -186,7 +186,7 @@ def test_a_single_run_of_a_sweep_file_is_refused_with_the_command_for_it(written
     path = written("[sweep]\nseed = [0]\n")
 
     assert refusal(lambda: load_experiment(path)) == (
-        f"{path}: has a [sweep] table, which stands for many experiments: use fedlab sweep {path}"
+        f"{path}: has a [sweep] table, so it describes several experiments: use fedlab sweep {path}"
     )
 
 

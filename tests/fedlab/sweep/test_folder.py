@@ -6,7 +6,7 @@ from fedlab.compare.runs import cells_in_order
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.sweep.file import SweepCell
-from fedlab.sweep.folder import CellState, claim_sweep, only_here, standing
+from fedlab.sweep.folder import CellState, cell_progress, claim_sweep, only_here
 
 CELL = SweepCell(name="a", experiment=experiment_from({"name": "a", "rounds": 3, "client": {"depth": 2}}, "test"))
 
@@ -70,13 +70,13 @@ def test_a_folder_that_is_no_sweep_has_no_order(tmp_path):
 
 
 def test_a_cell_is_absent_begun_or_finished(folder):
-    assert standing(folder, CELL) == "absent"
+    assert cell_progress(folder, CELL) == "absent"
 
     run = begin(folder)
-    assert standing(folder, CELL) == "begun"
+    assert cell_progress(folder, CELL) == "begun"
 
     run.write_summary({"status": "finished"})
-    assert standing(folder, CELL) == "finished"
+    assert cell_progress(folder, CELL) == "finished"
 
 
 def test_what_a_process_left_that_was_killed_as_it_began_is_cleared_away(folder):
@@ -84,7 +84,7 @@ def test_what_a_process_left_that_was_killed_as_it_began_is_cleared_away(folder)
     run.path.mkdir()
     run.rounds_file.touch()
 
-    assert standing(folder, CELL) == "absent"
+    assert cell_progress(folder, CELL) == "absent"
     assert list(run.path.iterdir()) == []
 
 
@@ -94,7 +94,7 @@ def test_records_are_never_cleared_away(folder):
     run.rounds_file.write_text("{}\n")
 
     with pytest.raises(UserError, match="not a run folder"):
-        standing(folder, CELL)
+        cell_progress(folder, CELL)
     assert run.rounds_file.exists()
 
 
@@ -102,7 +102,7 @@ def test_a_cell_whose_experiment_has_changed_is_refused_with_the_first_differenc
     begin(folder, experiment_from({"name": "a", "rounds": 3, "client": {"depth": 1}}, "test"))
 
     with pytest.raises(UserError) as caught:
-        standing(folder, CELL)
+        cell_progress(folder, CELL)
     assert "its experiment has changed since: client.depth was 1, is 2; move it away" in str(caught.value)
 
 
@@ -110,7 +110,7 @@ def test_a_cell_whose_experiment_has_changed_is_refused_with_the_first_differenc
 def test_what_says_nothing_of_a_runs_outcome_may_change(folder, key):
     begin(folder, experiment_from({"name": "a", "rounds": 3, "client": {"depth": 2}} | key, "test"))
 
-    assert standing(folder, CELL) == "begun"
+    assert cell_progress(folder, CELL) == "begun"
 
 
 def test_an_experiment_of_another_version_is_refused(folder):
@@ -118,4 +118,4 @@ def test_an_experiment_of_another_version_is_refused(folder):
     run.experiment.write_text("from_the_future = 1\n" + run.experiment.read_text())
 
     with pytest.raises(UserError, match="has changed since: unknown key from_the_future"):
-        standing(folder, CELL)
+        cell_progress(folder, CELL)

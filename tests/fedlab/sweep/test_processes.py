@@ -40,7 +40,7 @@ def test_it_is_the_command_line_that_is_run():
     code, said = CellProcesses().run(["run"], lambda number: None)
 
     assert code == 2
-    assert reason_of(said, code) == "give an experiment file, or --resume RUN, and not both"
+    assert reason_of(said, code) == "give either an experiment file or --resume RUN"
 
 
 def test_what_is_in_the_current_folder_is_not_imported(tmp_path, monkeypatch):

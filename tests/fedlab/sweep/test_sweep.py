@@ -190,7 +190,7 @@ def test_a_cell_that_failed_is_tried_again_and_its_log_goes_when_it_is_done(swee
 
 
 def test_an_interrupted_sweep_says_how_far_it_is_and_goes_on(sweep):
-    with pytest.raises(RunFailedError, match="interrupted: 1 of 2 cells are done; the same command goes on"):
+    with pytest.raises(RunFailedError, match="interrupted: 1 of 2 cells are done; run the same command to resume"):
         sweep(cut_off=1)
     assert sweep.processes.stopped
 
@@ -219,7 +219,7 @@ def test_cells_that_differ_in_links_alone_are_trained_once(sweep, tmp_path):
     assert any("3 runs" in note for note in result.comparison.notes)
 
 
-def test_billing_anew_equals_training(sweep, planned_run, tmp_path):
+def test_repricing_equals_training(sweep, planned_run, tmp_path):
     result = sweep(LINKS)
     billed = RunFolder(tmp_path / "out" / "bandwidth-10MBs")
 
@@ -229,7 +229,7 @@ def test_billing_anew_equals_training(sweep, planned_run, tmp_path):
     assert result.cells[2].repriced_from is not None
 
 
-def test_billing_anew_is_remembered(sweep):
+def test_repricing_is_remembered(sweep):
     sweep(LINKS)
 
     assert [cell.repriced_from for cell in sweep(LINKS).cells] == [None, "bandwidth-0.1MBs", "bandwidth-0.1MBs"]

@@ -236,8 +236,8 @@ def under_another_key(reply):
 
 WRONG = {
     garbled: "b: 7 bytes expected, 6 left",
-    of_another_order: "it answers an order of long ago",
-    no_array_at_all: "the frame is no array",
+    of_another_order: "it answers an order that is too old",
+    no_array_at_all: "the frame is not an array",
     under_another_key: "no record 'other' was sent",
 }
 
@@ -277,7 +277,7 @@ def test_a_reply_from_long_ago_is_refused_rather_than_misread(coded):
     for server_round in range(2, 7):
         grid.send_and_receive(orders(server_round, nodes=[4]))
     (reply,) = grid.pull_messages([late])
-    assert reply.error.reason == "the encoded reply cannot be read: it answers an order of long ago"
+    assert reply.error.reason == "the encoded reply cannot be read: it answers an order that is too old"
 
 
 @pytest.mark.parametrize("codecs", [{"up": ["int8"]}, {"up": ["int4"], "down": ["int4"], "memory": ("int8",)}])

@@ -34,5 +34,5 @@ def test_a_tag_without_a_token_is_reported_with_its_line(tmp_path):
 
 
 def test_a_file_without_sentences_is_reported(tmp_path):
-    with pytest.raises(UserError, match=r"a\.conll: no sentence in it"):
+    with pytest.raises(UserError, match=r"a\.conll: contains no sentence"):
         _read(tmp_path, "\n\n")

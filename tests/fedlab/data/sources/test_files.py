@@ -71,13 +71,15 @@ def test_files_are_named_by_the_user_where_their_names_do_not_tell(tmp_path):
 
 
 def test_a_folder_without_data_is_reported(tmp_path):
-    with pytest.raises(UserError, match=r"no data file in it \(it is empty\)"):
+    with pytest.raises(UserError, match=r"contains no data file \(it is empty\)"):
         load_local(tmp_path, TaskTable(data="."))
 
 
 def test_a_name_that_does_not_tell_the_format_is_reported(tmp_path):
     (tmp_path / "a.txt").write_text("x")
-    with pytest.raises(UserError, match=r"a\.txt: the name does not tell the format: set task.format to one of csv"):
+    with pytest.raises(
+        UserError, match=r"a\.txt: the file name does not show the format: set task.format to one of csv"
+    ):
         load_local(tmp_path / "a.txt", TaskTable(data="a.txt"))
 
 
@@ -97,7 +99,7 @@ def test_torn_parquet_and_saved_data_are_reported(tmp_path):
     (tmp_path / "a.parquet").write_bytes(b"PAR1 nothing")
     with pytest.raises(UserError, match=r"a\.parquet: not a Parquet file"):
         load_local(tmp_path / "a.parquet", TaskTable(data="a.parquet"))
-    with pytest.raises(UserError, match="not a folder that save_to_disk wrote"):
+    with pytest.raises(UserError, match="not a folder written by save_to_disk"):
         load_local(tmp_path, TaskTable(data=".", format="saved"))
 
 

@@ -8,7 +8,7 @@ from flwr.proto.control_pb2 import ListRunsResponse
 from flwr.proto.run_pb2 import Run, RunStatus
 
 from fedlab.deploy.node.health import gateway_works, pending_seconds, serverapp_works, superlink_works
-from fedlab.deploy.node.heartbeat import beat
+from fedlab.deploy.node.heartbeat import write_heartbeat
 
 
 @pytest.fixture
@@ -109,5 +109,5 @@ def test_nobody_at_the_address_is_not_healthy():
 def test_the_exit_code_says_whether_a_node_works(tmp_path):
     command = [sys.executable, "-m", "fedlab.deploy.node.health", "node", str(tmp_path)]
     assert subprocess.run(command, check=False).returncode == 1
-    beat(tmp_path)
+    write_heartbeat(tmp_path)
     assert subprocess.run(command, check=False).returncode == 0

@@ -7,8 +7,8 @@ import pytest
 from flwr.app import Message, MessageType, RecordDict
 
 from fedlab.deploy.node import supernode
-from fedlab.deploy.node.heartbeat import beat, beats
-from fedlab.deploy.node.supernode import Meter, Metered
+from fedlab.deploy.node.heartbeat import is_alive, write_heartbeat
+from fedlab.deploy.node.supernode import MeteredConnection, TransferMeter
 
 
 class Clock:
@@ -28,7 +28,7 @@ class Clock:
 
 def test_transfers_side_by_side_count_once():
     clock = Clock()
-    meter = Meter(clock)
+    meter = TransferMeter(clock)
     with meter.moving():
         clock.seconds = 1.0
         with meter.moving():
@@ -55,7 +55,7 @@ def node(clock, journals, server_identity):
         return clock.passing(seconds, result)
 
     parts = (7, call(0.5), call(0.1, (set(), "s")), call(9.0), call(9.0), call(2.0, b"12345"), call(4.0), call(0.25))
-    return Metered(parts, journals.append, now_seconds=clock)
+    return MeteredConnection(parts, journals.append, now_seconds=clock)
 
 
 def reply(kind):
@@ -99,13 +99,13 @@ def test_the_answer_to_a_query_tells_no_speed(node, journals):
 
 
 def test_a_node_lives_as_long_as_its_order_counts(clock, server_identity):
-    pulses = []
+    heartbeats = []
     order = Message(RecordDict(), 1, MessageType.TRAIN, ttl=660.0)
     parts = (7, lambda: (order, None), *[clock.passing(0.0)] * 6)
-    node = Metered(parts, lambda journal: None, pulse=pulses.append, now_seconds=clock)
+    node = MeteredConnection(parts, lambda journal: None, heartbeat=heartbeats.append, now_seconds=clock)
     node.receive()
     node.confirm(1, "m1")
-    assert pulses == [None, 660.0]
+    assert heartbeats == [None, 660.0]
 
 
 @pytest.fixture
@@ -123,10 +123,10 @@ def started(tmp_path, monkeypatch):
     return start
 
 
-def test_a_node_that_was_killed_at_work_has_no_pulse_until_it_is_connected_again(tmp_path, started):
+def test_a_node_that_was_killed_at_work_has_no_heartbeat_until_it_is_connected_again(tmp_path, started):
     alive = []
-    beat(tmp_path, 60.0)
-    started(lambda: alive.append(beats(tmp_path)))
+    write_heartbeat(tmp_path, 60.0)
+    started(lambda: alive.append(is_alive(tmp_path)))
     assert alive == [False]
     assert sys.argv[1:] == ["--superlink", "lab:8000", "--insecure"]
 
@@ -186,7 +186,7 @@ def test_why_a_server_is_tried_again_is_said_once(monkeypatch, capsys):
     refused = SimpleNamespace(exception=OSError("refused"), tries=1, elapsed_time=0.0)
     for _ in range(2):
         invoker.on_backoff(refused)
-    line = "fedlab: lab:8000: refused; trying again until it answers\n"
+    line = "fedlab: lab:8000: refused; retrying until it answers\n"
     assert capsys.readouterr().err == line
     invoker.on_success(refused)
     invoker.on_backoff(refused)

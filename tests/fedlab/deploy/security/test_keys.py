@@ -66,7 +66,7 @@ def test_what_is_there_stays_and_what_is_missing_is_made(keys):
     assert {name: (keys / name).read_bytes() for name in before} == before
 
 
-def test_a_host_is_added_by_a_certificate_issued_anew_on_the_same_key(keys):
+def test_a_host_is_added_by_a_renewed_certificate_with_the_same_key(keys):
     before = contents(keys)
     written = make_keys(keys, hosts=["lab.example", "elsewhere", "::1"], nodes=2, days=60)
     assert (written.made, written.added) == ([], ["elsewhere", "::1"])
@@ -85,14 +85,14 @@ def test_only_a_certificate_takes_the_key_of_the_authority(keys):
     (keys / "ca.key").unlink()  # kept offline
     assert len(make_keys(keys, hosts=["lab.example"], nodes=3, days=60).made) == 2
     before = contents(keys)
-    with pytest.raises(UserError, match=r"ca\.key is not there, and a certificate takes it"):
+    with pytest.raises(UserError, match=r"ca\.key is missing, and is needed to issue a certificate"):
         make_keys(keys, hosts=["elsewhere"], nodes=3, days=60)
     assert contents(keys) == before
 
 
 def test_half_a_pair_is_refused(keys):
     (keys / "server.key").unlink()
-    with pytest.raises(UserError, match=r"server\.pem is there and server\.key is not"):
+    with pytest.raises(UserError, match=r"server\.pem exists but server\.key is missing"):
         make_keys(keys, hosts=["lab.example"], nodes=0, days=60)
 
 
@@ -150,13 +150,13 @@ def test_a_key_that_is_not_that_of_its_certificate_signs_nothing(keys, strangers
 def test_a_certificate_of_another_authority_is_not_built_upon(keys, strangers):
     for half in ("pem", "key"):
         shutil.copy(strangers / f"ca.{half}", keys)
-    refused(keys, r"server\.pem is not of the authority .*ca\.pem")
+    refused(keys, r"server\.pem was not issued by the authority .*ca\.pem")
 
 
 def test_a_new_authority_is_not_put_beside_a_certificate_of_the_old(keys):
     for half in ("pem", "key"):
         (keys / f"ca.{half}").unlink()
-    refused(keys, r"server\.pem is there and ca\.pem is not")
+    refused(keys, r"server\.pem exists but ca\.pem is missing")
 
 
 @pytest.mark.parametrize("name", ["ca.pem", "server.pem", "ca.key", "server.key"])
@@ -193,7 +193,7 @@ def test_an_authority_outlives_the_certificates_it_signs(keys):
 
 
 @pytest.mark.parametrize(("age", "said"), [(340, "the old one expires on"), (400, "the old one expired on")])
-def test_a_certificate_at_its_end_is_issued_anew_on_the_same_key(old, age, said):
+def test_a_certificate_near_its_end_is_renewed_with_the_same_key(old, age, said):
     keys = old(age)
     before = contents(keys)
     written = make_keys(keys, hosts=["lab.example"], nodes=1, days=365)
@@ -218,7 +218,7 @@ def test_without_the_authoritys_key_a_certificate_near_its_end_is_warned_of_and_
     keys = old(340)
     (keys / "ca.key").unlink()
     (warning,) = make_keys(keys, hosts=["lab.example"], nodes=1, days=365).warnings
-    assert "put ca.key back" in warning
+    assert "restore ca.key" in warning
     shutil.rmtree(keys)
     keys = old(400)
     (keys / "ca.key").unlink()

@@ -3,7 +3,7 @@ import pytest
 from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 
 from fedlab.deploy.server.live_grid import LiveGrid
-from fedlab.deploy.settings import Patience
+from fedlab.deploy.settings import WaitSettings
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
 from fedlab.messages.orders import order_content
@@ -30,7 +30,7 @@ class World:
         self.below = memory_grid(self.answer, [10, 11, 12])
         self.grid = LiveGrid(
             self.below,
-            patience=Patience(nodes=3, wait_seconds=0.01, reply_seconds=600.0),
+            wait=WaitSettings(nodes=3, wait_seconds=0.01, reply_seconds=600.0),
             tell=self.said.append,
             now_seconds=lambda: self.seconds,
         )
@@ -91,7 +91,7 @@ def test_a_run_starts_with_those_that_came_in_time_and_says_whom_it_waited_for(w
 
 def test_too_few_nodes_end_the_wait_with_the_reason(world):
     world.query = lambda message: None
-    with pytest.raises(RunFailedError, match="0 nodes are there and 1 are needed"):
+    with pytest.raises(RunFailedError, match="0 nodes are available and 1 are needed"):
         world.grid.gather()
 
 
@@ -188,7 +188,7 @@ def test_a_client_that_hangs_costs_one_round_and_not_every_one(world):
     assert list(world.errors(ids)) == [12]
     world.seconds = 1000.0
     assert world.grid.get_node_ids() == [10, 11]
-    assert "client 2 is left out until it is done with that, for 10.0 min at most" in world.said
+    assert "client 2 is left out until it has finished that order, for at most 10.0 min" in world.said
 
 
 def test_a_client_that_is_late_is_asked_again_once_it_is_done_and_not_before(world):
@@ -201,7 +201,7 @@ def test_a_client_that_is_late_is_asked_again_once_it_is_done_and_not_before(wor
     world.seconds = 90.0
     world.come_to(12)
     assert world.grid.get_node_ids() == [10, 11, 12]
-    assert "client 2 is done with what was given up, and takes part again" in world.said
+    assert "client 2 has finished its abandoned order, and takes part again" in world.said
 
 
 def test_a_client_that_lost_an_over_selected_round_is_not_asked_before_it_is_done(world):
@@ -247,7 +247,7 @@ def test_where_nobody_else_is_left_those_that_owe_an_answer_are_asked_all_the_sa
     world.seconds = 600.0
     assert len(world.errors(ids)) == 3
     assert world.grid.get_node_ids() == [10, 11, 12]
-    assert any("0 are there and 3 at work on orders that were given up" in text for text in world.said)
+    assert any("0 available and 3 at work on abandoned orders" in text for text in world.said)
 
 
 def test_a_client_that_is_done_with_the_first_of_two_orders_still_owes_the_second(world):

@@ -1,4 +1,4 @@
-from fedlab.deploy.server.log_buffer import Voice
+from fedlab.deploy.server.log_buffer import LogBuffer
 from fedlab.results.display import QuietDisplay
 
 
@@ -12,8 +12,8 @@ class Listener(QuietDisplay):
 
 def test_a_recorder_that_comes_later_hears_everything_in_order():
     display, recorder = Listener(), Listener()
-    voice = Voice(display)
-    voice("one")
-    voice.record(recorder)
-    voice("two")
+    log = LogBuffer(display)
+    log("one")
+    log.record(recorder)
+    log("two")
     assert display.heard == recorder.heard == ["one", "two"]

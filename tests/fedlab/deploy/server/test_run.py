@@ -157,5 +157,5 @@ def test_what_cannot_be_used_is_refused_before_anybody_is_waited_for(run, settin
 
 
 def test_too_few_nodes_are_said_to_be_too_few(run):
-    with pytest.raises(RunFailedError, match="3 nodes are there and 4 are needed"):
+    with pytest.raises(RunFailedError, match="3 nodes are available and 4 are needed"):
         run(f"rounds=1 {FEDAVG}", nodes=5, **{"least-nodes": 4})

@@ -59,9 +59,9 @@ def test_devices_without_a_speed_are_left_out_and_counted(pickled):
 @pytest.mark.parametrize(
     ("document", "said"),
     [
-        ([1, 2], "FILE: expected a dictionary with one dictionary a client"),
-        ({1: 5}, "FILE: expected a dictionary with one dictionary a client"),
-        ({}, "FILE: no client can be used: there is none"),
+        ([1, 2], "FILE: expected a dictionary with one dictionary for each client"),
+        ({1: 5}, "FILE: expected a dictionary with one dictionary for each client"),
+        ({}, "FILE: no client can be used: the file has none"),
         ({9: {"speed": 1}}, "FILE, client 9: no 'computation'; it has speed"),
         ({9: {"computation": "1", "communication": 1}}, "FILE, client 9: 'computation' is '1', expected a number"),
         ({9: {"computation": -1, "communication": 1}}, "FILE: no client can be used: 1 whose computation is not"),
@@ -102,7 +102,7 @@ def test_who_is_never_there_is_left_out_and_counted(pickled):
     )
     imported = read_availability(path)
     assert imported.rows == ((0, 5, 6, 10),)
-    assert imported.left_out == {"never there": 2}
+    assert imported.left_out == {"never available": 2}
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_phones_that_cannot_be_used_are_left_out_and_counted(written):
     )
     assert imported.rows == ((0, 3600, 7200, 7200),)
     assert imported.left_out == {
-        "never there": 1,
+        "never available": 1,
         "whose trace has no length": 2,
         "whose trace has a line that is not a time, a tab and an event": 2,
     }
@@ -113,11 +113,11 @@ def test_clients_without_a_speed_are_left_out_and_counted(written):
     [
         (read_speeds, "{", "FILE: not JSON"),
         (read_speeds, "[" * 100_000, "FILE: not JSON"),
-        (read_speeds, [], "FILE: expected a dictionary with one dictionary a client"),
+        (read_speeds, [], "FILE: expected a dictionary with one dictionary for each client"),
         (read_speeds, {"x": {"down_u": 1}}, "FILE, client x: no 'up_u'; it has down_u"),
         (read_state_traces, {"x": {}}, "FILE, client x: no 'messages'; it has nothing"),
         (read_state_traces, {"x": {"messages": 3}}, "FILE, client x: 'messages' is '3', expected text"),
-        (read_state_traces, {}, "FILE: no client can be used: there is none"),
+        (read_state_traces, {}, "FILE: no client can be used: the file has none"),
     ],
 )
 def test_a_file_of_another_form_is_refused(written, read, document, said):

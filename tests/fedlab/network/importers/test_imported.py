@@ -3,9 +3,9 @@
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.network.importers.imported import Imported, write_csv
+from fedlab.network.importers.imported import ImportedTable, write_csv
 
-TABLE = Imported(columns=("partition_id", "throughput"), rows=((0, 0.1), (0, 3), (1, 1 / 3)), left_out={})
+TABLE = ImportedTable(columns=("partition_id", "throughput"), rows=((0, 0.1), (0, 3), (1, 1 / 3)), left_out={})
 
 
 def test_a_table_is_written_with_its_header_and_every_digit(tmp_path):

@@ -1,0 +1,133 @@
+"""The public interface: what user files import. Everything else in fedlab may move.
+
+A strategy, client, codec, link, availability or data set of your own needs nothing but this module, `fedlab.errors`,
+and Flower. A name is imported from its own module on first use, so `import fedlab.api` itself loads nothing heavy.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from fedlab.codecs.codec import Codec, GarbledError, Reader
+    from fedlab.common.arrays import Arrays, Shape
+    from fedlab.common.clock import Clock
+    from fedlab.common.seeds import generator
+    from fedlab.common.units import parse_bandwidth
+    from fedlab.messages.orders import Order, read_order
+    from fedlab.messages.pack import from_record, to_record
+    from fedlab.messages.replies import (
+        EvaluateReport,
+        TrainReport,
+        evaluate_reply,
+        query_reply,
+        read_cost,
+        read_workload,
+        train_reply,
+        workload_record,
+    )
+    from fedlab.messages.trains_together import TrainsTogether
+    from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
+    from fedlab.models.peft.config import AdapterConfig
+    from fedlab.network.availability import Availability
+    from fedlab.network.links import Link
+    from fedlab.server.context import Attached, Resumable, Searching, Server
+    from fedlab.training.local import LocalTraining
+    from fedlab.training.workbench import Workbench, open_workbench
+    from fedlab.workload.shape import ModelShape
+    from fedlab.workload.workload import Cost, Workload
+
+__all__ = [
+    "AdapterConfig",
+    "Arrays",
+    "Attached",
+    "Availability",
+    "Clock",
+    "Codec",
+    "Cost",
+    "EvaluateReport",
+    "GarbledError",
+    "Link",
+    "LocalTraining",
+    "ModelShape",
+    "Order",
+    "Reader",
+    "Resumable",
+    "Searching",
+    "Server",
+    "Shape",
+    "TrainReport",
+    "TrainsTogether",
+    "Workbench",
+    "Workload",
+    "configuration_of",
+    "evaluate_reply",
+    "from_record",
+    "generator",
+    "initial_arrays",
+    "open_workbench",
+    "parse_bandwidth",
+    "query_reply",
+    "read_cost",
+    "read_order",
+    "read_workload",
+    "to_record",
+    "train_reply",
+    "workload_record",
+]
+
+PLACES = {
+    # Strategies: the server side of the run, and what a strategy may offer.
+    "Server": "fedlab.server.context:Server",
+    "Attached": "fedlab.server.context:Attached",
+    "Searching": "fedlab.server.context:Searching",
+    "Resumable": "fedlab.server.context:Resumable",
+    "Clock": "fedlab.common.clock:Clock",
+    "read_cost": "fedlab.messages.replies:read_cost",
+    "read_workload": "fedlab.messages.replies:read_workload",
+    "Cost": "fedlab.workload.workload:Cost",
+    # Clients: orders, replies, and the work that a reply reports.
+    "Order": "fedlab.messages.orders:Order",
+    "read_order": "fedlab.messages.orders:read_order",
+    "TrainReport": "fedlab.messages.replies:TrainReport",
+    "train_reply": "fedlab.messages.replies:train_reply",
+    "EvaluateReport": "fedlab.messages.replies:EvaluateReport",
+    "evaluate_reply": "fedlab.messages.replies:evaluate_reply",
+    "query_reply": "fedlab.messages.replies:query_reply",
+    "Workload": "fedlab.workload.workload:Workload",
+    "workload_record": "fedlab.messages.replies:workload_record",
+    "TrainsTogether": "fedlab.messages.trains_together:TrainsTogether",
+    "LocalTraining": "fedlab.training.local:LocalTraining",
+    "Workbench": "fedlab.training.workbench:Workbench",
+    "open_workbench": "fedlab.training.workbench:open_workbench",
+    # Models: named arrays and their configuration.
+    "Arrays": "fedlab.common.arrays:Arrays",
+    "Shape": "fedlab.common.arrays:Shape",
+    "to_record": "fedlab.messages.pack:to_record",
+    "from_record": "fedlab.messages.pack:from_record",
+    "AdapterConfig": "fedlab.models.peft.config:AdapterConfig",
+    "configuration_of": "fedlab.models.peft.bottleneck:configuration_of",
+    "initial_arrays": "fedlab.models.peft.bottleneck:initial_arrays",
+    "ModelShape": "fedlab.workload.shape:ModelShape",
+    # Codecs.
+    "Codec": "fedlab.codecs.codec:Codec",
+    "Reader": "fedlab.codecs.codec:Reader",
+    "GarbledError": "fedlab.codecs.codec:GarbledError",
+    # Links and availability.
+    "Link": "fedlab.network.links:Link",
+    "Availability": "fedlab.network.availability:Availability",
+    "parse_bandwidth": "fedlab.common.units:parse_bandwidth",
+    # Keyed random draws.
+    "generator": "fedlab.common.seeds:generator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module; raises AttributeError for any other name."""
+    if name not in PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, _, attribute = PLACES[name].partition(":")
+    return getattr(import_module(module), attribute)
+
+
+def __dir__() -> list[str]:
+    return __all__
