@@ -108,3 +108,38 @@ def test_who_has_answered_begins_anew():
     debts.enter(7)
     debts.settle(7)
     assert debts.enter(7) == 10.0
+
+
+def holding(memory_grid, said, partitions, boards, parts=1):
+    """Return a registry of nodes that hold these partitions, and the grid they are in; both can change afterwards."""
+
+    def answer(message):
+        node = message.metadata.dst_node_id
+        reply = query_reply(message, partitions[node])
+        if boards[node]:
+            add_board(reply, boards[node])
+        return reply
+
+    grid = memory_grid(answer, list(partitions))
+    debts = Debts(at_most_seconds=60.0, now_seconds=lambda: 0.0)
+    return Roster(grid, debts=debts, tell=said.append, parts=parts), grid
+
+
+def test_the_server_says_once_which_node_holds_which_partition_and_on_what_board(memory_grid, said):
+    registry, _ = holding(memory_grid, said, {20: 4, 21: 5}, {20: "rpi-4b", 21: ""})
+    registry.there()
+    registry.there()
+    assert said == ["node 20 holds partition 4, on rpi-4b", "node 21 holds partition 5"]
+
+
+def test_the_server_says_it_again_only_if_a_node_comes_back_with_another_partition(memory_grid, said):
+    partitions = {20: 4, 21: 5}
+    registry, grid = holding(memory_grid, said, partitions, {20: "", 21: ""})
+    for held in (4, 6):
+        registry.there()
+        grid._nodes.remove(20)
+        registry.there()
+        grid._nodes.append(20)
+        partitions[20] = held
+    registry.there()
+    assert said == ["node 20 holds partition 4", "node 21 holds partition 5", "node 20 holds partition 6"]
