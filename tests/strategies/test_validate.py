@@ -121,3 +121,13 @@ def test_unusual_replies_are_averaged_as_numbers_of_the_shapes_that_were_sent_or
         assert {name: array.shape for name, array in arrays.items()} == {"x": (2,), "y": (2, 3)}
         assert all(np.isfinite(array).all() for array in arrays.values())
         assert 0 < num_examples_of(reply) <= 14
+
+
+def test_of_many_arrays_that_are_missing_or_too_many_three_are_named(floats, reply_with):
+    others = {name: floats(1.0) for name in "abcd"}
+    assert objection(reply_with({}), others, max_update_norm=None) == (
+        "has other arrays than were sent: lacks ['a', 'b', 'c'], has [] besides"
+    )
+    assert reason(reply_with(trained(**others))) == (
+        "has other arrays than were sent: lacks [], has ['a', 'b', 'c'] besides"
+    )
