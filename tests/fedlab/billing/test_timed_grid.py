@@ -527,3 +527,10 @@ def test_a_thousand_batches_in_a_row_may_reach_no_client_and_one_more_ends_the_r
     assert [reach(17) for _ in range(1000)] == [[False, False]] * 1000
     with pytest.raises(RunFailedError, match="no client was there to be asked, 1000 times in a row"):
         reach(17)
+
+
+def test_a_round_of_less_than_a_second_takes_no_longer_than_that(timed, plain_physics):
+    clock = VirtualClock()
+    grid = timed(reply_after([0] * 4), clock=clock, physics=plain_physics(link=constant(1e6)))
+    (reply,) = grid.send_and_receive([order(17)])
+    assert 0 < clock.now() == read_cost(reply).seconds < 0.01
