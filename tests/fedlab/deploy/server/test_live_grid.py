@@ -344,3 +344,10 @@ def test_a_client_that_was_not_sent_its_order_owes_no_answer(world):
     assert list(world.errors(world.order(nodes=[10]))) == [10]
     assert world.grid.get_node_ids() == [10, 11, 12]
     assert not any("left out" in text for text in world.said)
+
+
+def test_orders_of_which_the_engine_takes_none_are_all_answered_with_errors(world):
+    world.grid.gather()
+    world.below.push_messages = lambda messages: []
+    reason = (CLIENT_UNAVAILABLE, "gone: the engine knows no such node any more")
+    assert world.errors(world.order(nodes=[10, 12])) == {10: reason, 12: reason}

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from fedlab.deploy.server.node_registry import Debts, Roster
@@ -143,3 +145,38 @@ def test_the_server_says_it_again_only_if_a_node_comes_back_with_another_partiti
         partitions[20] = held
     registry.there()
     assert said == ["node 20 holds partition 4", "node 21 holds partition 5", "node 20 holds partition 6"]
+
+
+@pytest.fixture
+def real_time(monkeypatch):
+    """Let real time pass only while the server sleeps; return when it slept."""
+    slept = []
+    time = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr("fedlab.common.clock.time", time)
+    return slept
+
+
+def test_whom_the_server_waits_for_is_said_at_once_and_every_15_seconds(memory_grid, said, real_time):
+    registry, _ = holding(memory_grid, said, {20: 4, 21: 5}, {20: "", 21: ""})
+    assert registry.wait(3, at_most_seconds=40.0) == [20, 21]
+    assert said[2:] == [
+        "waiting for 3 nodes: 2 are there, 40.0 s left",
+        "waiting for 3 nodes: 2 are there, 25.0 s left",
+        "waiting for 3 nodes: 2 are there, 10.0 s left",
+    ]
+    assert sum(real_time) == 40.0
+
+
+def test_nodes_that_are_at_work_on_orders_that_were_given_up_are_counted_apart(memory_grid, said, real_time):
+    registry, grid = holding(memory_grid, said, {20: 4, 21: 5, 22: 6}, {20: "", 21: "", 22: ""})
+    registry.there()
+    grid._answer = lambda message: None  # they do not come to the query that shows that they are done
+    registry.give_up([20, 21])
+    assert registry.wait(2, at_most_seconds=1.0) == [20, 21, 22]
+    assert said[-1] == "waiting for 2 nodes: 1 are there and 2 at work on orders that were given up, 1.00 s left"
+
+
+def test_nodes_that_are_there_are_not_waited_for(memory_grid, said, real_time):
+    registry, _ = holding(memory_grid, said, {20: 4, 21: 5}, {20: "", 21: ""})
+    assert registry.wait(2, at_most_seconds=40.0) == [20, 21]
+    assert (sum(real_time), [text for text in said if "waiting" in text]) == (0, [])

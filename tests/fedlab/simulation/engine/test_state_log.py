@@ -95,3 +95,9 @@ def test_a_log_is_compacted_when_it_is_over_twice_what_it_holds_and_a_mebibyte(t
     log.put(1, b"state")
     assert log.mark() == after
     assert (log.get(1), (tmp_path / f"states.{after['file']}").stat().st_size) == (b"state", after["bytes"])
+
+
+def test_a_client_that_was_never_asked_has_an_empty_state_whatever_others_have(tmp_path):
+    log = StateLog(tmp_path)
+    log.put(3, b"state")
+    assert log.get(7) == b""
