@@ -8,7 +8,8 @@ from flwr.clientapp import ClientApp
 from clients.partition import answer_evaluate, examples_of, partition_of
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
-from fedlab.messages.orders import read_order, read_prefill
+from fedlab.messages.orders import configuration_of as ordered_configuration
+from fedlab.messages.orders import read_order
 from fedlab.messages.replies import TrainReport, prefill_reply, query_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.training.bundle import Workbench, open_workbench
@@ -88,7 +89,10 @@ class AdapterClient(ClientApp):
         """
         if not self._cached_depths:
             raise ValueError("cannot fill its cache: client.options.cache is false")
-        workbench, depth = open_workbench(context.run_config, context.node_config), read_prefill(message)
+        workbench, depth = (
+            open_workbench(context.run_config, context.node_config),
+            int(ordered_configuration(message)["depth"]),
+        )
         count = len(examples_of(workbench, partition_of(context), depth).lengths)
         workload = Workload(
             method="prefill",

@@ -16,7 +16,7 @@ from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import Late, RoundTerms
 from fedlab.models.peft.bottleneck import grow, merge
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig, configuration_for
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
 from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
@@ -172,7 +172,11 @@ class AdaFL(AttachedStrategy):
         self._group_of = {node: name for name, nodes in cohorts.items() for node in nodes}
         contents = {
             name: order_content(
-                to_record(groups[name].arrays), server_round=server_round, group=name, terms=self._terms(name)
+                to_record(groups[name].arrays),
+                server_round=server_round,
+                configuration=configuration_for("adapters", groups[name].config),
+                group=name,
+                terms=self._terms(name),
             )
             for name in cohorts
         }

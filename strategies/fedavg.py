@@ -6,7 +6,7 @@ from typing import Any
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
 
-from fedlab.messages.orders import order_content
+from fedlab.messages.orders import order_content, passed_configuration
 from fedlab.messages.pack import from_record
 from fedlab.messages.round_terms import Late
 from strategies.aggregate import Update, busy_nodes, gather, restored
@@ -54,7 +54,12 @@ class FedAvg(AttachedStrategy):
             server_round=server_round,
             busy=busy_nodes(self._coming, self.server.clock.now()),
         )
-        content = order_content(arrays, server_round=server_round, terms=self._rules.terms(self.clients_per_round))
+        content = order_content(
+            arrays,
+            server_round=server_round,
+            configuration=passed_configuration(config),
+            terms=self._rules.terms(self.clients_per_round),
+        )
         return [Message(content, node, MessageType.TRAIN) for node in nodes]
 
     def aggregate_train(

@@ -8,11 +8,11 @@ from flwr.app import Message, MessageType
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
-from fedlab.messages.orders import group_of, read_terms, server_round_of
+from fedlab.messages.orders import configuration_of, group_of, read_terms, server_round_of
 from fedlab.messages.replies import read_measures, read_train_loss, read_workload
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord, Dropout
-from fedlab.workload.workload import Cost
+from fedlab.workload.workload import Configuration, Cost
 
 _NOTHING = Cost(
     compute_seconds=0.0,
@@ -37,6 +37,7 @@ class MessageTerms:
     num_bytes: int
     group: str
     server_round: int
+    configuration: Configuration
     terms: RoundTerms
 
 
@@ -67,6 +68,7 @@ def order_of(message: Message) -> MessageTerms:
         num_bytes=record_bytes(message.content),
         group=group_of(message),
         server_round=server_round_of(message),
+        configuration=configuration_of(message),
         terms=read_terms(message),
     )
 

@@ -3,7 +3,7 @@
 | message      | record             | holds                                                          |
 |--------------|--------------------|----------------------------------------------------------------|
 | train        | `arrays`           | the model to start from, as `fedlab.models.peft.bottleneck` describes   |
-|              | `config`           | `server-round`; AdaFL adds `group`, FedProx `proximal-mu`, and |
+|              | `config`           | `server-round`, `configuration`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays                                             |
@@ -13,7 +13,7 @@
 | its reply    | `metrics`          | `num-examples`, `eval-accuracy`; and `workload`                |
 | either, with | `codec`            | `terms` (`fedlab.codecs.spec`), and the `ticket` to put into  |
 | a codec      |                    | an encoded reply, under the same key                           |
-| `PREFILL`    | `config`           | `server-round`, `group`, and the `depth` to fill caches for    |
+| `PREFILL`    | `config`           | `server-round`, `group`, `configuration`    |
 | its reply    | `workload`         | as above                                                       |
 | query        | nothing            |                                                                |
 | its reply    | `client`           | `partition-id`                                                 |
@@ -25,6 +25,7 @@ On the server a timed grid adds `cost` to replies (`fedlab.workload.workload.Cos
 records because Flower's own strategies insist on exactly one metric record.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -34,7 +35,9 @@ from fedlab.common.arrays import Arrays
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.pack import CODEC, config_of, from_record, number_of, records_of
 from fedlab.messages.round_terms import RoundTerms
+from fedlab.workload.workload import Configuration
 
+CONFIGURATION = "configuration"
 PREFILL = f"{MessageType.QUERY}.prefill"  # asks to fill the activation cache
 
 
@@ -44,6 +47,7 @@ class Order:
 
     arrays: Arrays
     server_round: int
+    configuration: Configuration
     group: str = ""
     proximal_mu: float = 0.0
 
@@ -60,10 +64,20 @@ class CodecOrder:
 
 
 def order_content(
-    arrays: ArrayRecord, *, server_round: int, group: str = "", terms: RoundTerms | None = None
+    arrays: ArrayRecord,
+    *,
+    server_round: int,
+    configuration: Configuration | None = None,
+    group: str = "",
+    terms: RoundTerms | None = None,
 ) -> RecordDict:
-    """Return the content of an order; messages to several clients share it."""
+    """Return the content of an order; messages to several clients share it.
+
+    `configuration` names what is trained: the set, and its axes. Clients that must know it refuse orders without.
+    """
     config = ConfigRecord({"server-round": server_round, "group": group})
+    if configuration is not None:
+        config[CONFIGURATION] = packed_configuration(configuration)
     if terms is not None and terms.deadline_seconds is not None:
         config["deadline-seconds"] = terms.deadline_seconds
     if terms is not None and terms.wait_for is not None:
@@ -79,6 +93,7 @@ def read_order(message: Message) -> Order:
     return Order(
         arrays=from_record(records_of(message.content, ArrayRecord)["arrays"]),
         server_round=server_round_of(message),
+        configuration=configuration_of(message),
         group=str(config.get("group", "")),
         proximal_mu=number_of(config.get("proximal-mu", 0.0)),
     )
@@ -115,14 +130,27 @@ def server_round_of(message: Message) -> int:
     return int(number_of(config.get("server-round", 0)))
 
 
-def prefill_content(depth: int) -> RecordDict:
-    """Return what asks clients to fill their activation caches for adapters of this depth, before round 1."""
-    return RecordDict({"config": ConfigRecord({"server-round": 1, "group": "prefill", "depth": depth})})
+def prefill_content(configuration: Configuration) -> RecordDict:
+    """Return what asks clients to fill their activation caches for this configuration, before round 1."""
+    config = ConfigRecord({"server-round": 1, "group": "prefill"})
+    config[CONFIGURATION] = packed_configuration(configuration)
+    return RecordDict({"config": config})
 
 
-def read_prefill(message: Message) -> int:
-    """Return the depth to fill the cache for."""
-    return int(number_of(config_of(message.content, "config")["depth"]))
+def packed_configuration(configuration: Configuration) -> str:
+    """Return a configuration as it travels in an order's `config` record."""
+    return json.dumps(dict(configuration), separators=(",", ":"))
+
+
+def passed_configuration(config: ConfigRecord) -> Configuration:
+    """Return what the `config` that a strategy was handed says is trained; empty if it does not say."""
+    packed = config.get(CONFIGURATION)
+    return {} if packed is None else dict(json.loads(str(packed)))
+
+
+def configuration_of(message: Message) -> Configuration:
+    """Return what an order says is trained; empty if it does not say."""
+    return passed_configuration(config_of(message.content, "config"))
 
 
 def read_terms(message: Message) -> RoundTerms:

@@ -21,7 +21,7 @@ from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
 from fedlab.models.peft.bottleneck import Whole, cut_of, initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.config import AdapterConfig, configuration_for
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
@@ -103,11 +103,11 @@ def serve(
         stop=_stop_rule(experiment),
         validation_every=experiment.evaluation.validation_every,
         test_every=experiment.evaluation.test_every,
-        initial_width=server.initial.width,
+        configuration=configuration_for(experiment.client.trained, server.initial),
         observer=audience,
         save=lambda each: parts.save(each, wall_seconds()),
         wall_seconds=wall_seconds,
-        prefill_depth=server.initial.depth if experiment.client.prefill else None,
+        prefills=experiment.client.prefill,
     )
     final = loop.run(standing)
     recorder.close()

@@ -5,17 +5,18 @@ from flwr.serverapp import Grid
 
 from fedlab.errors import RunFailedError
 from fedlab.messages.orders import PREFILL, prefill_content
+from fedlab.workload.workload import Configuration
 
 
-def prefill(grid: Grid, depth: int) -> None:
-    """Have all clients that are there fill their caches for adapters of this depth, and wait for the slowest.
+def prefill(grid: Grid, configuration: Configuration) -> None:
+    """Have all available clients fill their caches for this configuration, and wait for the slowest.
 
-    Who is not there, or fails, fills its cache when it is asked to train.
+    A client that is not available, or fails, fills its cache when it is asked to train.
 
     Raises:
         RunFailedError: all fail.
     """
-    content = prefill_content(depth)
+    content = prefill_content(configuration)
     replies = list(grid.send_and_receive([Message(content, node, PREFILL) for node in grid.get_node_ids()]))
     if all(reply.has_error() for reply in replies):
         reason = replies[0].error.reason if replies else "nothing came back in time"

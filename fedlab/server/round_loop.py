@@ -11,12 +11,14 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
+from fedlab.messages.orders import CONFIGURATION, packed_configuration
 from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records
 from fedlab.server.context import Searching, Server
 from fedlab.server.prefill import prefill
+from fedlab.workload.workload import Configuration
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,9 +56,9 @@ class RoundLoop:
     """Runs rounds of a strategy over a grid.
 
     `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
-    the server's ledger; `initial_width` is the bottleneck a model of depth 0 would get. After every round `observer` is
-    told of it and `save` is given the standing. With a `prefill_depth` the first round begins with filling the caches
-    of all clients, for adapters of that depth.
+    the server's ledger; `configuration` is what is trained where the strategy does not say. After every round
+    `observer` is told of it and `save` is given the state. With `prefills` the first round begins with filling the
+    caches of all clients.
     """
 
     strategy: Strategy
@@ -65,11 +67,11 @@ class RoundLoop:
     stop: StopRule
     validation_every: int
     test_every: int
-    initial_width: int
+    configuration: Configuration
     observer: Observer
     save: Callable[[RunState], None]
     wall_seconds: Callable[[], float]
-    prefill_depth: int | None = None
+    prefills: bool = False
 
     def run(self, standing: RunState) -> RunState:
         """Run from a standing until the stop rule holds, and return the last one.
@@ -106,10 +108,10 @@ class RoundLoop:
 
     def _train(self, server_round: int, arrays: Arrays) -> Arrays | None:
         """Run one round of training, and of federated evaluation if the strategy wants it; return the new model."""
-        if server_round == 1 and self.prefill_depth is not None:
-            prefill(self.grid, self.prefill_depth)
+        if server_round == 1 and self.prefills:
+            prefill(self.grid, self.configuration)
         seed_strategies(seed_for(self.server.seed, "flower", server_round))
-        config = ConfigRecord({"server-round": server_round})
+        config = self._config(server_round)
         record = to_record(arrays)
         orders = self.strategy.configure_train(server_round, record, config, self.grid)
         replies = self._answers(server_round, list(orders))
@@ -117,6 +119,10 @@ class RoundLoop:
         model = arrays if trained is None else from_record(trained)
         self._evaluate(server_round, to_record(model))
         return None if trained is None else model
+
+    def _config(self, server_round: int) -> ConfigRecord:
+        """Return what the strategy passes on to clients: the round, and what is trained."""
+        return ConfigRecord({"server-round": server_round, CONFIGURATION: packed_configuration(self.configuration)})
 
     def _answers(self, server_round: int, orders: Sequence[Message]) -> list[Message]:
         if not orders:
@@ -132,7 +138,7 @@ class RoundLoop:
         return any(client.dropout in ("gone", "late") for client in self.server.ledger.clients)
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord) -> None:
-        config = ConfigRecord({"server-round": server_round})
+        config = self._config(server_round)
         orders = list(self.strategy.configure_evaluate(server_round, arrays, config, self.grid))
         if orders:
             self.strategy.aggregate_evaluate(server_round, self.grid.send_and_receive(orders))
@@ -152,7 +158,7 @@ class RoundLoop:
 
     def _record(self, before: RunState, after: RunState) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
-        config = configuration_of(after.arrays, default_width=self.initial_width)
+        config = configuration_of(after.arrays, default_width=int(self.configuration.get("width", 1)))
         config = searching.configuration if searching else config
         measured = after.validations > before.validations
         return RoundRecord(

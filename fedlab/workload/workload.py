@@ -1,8 +1,11 @@
 """What a client did, and what it cost: the records the simulated physics turns into each other."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+# What is trained, as flat values: {"set": "bottleneck", "depth": 2, "width": 8}; the set's name, then its axes.
+Configuration = Mapping[str, int | str]
 Method = Literal["adapter", "full", "freeze", "evaluate", "prefill"]
 FORWARD_ONLY: tuple[Method, ...] = ("evaluate", "prefill")  # no arrays come back
 

@@ -9,7 +9,8 @@ from flwr.app import Message, MessageType
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
-from fedlab.messages.orders import PREFILL, Order, read_order, read_prefill, server_round_of
+from fedlab.messages.orders import PREFILL, Order, read_order, server_round_of
+from fedlab.messages.orders import configuration_of as ordered_configuration
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
 from fedlab.models.peft.bottleneck import configuration_of, method_of
 
@@ -54,7 +55,7 @@ class PlannedClients(AnsweringGrid):
         partition = message.metadata.dst_node_id - _FIRST_NODE_ID
         count, self.server_round = self._num_examples[partition], server_round_of(message)
         if message.metadata.message_type == PREFILL:
-            work, self._caches[partition] = self._work.prefill(read_prefill(message), count)
+            work, self._caches[partition] = self._work.prefill(int(ordered_configuration(message)["depth"]), count)
             return prefill_reply(message, work)
         order = read_order(message)
         if message.metadata.message_type == MessageType.EVALUATE:

@@ -14,6 +14,7 @@ from fedlab.estimate.experiment.placeholder_arrays import stand_in
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
+from fedlab.models.peft.config import configuration_for
 from fedlab.models.sizes import EncoderSizes
 from fedlab.results.observers import Audience
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
@@ -125,11 +126,11 @@ def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audienc
         stop=StopRule(rounds=experiment.rounds, simulated_seconds=None if hours is None else hours * 3600),
         validation_every=experiment.evaluation.validation_every,
         test_every=0,
-        initial_width=server.initial.width,
+        configuration=configuration_for(experiment.client.trained, server.initial),
         observer=audience,
         save=lambda standing: None,
         wall_seconds=lambda: 0.0,
-        prefill_depth=server.initial.depth if experiment.client.prefill else None,
+        prefills=experiment.client.prefill,
     )
 
 

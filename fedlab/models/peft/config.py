@@ -1,6 +1,12 @@
 """The configuration AdaFL searches: where adapters sit and how wide they are."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+
+from fedlab.config.builtins import Trains
+from fedlab.workload.workload import Configuration
+
+SET_NAMES: Mapping[Trains, str] = {"adapters": "bottleneck", "blocks": "blocks", "everything": "everything"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,3 +25,9 @@ class AdapterConfig:
 
     def __str__(self) -> str:
         return f"({self.depth}, {self.width})"
+
+
+def configuration_for(trains: Trains, config: AdapterConfig) -> Configuration:
+    """Return what is trained as an order names it: the set, and the axes it has."""
+    axes = {"adapters": vars(config), "blocks": {"depth": config.depth}, "everything": {}}[trains]
+    return {"set": SET_NAMES[trains], **axes}

@@ -107,7 +107,7 @@ def run(memory_grid):
             stop=StopRule(**stop),
             validation_every=validation_every,
             test_every=test_every,
-            initial_width=16,
+            configuration={"set": "bottleneck", "depth": 0, "width": 16},
             observer=log,
             save=lambda each: (log.saved.append(each), log.events.append(f"saved {each.server_round}")),
             wall_seconds=lambda: 1.25,
