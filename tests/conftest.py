@@ -1,7 +1,9 @@
 """What several tests share: a grid in memory, a small task with its encoder, and a Ray cluster."""
 # ruff: noqa: PLC0415  (imported where needed: most tests need neither Flower nor Ray)
 
+import importlib.util
 import random
+import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -224,3 +226,25 @@ def ray_address():
     start_ray(address=None, workers=4)
     yield ray.get_runtime_context().gcs_address
     stop_ray()
+
+
+@pytest.fixture(scope="session")
+def reply_changes():
+    """Return the module `hostile_replies.py` beside this file, which is no test and not in the path."""
+    spec = importlib.util.spec_from_file_location("hostile_replies", Path(__file__).with_name("hostile_replies.py"))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def hostile_replies(reply_changes):
+    """Return a hypothesis strategy of changes (reply -> reply, with a `kind`) after which a reply must be refused."""
+    return reply_changes.hostile()
+
+
+@pytest.fixture(scope="session")
+def unusual_replies(reply_changes):
+    """Return a strategy of changes after which a reply may be refused or averaged, but must not end a run."""
+    return reply_changes.unusual()

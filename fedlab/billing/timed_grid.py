@@ -1,6 +1,5 @@
 """The timed grid: bills every message that passes through it and advances the clock."""
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from math import inf
@@ -12,7 +11,7 @@ from flwr.serverapp import Grid
 from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.orders import MessageTerms, SentMessage, bill_of_failure, order_of, part_of, record_of
 from fedlab.billing.simulated import Bill, Participation
-from fedlab.common.clock import Clock, stopwatch
+from fedlab.common.clock import Clock, pause, stopwatch
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
 from fedlab.messages.grids import GridAround
@@ -104,7 +103,7 @@ class TimedGrid(GridAround):
         elapsed_seconds = stopwatch()
         replies = self._pull(ids)
         while len(replies) < len(ids) and (timeout is None or elapsed_seconds() < timeout):
-            time.sleep(_POLL_SECONDS)
+            pause(_POLL_SECONDS)
             replies |= self._pull([message_id for message_id in ids if message_id not in replies])
         billed = self._bill(replies)
         return [billed[message_id] for message_id in ids if message_id in billed]

@@ -5,10 +5,12 @@ from io import BytesIO
 import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, Message, MessageType, RecordDict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fedlab.messages.orders import order_content
-from fedlab.messages.pack import to_record
-from strategies.validate import num_examples_of, objection
+from fedlab.messages.pack import from_record, to_record
+from strategies.validate import arrays_of, num_examples_of, objection
 
 SENT = {"x": np.array([1.0, 2.0], np.float32), "y": np.zeros((2, 3), np.float32)}
 
@@ -85,3 +87,47 @@ def test_a_reply_without_arrays_or_with_several_records_is_turned_away(server_id
 
 def test_a_reply_weighs_its_examples(reply_with):
     assert num_examples_of(reply_with({}, num_examples=12)) == 12
+
+
+# What only the grid below all strategies refuses: it compares the bytes with what was sent before anything is parsed.
+LEFT_TO_THE_GRID = {
+    "foreign type",
+    "huge shape",
+    "no array",
+    "nonsense header",
+    "shape told wrongly",
+    "too many examples",
+    "two records of metrics",
+}
+
+
+@given(data=st.data())
+def test_hostile_replies_are_turned_away_whatever_is_wrong_with_them(reply_with, hostile_replies, data):
+    reply = reply_with(trained(), num_examples=14)
+    change = data.draw(hostile_replies.filter(lambda each: each.kind not in LEFT_TO_THE_GRID))
+    assert reason(change(reply))
+    assert reason(reply) is None  # a change makes another reply, and leaves this one sound
+
+
+@settings(max_examples=40)
+@given(data=st.data())
+def test_unusual_replies_are_averaged_as_numbers_of_the_shapes_that_were_sent_or_turned_away(
+    reply_with, unusual_replies, data
+):
+    change = data.draw(unusual_replies.filter(lambda each: each.kind != "damaged header"))
+    reply = change(reply_with(trained(), num_examples=14))
+    if reason(reply) is None:
+        arrays = from_record(arrays_of(reply))
+        assert {name: array.shape for name, array in arrays.items()} == {"x": (2,), "y": (2, 3)}
+        assert all(np.isfinite(array).all() for array in arrays.values())
+        assert 0 < num_examples_of(reply) <= 14
+
+
+def test_of_many_arrays_that_are_missing_or_too_many_three_are_named(floats, reply_with):
+    others = {name: floats(1.0) for name in "abcd"}
+    assert objection(reply_with({}), others, max_update_norm=None) == (
+        "has other arrays than were sent: lacks ['a', 'b', 'c'], has [] besides"
+    )
+    assert reason(reply_with(trained(**others))) == (
+        "has other arrays than were sent: lacks [], has ['a', 'b', 'c'] besides"
+    )

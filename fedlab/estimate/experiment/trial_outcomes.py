@@ -1,4 +1,4 @@
-"""How trials end that nobody trains for: what stands in for the accuracy of a model."""
+"""Outcomes of trials in an estimate, where no model is trained: substitutes for the accuracy."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -11,34 +11,34 @@ from fedlab.server.context import Measure
 
 # Makes the measure of a run, given its planned clients.
 Judge = Callable[[PlannedClients], Measure]
-Split = Literal["validation", "test"]
+HeldOutSplit = Literal["validation", "test"]
 
-_DEPTH_COUNTS = 1000.0  # widths that a block more or less is as far as
+_DEPTH_COUNTS = 1000.0  # one block of difference counts as much as this difference in width
 
 
 def cheapest(clients: PlannedClients) -> Measure:
-    """Judge all models alike: every trial is won by the group that stayed as it was."""
+    """Give all models the same accuracy: the group that kept its configuration wins every trial."""
 
-    def measure(arrays: Arrays, split: Split) -> float:
+    def measure(arrays: Arrays, split: HeldOutSplit) -> float:
         return 0.0
 
     return measure
 
 
 def dearest(clients: PlannedClients) -> Measure:
-    """Judge models by their size: every trial is won by the largest."""
+    """Use the size of a model as its accuracy: the largest wins every trial."""
 
-    def measure(arrays: Arrays, split: Split) -> float:
+    def measure(arrays: Arrays, split: HeldOutSplit) -> float:
         return float(sum(array.size for array in arrays.values()))
 
     return measure
 
 
 def following(trajectory: Sequence[Segment]) -> Judge:
-    """Judge models by how near they are to what a trajectory says of the next round."""
+    """Give a model a higher accuracy the nearer it is to the trajectory's configuration in the next round."""
 
     def judge(clients: PlannedClients) -> Measure:
-        def measure(arrays: Arrays, split: Split) -> float:
+        def measure(arrays: Arrays, split: HeldOutSplit) -> float:
             config, wanted = configuration_of(arrays), _at(trajectory, clients.server_round + 1)
             widths = abs(config.width - wanted.width) if config.depth else 0
             return -(_DEPTH_COUNTS * abs(config.depth - wanted.depth) + widths)
@@ -49,5 +49,5 @@ def following(trajectory: Sequence[Segment]) -> Judge:
 
 
 def _at(trajectory: Sequence[Segment], server_round: int) -> Segment:
-    """Return what is trained in a round; after the last one, what was trained in it."""
+    """Return the segment of a round; the last segment also holds for all later rounds."""
     return next((segment for segment in trajectory if segment.last_round >= server_round), trajectory[-1])

@@ -1,5 +1,7 @@
 """A timed grid bills each message for its bytes and its work, and lets simulated time pass accordingly."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -201,7 +203,7 @@ def test_records_come_in_the_order_of_the_messages_and_all_at_once(timed, monkey
     assert [[record.partition_id for record in call] for call in grid.told] == [[3, 0, 2, 1]]
 
 
-def test_a_node_that_stays_silent_is_not_waited_for_after_the_timeout(timed):
+def test_a_node_that_stays_silent_is_not_waited_for_after_the_timeout(timed, real_time):
     clock = VirtualClock()
     answer = reply_after([1] * 4)
     grid = timed(lambda message: None if message.metadata.dst_node_id == 17 else answer(message), clock=clock)
@@ -465,3 +467,70 @@ def test_a_round_lasts_as_long_as_its_slowest_and_the_clock_is_the_sum_of_the_ro
     for each in by_round:
         lasted = max(record.seconds for record in each)
         assert [record.round_seconds for record in each] == pytest.approx([lasted] * 4)
+
+
+class RealTime:
+    """Real time under a test's control: it passes while the grid sleeps, and only then."""
+
+    def __init__(self):
+        self.seconds = 0.0
+
+    def monotonic(self):
+        return self.seconds
+
+    def sleep(self, seconds):
+        self.seconds += seconds
+        assert self.seconds < 3600, "the grid waits without end"
+
+
+@pytest.fixture
+def real_time(monkeypatch):
+    time = RealTime()
+    monkeypatch.setattr("fedlab.common.clock.time", SimpleNamespace(monotonic=time.monotonic, sleep=time.sleep))
+    return time
+
+
+def arriving_after(real_time, seconds):
+    """Return an arrangement of replies: none has arrived before so many seconds have passed."""
+    return lambda ids: ids if real_time.seconds >= seconds else []
+
+
+@pytest.mark.parametrize("timeout", [1.5, 60.0, None])
+def test_a_reply_that_arrives_within_the_time_limit_counts(timed, real_time, timeout):
+    grid = timed(reply_after([1] * 4), arrange=arriving_after(real_time, 1.5))
+    assert len(grid.send_and_receive([order(17), order(250)], timeout=timeout)) == 2
+    assert real_time.seconds == 1.5  # the grid stops waiting as soon as all replies are there
+
+
+def test_replies_are_waited_for_no_longer_than_the_time_limit(timed, real_time):
+    grid = timed(reply_after([1] * 4), arrange=arriving_after(real_time, 1.6))
+    assert grid.send_and_receive([order(17), order(250)], timeout=1.5) == []
+    assert real_time.seconds == 1.5
+    assert grid.told == [[]]
+
+
+def test_replies_that_are_there_at_once_are_not_waited_for(timed, real_time):
+    grid = timed(reply_after([1] * 4))
+    assert len(grid.send_and_receive([order(17), order(250)], timeout=0.0)) == 2
+    assert real_time.seconds == 0.0
+
+
+def test_a_thousand_batches_in_a_row_may_reach_no_client_and_one_more_ends_the_run(timed):
+    grid = timed(reply_after([1] * 4), availability=there((0, 0), (0, 1e9), (0, 0), (0, 0)))
+
+    def reach(node):
+        return [not reply.has_error() for reply in grid.send_and_receive([order(node), order(333)])]
+
+    for _ in range(2):  # one batch that reaches a client starts the count from the beginning
+        assert [reach(17) for _ in range(1000)] == [[False, False]] * 1000
+        assert reach(250) == [True, False]
+    assert [reach(17) for _ in range(1000)] == [[False, False]] * 1000
+    with pytest.raises(RunFailedError, match="1000 times in a row"):
+        reach(17)
+
+
+def test_a_round_of_less_than_a_second_takes_no_longer_than_that(timed, plain_physics):
+    clock = VirtualClock()
+    grid = timed(reply_after([0] * 4), clock=clock, physics=plain_physics(link=constant(1e6)))
+    (reply,) = grid.send_and_receive([order(17)])
+    assert 0 < clock.now() == read_cost(reply).seconds < 0.01

@@ -255,3 +255,10 @@ def test_experiments_that_share_their_training_have_the_same_key():
     assert billing_key(experiment(name="other", label="FT", engine={"workers": 3})) == key
     assert billing_key(experiment(seed=1)) != key
     assert billing_key(experiment(engine={"pack": 1})) != key
+
+
+def test_the_folders_above_the_new_one_are_made_where_they_are_missing(source, tmp_path):
+    out = tmp_path / "sweeps" / "boards" / "billed"
+    reprice(source, experiment(**ELSEWHERE["other boards"]), out)
+    assert [path.name for path in out.parent.iterdir()] == ["billed"]  # nothing is left of the scratch folder
+    assert (out / "summary.json").exists()

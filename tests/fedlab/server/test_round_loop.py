@@ -11,7 +11,7 @@ from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
-from fedlab.messages.orders import order_content
+from fedlab.messages.orders import PREFILL, configuration_of, order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
@@ -76,7 +76,7 @@ def run(memory_grid):
 
     def call(
         strategy, *, state=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1,
-        log=None, ledger=None, evaluates=True, **stop,
+        log=None, ledger=None, evaluates=True, prefills=False, **stop,
     ):  # fmt: skip
         clock = VirtualClock()
         log = log or Log()
@@ -112,6 +112,7 @@ def run(memory_grid):
             save=log.save,
             wall_seconds=lambda: 1.25,
             evaluates=evaluates,
+            prefills=prefills,
         )
         log.final = loop.run(state or RunState(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
         return log
@@ -387,3 +388,35 @@ def test_what_the_strategy_remarks_is_recorded_with_its_round(run):
     log = run(Remarking(), answer=answer, ledger=ledger, rounds=2)
     assert [record.notes for record in log.records] == [["train: too few"]] * 2
     assert [[group.failed for group in record.groups] for record in log.records] == [[True], [True]]
+
+
+@pytest.fixture
+def kinds_asked(run):
+    """Return a function that runs a loop, and returns the type of each message and what it says is trained."""
+
+    def call(**options):
+        asked = []
+
+        def answer(message):
+            kind = message.metadata.message_type
+            asked.append((kind, dict(configuration_of(message))) if kind == PREFILL else kind)
+            return Message(RecordDict(), reply_to=message)
+
+        run(Counting(nodes=(5, 6)), answer=answer, **options)
+        return asked
+
+    return call
+
+
+def test_caches_are_filled_before_the_first_round_and_only_then(kinds_asked):
+    filled = (PREFILL, {"set": "bottleneck", "depth": 0, "width": 16})
+    assert kinds_asked(rounds=3, prefills=True) == [filled] * 2 + [MessageType.TRAIN] * 6
+
+
+def test_a_resumed_run_fills_no_caches_in_advance(kinds_asked):
+    after_one = RunState(server_round=1, arrays={"x": np.array([1.0], np.float32)})
+    assert kinds_asked(standing=after_one, rounds=3, prefills=True) == [MessageType.TRAIN] * 4
+
+
+def test_unless_asked_to_a_run_fills_no_caches_in_advance(kinds_asked):
+    assert kinds_asked(rounds=2) == [MessageType.TRAIN] * 4

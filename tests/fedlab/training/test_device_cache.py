@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.training.device_cache import ActivationCache, filling
+from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 
 EPOCH = 29
 
@@ -60,3 +60,7 @@ def test_uncached_batches_are_some_of_the_batches(depths, batches, kept):
 def test_what_is_kept_is_told_by_depth():
     cache = ActivationCache(depth=2)
     assert [cache.serves(depth, depths=3) for depth in range(6)] == [False, False, True, True, True, False]
+
+
+def test_an_epochs_last_batch_may_be_a_short_one():
+    assert [epoch_batches(examples, 4) for examples in (0, 1, 4, 5, 14, 16)] == [0, 1, 1, 2, 4, 4]

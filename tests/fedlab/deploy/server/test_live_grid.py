@@ -5,7 +5,14 @@ from flwr.app import ConfigRecord, Message, MessageType, RecordDict
 from fedlab.deploy.server.live_grid import LiveGrid
 from fedlab.deploy.settings import WaitSettings
 from fedlab.errors import RunFailedError
-from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_UNAVAILABLE, MESSAGE_EXPIRED, REPLY_LATE, error_reply
+from fedlab.messages.flower_private import (
+    CLIENT_CRASHED,
+    CLIENT_RAISED,
+    CLIENT_UNAVAILABLE,
+    MESSAGE_EXPIRED,
+    REPLY_LATE,
+    error_reply,
+)
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import TrainReport, add_board, query_reply, train_reply
@@ -319,3 +326,28 @@ def test_a_reply_whose_workload_makes_no_sense_is_an_error(world, workload, reas
 
     world.train = train
     assert world.errors(world.order(nodes=[10]))[10][1].startswith(reason)
+
+
+def test_a_client_that_answered_with_an_error_is_done_and_is_asked_again_at_once(world):
+    world.grid.gather()
+    world.train = lambda message: error_reply(message, CLIENT_RAISED, "ValueError: no")
+    world.query = lambda message: None  # a second query would be needed only by a client that still owes an answer
+    assert world.errors(world.order(nodes=[10])) == {10: (CLIENT_RAISED, "ValueError: no")}
+    assert world.grid.get_node_ids() == [10, 11, 12]
+    assert (world.queries(10), "client 0: ValueError: no" in world.said) == (1, True)
+    assert not any("left out" in text for text in world.said)
+
+
+def test_a_client_that_was_not_sent_its_order_owes_no_answer(world):
+    world.grid.gather()
+    world.below.push_messages = lambda messages: [None for _ in messages]
+    assert list(world.errors(world.order(nodes=[10]))) == [10]
+    assert world.grid.get_node_ids() == [10, 11, 12]
+    assert not any("left out" in text for text in world.said)
+
+
+def test_orders_of_which_the_engine_takes_none_are_all_answered_with_errors(world):
+    world.grid.gather()
+    world.below.push_messages = lambda messages: []
+    reason = (CLIENT_UNAVAILABLE, "gone: the SuperLink no longer knows this node")
+    assert world.errors(world.order(nodes=[10, 12])) == {10: reason, 12: reason}

@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 
 from fedlab.deploy.server.node_registry import NodeRegistry, UnansweredOrders
@@ -108,3 +110,73 @@ def test_a_node_that_has_answered_starts_again_with_the_first_wait():
     unanswered.enter(7)
     unanswered.settle(7)
     assert unanswered.enter(7) == 10.0
+
+
+def holding(memory_grid, said, partitions, boards, parts=1):
+    """Return a registry of nodes that hold these partitions, and the grid they are in; both can change afterwards."""
+
+    def answer(message):
+        node = message.metadata.dst_node_id
+        reply = query_reply(message, partitions[node])
+        if boards[node]:
+            add_board(reply, boards[node])
+        return reply
+
+    grid = memory_grid(answer, list(partitions))
+    unanswered = UnansweredOrders(at_most_seconds=60.0, now_seconds=lambda: 0.0)
+    return NodeRegistry(grid, unanswered=unanswered, tell=said.append, parts=parts), grid
+
+
+def test_the_server_says_once_which_node_holds_which_partition_and_on_what_board(memory_grid, said):
+    registry, _ = holding(memory_grid, said, {20: 4, 21: 5}, {20: "rpi-4b", 21: ""})
+    registry.available()
+    registry.available()
+    assert said == ["node 20 holds partition 4, on rpi-4b", "node 21 holds partition 5"]
+
+
+def test_the_server_says_it_again_only_if_a_node_comes_back_with_another_partition(memory_grid, said):
+    partitions = {20: 4, 21: 5}
+    registry, grid = holding(memory_grid, said, partitions, {20: "", 21: ""})
+    for held in (4, 6):
+        registry.available()
+        grid._nodes.remove(20)
+        registry.available()
+        grid._nodes.append(20)
+        partitions[20] = held
+    registry.available()
+    assert said == ["node 20 holds partition 4", "node 21 holds partition 5", "node 20 holds partition 6"]
+
+
+@pytest.fixture
+def real_time(monkeypatch):
+    """Let real time pass only while the server sleeps; return when it slept."""
+    slept = []
+    time = SimpleNamespace(monotonic=lambda: sum(slept), sleep=slept.append)
+    monkeypatch.setattr("fedlab.common.clock.time", time)
+    return slept
+
+
+def test_whom_the_server_waits_for_is_said_at_once_and_every_15_seconds(memory_grid, said, real_time):
+    registry, _ = holding(memory_grid, said, {20: 4, 21: 5}, {20: "", 21: ""})
+    assert registry.wait(3, at_most_seconds=40.0) == [20, 21]
+    assert said[2:] == [
+        "waiting for 3 nodes: 2 available, 40.0 s left",
+        "waiting for 3 nodes: 2 available, 25.0 s left",
+        "waiting for 3 nodes: 2 available, 10.0 s left",
+    ]
+    assert sum(real_time) == 40.0
+
+
+def test_nodes_that_are_at_work_on_orders_that_were_given_up_are_counted_apart(memory_grid, said, real_time):
+    registry, grid = holding(memory_grid, said, {20: 4, 21: 5, 22: 6}, {20: "", 21: "", 22: ""})
+    registry.available()
+    grid._answer = lambda message: None  # they do not come to the query that shows that they are done
+    registry.give_up([20, 21])
+    assert registry.wait(2, at_most_seconds=1.0) == [20, 21, 22]
+    assert said[-1] == "waiting for 2 nodes: 1 available and 2 at work on abandoned orders, 1.00 s left"
+
+
+def test_nodes_that_are_there_are_not_waited_for(memory_grid, said, real_time):
+    registry, _ = holding(memory_grid, said, {20: 4, 21: 5}, {20: "", 21: ""})
+    assert registry.wait(2, at_most_seconds=40.0) == [20, 21]
+    assert (sum(real_time), [text for text in said if "waiting" in text]) == (0, [])

@@ -80,3 +80,24 @@ def test_a_log_holds_what_a_dictionary_would(tmp_path_factory, marked, puts, lat
     log.restore(mark)
     assert {partition_id: log.get(partition_id) for partition_id in expected} == expected
     log.close()
+
+
+@pytest.mark.parametrize(
+    ("replaced_bytes", "after"),
+    [
+        (5 + 2**20, {"file": 0, "bytes": 2**20 + 42}),  # just twice the 21 bytes of the last entry, and a mebibyte
+        (5 + 2**20 + 1, {"file": 1, "bytes": 21}),  # a byte more: only the last entry is kept
+    ],
+)
+def test_a_log_is_compacted_when_it_is_over_twice_what_it_holds_and_a_mebibyte(tmp_path, replaced_bytes, after):
+    log = StateLog(tmp_path)
+    log.put(1, bytes(replaced_bytes))  # an entry has 16 bytes before its state
+    log.put(1, b"state")
+    assert log.mark() == after
+    assert (log.get(1), (tmp_path / f"states.{after['file']}").stat().st_size) == (b"state", after["bytes"])
+
+
+def test_a_client_that_was_never_asked_has_an_empty_state_whatever_others_have(tmp_path):
+    log = StateLog(tmp_path)
+    log.put(3, b"state")
+    assert log.get(7) == b""
