@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 from fedlab.config.file import experiment_of_run
 from fedlab.deploy.node.config import check_node, clients_of
 from fedlab.deploy.node.measure_client import answer_measured
-from fedlab.server.factory import codec_names, load_client
+from fedlab.server.factory import codec_names, load_client, set_names
 
 app = ClientApp()
 
@@ -29,4 +29,6 @@ def answer(message: Message, context: Context) -> Message:
 def _client(experiment_name: str, settings: str, clients: int) -> ClientApp:
     experiment = experiment_of_run({"experiment": experiment_name, "settings": settings}, clients=clients)
     client = experiment.client
-    return load_client(client.name, client.options, experiment.path("."), codec_names(experiment))
+    return load_client(
+        client.name, client.options, experiment.path("."), codec_names(experiment), set_names(experiment)
+    )

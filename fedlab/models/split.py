@@ -1,4 +1,4 @@
-"""A whole model cut in two: the frozen part, computed once a text, and the trained part."""
+"""A whole model split in two: the frozen part, computed once a text, and the trained part."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -9,9 +9,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.data.tokens import IGNORED_LABEL
-from fedlab.models.peft.bottleneck import Cut, Whole
-from fedlab.models.peft.whole_blocks import with_trained
+from fedlab.models.peft.base import ModelSizes, SplitPoint
+from fedlab.models.sizes import EncoderSizes
 from fedlab.models.transformer.bert import Encoder, affine, block_end, block_sum, block_sum_of_first, embed, pool
+from fedlab.models.transformer.named_weights import with_trained
 from fedlab.models.transformer.unpadded import UnpaddedRows
 
 TaskKind = Literal["classification", "tagging"]
@@ -21,14 +22,15 @@ TaskKind = Literal["classification", "tagging"]
 class Network:
     """An encoder and what is read off it: a label a text ([CLS], perhaps through the pooler) or a label a token.
 
-    Sizes: B texts, T tokens, H hidden, C labels. The frozen state is what a cut model goes on from:
+    Sizes: B texts, T tokens, H hidden, C labels. The frozen state is what a split model starts from, by the kind of
+    its split point (`fedlab.models.peft.base.SplitPoint`):
 
-    * adapters of depth 0, which is the head alone: what the head reads;
-    * adapters of depth d > 0: the sum before the lowest adapter. A classifier of depth 1 needs [CLS] only;
-    * whole blocks, of depth d: the state that enters the lowest of them; for d = 0 what the pooler or the head reads;
-      where all blocks are trained the token ids, for the embeddings are trained with them.
+    * `features`: what the head reads;
+    * `adapter`: the sum before the adapter. A classifier whose only adapter is in the last block needs [CLS] only;
+    * `block_input`: the state that enters the block; above the last block, what the pooler or the head reads;
+    * `inputs`: the token ids, for the embeddings are trained too.
 
-    Where it is [CLS] only, it has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
+    A state of [CLS] only has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
     """
 
     encoder: Encoder
@@ -40,44 +42,56 @@ class Network:
         """Return where the weights are, and so where training takes place."""
         return self.encoder.words.device
 
-    def state_shape(self, cut: Cut, tokens: int) -> tuple[int, ...]:
+    def sizes(self, labels: int) -> ModelSizes:
+        """Return what the shapes of trained arrays depend on, with a head of so many labels."""
+        encoder = self.encoder
+        sizes = EncoderSizes(shape=encoder.shape, vocabulary=len(encoder.words), positions=len(encoder.positions))
+        return ModelSizes(encoder=sizes, labels=labels, pooler=self._reads_pooler)
+
+    def state_shape(self, at: SplitPoint, tokens: int) -> tuple[int, ...]:
         """Return the shape of one text's frozen state: [H], [T, H], or [T] for token ids."""
-        if cut == Whole(len(self.encoder.blocks)):
+        if at.kind == "inputs":
             return (tokens,)
         hidden = self.encoder.shape.hidden
-        return (hidden,) if self._only_first_row(cut) else (tokens, hidden)
+        return (hidden,) if self._only_first_row(at) else (tokens, hidden)
 
     @torch.inference_mode()
-    def frozen(self, ids: Tensor, lengths: Tensor, cuts: Collection[Cut]) -> dict[Cut, Tensor]:
-        """Compute the frozen states of texts for several cuts in one pass: cut to [B, H], [B, T, H] or ids [B, T].
+    def frozen(self, ids: Tensor, lengths: Tensor, at: Collection[SplitPoint]) -> dict[SplitPoint, Tensor]:
+        """Compute the frozen states of texts at several split points in one pass: [B, H], [B, T, H] or ids [B, T].
 
-        Takes ids [B, T] and lengths [B]. The pass goes no higher than the highest cut needs.
+        Takes ids [B, T] and lengths [B]. The pass goes no higher than the highest point needs.
         """
-        encoder, blocks = self.encoder, len(self.encoder.blocks)
+        encoder = self.encoder
         rows = UnpaddedRows.of(lengths, ids.shape[1])
         states = rows.taken(embed(encoder, ids))
-        found: dict[Cut, Tensor] = {Whole(blocks): ids}
-        for index in range(max(self._blocks_below(cut) for cut in cuts)):
+        found = {SplitPoint(kind="block_input", block=0): states}
+        for index in range(max(_blocks_below(point) for point in at)):
             sums = self._sums(encoder, index, states, rows)
             states = block_end(encoder, index, sums, {})
-            found |= {blocks - index: sums, Whole(blocks - index - 1): states}
-        if 0 in cuts:
-            found[0] = self._features(encoder, states)
-        return {
-            cut: found[cut] if cut == Whole(blocks) or self._only_first_row(cut) else rows.padded(found[cut])
-            for cut in cuts
+            found[SplitPoint(kind="adapter", block=index)] = sums
+            found[SplitPoint(kind="block_input", block=index + 1)] = states
+        features = SplitPoint(kind="features", block=len(encoder.blocks))
+        if features in at:
+            found[features] = self._features(encoder, states)
+        padded = {
+            point: states if self._only_first_row(point) else rows.padded(states)
+            for point, states in found.items()
+            if point in at
         }
+        return {point: ids if point.kind == "inputs" else padded[point] for point in at}
 
-    def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut) -> Tensor:
+    def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
         """Finish the forward pass from a frozen state: [B, C], or [B, T, C] for tagging; those of padding mean nothing.
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
-        Whole blocks that are not among the parameters are the encoder's own.
+        Weights of whole blocks that are not among the parameters are the encoder's own.
         """
-        if isinstance(cut, Whole):
-            features = self._whole(frozen, lengths, parameters, cut)
+        if at.kind == "features":
+            features = frozen
+        elif at.kind == "adapter":
+            features = self._adapted(frozen, lengths, parameters, at.block)
         else:
-            features = frozen if cut == 0 else self._adapted(frozen, lengths, parameters, cut)
+            features = self._whole(frozen, lengths, parameters, at)
         return affine(features.float(), parameters["head.weight"], parameters["head.bias"])
 
     def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
@@ -86,17 +100,17 @@ class Network:
         counted = (labels != IGNORED_LABEL).view(models, -1).sum(1)
         return each.view(models, -1).sum(1) / counted.clamp(min=1)
 
-    def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
+    def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], first: int) -> Tensor:
         encoder, head = self.encoder, parameters["head.weight"]
         texts, rows = _laid_out(frozen, lengths, models=len(head) if head.dim() == 3 else 1)
-        first = len(encoder.blocks) - depth
         states = block_end(encoder, first, rows.taken(texts).to(encoder.computes_in), parameters)
         return self._read(encoder, first + 1, states, rows, parameters)
 
-    def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Whole) -> Tensor:
+    def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
         encoder = with_trained(self.encoder, parameters)
-        texts, rows = _laid_out(frozen if frozen.is_floating_point() else embed(encoder, frozen), lengths, models=1)
-        return self._read(encoder, len(encoder.blocks) - cut.depth, rows.taken(texts).float(), rows, {})
+        states = embed(encoder, frozen) if at.kind == "inputs" else frozen
+        texts, rows = _laid_out(states, lengths, models=1)
+        return self._read(encoder, at.block, rows.taken(texts).float(), rows, {})
 
     def _read(
         self, encoder: Encoder, first: int, states: Tensor, rows: UnpaddedRows, adapters: Mapping[str, Tensor]
@@ -114,16 +128,21 @@ class Network:
         return run(encoder, index, states, rows)
 
     def _features(self, encoder: Encoder, states: Tensor) -> Tensor:
-        return pool(encoder, states) if self.pooling == "pooler" and self.kind == "classification" else states
+        return pool(encoder, states) if self._reads_pooler else states
 
-    def _blocks_below(self, cut: Cut) -> int:
-        """Return how many blocks a pass up to a cut runs; at an adapter's, its own block almost to the end."""
+    @property
+    def _reads_pooler(self) -> bool:
+        return self.pooling == "pooler" and self.kind == "classification"
+
+    def _only_first_row(self, at: SplitPoint) -> bool:
+        """Tell whether what is above a split point reads the first row alone."""
         blocks = len(self.encoder.blocks)
-        return blocks - cut.depth if isinstance(cut, Whole) else blocks - max(cut, 1) + 1
+        return self.kind == "classification" and at.block >= (blocks - 1 if at.kind == "adapter" else blocks)
 
-    def _only_first_row(self, cut: Cut) -> bool:
-        """Tell whether what is above a cut reads the first row alone."""
-        return self.kind == "classification" and (cut == Whole(0) if isinstance(cut, Whole) else cut <= 1)
+
+def _blocks_below(at: SplitPoint) -> int:
+    """Return how many blocks a pass up to a split point runs; up to an adapter, its own block almost to the end."""
+    return at.block + 1 if at.kind == "adapter" else at.block
 
 
 def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, UnpaddedRows]:

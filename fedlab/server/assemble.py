@@ -20,8 +20,9 @@ from fedlab.common.seeds import generator
 from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
-from fedlab.models.peft.bottleneck import Whole, cut_of, initial_arrays
-from fedlab.models.peft.config import AdapterConfig, configuration_for
+from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import Head
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
@@ -29,30 +30,41 @@ from fedlab.results.recorder import Observer, Recorder
 from fedlab.results.write import write_results
 from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.server.context import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
-from fedlab.server.factory import load_availability, load_coding, load_physics, load_strategy
+from fedlab.server.factory import load_availability, load_coding, load_physics, load_set, load_strategy, set_named
 from fedlab.server.round_loop import RoundLoop, RunState, StopRule
-from fedlab.training.bundle import Workbench, export, pretrained_arrays
+from fedlab.training.bundle import Split, Workbench, export, pretrained_arrays
 from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Configuration
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What the server must know of model and data."""
 
-    shape: ModelShape
-    labels: int
+    sizes: ModelSizes
     measure: Measure
-    export: Callable[[Arrays, AdapterConfig, Path], None]
-    pretrained: Callable[[int], Arrays]  # the weights of so many top blocks, to be trained whole
+    export: Callable[[Arrays, TrainableSet, Path], None]
+    pretrained: BackboneWeights
     reference: Reference = nothing  # what models are sent as differences to
 
+    @property
+    def shape(self) -> ModelShape:
+        """Return the sizes that costs depend on."""
+        return self.sizes.encoder.shape
 
-def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> Bench:
+
+def bench_of(
+    experiment: Experiment, workbench: Workbench, measure: Callable[[Arrays, Split, SplitPoint], float]
+) -> Bench:
     """Return what the server must know of the model and the data on a workbench."""
+    sizes = workbench.network.sizes(len(workbench.label_names))
+
+    def measure_configured(arrays: Arrays, split: Split, configuration: Configuration) -> float:
+        return measure(arrays, split, set_named(experiment, configuration).split_point(sizes.blocks))
+
     return Bench(
-        shape=workbench.network.encoder.shape,
-        labels=len(workbench.label_names),
-        measure=measure,
+        sizes=sizes,
+        measure=measure_configured,
         export=partial(export, experiment, workbench),
         pretrained=partial(pretrained_arrays, experiment, workbench),
         reference=partial(reference_arrays, workbench.network),
@@ -103,7 +115,6 @@ def serve(
         stop=_stop_rule(experiment),
         validation_every=experiment.evaluation.validation_every,
         test_every=experiment.evaluation.test_every,
-        configuration=configuration_for(experiment.client.trained, server.initial),
         observer=audience,
         save=lambda each: parts.save(each, wall_seconds()),
         wall_seconds=wall_seconds,
@@ -114,18 +125,17 @@ def serve(
     return _write_results(experiment, bench, folder, final)
 
 
-def initial_configuration(experiment: Experiment, shape: ModelShape) -> AdapterConfig:
-    """Return the configuration of the first model; where whole blocks are trained its width is 1.
+def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
+    """Return the trainable set of the first model.
 
     Raises:
-        UserError: it is deeper than the encoder.
+        UserError: there is no such set, it does not take its axes, or it is deeper than the encoder.
     """
-    if experiment.client.trained == "everything":
-        return AdapterConfig(depth=shape.blocks, width=1)
-    if experiment.client.depth > shape.blocks:
+    first = load_set(experiment)
+    if first.configuration.get("depth") == experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    width = experiment.client.width if experiment.client.trained == "adapters" else 1
-    return AdapterConfig(depth=experiment.client.depth, width=width)
+    first.split_point(shape.blocks)
+    return first
 
 
 def check_clients_suffice(experiment: Experiment, clients: int) -> None:
@@ -199,7 +209,7 @@ def _server(
         seed=experiment.seed,
         clock=clock,
         blocks=bench.shape.blocks,
-        initial=initial_configuration(experiment, bench.shape),
+        initial=initial_set(experiment, bench.shape),
         partitions=partitions,
         measure=bench.measure,
         on_trial=observer.on_trial,
@@ -251,25 +261,15 @@ def _state(strategy: Strategy) -> dict[str, Any]:
 
 
 def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> RunState:
-    draws = generator(experiment.seed, "initial")
-    shape = bench.shape
-    whole = experiment.client.trained != "adapters"
-    drawn = initial_arrays(
-        AdapterConfig(depth=0, width=1) if whole else server.initial,
-        blocks=shape.blocks,
-        hidden=shape.hidden,
-        labels=bench.labels,
-        generator=draws,
-    )
-    pretrained = bench.pretrained(server.initial.depth) if whole else {}
-    return RunState(server_round=0, arrays=pretrained | drawn)
+    first = server.initial
+    arrays = first.initial(bench.sizes, generator(experiment.seed, "initial"), bench.pretrained)
+    return RunState(server_round=0, arrays=arrays, configuration=first.configuration)
 
 
 def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
     save_file(final.arrays, folder.final)
-    last = folder.rounds()[-1]
-    config = AdapterConfig(depth=last.depth, width=last.width)
-    bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
+    trained = set_named(experiment, final.configuration)
+    bench.export(final.arrays, trained, folder.adapter if isinstance(trained, Head | Bottleneck) else folder.model)
     return write_results(
         folder,
         experiment,

@@ -17,11 +17,11 @@ from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
 from fedlab.config.schema import EngineTable, Experiment
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.peft.bottleneck import Whole
+from fedlab.models.peft.base import TrainableSet
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.server.assemble import bench_of, check_clients_suffice, initial_configuration, serve
+from fedlab.server.assemble import bench_of, check_clients_suffice, initial_set, serve
 from fedlab.server.factory import (
     codec_names,
     load_availability,
@@ -29,6 +29,7 @@ from fedlab.server.factory import (
     load_coding,
     load_link,
     load_strategy,
+    set_names,
 )
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 from fedlab.simulation.engine.ray_grid import RayGrid
@@ -68,13 +69,13 @@ def simulate(
             "activation-bytes": "" if room is None else str(room),
         }
         workbench = open_workbench({}, node_config)
-        config = initial_configuration(experiment, workbench.network.encoder.shape)
+        first = initial_set(experiment, workbench.network.encoder.shape)
         check_clients_suffice(experiment, len(workbench.partitions))
         folder = claim()
         folder.write_environment(describe_environment())
         recorder = Recorder(folder)
         told = [recorder, *observers]
-        if too_much := _what_is_not_stored(experiment, workbench, config.depth):
+        if too_much := _what_is_not_stored(workbench, first):
             _tell(told, too_much, None)
         setup = ClientSetup(
             reference=experiment.client.name,
@@ -84,6 +85,7 @@ def simulate(
             node_config=node_config,
             num_partitions=len(workbench.partitions),
             codecs=codec_names(experiment),
+            sets=set_names(experiment),
         )
         with _actors(experiment, setup, told) as pool:
             states = StateLog(folder.client_states)
@@ -126,14 +128,14 @@ def _activations(experiment: Experiment, bundle: Path, scratch: Path) -> tuple[P
     return folder, f"{bundle.name}-{experiment.engine.device}-"
 
 
-def _what_is_not_stored(experiment: Experiment, workbench: Workbench, depth: int) -> str | None:
+def _what_is_not_stored(workbench: Workbench, first: TrainableSet) -> str | None:
     """Say that the states all clients begin with have no room, None if they have."""
-    cut = depth if experiment.client.trained == "adapters" else Whole(depth)
-    store = workbench.activations
-    size = store.table_bytes(workbench.network, workbench.tokens("train"), cut)
+    store, blocks = workbench.activations, workbench.network.encoder.shape.blocks
+    at = first.split_point(blocks)
+    size = store.table_bytes(workbench.network, workbench.tokens("train"), at)
     if size <= store.budget_bytes:
         return None
-    said = f"frozen states at depth {depth} take {size / 1e9:.1f} GB, and the room for them is"
+    said = f"frozen states at depth {blocks - at.block} take {size / 1e9:.1f} GB, and the room for them is"
     return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed anew each time"
 
 

@@ -11,7 +11,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -42,12 +42,14 @@ from fedlab.models.load import (
     load_pretrained,
     source_key,
 )
-from fedlab.models.peft.bottleneck import Whole, cut_of
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.base import TrainableSet
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import Head
+from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.split import Network
 from fedlab.models.transformer.bert import Encoder
+from fedlab.models.transformer.named_weights import weights_of
 from fedlab.training.activation_store import ActivationStore
 
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
@@ -234,22 +236,26 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
     (folder / "about.json").write_text(json.dumps(about))
 
 
-def pretrained_arrays(experiment: Experiment, workbench: Workbench, depth: int) -> Arrays:
-    """Return the pretrained weights that training the top `depth` blocks whole begins with.
+def pretrained_arrays(experiment: Experiment, workbench: Workbench, names: Collection[str]) -> Arrays:
+    """Return those of the named arrays that are weights of the backbone.
 
     They are those of the encoder as it was published, also where the frozen ones are kept in less precision.
     """
-    network = workbench.network
-    encoder = network.encoder
+    encoder = workbench.network.encoder
     if encoder.dtype != torch.float32:
         encoder = encoder_of(pretrained_of(experiment).model)
-    return whole_arrays(encoder, depth, pooler=network.pooling == "pooler" and network.kind == "classification")
+    return weights_of(encoder, names)
 
 
 def export(
-    experiment: Experiment, workbench: Workbench, arrays: Mapping[str, np.ndarray], config: AdapterConfig, folder: Path
+    experiment: Experiment, workbench: Workbench, arrays: Mapping[str, np.ndarray], trained: TrainableSet, folder: Path
 ) -> None:
-    """Save adapter and head in the adapters library's own form; a model with whole trained blocks in transformers'."""
+    """Save adapter and head in the adapters library's own form; a model with whole trained blocks in transformers'.
+
+    A set that a user has added has no form of another library: nothing is saved for it.
+    """
+    if not isinstance(trained, Head | Bottleneck | TopBlocks | Everything):
+        return
     # Imported here: seconds to import, and needed at the end of a run only.
     from fedlab.models.export.adapters_library import library_model, save_adapter  # noqa: PLC0415
     from fedlab.models.export.transformers_model import finetuned_model, save_finetuned  # noqa: PLC0415
@@ -258,7 +264,8 @@ def export(
     about: dict[str, Any] = {
         "kind": network.kind, "label_names": workbench.label_names, "pooling": network.pooling,
     }  # fmt: skip
-    if isinstance(cut_of(arrays), Whole):
+    if isinstance(trained, TopBlocks | Everything):
         save_finetuned(finetuned_model(pretrained.model, arrays, **about), pretrained.tokenizer, folder)
     else:
-        save_adapter(library_model(pretrained.model, arrays, width=config.width, **about), folder)
+        adapter = trained if isinstance(trained, Bottleneck) else Bottleneck(depth=0, width=1)
+        save_adapter(library_model(pretrained.model, arrays, adapter, **about), folder)

@@ -1,7 +1,8 @@
 """Array records with a model encoded in them, as both sides write and read them.
 
 What is encoded of an array is its difference to one that both sides have: of what a client trained, to what it was
-sent; of what the server sends, to a reference. Only arrays of floats are encoded, others travel beside the frame.
+sent; of what the server sends, to a reference. Codecs encode float32; arrays of other dtypes travel beside the frame,
+as they are.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from fedlab.common.arrays import Arrays, Shape
 from fedlab.messages.pack import values_of
 
 _FRAME = "fedlab.frame"  # the array that holds it
-_FLOATS = ("float32", "float64")  # the latter of strategies of Flower's that compute in double precision
+_ENCODED = "float32"
 
 
 def is_encoded(record: ArrayRecord) -> bool:
@@ -27,12 +28,8 @@ def is_encoded(record: ArrayRecord) -> bool:
 
 
 def floats(record: ArrayRecord) -> Arrays:
-    """Return the arrays that can be encoded, as float32."""
-    return {
-        name: values_of(array).astype(np.float32, copy=False)
-        for name, array in record.items()
-        if array.dtype in _FLOATS and name != _FRAME
-    }
+    """Return the arrays that can be encoded: those of float32."""
+    return {name: values_of(array) for name, array in record.items() if array.dtype == _ENCODED and name != _FRAME}
 
 
 def encode_model(

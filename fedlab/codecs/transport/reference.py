@@ -5,19 +5,15 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from fedlab.common.arrays import Arrays
-from fedlab.models.peft.bottleneck import POOLER_NAMES, Whole, cut_of
-from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.split import Network
+from fedlab.models.transformer.named_weights import weights_of
 
 Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 
 
 def reference_arrays(network: Network, names: Collection[str]) -> Arrays:
-    """Return the backbone's own weights for a model of arrays of these names; there are none for adapters and heads."""
-    cut = cut_of(names)
-    if not isinstance(cut, Whole):
-        return {}
-    return whole_arrays(network.encoder, cut.depth, pooler=POOLER_NAMES["pooler_weight"] in names)
+    """Return those of the named arrays that are weights of the backbone; adapters and heads are not."""
+    return weights_of(network.encoder, names)
 
 
 def nothing(names: Collection[str]) -> Arrays:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from fedlab.billing.availability_wait import Attendance
 from fedlab.billing.timed_grid import TimedGrid
@@ -14,13 +15,12 @@ from fedlab.estimate.experiment.placeholder_arrays import stand_in
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
-from fedlab.models.peft.config import configuration_for
 from fedlab.models.sizes import EncoderSizes
 from fedlab.results.observers import Audience
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
-from fedlab.server.assemble import check_clients_suffice, initial_configuration
+from fedlab.server.assemble import check_clients_suffice, initial_set
 from fedlab.server.context import Attached, Server
-from fedlab.server.factory import load_availability, load_physics, load_strategy
+from fedlab.server.factory import load_availability, load_physics, load_strategy, set_named
 from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 
 
@@ -37,7 +37,7 @@ class ExperimentPlan:
     @property
     def adapters(self) -> bool:
         """Tell whether the clients train adapters."""
-        return self.experiment.client.trained == "adapters"
+        return self.experiment.client.name == "adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +80,13 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     if experiment.rounds is None and experiment.simulated_hours is None:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
     check_clients_suffice(experiment, len(plan.num_examples))
-    clients = PlannedClients(plan.work, plan.num_examples, adapters=plan.adapters)
+    clients = PlannedClients(
+        plan.work,
+        plan.num_examples,
+        adapters=plan.adapters,
+        blocks=plan.sizes.shape.blocks,
+        named=partial(set_named, experiment),
+    )
     done = PlannedRun()
     audience = Audience([done])
     server = _server(plan, clients, judge, audience)
@@ -93,7 +99,7 @@ def _server(plan: ExperimentPlan, clients: PlannedClients, judge: Judge, audienc
         seed=plan.experiment.seed,
         clock=VirtualClock(),
         blocks=plan.sizes.shape.blocks,
-        initial=initial_configuration(plan.experiment, plan.sizes.shape),
+        initial=initial_set(plan.experiment, plan.sizes.shape),
         partitions=clients.partitions(),
         measure=judge(clients),
         on_trial=audience.on_trial,
@@ -126,7 +132,6 @@ def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audienc
         stop=StopRule(rounds=experiment.rounds, simulated_seconds=None if hours is None else hours * 3600),
         validation_every=experiment.evaluation.validation_every,
         test_every=0,
-        configuration=configuration_for(experiment.client.trained, server.initial),
         observer=audience,
         save=lambda standing: None,
         wall_seconds=lambda: 0.0,
@@ -135,4 +140,5 @@ def _loop(plan: ExperimentPlan, clients: PlannedClients, server: Server, audienc
 
 
 def _first(plan: ExperimentPlan, server: Server) -> RunState:
-    return RunState(server_round=0, arrays=stand_in(plan.sizes, server.initial, adapters=plan.adapters))
+    first = server.initial
+    return RunState(server_round=0, arrays=stand_in(plan.sizes, first), configuration=first.configuration)

@@ -17,7 +17,7 @@ from torch import Tensor
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from fedlab.models.load import PART_NAMES
-from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, block_names
+from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES, POOLER_NAMES, block_names
 
 _SMALL = 2.0**-14  # a power of two, so that scaling rounds nothing; (e x)^2 / 3 is below 1e-6 for any |x| up to 28
 

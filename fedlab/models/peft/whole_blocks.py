@@ -1,52 +1,161 @@
-"""Whole blocks as arrays that travel: out of an encoder, and into it again."""
+"""Whole blocks, and the head: the top blocks of an encoder (layer freezing), or all of it (full fine-tuning).
 
-from collections.abc import Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+The protocol. Blocks are counted from 0 at the input; H is the hidden size, F the size inside the feed-forward part,
+V the vocabulary, P the positions. All arrays are float32, in this order, and the head (`fedlab.models.peft.head`)
+follows. They begin with the pretrained weights.
 
-import torch
-from torch import Tensor
+| name                          | shape   | present                                          |
+|-------------------------------|---------|--------------------------------------------------|
+| `embedding.words`             | [V, H]  | where all blocks are trained                     |
+| `embedding.positions`         | [P, H]  | "                                                |
+| `embedding.token_type`        | [H]     | ", of BERT (that of type 0, the only one in use) |
+| `embedding.norm.weight`       | [H]     | "                                                |
+| `embedding.norm.bias`         | [H]     | "                                                |
+| `block.I.attention.in.weight` | [3H, H] | for each trained block; query, key, value        |
+| `block.I.attention.in.bias`   | [3H]    | "                                                |
+| `block.I.attention.out.*`     |         | ", weight [H, H] and bias [H]                    |
+| `block.I.attention.norm.*`    |         | ", weight [H] and bias [H]                       |
+| `block.I.feed_forward.in.*`   |         | ", weight [F, H] and bias [F]                    |
+| `block.I.feed_forward.out.*`  |         | ", weight [H, F] and bias [H]                    |
+| `block.I.norm.*`              |         | ", weight [H] and bias [H]                       |
+| `pooler.weight`               | [H, H]  | where the head reads BERT's pooler               |
+| `pooler.bias`                 | [H]     | "                                                |
+"""
 
-from fedlab.common.arrays import Arrays
-from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, block_names
-from fedlab.models.transformer.bert import Encoder
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlab.common.arrays import Arrays, Shape
+from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
+from fedlab.models.peft.head import draw_head, head_shapes
+from fedlab.models.sizes import EncoderSizes
+from fedlab.workload.workload import Configuration
+
+# What the weights of an encoder are called as arrays, by their names in `fedlab.models.transformer.bert`.
+EMBEDDING_NAMES: Mapping[str, str] = {
+    "words": "embedding.words",
+    "positions": "embedding.positions",
+    "token_type": "embedding.token_type",
+    "norm_weight": "embedding.norm.weight",
+    "norm_bias": "embedding.norm.bias",
+}
+POOLER_NAMES: Mapping[str, str] = {"pooler_weight": "pooler.weight", "pooler_bias": "pooler.bias"}
+_BLOCK_PARTS: Mapping[str, str] = {
+    "attention_in": "attention.in",
+    "attention_out": "attention.out",
+    "attention_norm": "attention.norm",
+    "up": "feed_forward.in",
+    "down": "feed_forward.out",
+    "norm": "norm",
+}
 
 
-def whole_arrays(encoder: Encoder, depth: int, *, pooler: bool) -> Arrays:
-    """Return copies of the weights that training the top `depth` blocks whole trains, without a head, in float32."""
+@dataclass(frozen=True, kw_only=True)
+class TopBlocks:
+    """Train the top `depth` blocks whole, the pooler if the head reads it, and the head.
+
+    If these are all blocks, the embeddings are trained too.
+    """
+
+    depth: int
+
+    def __post_init__(self) -> None:
+        check_axis("depth", self.depth, least=0)
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the set's name and its axis."""
+        return {SET: "blocks", "depth": self.depth}
+
+    def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
+        """Return the shapes of blocks, pooler and head."""
+        check_depth("blocks", self.depth, sizes.blocks)
+        return _weight_shapes(sizes, self.depth) | head_shapes(sizes.hidden, sizes.labels)
+
+    def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
+        """Return the pretrained weights and a new head."""
+        check_depth("blocks", self.depth, sizes.blocks)
+        return _pretrained(sizes, self.depth, weights) | draw_head(sizes.hidden, sizes.labels, generator)
+
+    def split_point(self, blocks: int) -> SplitPoint:
+        """Return the split at the input of the lowest trained block; where all are trained, at the token ids."""
+        check_depth("blocks", self.depth, blocks)
+        return SplitPoint(kind="inputs" if self.depth == blocks else "block_input", block=blocks - self.depth)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Everything:
+    """Train all blocks, the embeddings, the pooler if the head reads it, and the head."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the set's name; it has no axes."""
+        return {SET: "everything"}
+
+    def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
+        """Return the shapes of the whole model."""
+        return TopBlocks(depth=sizes.blocks).shapes(sizes)
+
+    def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
+        """Return the pretrained weights and a new head."""
+        return TopBlocks(depth=sizes.blocks).initial(sizes, generator, weights)
+
+    def split_point(self, blocks: int) -> SplitPoint:
+        """Return the split at the token ids."""
+        return SplitPoint(kind="inputs", block=0)
+
+
+def block_names(block: int) -> dict[str, str]:
+    """Return the array names of one whole block, by field of `fedlab.models.transformer.bert.Block`."""
     return {
-        name: tensor.detach().to(torch.float32, copy=True).cpu().numpy()
-        for name, tensor in trained_weights(encoder, depth, pooler=pooler)
+        f"{field}_{which}": f"block.{block}.{part}.{which}"
+        for field, part in _BLOCK_PARTS.items()
+        for which in ("weight", "bias")
     }
 
 
-def trained_weights(encoder: Encoder, depth: int, *, pooler: bool) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights that training the top `depth` blocks whole trains, by the names they travel under."""
-    blocks = len(encoder.blocks)
-    assert 0 <= depth <= blocks, f"depth {depth} in an encoder of {blocks} blocks"
-    if depth == blocks:
-        yield from _named(encoder, EMBEDDING_NAMES)
-    for index in range(blocks - depth, blocks):
-        yield from _named(encoder.blocks[index], block_names(index))
-    if pooler:
-        yield from _named(encoder, POOLER_NAMES)
+def _pretrained(sizes: ModelSizes, depth: int, weights: BackboneWeights) -> Arrays:
+    names = list(_weight_shapes(sizes, depth))
+    found = weights(names) if names else {}
+    return {name: found[name] for name in names}
 
 
-def with_trained(encoder: Encoder, parameters: Mapping[str, Tensor]) -> Encoder:
-    """Return the encoder with those of its weights replaced that are among the parameters."""
-    blocks = list(encoder.blocks)
-    for index in range(len(blocks)):
-        own = block_names(index)
-        if own["norm_weight"] in parameters:
-            blocks[index] = replace(blocks[index], **{field: parameters[name] for field, name in own.items()})
-    names = {**EMBEDDING_NAMES, **POOLER_NAMES}
-    rest: dict[str, Any] = {field: parameters[name] for field, name in names.items() if name in parameters}
-    return replace(encoder, blocks=tuple(blocks), **rest)
+def _weight_shapes(sizes: ModelSizes, depth: int) -> dict[str, Shape]:
+    """Return the shapes of the backbone's weights that are trained, in the order they travel."""
+    named: dict[str, Shape] = {}
+    if depth == sizes.blocks:
+        named |= _named(EMBEDDING_NAMES, _embedding(sizes.encoder))
+    for index in range(sizes.blocks - depth, sizes.blocks):
+        named |= _named(block_names(index), _block(sizes.encoder))
+    if sizes.pooler:
+        named |= _named(POOLER_NAMES, _linear("pooler", sizes.hidden, sizes.hidden))
+    return named
 
 
-def _named(holder: object, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
-    """Yield the weights that are there by the names they travel under."""
-    for field, name in names.items():
-        tensor = getattr(holder, field)
-        if tensor is not None:
-            yield name, tensor
+def _named(names: Mapping[str, str], fields: Mapping[str, Shape]) -> dict[str, Shape]:
+    return {name: fields[field] for field, name in names.items() if field in fields}
+
+
+def _embedding(sizes: EncoderSizes) -> dict[str, Shape]:
+    hidden = sizes.shape.hidden
+    token_type: dict[str, Shape] = {"token_type": (hidden,)} if sizes.shape.family == "bert" else {}
+    rows: dict[str, Shape] = {"words": (sizes.vocabulary, hidden), "positions": (sizes.positions, hidden)}
+    return rows | token_type | {"norm_weight": (hidden,), "norm_bias": (hidden,)}
+
+
+def _block(sizes: EncoderSizes) -> dict[str, Shape]:
+    hidden, inside = sizes.shape.hidden, sizes.shape.intermediate
+    norms = {f"{norm}_{which}": (hidden,) for norm in ("attention_norm", "norm") for which in ("weight", "bias")}
+    return {
+        **_linear("attention_in", 3 * hidden, hidden),
+        **_linear("attention_out", hidden, hidden),
+        **_linear("up", inside, hidden),
+        **_linear("down", hidden, inside),
+        **norms,
+    }
+
+
+def _linear(part: str, rows: int, columns: int) -> dict[str, Shape]:
+    return {f"{part}_weight": (rows, columns), f"{part}_bias": (rows,)}

@@ -17,6 +17,7 @@ from fedlab.common.machine import keep_freed_memory
 from fedlab.common.spans import collecting, span
 from fedlab.messages.flower_private import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.messages.trains_together import TrainsTogether
+from fedlab.models.peft.base import SplitPoint
 from fedlab.server.factory import load_client
 from fedlab.simulation.engine.shipping import states_folder, unpack
 from fedlab.training.bundle import Split, open_workbench
@@ -39,6 +40,7 @@ class ClientSetup:
     node_config: Mapping[str, str]
     num_partitions: int
     codecs: Sequence[str] = ()  # of the experiment, by name
+    sets: Sequence[str] = ()  # the trainable sets of the experiment, by name
     shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None  # the bundle's files, where machines share no disk
 
 
@@ -84,7 +86,7 @@ class ClientActor:
         keep_freed_memory()
         self._name = f"{platform.node()}:{os.getpid()}"
         self._setup = setup if setup.shipped is None else _unpacked(setup, setup.shipped)
-        self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs)
+        self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs, setup.sets)
 
     def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
         """Let clients answer messages that hold the same: together if they can, else one after the other."""
@@ -92,11 +94,11 @@ class ClientActor:
             answers, trouble = self._handle(asked, content)
         return Done(result=answers, seconds=seconds, actor=self._name, trouble=trouble)
 
-    def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> Done[np.ndarray]:
-        """Predict the labels of some rows of a split."""
+    def predict(self, arrays: Arrays, split: Split, start: int, stop: int, at: SplitPoint) -> Done[np.ndarray]:
+        """Predict the labels of some rows of a split by a model that is split there."""
         workbench = open_workbench(self._setup.run_config, self._setup.node_config)
         with collecting() as seconds, span("evaluate"):
-            predictions = predict(workbench, arrays, split, start, stop)
+            predictions = predict(workbench, arrays, split, start, stop, at)
         return Done(result=predictions, seconds=seconds, actor=self._name)
 
     def _handle(self, asked: Sequence[Asked], content: RecordDict) -> tuple[list[Answer], tuple[str, str] | None]:

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
+from fedlab.models.peft.shapes import adapter_shapes, whole_shapes
 
 from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.shapes import adapter_shapes, whole_shapes
 from fedlab.models.peft.whole_blocks import whole_arrays
 from fedlab.models.sizes import EncoderSizes
 
