@@ -55,7 +55,7 @@ def answer_evaluate(
     workbench = open_workbench(context.run_config, context.node_config)
     trained = named(order.configuration)
     examples = examples_for(workbench, partition_of(context), trained)
-    parameters = {name: torch.from_numpy(array) for name, array in order.arrays.items()}
+    parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}  # copies: they are read-only
     assert examples.places is not None, "a table has places"
     frozen = examples.frozen[examples.places]
     predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, examples.at)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from fedlab.models.peft.bottleneck import cut_of
 from fedlab.training.evaluate import predict_frozen
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining, TrainingExamples
@@ -36,10 +35,9 @@ def on_gpu(network):
 
 
 def examples(tiny, network, arrays, seed=0):
-    cut = cut_of(arrays)
     ids, lengths = tiny.texts([12, 3, 7, 12, 5, 9, 4, 8, 2], seed)
-    frozen = network.frozen(ids, lengths, [cut])[cut].clone()
-    return TrainingExamples(frozen=frozen, lengths=lengths, labels=torch.arange(9) % tiny.labels)
+    frozen = tiny.states(network, ids, lengths, arrays.at)
+    return TrainingExamples(at=arrays.at, frozen=frozen, lengths=lengths, labels=torch.arange(9) % tiny.labels)
 
 
 def assert_alike(ours, theirs):
@@ -85,7 +83,7 @@ def test_predictions_of_a_gpu_are_those_of_the_cores(tiny):
     texts = examples(tiny, network, arrays)
     parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
     ours, theirs = (
-        predict_frozen(each, texts.frozen, texts.lengths, parameters, 2) for each in (network, on_gpu(network))
+        predict_frozen(each, texts.frozen, texts.lengths, parameters, texts.at) for each in (network, on_gpu(network))
     )
     np.testing.assert_array_equal(ours, theirs)
 

@@ -9,12 +9,19 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from fedlab.models.load import encoder_of
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.base import SplitPoint
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import Head
+from fedlab.models.peft.whole_blocks import TopBlocks
+from fedlab.models.transformer.named_weights import named_weights, weights_of
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.bundle import bundle_for, export, open_bundle, pretrained_arrays, pretrained_of
 
 HEAD = {"head.weight": np.ones((2, 128), np.float32), "head.bias": np.zeros(2, np.float32)}
+
+
+class SetOfAUser:
+    """A set that no other library has a form for."""
 
 
 @pytest.fixture(scope="module")
@@ -37,27 +44,39 @@ def prepare(small_experiment, tmp_path_factory):
 def test_whole_blocks_begin_with_the_weights_as_published_whatever_the_precision(prepare, precision):
     experiment, workbench = prepare(precision=precision)
 
-    arrays = pretrained_arrays(experiment, workbench, 2)
+    names = [*named_weights(workbench.network.encoder), "head.weight"]
 
-    expected = whole_arrays(encoder_of(pretrained_of(experiment).model), 2, pooler=False)
-    assert list(arrays) == list(expected)
+    arrays = pretrained_arrays(experiment, workbench, names)
+
+    expected = weights_of(encoder_of(pretrained_of(experiment).model), names)
+    assert list(arrays) == list(expected) == names[:-1]
     assert all(np.array_equal(array, expected[name]) for name, array in arrays.items())
 
 
 def test_the_pooler_is_trained_where_the_head_reads_it(prepare):
     experiment, workbench = prepare(pooling="pooler")
+    weights, sizes = partial(pretrained_arrays, experiment, workbench), workbench.network.sizes(2)
 
-    assert list(pretrained_arrays(experiment, workbench, 0)) == ["pooler.weight", "pooler.bias"]
+    arrays = TopBlocks(depth=0).initial(sizes, np.random.default_rng(0), weights)
+
+    assert list(arrays) == ["pooler.weight", "pooler.bias", "head.weight", "head.bias"]
 
 
 def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
     experiment, workbench = prepare()
     save = partial(export, experiment, workbench)
 
-    save(HEAD, AdapterConfig(depth=0, width=8), tmp_path / "adapter")
-    save(pretrained_arrays(experiment, workbench, 1) | HEAD, AdapterConfig(depth=1, width=1), tmp_path / "model")
+    blocks, sizes = TopBlocks(depth=1), workbench.network.sizes(2)
+    whole = blocks.initial(sizes, np.random.default_rng(0), partial(pretrained_arrays, experiment, workbench))
+
+    save(HEAD, Bottleneck(depth=0, width=8), tmp_path / "adapter")
+    save(HEAD, Head(), tmp_path / "head")
+    save(whole, blocks, tmp_path / "model")
+    save(HEAD, SetOfAUser(), tmp_path / "unknown")
 
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
+    assert (tmp_path / "head" / "adapter_config.json").exists()
+    assert not (tmp_path / "unknown").exists()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     assert set(model.config.id2label.values()) == {"day", "night"}
 
@@ -70,7 +89,9 @@ def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
     _, workbench = prepare(precision="bf16")
     network, tokens = workbench.network, workbench.tokens("train")
 
-    states, places = workbench.activations.table(network, tokens, np.arange(5), split="train", cut=2)
+    states, places = workbench.activations.table(
+        network, tokens, np.arange(5), split="train", at=SplitPoint(kind="adapter", block=0)
+    )
 
     assert network.encoder.computes_in == computes_in
     assert (states.dtype, len(places)) == (torch.bfloat16, 5)
