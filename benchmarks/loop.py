@@ -13,8 +13,7 @@ import torch
 from fedlab.common.clock import stopwatch
 from fedlab.config.file import load_experiment
 from fedlab.models.export.adapters_library import library_model
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.bundle import bundle_for, cache_folder, open_bundle, pretrained_of
 from fedlab.training.local import LocalTraining, batch_rows
@@ -29,8 +28,9 @@ class Loop:
         store = ActivationStore(folder=scratch, budget_bytes=0)
         self.bench = open_bundle(bundle_for(experiment, scratch), store)
         shape = self.bench.network.encoder.shape
+        trained = Bottleneck(depth=depth, width=8)
         self.start = initial_arrays(
-            AdapterConfig(depth=depth, width=8),
+            trained,
             blocks=shape.blocks,
             hidden=shape.hidden,
             labels=len(self.bench.label_names),
@@ -39,6 +39,7 @@ class Loop:
         self.model = library_model(
             pretrained_of(experiment).model,
             self.start,
+            trained,
             kind=self.bench.network.kind,
             label_names=self.bench.label_names,
             pooling=self.bench.network.pooling,

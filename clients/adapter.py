@@ -1,17 +1,18 @@
 """A client that trains adapters and head on its own partition, from stored states of the frozen blocks."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from flwr.app import ConfigRecord, Context, Message
 from flwr.clientapp import ClientApp
 
-from clients.partition import answer_evaluate, examples_of, partition_of
-from fedlab.common.seeds import generator
+from clients.base import AcceptedSets, TrainingClient
+from clients.options import with_training_options
+from clients.partition import batch_draws, examples_for, partition_of
 from fedlab.common.spans import span
-from fedlab.messages.orders import configuration_of as ordered_configuration
-from fedlab.messages.orders import read_order
-from fedlab.messages.replies import TrainReport, prefill_reply, query_reply, train_reply
-from fedlab.models.peft.bottleneck import configuration_of
+from fedlab.messages.orders import configuration_of, read_order
+from fedlab.messages.replies import TrainReport, prefill_reply, train_reply
+from fedlab.models.peft.base import TrainableSet, depth_and_width
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.sgd_stacked import Trainee, train_together
@@ -21,55 +22,50 @@ from fedlab.workload.workload import Workload
 _STATE = "activation-cache"
 
 
+@with_training_options
 def adapter(
+    settings: LocalTraining,
     *,
-    optimizer: str = "sgd",
-    learning_rate: float = 0.1,
-    momentum: float = 0.0,
-    weight_decay: float = 0.0,
-    schedule: str = "linear",
-    clip_norm: float | None = 1.0,
-    batch_size: int = 4,
-    epochs: int = 1,
-    max_batches: int | None = None,
     cache: bool = True,
     cached_depths: int = 1,
+    sets: Sequence[str] = (),
+    base_folder: str = ".",
 ) -> ClientApp:
-    """Return the adapter client; see `fedlab.training.local.LocalTraining` for the options.
+    """Return the adapter client; see `fedlab.training.local.LocalTraining` for the other options.
 
     With `cache` the device keeps the activations of its frozen blocks (the activation cache of AdaFL): the first
     epoch at a new depth runs every block, later ones start at the lowest adapter. With `cached_depths` above 1 that
-    epoch also stores what it comes by for deeper adapters, of so many depths in all: a search that goes deeper then
-    need not fill the cache again.
+    epoch also stores the activations for deeper adapters, of so many depths in all: a search that goes deeper then
+    need not fill the cache again. What is trained is what the order says: a built-in set, or one of `sets`, which are
+    found from `base_folder`.
     """
-    options = {key: value for key, value in locals().items() if key not in ("cache", "cached_depths")}
     if cached_depths < 1:
         raise ValueError(f"cached_depths: {cached_depths}, expected 1 or more")
-    return AdapterClient(LocalTraining(**options), cached_depths=cached_depths if cache else 0)
+    accepted = AcceptedSets(trusted=sets, base=Path(base_folder))
+    return AdapterClient(settings, accepted, cached_depths=cached_depths if cache else 0)
 
 
-class AdapterClient(ClientApp):
+class AdapterClient(TrainingClient):
     """The ClientApp; its clients can be trained side by side (`fedlab.messages.trains_together.TrainsTogether`)."""
 
-    def __init__(self, settings: LocalTraining, *, cached_depths: int) -> None:
-        super().__init__()
-        self._settings = settings
+    split_kinds = frozenset({"features", "adapter"})
+    trains = "adapters and heads"
+
+    def __init__(self, settings: LocalTraining, sets: AcceptedSets, *, cached_depths: int) -> None:
+        super().__init__(settings, sets)
         self._cached_depths = cached_depths
-        self.train()(lambda message, context: self.train_together([message], [context])[0])
-        self.evaluate()(lambda message, context: answer_evaluate(message, context, settings.batch_size))
-        self.query()(lambda message, context: query_reply(message, partition_of(context)))
         self.query("prefill")(self.prefill)
 
     def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
         """Train the clients of several orders that hold the same."""
         order = read_order(messages[0])
         workbench = open_workbench(contexts[0])
-        depth = configuration_of(order.arrays).depth
+        trained = self._trained_set(order.configuration, workbench)
         partitions = [partition_of(context) for context in contexts]
         trainees = [
             Trainee(
-                examples=examples_of(workbench, partition, depth),
-                generator=generator(workbench.seed, "batches", order.server_round, partition),
+                examples=examples_for(workbench, partition, trained),
+                generator=batch_draws(workbench, order, partition),
             )
             for partition in partitions
         ]
@@ -78,7 +74,7 @@ class AdapterClient(ClientApp):
                 workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
             )
         return [
-            train_reply(message, self._report(workbench, context, len(trainee.examples.lengths), result))
+            train_reply(message, self._report(workbench, context, trained, len(trainee.examples.lengths), result))
             for message, context, trainee, result in zip(messages, contexts, trainees, results, strict=True)
         ]
 
@@ -89,8 +85,10 @@ class AdapterClient(ClientApp):
         """
         if not self._cached_depths:
             raise ValueError("cannot fill its cache: client.options.cache is false")
-        workbench, depth = open_workbench(context), int(ordered_configuration(message)["depth"])
-        count = len(examples_of(workbench, partition_of(context), depth).lengths)
+        workbench = open_workbench(context)
+        trained = self._trained_set(configuration_of(message), workbench)
+        depth, _ = depth_and_width(trained, workbench.network.encoder.shape.blocks)
+        count = len(examples_for(workbench, partition_of(context), trained).lengths)
         workload = Workload(
             method="prefill",
             depth=depth,
@@ -104,13 +102,19 @@ class AdapterClient(ClientApp):
         context.state[_STATE] = ConfigRecord(vars(ActivationCache(depth=depth, filled_batches=workload.batches)))
         return prefill_reply(message, workload)
 
-    def _report(self, workbench: Workbench, context: Context, count: int, result: TrainingResult) -> TrainReport:
-        config, settings = configuration_of(result.arrays), self._settings
-        uncached = self._uncached_batches(context, config.depth, count, result.batches)
+    def _train(self, message: Message, context: Context) -> Message:
+        return self.train_together([message], [context])[0]
+
+    def _report(
+        self, workbench: Workbench, context: Context, trained: TrainableSet, count: int, result: TrainingResult
+    ) -> TrainReport:
+        settings = self._settings
+        depth, width = depth_and_width(trained, workbench.network.encoder.shape.blocks)
+        uncached = self._uncached_batches(context, depth, count, result.batches)
         workload = Workload(
             method="adapter",
-            depth=config.depth,
-            width=config.width,
+            depth=depth,
+            width=width,
             batches=result.batches,
             cached_batches=result.batches - uncached,
             batch_size=settings.batch_size,

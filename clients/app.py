@@ -11,7 +11,7 @@ from fedlab.config.file import experiment_of_run
 from fedlab.config.schema import Experiment
 from fedlab.deploy.node.measure_client import answer_measured
 from fedlab.messages.node_config import check_node, read_node_config
-from fedlab.server.factory import codec_names, load_client
+from fedlab.server.factory import codec_names, load_client, set_names
 from fedlab.training.bundle import prepare_workbench
 from fedlab.training.workbench import HostedContext, Workbench
 
@@ -53,7 +53,9 @@ class _Run:
 def _client(run: _Run) -> ClientApp:
     experiment = run.read()
     client = experiment.client
-    return load_client(client.name, client.options, experiment.path("."), codec_names(experiment))
+    return load_client(
+        client.name, client.options, experiment.path("."), codec_names(experiment), set_names(experiment)
+    )
 
 
 @functools.lru_cache(maxsize=2)

@@ -1,18 +1,21 @@
 """A client's own partition: what it trains on, and how good a model is on it."""
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from flwr.app import Context, Message
 
+from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.node_config import read_node_config
-from fedlab.messages.orders import read_order
+from fedlab.messages.orders import Order, read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
-from fedlab.models.peft.bottleneck import Cut, configuration_of, cut_of
+from fedlab.models.peft.base import SplitPoint, TrainableSet, depth_and_width
 from fedlab.training.evaluate import predict_frozen, score_labels
 from fedlab.training.local import TrainingExamples
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Configuration, Workload
 
 
 def partition_of(context: Context) -> int:
@@ -20,36 +23,50 @@ def partition_of(context: Context) -> int:
     return read_node_config(context.node_config).partition
 
 
-def examples_of(workbench: Workbench, partition_id: int, cut: Cut) -> TrainingExamples:
-    """Return the texts of a partition, as a model that is cut there sees them."""
+def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint) -> TrainingExamples:
+    """Return the texts of a partition, as a model that is split there sees them."""
     rows = np.asarray(workbench.partitions[partition_id])
     tokens = workbench.tokens("train")
     with span("load"):
-        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", cut=cut)
+        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", at=at)
         return TrainingExamples(
+            at=at,
             frozen=table,
             places=places,
             lengths=torch.from_numpy(tokens.lengths[rows]).long(),
             labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
-            inputs=workbench.network.inputs_at(cut),
+            inputs=workbench.network.encoder.inputs,
         )
 
 
-def answer_evaluate(message: Message, context: Context, batch_size: int) -> Message:
-    """Answer an order to evaluate: score the model on the partition."""
+def examples_for(workbench: Workbench, partition_id: int, trained: TrainableSet) -> TrainingExamples:
+    """Return the texts of a partition, as a model of which this set is trained sees them."""
+    return examples_of(workbench, partition_id, trained.split_point(workbench.network.encoder.shape.blocks))
+
+
+def batch_draws(workbench: Workbench, order: Order, partition_id: int) -> np.random.Generator:
+    """Return what the order of a client's batches in a round is drawn from."""
+    return generator(workbench.seed, "batches", order.server_round, partition_id)
+
+
+def answer_evaluate(
+    message: Message, context: Context, batch_size: int, named: Callable[[Configuration], TrainableSet]
+) -> Message:
+    """Answer an order to evaluate: score the model on the partition; `named` makes the set that the order names."""
     order = read_order(message)
     workbench = open_workbench(context)
-    cut, config = cut_of(order.arrays), configuration_of(order.arrays)
-    examples = examples_of(workbench, partition_of(context), cut)
-    parameters = {name: torch.from_numpy(array) for name, array in order.arrays.items()}
+    trained = named(order.configuration)
+    examples = examples_for(workbench, partition_of(context), trained)
+    parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}  # copies: they are read-only
     assert examples.places is not None, "a table has places"
     frozen = examples.frozen[examples.places]
-    predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, cut)
+    predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, examples.at)
     count = len(examples.lengths)
+    depth, width = depth_and_width(trained, workbench.network.encoder.shape.blocks)
     workload = Workload(
         method="evaluate",
-        depth=config.depth,
-        width=config.width,
+        depth=depth,
+        width=width,
         batches=-(-count // batch_size),
         cached_batches=0,
         batch_size=batch_size,

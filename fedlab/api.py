@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from fedlab.common.clock import Clock
     from fedlab.common.seeds import generator
     from fedlab.common.units import parse_bandwidth
-    from fedlab.messages.orders import Order, read_order
+    from fedlab.messages.orders import Order, configuration_of, order_content, read_order
     from fedlab.messages.pack import from_record, to_record
     from fedlab.messages.replies import (
         EvaluateReport,
@@ -26,36 +26,45 @@ if TYPE_CHECKING:
         workload_record,
     )
     from fedlab.messages.trains_together import TrainsTogether
-    from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
-    from fedlab.models.peft.config import AdapterConfig
+    from fedlab.models.peft.base import ModelSizes, SplitPoint, TrainableSet
+    from fedlab.models.peft.bottleneck import Bottleneck
+    from fedlab.models.peft.head import Head
+    from fedlab.models.peft.whole_blocks import Everything, TopBlocks
     from fedlab.network.availability import Availability
     from fedlab.network.links import Link
     from fedlab.server.context import Attached, Resumable, Searching, Server
     from fedlab.training.local import LocalTraining
     from fedlab.training.workbench import Workbench, open_workbench
     from fedlab.workload.shape import ModelShape
-    from fedlab.workload.workload import Cost, Workload
+    from fedlab.workload.workload import Configuration, Cost, Workload
 
 __all__ = [
-    "AdapterConfig",
     "Arrays",
     "Attached",
     "Availability",
+    "Bottleneck",
     "Clock",
     "Codec",
+    "Configuration",
     "Cost",
     "EvaluateReport",
+    "Everything",
     "GarbledError",
+    "Head",
     "Link",
     "LocalTraining",
     "ModelShape",
+    "ModelSizes",
     "Order",
     "Reader",
     "Resumable",
     "Searching",
     "Server",
     "Shape",
+    "SplitPoint",
+    "TopBlocks",
     "TrainReport",
+    "TrainableSet",
     "TrainsTogether",
     "Workbench",
     "Workload",
@@ -63,8 +72,8 @@ __all__ = [
     "evaluate_reply",
     "from_record",
     "generator",
-    "initial_arrays",
     "open_workbench",
+    "order_content",
     "parse_bandwidth",
     "query_reply",
     "read_cost",
@@ -88,6 +97,8 @@ PLACES = {
     # Clients: orders, replies, and the work that a reply reports.
     "Order": "fedlab.messages.orders:Order",
     "read_order": "fedlab.messages.orders:read_order",
+    "configuration_of": "fedlab.messages.orders:configuration_of",
+    "order_content": "fedlab.messages.orders:order_content",
     "TrainReport": "fedlab.messages.replies:TrainReport",
     "train_reply": "fedlab.messages.replies:train_reply",
     "EvaluateReport": "fedlab.messages.replies:EvaluateReport",
@@ -104,9 +115,14 @@ PLACES = {
     "Shape": "fedlab.common.arrays:Shape",
     "to_record": "fedlab.messages.pack:to_record",
     "from_record": "fedlab.messages.pack:from_record",
-    "AdapterConfig": "fedlab.models.peft.config:AdapterConfig",
-    "configuration_of": "fedlab.models.peft.bottleneck:configuration_of",
-    "initial_arrays": "fedlab.models.peft.bottleneck:initial_arrays",
+    "Configuration": "fedlab.workload.workload:Configuration",
+    "TrainableSet": "fedlab.models.peft.base:TrainableSet",
+    "ModelSizes": "fedlab.models.peft.base:ModelSizes",
+    "SplitPoint": "fedlab.models.peft.base:SplitPoint",
+    "Head": "fedlab.models.peft.head:Head",
+    "Bottleneck": "fedlab.models.peft.bottleneck:Bottleneck",
+    "TopBlocks": "fedlab.models.peft.whole_blocks:TopBlocks",
+    "Everything": "fedlab.models.peft.whole_blocks:Everything",
     "ModelShape": "fedlab.workload.shape:ModelShape",
     # Codecs.
     "Codec": "fedlab.codecs.codec:Codec",

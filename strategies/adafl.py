@@ -15,10 +15,10 @@ from fedlab.common.seeds import generator
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.models.peft.bottleneck import grow, merge
-from fedlab.models.peft.config import AdapterConfig, configuration_for
+from fedlab.models.peft.bottleneck import Bottleneck, merge
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
+from fedlab.workload.workload import Configuration
 from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from strategies.aggregate import Update, busy_nodes, fits, gather, restored
 from strategies.base import AttachedStrategy, takes_options_of
@@ -29,7 +29,7 @@ from strategies.cohort import CohortRules, draw_cohort
 class Group:
     """One group of a trial: its model so far, and what it has spent; `able` if asking it again may help."""
 
-    config: AdapterConfig
+    config: Bottleneck
     arrays: Arrays
     able: bool = True
     asked: int = 0
@@ -124,7 +124,7 @@ class AdaFL(AttachedStrategy):
     The options of `strategies.cohort.CohortRules` hold for each group, whose share of the clients is the same.
     """
 
-    trains = "adapters"
+    trains = "bottleneck"
 
     @takes_options_of(AdaFLOptions)
     def __init__(self, **options: Any) -> None:
@@ -138,9 +138,9 @@ class AdaFL(AttachedStrategy):
         self._coming: tuple[Update, ...] = ()
 
     @property
-    def configuration(self) -> AdapterConfig:
+    def configuration(self) -> Configuration:
         """Return the configuration of the global model."""
-        return self.search.current
+        return self.search.current.configuration
 
     @property
     def trial(self) -> int | None:
@@ -161,6 +161,7 @@ class AdaFL(AttachedStrategy):
     def attach(self, server: Server) -> None:
         """Store the server's side of the run, and start the search at the initial configuration."""
         super().attach(server)
+        assert isinstance(server.initial, Bottleneck), "an experiment whose clients train other sets is refused"
         self._search = AdapterSearch(space=self._rules.space(server.blocks), current=server.initial)
 
     def configure_train(
@@ -176,7 +177,7 @@ class AdaFL(AttachedStrategy):
             name: order_content(
                 to_record(groups[name].arrays),
                 server_round=server_round,
-                configuration=configuration_for("adapters", groups[name].config),
+                configuration=groups[name].config.configuration,
                 group=name,
                 terms=self._terms(name),
             )
@@ -203,12 +204,12 @@ class AdaFL(AttachedStrategy):
         if self._trial is None:
             return None
         trial, clock = self._trial, self.server.clock
-        accuracies = {name: self.server.measure(group.arrays, "validation") for name, group in trial.groups.items()}
+        accuracies = {name: self._accuracy(group.arrays, group.config) for name, group in trial.groups.items()}
         winner, self._search = self.search.observe(accuracies)
         best, merged_accuracy = trial.groups[winner].arrays, None
         if self._rules.merge_groups:
             merged = _merged(trial.groups, winner)
-            merged_accuracy = self.server.measure(merged, "validation")
+            merged_accuracy = self._accuracy(merged, trial.groups[winner].config)
             best = merged if merged_accuracy > accuracies[winner] else best
         clock.join(at_least=trial.started_seconds + (0.0 if trial.due else trial.budget_seconds))
         self._trial = None
@@ -242,7 +243,7 @@ class AdaFL(AttachedStrategy):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
-        self._search = replace(self.search, current=AdapterConfig(**state["current"]), trials=state["trials"])
+        self._search = replace(self.search, current=Bottleneck(**state["current"]), trials=state["trials"])
         self._trial_number = state["trial_number"]
         self._budget_seconds = state["budget_seconds"]
         self._trial = None if state["trial"] is None else _trial_from(state["trial"])
@@ -265,9 +266,12 @@ class AdaFL(AttachedStrategy):
             groups=groups,
         )
 
-    def _grown(self, arrays: Arrays, name: str, config: AdapterConfig) -> Arrays:
+    def _grown(self, arrays: Arrays, name: str, config: Bottleneck) -> Arrays:
         draws = generator(self.server.seed, f"growth-{name}", self.search.trials)
-        return grow(arrays, config, blocks=self.server.blocks, generator=draws)
+        return self.search.current.grow(arrays, config, blocks=self.server.blocks, generator=draws)
+
+    def _accuracy(self, arrays: Arrays, config: Bottleneck) -> float:
+        return self.server.measure(arrays, "validation", config.configuration)
 
     def _drop_misfits(self, groups: Mapping[str, Group]) -> None:
         """Give up late updates to a configuration that no group of the trial has."""
@@ -361,6 +365,6 @@ def _trial_state(trial: Trial) -> dict[str, Any]:
 
 def _trial_from(state: Mapping[str, Any]) -> Trial:
     groups = {
-        name: Group(**{**group, "config": AdapterConfig(**group["config"])}) for name, group in state["groups"].items()
+        name: Group(**{**group, "config": Bottleneck(**group["config"])}) for name, group in state["groups"].items()
     }
     return Trial(**{**state, "groups": groups})

@@ -7,7 +7,7 @@ sideline trials.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 
 # Cheapest first: in a tie the first group wins.
 STAYS = "shallow"  # this group keeps the current configuration
@@ -33,17 +33,17 @@ class SearchSpace:
     expand: float = 4.0
     min_gain: float = 0.0
 
-    def interval_seconds(self, config: AdapterConfig) -> float:
+    def interval_seconds(self, config: Bottleneck) -> float:
         """Return the simulated time that each group of a trial from `config` may use."""
         return self.base_seconds * (self.expand * config.depth + 1)
 
-    def deeper(self, config: AdapterConfig) -> AdapterConfig | None:
+    def deeper(self, config: Bottleneck) -> Bottleneck | None:
         """Return the next deeper configuration, or None at the maximum. From depth 0 a step of 1 leads to 2."""
         step = 2 if config.depth == 0 and self.depth_step == 1 else self.depth_step
         depth = min(config.depth + step, self.blocks)
         return replace(config, depth=depth) if depth > config.depth else None
 
-    def wider(self, config: AdapterConfig) -> AdapterConfig | None:
+    def wider(self, config: Bottleneck) -> Bottleneck | None:
         """Return the next wider configuration, or None at the maximum."""
         width = min(config.width + self.width_step, self.max_width)
         return replace(config, width=width) if width > config.width else None
@@ -54,10 +54,10 @@ class AdapterSearch:
     """The state of the search: the configuration that every group starts from, and the number of trials so far."""
 
     space: SearchSpace
-    current: AdapterConfig
+    current: Bottleneck
     trials: int = 0
 
-    def propose(self) -> dict[str, AdapterConfig]:
+    def propose(self) -> dict[str, Bottleneck]:
         """Return the groups of the next trial with their configurations; at both maxima only `shallow` is left."""
         candidates = {
             STAYS: self.current,

@@ -8,7 +8,6 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.config.builtins import Trains
 from fedlab.server.context import Server
 from fedlab.server.requirements import Requirements
 
@@ -18,11 +17,11 @@ _Init = TypeVar("_Init", bound=Callable[..., None])
 class AttachedStrategy(Strategy):
     """A strategy that asks clients to train and never to evaluate: the server measures the model on its own data.
 
-    It needs `clients_per_round` clients; where `trains` is set, they must train that.
+    It needs `clients_per_round` clients; where `trains` names a trainable set, they must train that.
     """
 
     clients_per_round: int
-    trains: Trains | None = None
+    trains: str | None = None
     _server: Server | None = None
 
     def requirements(self) -> Requirements:

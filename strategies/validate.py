@@ -5,7 +5,7 @@ import math
 import numpy as np
 from flwr.app import ArrayRecord, Message, MetricRecord
 
-from fedlab.common.arrays import Arrays
+from fedlab.common.arrays import Arrays, in_dtypes_of
 from fedlab.messages.pack import NUM_EXAMPLES, from_record, records_of
 
 
@@ -17,7 +17,7 @@ def objection(reply: Message, sent: Arrays, *, max_update_norm: float | None) ->
     try:
         num_examples_of(reply)
         with np.errstate(over="ignore"):  # numbers too large for float32 come out as infinite
-            arrays = from_record(arrays_of(reply))
+            arrays = in_dtypes_of(from_record(arrays_of(reply)), sent)
     except (ValueError, TypeError, OSError, EOFError) as error:  # what NumPy raises on bytes that are no array
         return f"cannot be read: {error}"
     return _misfit(arrays, sent) or _spoiled(arrays, sent, max_update_norm)

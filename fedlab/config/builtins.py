@@ -1,16 +1,26 @@
 """The short names an experiment file may use, and what they stand for."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
-Trains = Literal["adapters", "blocks", "everything"]
 STRATEGIES: Mapping[str, str] = {"adafl": "strategies.adafl:AdaFL", "fedavg": "strategies.fedavg:FedAvg"}
 CLIENTS: Mapping[str, str] = {
     "adapter": "clients.adapter:adapter",
     "full": "clients.full:full",
     "freeze": "clients.full:full",
 }
-TRAINS: Mapping[str, Trains] = {"adapter": "adapters", "full": "everything", "freeze": "blocks"}  # by client
+TRAINABLE_SETS: Mapping[str, str] = {
+    "head": "fedlab.models.peft.head:Head",
+    "bottleneck": "fedlab.models.peft.bottleneck:Bottleneck",
+    "blocks": "fedlab.models.peft.whole_blocks:TopBlocks",
+    "everything": "fedlab.models.peft.whole_blocks:Everything",
+}
+# The built-in sets that a built-in client trains, the one it is sent by default first.
+TRAINS: Mapping[str, tuple[str, ...]] = {
+    "adapter": ("bottleneck", "head"),
+    "full": ("everything",),
+    "freeze": ("blocks", "head"),
+}
 LINKS: Mapping[str, str] = {
     "constant": "fedlab.network.links:constant",
     "per_client": "fedlab.network.links:per_client",

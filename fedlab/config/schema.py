@@ -7,10 +7,12 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from fedlab.common.units import parse_bandwidth
-from fedlab.config.builtins import TRAINS, Trains
+from fedlab.config.builtins import TRAINABLE_SETS, TRAINS
+from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 
 Options = dict[str, Any]
+_ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
 class _ExperimentTable(BaseModel):
@@ -84,31 +86,42 @@ class ClientTable(_ExperimentTable):
     """How a client trains."""
 
     name: str = Field("adapter", description="a built-in name, module:name or path/to/file.py:name")
-    trains: Trains | None = Field(
-        None, description="what the server sends to be trained; default: by the client's name, else adapters"
+    trains: str | None = Field(
+        None,
+        description="the trainable set: head, bottleneck (or adapters), blocks, everything, module:Name or "
+        "path/to/file.py:Name; default: by the client's name, else bottleneck",
     )
     depth: int = Field(
         0, ge=0, description="adapted or whole trained blocks, where the strategy does not say; everything: all of them"
     )
     width: int = Field(8, ge=1, description="bottleneck units, where the strategy does not say")
+    axes: dict[str, int | str] = Field(default_factory=dict, description="axes of the set besides depth and width")
     prefill: bool = Field(
         False, description="whether all clients fill their activation caches, side by side, before the first round"
     )
     options: Options = Field(default_factory=dict, description="its keyword arguments: optimiser, epochs, batch size")
 
+    @field_validator("trains")
+    @classmethod
+    def _known_set(cls, value: str | None) -> str | None:
+        if value is not None and ":" not in value and value not in (*TRAINABLE_SETS, _ADAPTERS):
+            raise ValueError(f"no such set '{value}': {nearest(value, TRAINABLE_SETS)}, or a set of your own")
+        return value
+
     @model_validator(mode="after")
     def _fits(self) -> "ClientTable":
-        known = TRAINS.get(self.name, self.trains)
-        if self.trains not in (None, known):
-            raise ValueError(f"the client '{self.name}' trains {known}, not {self.trains}: leave out `trains`")
-        if self.prefill and self.trained != "adapters":
+        known = TRAINS.get(self.name)
+        if known and self.trained in TRAINABLE_SETS and self.trained not in known:
+            raise ValueError(f"the client '{self.name}' trains {known[0]}, not {self.trains}: leave out `trains`")
+        if self.prefill and self.trained not in ("bottleneck", "head"):
             raise ValueError(f"prefill: the client '{self.name}' trains {self.trained}; only adapters have caches")
         return self
 
     @property
-    def trained(self) -> Trains:
-        """What the server sends to be trained."""
-        return self.trains or TRAINS.get(self.name, "adapters")
+    def trained(self) -> str:
+        """The name of the set that the server sends to be trained."""
+        named = self.trains or TRAINS.get(self.name, ("bottleneck",))[0]
+        return "bottleneck" if named == _ADAPTERS else named
 
 
 class ThroughputTable(_ExperimentTable):

@@ -10,8 +10,9 @@ from fedlab.common.arrays import Shape
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.wire import encoded_bytes, order_bytes, reply_bytes
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.shapes import adapter_shapes, whole_shapes
+from fedlab.models.peft.base import ModelSizes
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.models.sizes import EncoderSizes
 
 Shapes = Callable[[int, int], dict[str, Shape]]
@@ -24,12 +25,13 @@ def exact_rules(method: EstimateMethod, sizes: EncoderSizes, *, labels: int, cod
 
 
 def trained_shapes(method: EstimateMethod, sizes: EncoderSizes, labels: int, *, pooler: bool = False) -> Shapes:
-    """Return which arrays are trained and sent at a depth and width; `pooler` as for `whole_shapes`."""
+    """Return which arrays are trained and sent at a depth and width; `pooler` as in `ModelSizes`."""
+    model = ModelSizes(encoder=sizes, labels=labels, pooler=pooler)
 
     def shapes(depth: int, width: int) -> dict[str, Shape]:
         if method in ("full", "freeze"):
-            return whole_shapes(sizes, depth, labels=labels, pooler=pooler)
-        return adapter_shapes(sizes, AdapterConfig(depth=depth, width=max(1, width)), labels=labels)
+            return TopBlocks(depth=depth).shapes(model)
+        return Bottleneck(depth=depth, width=max(1, width)).shapes(model)
 
     return shapes
 

@@ -2,7 +2,7 @@
 
 | message      | record             | holds                                                          |
 |--------------|--------------------|----------------------------------------------------------------|
-| train        | `arrays`           | the model to start from, as `fedlab.models.peft.bottleneck` describes   |
+| train        | `arrays`           | the model to start from, as `fedlab.models.peft` describes   |
 |              | `config`           | `server-round`, `configuration`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
@@ -43,7 +43,11 @@ PREFILL = f"{MessageType.QUERY}.prefill"  # asks to fill the activation cache
 
 @dataclass(frozen=True, kw_only=True)
 class Order:
-    """What the server asks of a client: train or evaluate these arrays."""
+    """What the server asks of a client: to train or evaluate these arrays, which are read-only.
+
+    `configuration` names the trainable set that they are of (`fedlab.models.peft.base.from_configuration`); it is
+    empty if the order does not say.
+    """
 
     arrays: Arrays
     server_round: int

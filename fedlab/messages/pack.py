@@ -28,10 +28,10 @@ def records_of(content: RecordDict, kind: type[Record]) -> dict[str, Record]:
 
 
 def to_record(arrays: Mapping[str, np.ndarray]) -> ArrayRecord:
-    """Pack named arrays."""
+    """Pack named arrays in the dtypes and shapes they have."""
     record = ArrayRecord()
-    for name, array in arrays.items():  # a record made of a dictionary would make every array anew
-        record[name] = _packed(np.ascontiguousarray(array))
+    for name, array in arrays.items():  # a record made of a dictionary would copy every array
+        record[name] = _packed(np.asarray(array, order="C"))
     return record
 
 
@@ -50,21 +50,24 @@ def _dtype_and_header(dtype: np.dtype, shape: tuple[int, ...]) -> tuple[str, byt
 
 
 def from_record(record: ArrayRecord) -> Arrays:
-    """Unpack named arrays; those of Flower's strategies that compute in double precision become float32 again."""
-    return {name: values_of(array).astype(np.float32, copy=False) for name, array in record.items()}
+    """Unpack named arrays in the dtypes and shapes they travelled with. They are read-only, as `values_of` says."""
+    return {name: values_of(array) for name, array in record.items()}
 
 
 def values_of(array: Array) -> np.ndarray:
-    """Return what `array.numpy()` does, in a tenth of the time where the array is small.
+    """Return what `array.numpy()` does, in a tenth of the time where the array is small, and without a copy.
 
     An array's data are a .npy file. Reading its header is most of the work for small ones, and all it says is known.
+    The result is a read-only view of these data: whoever changes it copies it first.
     """
     data = array.data
     end = _NPY_PREFIX + int.from_bytes(data[_NPY_PREFIX - 2 : _NPY_PREFIX], "little")
     plain = data[6:7] == b"\x01" and b"'fortran_order': False" in data[:end] and array.stype == _STYPE
-    if not plain:
-        return array.numpy()
-    return np.frombuffer(data, np.dtype(array.dtype), offset=end).reshape(array.shape).copy()
+    if plain:
+        return np.frombuffer(data, np.dtype(array.dtype), offset=end).reshape(array.shape)
+    values = array.numpy()
+    values.flags.writeable = False
+    return values
 
 
 def config_of(content: RecordDict, key: str) -> ConfigRecord:

@@ -7,7 +7,7 @@ Sizes: B samples, T tokens, R rows of these that are computed (`fedlab.models.tr
 C labels, K models trained side by side.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -15,6 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from fedlab.common.arrays import Arrays
+from fedlab.models.families import EncoderSizes
 from fedlab.models.transformer.unpadded import UnpaddedRows
 from fedlab.workload.shape import ModelShape
 
@@ -48,6 +50,10 @@ class Backbone(Protocol):
     @property
     def shape(self) -> ModelShape:
         """Return the sizes that costs depend on."""
+
+    @property
+    def sizes(self) -> EncoderSizes:
+        """Return the sizes that the shapes of trained arrays depend on."""
 
     @property
     def inputs(self) -> type[Inputs]:
@@ -88,12 +94,8 @@ class Backbone(Protocol):
     def pool(self, first_rows: Tensor) -> Tensor:
         """Apply the pretrained pooler to the first rows, [B, H]."""
 
-    def trained_weights(self, depth: int, *, pooler: bool) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights that training the top `depth` blocks whole trains, by the names they travel under.
-
-        Raises:
-            UserError: these blocks cannot be trained without the others.
-        """
+    def named_weights(self) -> dict[str, Tensor]:
+        """Return all weights by the names they travel under (`fedlab.models.peft.whole_blocks`)."""
 
     def with_trained(self, parameters: Mapping[str, Tensor]) -> "Backbone":
         """Return the backbone with those of its weights replaced that are among the parameters."""
@@ -117,6 +119,12 @@ class Head(Protocol):
 
     def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
         """Return the mean loss of each of the K models, whose samples are K equal parts of the logits."""
+
+
+def weights_of(backbone: Backbone, names: Collection[str]) -> Arrays:
+    """Return copies of those of the named arrays that are weights of the backbone, in float32."""
+    held = backbone.named_weights()
+    return {name: held[name].detach().to(torch.float32, copy=True).cpu().numpy() for name in names if name in held}
 
 
 def affine(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

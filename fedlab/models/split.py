@@ -1,4 +1,4 @@
-"""A whole model cut in two: the frozen part, computed once a text, and the trained part."""
+"""A whole model split in two: the frozen part, computed once a text, and the trained part."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from torch import Tensor
 from fedlab.models.base import Backbone, Head, Inputs, TokenIds
 from fedlab.models.heads.classification import CLASSIFICATION
 from fedlab.models.heads.tagging import TAGGING
-from fedlab.models.peft.bottleneck import Cut, Whole
+from fedlab.models.peft.base import ModelSizes, SplitPoint
 from fedlab.models.transformer.unpadded import UnpaddedRows
 
 TaskKind = Literal["classification", "tagging"]
@@ -21,14 +21,15 @@ _HEADS: Mapping[TaskKind, Head] = {"classification": CLASSIFICATION, "tagging": 
 class Network:
     """A backbone and its head: a label a text (from [CLS], perhaps through the pooler) or a label a token.
 
-    Sizes: B texts, T tokens, H hidden, C labels. The frozen state is where the trained part of a cut model starts:
+    Sizes: B texts, T tokens, H hidden, C labels. The frozen state is where the trained part of a split model starts, by
+    the kind of its split point (`fedlab.models.peft.base.SplitPoint`):
 
-    * adapters of depth 0, which is the head alone: what the head reads;
-    * adapters of depth d > 0: the sum before the lowest adapter. A classifier of depth 1 needs [CLS] only;
-    * whole blocks, of depth d: the state that enters the lowest of them; for d = 0 what the pooler or the head reads;
-      where all blocks are trained the inputs themselves (token ids), as the embeddings are trained with them.
+    * `features`: what the head reads;
+    * `adapter`: the sum before the adapter. A classifier whose only adapter is in the last block needs [CLS] only;
+    * `block_input`: the state that enters the block; above the last block, what the pooler or the head reads;
+    * `inputs`: the inputs themselves (token ids), as the embeddings are trained too.
 
-    Where it is [CLS] only, it has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
+    A state of [CLS] only has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
     """
 
     encoder: Backbone
@@ -45,66 +46,75 @@ class Network:
         """Return what reads the backbone's last states."""
         return _HEADS[self.kind]
 
-    def inputs_at(self, cut: Cut) -> type[Inputs] | None:
-        """Return the kind of inputs that the frozen states of a cut are; None where they are states of the backbone."""
-        return self.encoder.inputs if cut == Whole(self.encoder.shape.blocks) else None
+    def sizes(self, labels: int) -> ModelSizes:
+        """Return what the shapes of trained arrays depend on, with a head for a number of labels."""
+        return ModelSizes(encoder=self.encoder.sizes, labels=labels, pooler=self._reads_pooler)
 
-    def state_shape(self, cut: Cut, tokens: int) -> tuple[int, ...]:
+    def inputs_at(self, at: SplitPoint) -> type[Inputs] | None:
+        """Return the kind of inputs that the frozen states are; None where they are states of the backbone."""
+        return self.encoder.inputs if at.kind == "inputs" else None
+
+    def state_shape(self, at: SplitPoint, tokens: int) -> tuple[int, ...]:
         """Return the shape of one text's frozen state: [H], [T, H], or [T] for token ids."""
-        if self.inputs_at(cut):
+        if at.kind == "inputs":
             return (tokens,)
         hidden = self.encoder.shape.hidden
-        return (hidden,) if self._only_first_row(cut) else (tokens, hidden)
+        return (hidden,) if self._only_first_row(at) else (tokens, hidden)
 
     @torch.inference_mode()
-    def frozen(self, texts: TokenIds, cuts: Collection[Cut]) -> dict[Cut, Tensor]:
-        """Compute the frozen states of texts for several cuts in one pass: cut to [B, H], [B, T, H] or ids [B, T].
+    def frozen(self, texts: TokenIds, at: Collection[SplitPoint]) -> dict[SplitPoint, Tensor]:
+        """Compute the frozen states of texts at several split points in one pass: [B, H], [B, T, H] or ids [B, T].
 
-        The pass goes no higher than the highest cut needs.
+        The pass goes no higher than the highest point needs.
         """
-        encoder, blocks = self.encoder, self.encoder.shape.blocks
+        encoder = self.encoder
         rows = UnpaddedRows.of(texts.lengths, texts.ids.shape[1])
         states = rows.taken(encoder.embed(texts))
-        found: dict[Cut, Tensor] = {Whole(blocks): texts.ids}
-        for index in range(max(self._blocks_below(cut) for cut in cuts)):
+        found = {SplitPoint(kind="block_input", block=0): states}
+        for index in range(max(_blocks_below(point) for point in at)):
             sums = self._sums(encoder, index, states, rows)
             states = encoder.block_end(index, sums, {})
-            found |= {blocks - index: sums, Whole(blocks - index - 1): states}
-        if 0 in cuts:
-            found[0] = self._features(encoder, states)
-        return {
-            cut: found[cut] if self.inputs_at(cut) or self._only_first_row(cut) else rows.padded(found[cut])
-            for cut in cuts
+            found[SplitPoint(kind="adapter", block=index)] = sums
+            found[SplitPoint(kind="block_input", block=index + 1)] = states
+        features = SplitPoint(kind="features", block=encoder.shape.blocks)
+        if features in at:
+            found[features] = self._features(encoder, states)
+        padded = {
+            point: states if self._only_first_row(point) else rows.padded(states)
+            for point, states in found.items()
+            if point in at
         }
+        return {point: texts.ids if point.kind == "inputs" else padded[point] for point in at}
 
-    def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut) -> Tensor:
+    def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
         """Finish the forward pass from frozen states: [B, C], or [B, T, C] for tagging; those of padding mean nothing.
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
-        Whole blocks that are not among the parameters are the encoder's own.
+        Weights of whole blocks that are not among the parameters are the encoder's own.
         """
-        if isinstance(cut, Whole):
-            features = self._whole(frozen, lengths, parameters, cut)
+        if at.kind == "features":
+            features = frozen
+        elif at.kind == "adapter":
+            features = self._adapted(frozen, lengths, parameters, at.block)
         else:
-            features = frozen if cut == 0 else self._adapted(frozen, lengths, parameters, cut)
+            features = self._whole(frozen, lengths, parameters, at)
         return self.head.logits(features, parameters)
 
     def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
         """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
         return self.head.losses(logits, labels, models)
 
-    def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], depth: int) -> Tensor:
+    def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], first: int) -> Tensor:
         encoder, head = self.encoder, parameters["head.weight"]
         texts, rows = _laid_out(frozen, lengths, models=len(head) if head.dim() == 3 else 1)
-        first = encoder.shape.blocks - depth
         states = encoder.block_end(first, rows.taken(texts).to(encoder.computes_in), parameters)
         return self._read(encoder, first + 1, states, rows, parameters)
 
-    def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Whole) -> Tensor:
+    def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
         encoder = self.encoder.with_trained(parameters)
-        states = encoder.embed(TokenIds(ids=frozen, lengths=lengths)) if self.inputs_at(cut) else frozen
+        states = encoder.embed(TokenIds(ids=frozen, lengths=lengths)) if at.kind == "inputs" else frozen
         texts, rows = _laid_out(states, lengths, models=1)
-        return self._read(encoder, encoder.shape.blocks - cut.depth, rows.taken(texts).float(), rows, {})
+        return self._read(encoder, at.block, rows.taken(texts).float(), rows, {})
 
     def _read(
         self, encoder: Backbone, first: int, states: Tensor, rows: UnpaddedRows, adapters: Mapping[str, Tensor]
@@ -126,16 +136,21 @@ class Network:
         return encoder.block_sum(index, states, rows)
 
     def _features(self, encoder: Backbone, states: Tensor) -> Tensor:
-        return encoder.pool(states) if self.pooling == "pooler" and self._reads_first else states
+        return encoder.pool(states) if self._reads_pooler else states
 
-    def _blocks_below(self, cut: Cut) -> int:
-        """Return how many blocks a pass up to a cut runs; at an adapter's, its own block almost to the end."""
+    @property
+    def _reads_pooler(self) -> bool:
+        return self.pooling == "pooler" and self._reads_first
+
+    def _only_first_row(self, at: SplitPoint) -> bool:
+        """Tell whether what is above a split point reads the first row alone."""
         blocks = self.encoder.shape.blocks
-        return blocks - cut.depth if isinstance(cut, Whole) else blocks - max(cut, 1) + 1
+        return self._reads_first and at.block >= (blocks - 1 if at.kind == "adapter" else blocks)
 
-    def _only_first_row(self, cut: Cut) -> bool:
-        """Tell whether what is above a cut reads the first row alone."""
-        return self._reads_first and (cut == Whole(0) if isinstance(cut, Whole) else cut <= 1)
+
+def _blocks_below(at: SplitPoint) -> int:
+    """Return how many blocks a pass up to a split point runs; up to an adapter, its own block almost to the end."""
+    return at.block + 1 if at.kind == "adapter" else at.block
 
 
 def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, UnpaddedRows]:

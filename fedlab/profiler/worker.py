@@ -11,6 +11,7 @@ import resource
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -27,9 +28,10 @@ from fedlab.messages.node_config import NodeConfig
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import read_workload
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.base import weights_of
+from fedlab.models.peft.base import TrainableSet
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.profiler.plan import Job, Reading
 from fedlab.server.factory import load_client
 from fedlab.training.bundle import PreparedBundle
@@ -42,11 +44,14 @@ def measure(job: Job) -> Reading:
     """Measure one entry of a table."""
     assume_identity(1)
     opener = _bundle(job, stores=job.table == "cached_adapter").opener()
-    arrays = _first_arrays(opener(), job)
+    trained = _trained_set(job)
+    content = order_content(
+        to_record(_first_arrays(opener(), trained)), server_round=1, configuration=trained.configuration
+    )
     client, brief = _client(job), _client(job, max_batches=1)
     loaded_bytes = peak_rss_bytes()
-    _round_seconds(brief, arrays, opener)  # memory is claimed and code is loaded once
-    timed = [_round_seconds(client, arrays, opener) for _ in range(job.repeats)]
+    _round_seconds(brief, content, opener)  # memory is claimed and code is loaded once
+    timed = [_round_seconds(client, content, opener) for _ in range(job.repeats)]
     reading = Reading(
         round_seconds=tuple(seconds for seconds, _ in timed),
         batches=timed[0][1],
@@ -55,7 +60,7 @@ def measure(job: Job) -> Reading:
         threads=torch.get_num_threads(),
     )
     if job.table == "adapter":  # now that the peak is read: what the job of the cached table starts from
-        _round_seconds(brief, arrays, _bundle(job, stores=True).opener())
+        _round_seconds(brief, content, _bundle(job, stores=True).opener())
     return reading
 
 
@@ -82,22 +87,23 @@ def _client(job: Job, **options: int) -> ClientApp:
     return load_client(CLIENTS[job.table], {"batch_size": job.point.batch_size, **options}, Path())
 
 
-def _first_arrays(workbench: Workbench, job: Job) -> Arrays:
-    encoder, labels = workbench.network.encoder, len(workbench.label_names)
-    config = AdapterConfig(depth=0 if job.table == "full" else job.depth, width=job.point.width)
-    shape, draws = encoder.shape, generator(0, "initial")
-    arrays = initial_arrays(config, blocks=shape.blocks, hidden=shape.hidden, labels=labels, generator=draws)
-    if job.table != "full":
-        return arrays
-    return whole_arrays(encoder, job.depth, pooler=False) | arrays
+def _trained_set(job: Job) -> TrainableSet:
+    if job.table == "full":
+        return TopBlocks(depth=job.depth)
+    return Bottleneck(depth=job.depth, width=job.point.width)
 
 
-def _round_seconds(client: ClientApp, arrays: Arrays, opener: Opener) -> tuple[float, int]:
+def _first_arrays(workbench: Workbench, trained: TrainableSet) -> Arrays:
+    network = workbench.network
+    sizes = network.sizes(len(workbench.label_names))
+    return trained.initial(sizes, generator(0, "initial"), partial(weights_of, network.encoder))
+
+
+def _round_seconds(client: ClientApp, content: RecordDict, opener: Opener) -> tuple[float, int]:
     """Let the client train a round; return the seconds its batches took, and how many they were.
 
     They are those of the client's spans, without unpacking and packing the message; of a client that has none, all.
     """
-    content = order_content(to_record(arrays), server_round=1)
     order = with_id(Message(content, 1, MessageType.TRAIN), "order")
     node = NodeConfig(partition_id=0, num_partitions=1).mapping()
     context = Context(run_id=1, node_id=1, node_config=node, state=RecordDict(), run_config={})

@@ -13,12 +13,14 @@ from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link
 from fedlab.server.factory import (
+    codec_names,
     load_availability,
     load_client,
     load_coding,
     load_link,
     load_strategy,
     make_physics,
+    set_names,
 )
 from fedlab.server.requirements import Requirements, check_requirements, requirements_of
 from fedlab.server.round_loop import StopRule
@@ -56,7 +58,7 @@ def assemble(experiment: Experiment) -> Assembled:
             others.
     """
     strategy, base = load_strategy(experiment), Path(experiment.base_folder)
-    requirements = requirements_of(strategy)
+    client, requirements = experiment.client, requirements_of(strategy)
     assembled = Assembled(
         experiment=experiment,
         strategy=strategy,
@@ -64,7 +66,7 @@ def assemble(experiment: Experiment) -> Assembled:
         link=load_link(experiment),
         availability=load_availability(experiment),
         coding=load_coding(experiment),
-        client=load_client(experiment.client.name, experiment.client.options, base),
+        client=load_client(client.name, client.options, base, codec_names(experiment), set_names(experiment)),
         fleet=build_fleet(experiment.fleet, experiment.task.partition.clients, experiment.seed, base),
         stop=stop_rule(experiment),
     )

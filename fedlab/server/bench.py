@@ -1,6 +1,6 @@
 """What the server must know of the model and the data, and the first model of a run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,86 +12,90 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
+from fedlab.models.base import weights_of
 from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
+from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
-from fedlab.training.workbench import Workbench
+from fedlab.training.workbench import Split, Workbench
 from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Configuration
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bench:
     """What the server must know of model and data.
 
-    `pretrained` returns the published weights of the top blocks, as many as it is given, to be trained whole; models
-    are sent as differences to `reference`; `export` saves the final model in a library's format.
+    `pretrained` returns the published weights of the backbone, for those that are trained; models are sent as
+    differences to `reference`; `export` saves the final model in a library's format.
     """
 
-    shape: ModelShape
-    labels: int
+    sizes: ModelSizes
     measure: Measure
-    export: Callable[[Arrays, AdapterConfig, Path], None]
-    pretrained: Callable[[int], Arrays]
+    export: Callable[[Arrays, TrainableSet, Path], None]
+    pretrained: BackboneWeights
     reference: Reference = nothing
 
+    @property
+    def shape(self) -> ModelShape:
+        """Return the sizes that costs depend on."""
+        return self.sizes.encoder.shape
 
-def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> Bench:
-    """Return what the server must know of the model and the data on a workbench."""
 
-    def export(arrays: Arrays, config: AdapterConfig, folder: Path) -> None:
+def bench_of(
+    experiment: Experiment, workbench: Workbench, measure: Callable[[Arrays, Split, SplitPoint], float]
+) -> Bench:
+    """Return what the server must know of the model and the data on a workbench.
+
+    `measure` returns the score of a model that is split at a point, on a split of the data.
+    """
+    sizes = workbench.network.sizes(len(workbench.label_names))
+
+    def measure_configured(arrays: Arrays, split: Split, configuration: Configuration) -> float:
+        return measure(arrays, split, set_named(experiment, configuration).split_point(sizes.blocks))
+
+    def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
         network, labels = workbench.network, workbench.label_names
         loaded = pretrained_of(experiment)
-        export_model(arrays, config, folder, pretrained=loaded, network=network, label_names=labels)
+        export_model(arrays, trained, folder, pretrained=loaded, network=network, label_names=labels)
 
     return Bench(
-        shape=workbench.network.encoder.shape,
-        labels=len(workbench.label_names),
-        measure=measure,
+        sizes=sizes,
+        measure=measure_configured,
         export=export,
         pretrained=partial(pretrained_arrays, experiment, workbench.network),
         reference=partial(reference_arrays, workbench.network),
     )
 
 
-def initial_configuration(experiment: Experiment, shape: ModelShape) -> AdapterConfig:
-    """Return the configuration of the first model; where whole blocks are trained its width is 1.
+def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
+    """Return the trainable set of the first model.
 
     Raises:
-        UserError: it is deeper than the encoder.
+        UserError: there is no such set, it does not take its axes, or it is deeper than the encoder.
     """
-    if experiment.client.trained == "everything":
-        return AdapterConfig(depth=shape.blocks, width=1)
-    if experiment.client.depth > shape.blocks:
+    first = load_set(experiment)
+    if first.configuration.get("depth") == experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    width = experiment.client.width if experiment.client.trained == "adapters" else 1
-    return AdapterConfig(depth=experiment.client.depth, width=width)
+    first.split_point(shape.blocks)
+    return first
 
 
 def first_model(experiment: Experiment, bench: Bench) -> Arrays:
-    """Return the arrays a run starts from: what is new is drawn, blocks trained whole start as published."""
-    config, shape = initial_configuration(experiment, bench.shape), bench.shape
-    whole = experiment.client.trained != "adapters"
-    drawn = initial_arrays(
-        AdapterConfig(depth=0, width=1) if whole else config,
-        blocks=shape.blocks,
-        hidden=shape.hidden,
-        labels=bench.labels,
-        generator=generator(experiment.seed, "initial"),
-    )
-    return (bench.pretrained(config.depth) if whole else {}) | drawn
+    """Return the arrays a run starts from: what is new is drawn, weights of the backbone start as published."""
+    first = initial_set(experiment, bench.shape)
+    return first.initial(bench.sizes, generator(experiment.seed, "initial"), bench.pretrained)
 
 
-def pretrained_arrays(experiment: Experiment, network: Network, depth: int) -> Arrays:
-    """Return the pretrained weights that training the top `depth` blocks whole begins with.
+def pretrained_arrays(experiment: Experiment, network: Network, names: Collection[str]) -> Arrays:
+    """Return those of the named arrays that are weights of the backbone.
 
     They are those of the encoder as it was published, also where the frozen ones are kept in less precision.
     """
     encoder = network.encoder
     if encoder.dtype != torch.float32:
         encoder = encoder_of(pretrained_of(experiment).model)
-    return whole_arrays(encoder, depth, pooler=network.pooling == "pooler" and network.kind == "classification")
+    return weights_of(encoder, names)

@@ -10,10 +10,11 @@ from flwr.serverapp.strategy import Strategy
 from fedlab.billing.ledger import Ledger
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.base import TrainableSet
 from fedlab.results.records import TrialRecord
+from fedlab.workload.workload import Configuration
 
-Measure = Callable[[Arrays, Literal["validation", "test"]], float]
+Measure = Callable[[Arrays, Literal["validation", "test"], Configuration], float]
 UpdateLimit = Callable[[Arrays], float | None]
 
 
@@ -25,17 +26,18 @@ def no_limit(sent: Arrays) -> None:
 class Server:
     """The server's side of a run, as a strategy may see it.
 
-    `initial` is the configuration of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
-    partition ids; draws are made over partition ids. `measure` returns a model's score on a split the server holds; it
-    costs the clients nothing, and nothing but the report may use the test split. `ledger` has the bills of the current
-    round. `update_limit` says how far (Euclidean, over all arrays) an update may be from the arrays that were sent,
-    where a strategy has no limit of its own; None for no limit.
+    `initial` is the trainable set of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
+    partition ids; draws are made over partition ids. `measure` takes a model's arrays, a split of the data and the
+    model's configuration, and returns the score on that split, which the server holds; it costs the clients nothing,
+    and only the report may use the test split. `ledger` has the bills of the current round. `update_limit` says how far
+    (Euclidean, over all arrays) an update may be from the arrays that were sent, where a strategy has no limit of its
+    own; None for no limit.
     """
 
     seed: int
     clock: Clock
     blocks: int
-    initial: AdapterConfig
+    initial: TrainableSet
     partitions: Mapping[int, int]
     measure: Measure
     on_trial: Callable[[TrialRecord], None]
@@ -56,7 +58,7 @@ class Searching(Protocol):
     """A strategy that changes the model's configuration by trials."""
 
     @property
-    def configuration(self) -> AdapterConfig:
+    def configuration(self) -> Configuration:
         """Return the configuration of the global model."""
 
     @property

@@ -14,17 +14,19 @@ from fedlab.codecs.transport.client import with_codecs
 from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.units import parse_bandwidth
-from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES
+from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES, TRAINABLE_SETS
 from fedlab.config.plugins import call_with_options, resolve, with_known
 from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import quiet
+from fedlab.models.peft.base import SET, TrainableSet, from_configuration
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link, make_link
 from fedlab.training.workbench import open_workbench
 from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Configuration
 
 
 def load_strategy(experiment: Experiment) -> Strategy:
@@ -43,19 +45,55 @@ def load_strategy(experiment: Experiment) -> Strategy:
     return strategy
 
 
-def load_client(name: str, options: Mapping[str, Any], base: Path, codecs: Collection[str] = ()) -> ClientApp:
+def load_client(
+    name: str, options: Mapping[str, Any], base: Path, codecs: Collection[str] = (), sets: Collection[str] = ()
+) -> ClientApp:
     """Make the ClientApp a name stands for: the object itself, or what a factory makes of the options.
 
-    It is wrapped so that it reads and answers orders that are encoded, by built-in codecs or by these.
+    It is wrapped so that it reads and answers orders that are encoded, by built-in codecs or by these. A factory that
+    takes `sets` and `base_folder` is told of these trainable sets, which orders may name besides the built-in ones.
 
     Raises:
         UserError: there is no such client, or it does not take the options.
     """
     found = resolve(name, CLIENTS, base)
-    client = found if isinstance(found, ClientApp) else call_with_options(found, options, "client.options")
+    if isinstance(found, ClientApp):
+        client = found
+    else:
+        known = with_known(found, options, sets=tuple(sets), base_folder=str(base))
+        client = call_with_options(found, known, "client.options")
     if not isinstance(client, ClientApp):
         raise UserError(f"client.name = '{name}': is not a flwr.clientapp.ClientApp")
     return with_codecs(client, reference=reference_of_node, base=base, trusted=codecs)
+
+
+def load_set(experiment: Experiment) -> TrainableSet:
+    """Make the trainable set that an experiment begins with.
+
+    `client.depth` and `client.width` are its axes where it has such axes, `client.axes` are its others.
+
+    Raises:
+        UserError: there is no such set, or it does not take the axes.
+    """
+    client = experiment.client
+    found = resolve(client.trained, TRAINABLE_SETS, Path(experiment.base_folder))
+    axes = with_known(found, client.axes, depth=client.depth, width=client.width)
+    return set_named(experiment, {SET: client.trained, **axes})
+
+
+def set_named(experiment: Experiment, configuration: Configuration) -> TrainableSet:
+    """Make the trainable set of a configuration, which is built in or the experiment's own.
+
+    Raises:
+        UserError: it is neither, or does not take the axes.
+    """
+    base = Path(experiment.base_folder)
+    return from_configuration(configuration, base=base, trusted=set_names(experiment))
+
+
+def set_names(experiment: Experiment) -> list[str]:
+    """Return the names of an experiment's trainable sets, which its clients accept in orders."""
+    return [experiment.client.trained]
 
 
 def load_coding(experiment: Experiment) -> Coding | None:

@@ -6,7 +6,6 @@ from typing import Protocol, runtime_checkable
 from flwr.serverapp.strategy import FedAvg as FlowersFedAvg
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.config.builtins import Trains
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 
@@ -16,14 +15,15 @@ class Requirements:
     """What a strategy needs of a run.
 
     A run has at least `clients_per_round` and `min_available_nodes` clients, each an option of the strategy. A round
-    starts when `waits_for` clients are available, if there are so many. The clients train what `trains` says, None if
-    any will do. With `evaluates` off the strategy asks no client to evaluate, and is not asked which.
+    starts when `waits_for` clients are available, if there are so many. `trains` names the trainable set that the
+    clients must train, None if any will do. With `evaluates` off the strategy asks no client to evaluate, and is not
+    asked which.
     """
 
     clients_per_round: int = 1
     min_available_nodes: int = 1
     waits_for: int = 1
-    trains: Trains | None = None
+    trains: str | None = None
     evaluates: bool = True
 
 

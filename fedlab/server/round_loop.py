@@ -8,13 +8,13 @@ from flwr.app import ArrayRecord, ConfigRecord, Message
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
-from fedlab.common.arrays import Arrays
+from fedlab.common.arrays import Arrays, in_dtypes_of
 from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.bottleneck import configuration_of
+from fedlab.models.peft.base import SET
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records
 from fedlab.server.context import Searching, Server
@@ -42,10 +42,11 @@ class StopRule:
 
 @dataclass(frozen=True, kw_only=True)
 class RunState:
-    """The state of a run after a round; accuracies are the last ones measured."""
+    """The state of a run after a round: the global model with its configuration, and the last measured accuracies."""
 
     server_round: int
     arrays: Arrays
+    configuration: Configuration
     validations: int = 0
     tests: int = 0
     validation_accuracy: float | None = None
@@ -64,10 +65,13 @@ class RoundLoop:
     """Runs rounds of a strategy over a grid.
 
     `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
-    the server's ledger; `configuration` is what is trained where the strategy does not say. After every round
-    `observer` is told of it and `save` is given the state. With `prefills` all clients fill their caches before the
-    first round. A strategy that never `evaluates` is not asked whom to ask for it, and the model is not packed for
-    that.
+    the server's ledger. After every round `observer` is told of it and `save` is given the state. With `prefills` all
+    clients fill their caches before the first round. A strategy that never `evaluates` is not asked whom to ask for it,
+    and the model is not packed for that.
+
+    A strategy is handed the configuration of the global model in the `config` it passes on to clients. The model that
+    it returns is cast to the dtypes of the model it was handed, here and nowhere else: Flower's own strategies average
+    float32 in double precision.
     """
 
     strategy: Strategy
@@ -76,7 +80,6 @@ class RoundLoop:
     stop: StopRule
     validation_every: int
     test_every: int
-    configuration: Configuration
     observer: Observer
     save: Save
     wall_seconds: Callable[[], float]
@@ -101,39 +104,39 @@ class RoundLoop:
         server_round = before.server_round + 1
         self.server.ledger.open()
         try:
-            arrays = self._train(server_round, before.arrays)
+            arrays = self._train(server_round, before)
         finally:  # a round that breaks off has records of its clients, too
             self.observer.on_clients(self.server.ledger.clients)
         after = replace(before, server_round=server_round, arrays=arrays or before.arrays)
         if arrays is None and self._over(after):
-            arrays = self._conclude(server_round)
+            arrays = self._conclude(before, server_round)
             after = replace(after, arrays=arrays or before.arrays)
+        after = replace(after, configuration=self._configuration(before))
         after = self._measured(after, changed=arrays is not None)
         self.observer.on_round(self._record(before, after))
         return after
 
-    def _conclude(self, server_round: int) -> Arrays | None:
+    def _conclude(self, before: RunState, server_round: int) -> Arrays | None:
         record = self.strategy.conclude(server_round) if isinstance(self.strategy, Searching) else None
-        return None if record is None else from_record(record)
+        return None if record is None else _model(record, before)
 
-    def _train(self, server_round: int, arrays: Arrays) -> Arrays | None:
+    def _train(self, server_round: int, before: RunState) -> Arrays | None:
         """Run one round of training, and of federated evaluation if the strategy wants it; return the new model."""
         if server_round == 1 and self.prefills:
-            prefill(self.grid, self.configuration)
+            prefill(self.grid, before.configuration)
         seed_strategies(seed_for(self.server.seed, "flower", server_round))
-        config = self._config(server_round)
-        record = to_record(arrays)
-        orders = self.strategy.configure_train(server_round, record, config, self.grid)
+        config = _config(server_round, before.configuration)
+        orders = self.strategy.configure_train(server_round, to_record(before.arrays), config, self.grid)
         replies = self._answers(server_round, list(orders))
         trained, _ = self.strategy.aggregate_train(server_round, replies)
-        model = arrays if trained is None else from_record(trained)
+        model = before.arrays if trained is None else _model(trained, before)
         if self.evaluates:
-            self._evaluate(server_round, to_record(model))
+            self._evaluate(server_round, to_record(model), _config(server_round, self._configuration(before)))
         return None if trained is None else model
 
-    def _config(self, server_round: int) -> ConfigRecord:
-        """Return what the strategy passes on to clients: the round, and what is trained."""
-        return ConfigRecord({"server-round": server_round, CONFIGURATION: packed_configuration(self.configuration)})
+    def _configuration(self, before: RunState) -> Configuration:
+        """Return the configuration of the global model, which only a strategy that searches changes."""
+        return self.strategy.configuration if isinstance(self.strategy, Searching) else before.configuration
 
     def _answers(self, server_round: int, orders: Sequence[Message]) -> list[Message]:
         if not orders:
@@ -148,8 +151,7 @@ class RoundLoop:
         """Tell whether clients were lost for this round only."""
         return any(client.dropout in ("gone", "late") for client in self.server.ledger.clients)
 
-    def _evaluate(self, server_round: int, arrays: ArrayRecord) -> None:
-        config = self._config(server_round)
+    def _evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:
         orders = list(self.strategy.configure_evaluate(server_round, arrays, config, self.grid))
         if orders:
             self.strategy.aggregate_evaluate(server_round, self.grid.send_and_receive(orders))
@@ -159,25 +161,25 @@ class RoundLoop:
         measure = self.server.measure
         due = changed and state.server_round % self.validation_every == 0
         if due or (changed and self._over(state)):
-            accuracy = measure(state.arrays, "validation")
+            accuracy = measure(state.arrays, "validation", state.configuration)
             state = replace(state, validation_accuracy=accuracy, validations=state.validations + 1)
             due = True
         tests = due and self.test_every and state.validations % self.test_every == 0
         if tests or self._over(state):
-            state = replace(state, test_accuracy=measure(state.arrays, "test"), tests=state.tests + 1)
+            accuracy = measure(state.arrays, "test", state.configuration)
+            state = replace(state, test_accuracy=accuracy, tests=state.tests + 1)
         return state
 
     def _record(self, before: RunState, after: RunState) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
-        config = configuration_of(after.arrays, default_width=int(self.configuration.get("width", 1)))
-        config = searching.configuration if searching else config
+        depth, width = _depth_and_width(after.configuration, self.server.blocks)
         measured = after.validations > before.validations
         return RoundRecord(
             server_round=after.server_round,
             trial=searching.trial if searching else None,
             simulated_seconds=self.server.clock.latest(),
-            depth=config.depth,
-            width=config.width,
+            depth=depth,
+            width=width,
             groups=group_records(self.server.ledger.clients, self.server.ledger.failed),
             validation_accuracy=after.validation_accuracy if measured else None,
             test_accuracy=after.test_accuracy if after.tests > before.tests else None,
@@ -185,3 +187,19 @@ class RoundLoop:
             budget_seconds=searching.budget_seconds if searching else None,
             notes=list(self.server.ledger.notes),
         )
+
+
+def _config(server_round: int, configuration: Configuration) -> ConfigRecord:
+    """Return what the strategy passes on to clients: the round, and what is trained."""
+    return ConfigRecord({"server-round": server_round, CONFIGURATION: packed_configuration(configuration)})
+
+
+def _model(record: ArrayRecord, before: RunState) -> Arrays:
+    """Return the model that a strategy made of the one before."""
+    return in_dtypes_of(from_record(record), before.arrays)
+
+
+def _depth_and_width(configuration: Configuration, blocks: int) -> tuple[int, int]:
+    """Return a configuration as the two columns of a round's record; a set without a depth trains all blocks."""
+    default = 0 if configuration[SET] == "head" else blocks
+    return int(configuration.get("depth", default)), int(configuration.get("width", 1))

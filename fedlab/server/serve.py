@@ -9,16 +9,17 @@ from safetensors.numpy import save_file
 
 from fedlab.billing.timed_grid import Physics
 from fedlab.common.clock import Clock
-from fedlab.models.peft.bottleneck import Whole, cut_of
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import Head
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
 from fedlab.results.recorder import Observer, Recorder
 from fedlab.results.write import write_results
 from fedlab.server.assemble import Assembled
-from fedlab.server.bench import Bench, first_model, initial_configuration
+from fedlab.server.bench import Bench, first_model, initial_set
 from fedlab.server.context import UpdateLimit, no_limit
+from fedlab.server.factory import set_named
 from fedlab.server.round_loop import RoundLoop, RunState
 from fedlab.server.run_checkpoint import RunCheckpoint, resumable_parts
 from fedlab.server.wiring import attached_server, grid_stack, round_loop
@@ -64,7 +65,7 @@ def serve(
     loop = _loop(assembled, bench, world, checkpoint, Audience([recorder, *observers]))
     state = checkpoint.restore()
     if state is None:
-        state = RunState(server_round=0, arrays=first_model(assembled.experiment, bench))
+        state = _first_state(assembled, bench)
     final = loop.run(state)
     recorder.close()
     return _write_results(assembled, bench, folder, final)
@@ -74,7 +75,7 @@ def _loop(assembled: Assembled, bench: Bench, world: World, checkpoint: RunCheck
     server = attached_server(
         assembled,
         shape=bench.shape,
-        initial=initial_configuration(assembled.experiment, bench.shape),
+        initial=initial_set(assembled.experiment, bench.shape),
         partitions=world.partitions,
         clock=world.clock,
         measure=bench.measure,
@@ -94,11 +95,16 @@ def _loop(assembled: Assembled, bench: Bench, world: World, checkpoint: RunCheck
     )
 
 
+def _first_state(assembled: Assembled, bench: Bench) -> RunState:
+    experiment = assembled.experiment
+    configuration = initial_set(experiment, bench.shape).configuration
+    return RunState(server_round=0, arrays=first_model(experiment, bench), configuration=configuration)
+
+
 def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
     save_file(final.arrays, folder.final)
-    last = folder.rounds()[-1]
-    config = AdapterConfig(depth=last.depth, width=last.width)
-    bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
+    trained = set_named(assembled.experiment, final.configuration)
+    bench.export(final.arrays, trained, folder.adapter if isinstance(trained, Head | Bottleneck) else folder.model)
     return write_results(
         folder,
         assembled.experiment,

@@ -9,7 +9,7 @@ from fedlab.billing.timed_grid import Physics, TimedGrid
 from fedlab.codecs.transport.reference import Reference
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.common.clock import Clock
-from fedlab.models.peft.config import AdapterConfig, configuration_for
+from fedlab.models.peft.base import TrainableSet
 from fedlab.results.recorder import Observer
 from fedlab.server.assemble import Assembled
 from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
@@ -21,7 +21,7 @@ def attached_server(
     assembled: Assembled,
     *,
     shape: ModelShape,
-    initial: AdapterConfig,
+    initial: TrainableSet,
     partitions: Mapping[int, int],
     clock: Clock,
     measure: Measure,
@@ -101,7 +101,6 @@ def round_loop(
         stop=assembled.stop,
         validation_every=experiment.evaluation.validation_every,
         test_every=experiment.evaluation.test_every,
-        configuration=configuration_for(experiment.client.trained, server.initial),
         observer=observer,
         save=save,
         wall_seconds=wall_seconds,

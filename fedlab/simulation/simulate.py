@@ -14,13 +14,12 @@ from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
 from fedlab.config.schema import EngineTable, Experiment
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.peft.bottleneck import Whole
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Observer, Recorder
 from fedlab.server.assemble import Assembled, assemble
-from fedlab.server.bench import bench_of, initial_configuration
-from fedlab.server.factory import codec_names
+from fedlab.server.bench import bench_of, initial_set
+from fedlab.server.factory import codec_names, set_names
 from fedlab.server.serve import World, serve
 from fedlab.simulation.engine.actor import ClientSetup
 from fedlab.simulation.engine.cluster import Cluster, cluster
@@ -49,7 +48,7 @@ def simulate(
     with _scratch_folder() as scratch:
         bundle = _prepared(experiment, scratch)
         workbench = bundle.open()
-        initial_configuration(experiment, workbench.network.encoder.shape)
+        initial_set(experiment, workbench.network.encoder.shape)
         with cluster(experiment.engine, _setup(experiment, bundle, workbench)) as machines:
             return _run(assembled, workbench, machines, claim(), observers)
 
@@ -78,6 +77,7 @@ def _setup(experiment: Experiment, bundle: PreparedBundle, workbench: Workbench)
         bundle=bundle,
         num_partitions=len(workbench.partitions),
         codecs=codec_names(experiment),
+        sets=set_names(experiment),
     )
 
 
@@ -107,13 +107,12 @@ def _run(
 
 def _what_is_not_stored(experiment: Experiment, workbench: Workbench) -> str | None:
     """Return a warning if the frozen states that all clients begin with exceed the room for them, else None."""
-    depth = initial_configuration(experiment, workbench.network.encoder.shape).depth
-    cut = depth if experiment.client.trained == "adapters" else Whole(depth)
-    store = workbench.activations
-    size = store.table_bytes(workbench.network, workbench.tokens("train"), cut)
+    store, shape = workbench.activations, workbench.network.encoder.shape
+    at = initial_set(experiment, shape).split_point(shape.blocks)
+    size = store.table_bytes(workbench.network, workbench.tokens("train"), at)
     if size <= store.budget_bytes:
         return None
-    said = f"frozen states at depth {depth} take {size / 1e9:.1f} GB, and the room for them is"
+    said = f"frozen states at depth {shape.blocks - at.block} take {size / 1e9:.1f} GB, and the room for them is"
     return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed anew each time"
 
 

@@ -1,4 +1,4 @@
-"""Frozen states, computed once a text and cut and kept where every process of the machine can read them."""
+"""Frozen states, computed once a text and split point and kept where every process of the machine can read them."""
 
 import math
 import os
@@ -15,7 +15,7 @@ from fedlab.common.cache_folder import locked
 from fedlab.common.spans import span
 from fedlab.data.tokens import TokenSet
 from fedlab.models.base import TokenIds
-from fedlab.models.peft.bottleneck import Cut, Whole
+from fedlab.models.peft.base import SplitPoint
 from fedlab.models.split import Network
 
 # Token ids, and arrays in Ray's store, are read where they lie, by all processes alike: nothing writes to them.
@@ -30,13 +30,13 @@ _BITS = {torch.float32: torch.int32, torch.bfloat16: torch.int16}
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationStore:
-    """Memory-mapped files of frozen states, one for each split and cut, of at most `budget_bytes` in all.
+    """Memory-mapped files of frozen states, one for each split of the data and split point of the model.
 
-    A file takes its full size from the beginning. When the one asked for does not fit, those used longest ago go; when
-    it would not fit alone, or the disk is full, states are computed each time they are asked for.
-    A pass up to adapters comes by the states of greater depths as well: they are stored with it while there is room,
-    so that a deeper configuration finds them. Below whole blocks only what is asked for is stored: no search deepens
-    them. Where all blocks are trained there is nothing to store.
+    They take at most `budget_bytes` in all. A file takes its full size from the beginning. If the one asked for does
+    not fit, the least recently used files are deleted; if it would not fit alone, or the disk is full, states are
+    computed each time they are asked for. A pass up to adapters computes the states at deeper adapters as well: they
+    are stored with it while there is room, so that a deeper configuration finds them. Below whole blocks only the
+    states asked for are stored. Where all is trained there is nothing to store.
 
     A set of rows that is asked for together must always be the same set (a partition, a shard): its states are
     computed in fixed chunks, so every process gets the same bits.
@@ -46,55 +46,54 @@ class ActivationStore:
     budget_bytes: int
     prefix: str = ""  # of its files, where a folder is kept for states of different data and encoders
 
-    def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, cut: Cut) -> Tensor:
+    def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, at: SplitPoint) -> Tensor:
         """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision.
 
-        Where all blocks are trained they are the token ids, [N, T].
+        Where all is trained they are the token ids, [N, T].
         """
-        table, places = self.table(network, tokens, rows, split=split, cut=cut)
+        table, places = self.table(network, tokens, rows, split=split, at=at)
         return table[places]
 
     def table(
-        self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, cut: Cut
+        self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, at: SplitPoint
     ) -> tuple[Tensor, Tensor]:
         """Return a table that holds the frozen states of some texts, and the rows they have in it.
 
         The table is the stored file itself where there is one, so nothing is copied.
         """
-        if network.inputs_at(cut):
+        if at.kind == "inputs":
             return torch.from_numpy(tokens.input_ids), torch.tensor(rows)
-        stored = self._open(network, tokens, split, cut)
+        stored = self._open(network, tokens, split, at)
         if not stored:
-            return _compute(network, tokens, rows, [cut])[cut], torch.arange(len(rows))
+            return _compute(network, tokens, rows, [at])[at], torch.arange(len(rows))
         bits = _BITS[network.encoder.dtype]
         missing = [each for each, (_, filled) in stored.items() if not filled[rows].all()]
-        if cut in missing:
+        if at in missing:
             for each, computed in _compute(network, tokens, rows, missing).items():
                 states, filled = stored[each]
                 states[rows] = computed.view(bits).numpy()
                 filled[rows] = 1
-        return torch.from_numpy(stored[cut][0]).view(network.encoder.dtype), torch.tensor(rows)
+        return torch.from_numpy(stored[at][0]).view(network.encoder.dtype), torch.tensor(rows)
 
-    def table_bytes(self, network: Network, tokens: TokenSet, cut: Cut) -> int:
-        """Return what the frozen states of a whole split take; nothing where all blocks are trained."""
-        if network.inputs_at(cut):
+    def table_bytes(self, network: Network, tokens: TokenSet, at: SplitPoint) -> int:
+        """Return what the frozen states of a whole split take; nothing where all is trained."""
+        if at.kind == "inputs":
             return 0
         count, width = tokens.input_ids.shape
-        return int(count * math.prod(network.state_shape(cut, width)) * network.encoder.dtype.itemsize)
+        return int(count * math.prod(network.state_shape(at, width)) * network.encoder.dtype.itemsize)
 
     def _open(
-        self, network: Network, tokens: TokenSet, split: str, cut: Cut
-    ) -> dict[Cut, tuple[np.ndarray, np.ndarray]]:
-        """Map the file of a cut and those of deeper adapters there is room for; nothing if it does not fit alone."""
+        self, network: Network, tokens: TokenSet, split: str, at: SplitPoint
+    ) -> dict[SplitPoint, tuple[np.ndarray, np.ndarray]]:
+        """Map the file of a split point and those of deeper adapters that fit; nothing if it does not fit alone."""
         count, width = tokens.input_ids.shape
         item = np.dtype(str(_BITS[network.encoder.dtype]).removeprefix("torch."))
-        cuts = [cut] if isinstance(cut, Whole) else range(cut, network.encoder.shape.blocks + 1)
-        found: dict[Cut, tuple[np.ndarray, np.ndarray]] = {}
+        found: dict[SplitPoint, tuple[np.ndarray, np.ndarray]] = {}
         with locked(self.folder):
-            for each in cuts:
+            for each in (at, *at.passed()):
                 shape = (count, *network.state_shape(each, width))
                 size = self.table_bytes(network, tokens, each)
-                if not self._provide(f"{split}-{each}", size, count, wanted=each == cut):
+                if not self._provide(f"{split}-{each}", size, count, wanted=each == at):
                     break
                 path = self._path(f"{split}-{each}")
                 states = np.memmap(path, item, "r+", shape=shape)
@@ -146,15 +145,19 @@ def _make(path: Path, size: int) -> None:
             os.posix_fallocate(file.fileno(), 0, size)
 
 
-def _compute(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequence[Cut]) -> dict[Cut, Tensor]:
+def _compute(
+    network: Network, tokens: TokenSet, rows: np.ndarray, at: Sequence[SplitPoint]
+) -> dict[SplitPoint, Tensor]:
     with span("cache"):
-        return _computed(network, tokens, rows, cuts)
+        return _computed(network, tokens, rows, at)
 
 
-def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequence[Cut]) -> dict[Cut, Tensor]:
+def _computed(
+    network: Network, tokens: TokenSet, rows: np.ndarray, at: Sequence[SplitPoint]
+) -> dict[SplitPoint, Tensor]:
     width = tokens.input_ids.shape[1]
     dtype = network.encoder.dtype
-    states = {cut: torch.zeros(len(rows), *network.state_shape(cut, width), dtype=dtype) for cut in cuts}
+    states = {point: torch.zeros(len(rows), *network.state_shape(point, width), dtype=dtype) for point in at}
     # Texts of like length go together, so that little is padded.
     order = np.argsort(tokens.lengths[rows], kind="stable")
     for start in range(0, len(order), _CHUNK_ROWS):
@@ -163,8 +166,8 @@ def _computed(network: Network, tokens: TokenSet, rows: np.ndarray, cuts: Sequen
         longest = int(lengths.max())
         ids = torch.from_numpy(tokens.input_ids[rows[places], :longest]).long()
         texts = TokenIds(ids=ids.to(network.device), lengths=lengths.to(network.device))
-        found = network.frozen(texts, cuts)
-        for cut, computed in found.items():
-            target = states[cut] if computed.dim() == 2 else states[cut][:, :longest]
+        found = network.frozen(texts, at)
+        for point, computed in found.items():
+            target = states[point] if computed.dim() == 2 else states[point][:, :longest]
             target[torch.from_numpy(places)] = computed.to("cpu", dtype)
     return states

@@ -1,4 +1,4 @@
-"""How good a model is on texts: predictions of a part of a split, to be put together and scored."""
+"""Evaluate a model on a shard of a split; shards are combined and scored by the caller."""
 
 from collections.abc import Mapping
 
@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from fedlab.data.metrics import accuracy, entity_f1
-from fedlab.models.peft.bottleneck import Cut, cut_of
+from fedlab.models.peft.base import SplitPoint
 from fedlab.models.split import Network
 from fedlab.training.workbench import Split, Workbench
 
@@ -15,9 +15,10 @@ _SHARD_ROWS = 128  # fixed, so that no result depends on how many processes shar
 _BATCH_ROWS = 32
 
 
-def measure(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split) -> float:
-    """Return the score of a model on a split, computed in this process."""
-    parts = [predict(workbench, arrays, split, start, stop) for start, stop in shards(len(workbench.tokens(split)))]
+def measure(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, at: SplitPoint) -> float:
+    """Return the score of a model, split at `at`, on a split of the data, computed in this process."""
+    rows = len(workbench.tokens(split))
+    parts = [predict(workbench, arrays, split, start, stop, at) for start, stop in shards(rows)]
     return score(workbench, split, np.concatenate(parts))
 
 
@@ -26,27 +27,28 @@ def shards(rows: int) -> list[tuple[int, int]]:
     return [(start, min(start + _SHARD_ROWS, rows)) for start in range(0, rows, _SHARD_ROWS)]
 
 
-def predict(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int) -> np.ndarray:
+def predict(
+    workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, start: int, stop: int, at: SplitPoint
+) -> np.ndarray:
     """Predict rows `start` to `stop` of a split: label ids [N], or [N, T] for tagging."""
     tokens = workbench.tokens(split)
-    cut = cut_of(arrays)
     rows = np.arange(start, stop)
-    frozen = workbench.activations.states(workbench.network, tokens, rows, split=split, cut=cut)
+    frozen = workbench.activations.states(workbench.network, tokens, rows, split=split, at=at)
     lengths = torch.from_numpy(tokens.lengths[rows]).long()
     parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
-    return predict_frozen(workbench.network, frozen, lengths, parameters, cut)
+    return predict_frozen(workbench.network, frozen, lengths, parameters, at)
 
 
 @torch.inference_mode()
 def predict_frozen(
-    network: Network, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], cut: Cut
+    network: Network, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint
 ) -> np.ndarray:
     """Predict from frozen states: label ids [N], or [N, T] for tagging."""
     frozen, lengths = frozen.to(network.device), lengths.to(network.device)
     placed = {name: tensor.to(network.device) for name, tensor in parameters.items()}
     parts = [
-        network.logits(frozen[at : at + _BATCH_ROWS], lengths[at : at + _BATCH_ROWS], placed, cut).argmax(-1)
-        for at in range(0, len(lengths), _BATCH_ROWS)
+        network.logits(frozen[row : row + _BATCH_ROWS], lengths[row : row + _BATCH_ROWS], placed, at).argmax(-1)
+        for row in range(0, len(lengths), _BATCH_ROWS)
     ]
     return torch.cat(parts).cpu().numpy()
 

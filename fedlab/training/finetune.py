@@ -1,6 +1,6 @@
-"""Local training of whole blocks, one client at a time: unlike frozen weights, trained ones are shared with nobody.
+"""Local training of whole blocks, one client at a time, for trained weights cannot be shared among clients.
 
-It comes to what autograd and the optimisers of torch come to on the library's own model, without dropout. Of the word
+It gives what autograd and the optimisers of torch give on the library's own model, without dropout. Of the word
 embeddings only the rows that the client's batches touch take part in the steps. The others never get a gradient, so
 that weight decay alone moves them, all by one factor.
 """
@@ -12,9 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlab.common.arrays import Arrays
+from fedlab.common.arrays import Arrays, in_dtypes_of
 from fedlab.models.base import TokenIds
-from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, cut_of
+from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES
 from fedlab.models.split import Network
 from fedlab.training.descent import descent
 from fedlab.training.local import (
@@ -24,6 +24,7 @@ from fedlab.training.local import (
     batch_rows,
     learning_rates,
     take_batch,
+    trainable,
 )
 
 _WORDS = EMBEDDING_NAMES["words"]
@@ -38,24 +39,30 @@ def finetune(
     *,
     proximal_mu: float = 0.0,
 ) -> TrainingResult:
-    """Train whole blocks and head on the examples; `proximal_mu` pulls them back to where they started (FedProx)."""
+    """Train whole blocks and head on the examples; `proximal_mu` pulls them back to where they started (FedProx).
+
+    Raises:
+        UserError: some arrays are not of floats.
+    """
     plan = batch_rows(len(examples.lengths), settings, generator)
-    cut, steps, loss_sum = cut_of(arrays), torch.tensor([len(plan)]), torch.zeros((), device=network.device)
+    steps, loss_sum = torch.tensor([len(plan)]), torch.zeros((), device=network.device)
     # Pulled back as well as decayed, a row moves by a sum of the two, which is not the same for all rows.
     every_word = bool(proximal_mu and settings.weight_decay)
-    reads_words = network.inputs_at(cut) is TokenIds and not every_word
-    model = _Model.of(arrays, _words_of(examples, plan) if reads_words else None, network.device)
+    reads_words = network.inputs_at(examples.at) is TokenIds and not every_word
+    words = _words_of(examples, plan) if reads_words else None
+    model = _Model.of(trainable(arrays), words, network.device)
     examples = examples.on(network.device)
     leaves = model.leaves()
     step = descent(leaves, settings, proximal_mu=proximal_mu)
     for number, rows in enumerate(plan):
         frozen, lengths, labels = take_batch([examples], [rows])
-        logits = network.logits(model.renumbered(frozen), lengths, model.parameters, cut)
+        logits = network.logits(model.renumbered(frozen), lengths, model.parameters, examples.at)
         loss = network.losses(logits, labels, 1).sum()
         rate = float(learning_rates(settings, number, steps))
         step(torch.autograd.grad(loss, leaves, materialize_grads=True), rate)
         loss_sum += loss.detach()
-    return TrainingResult(arrays=model.arrays(), loss=float(loss_sum) / len(plan), batches=len(plan))
+    trained = in_dtypes_of(model.arrays(), arrays)
+    return TrainingResult(arrays=trained, loss=float(loss_sum) / len(plan), batches=len(plan))
 
 
 @dataclass(frozen=True, kw_only=True)

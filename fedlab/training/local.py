@@ -1,6 +1,6 @@
-"""What all local training has in common: its settings, a client's examples, their batches, and what comes of it."""
+"""What all local training has in common: its settings, a client's examples, their batches, and the result."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -12,6 +12,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.errors import UserError
 from fedlab.models.base import Inputs, TokenIds
+from fedlab.models.peft.base import SplitPoint
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (("learning_rate", "clip_norm"), lambda it: isinstance(it, int | float) and it > 0, "a positive number"),
@@ -50,22 +51,23 @@ class LocalTraining:
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingExamples:
-    """The texts of one client, as training sees them.
+    """The texts of one client, as a model that is split at `at` sees them.
 
     The frozen states may be a larger table, of which text n has row `places[n]`: batches are read from where the
     states are stored, without a copy of all of them. By default row n is text n's.
     """
 
+    at: SplitPoint
     frozen: Tensor  # [N, H], [N, T, H] or token ids [N, T]; or of more rows, with places
     lengths: Tensor  # [N]
     labels: Tensor  # [N] or [N, T]
     places: Tensor | None = None  # [N]
-    inputs: type[Inputs] | None = None  # what the frozen states are where they are the inputs themselves
+    inputs: type[Inputs] = TokenIds  # what the frozen states are where the model is split at its inputs
 
     def states(self, rows: np.ndarray, longest: int) -> Tensor:
         """Return the frozen states of some texts, cut to so many tokens."""
         index = torch.from_numpy(rows)
-        by_token = self.inputs is TokenIds or (self.inputs is None and self.frozen.dim() == 3)
+        by_token = self.inputs is TokenIds if self.at.kind == "inputs" else self.frozen.dim() == 3
         table = self.frozen[:, :longest] if by_token else self.frozen
         return table[index if self.places is None else self.places[index]]
 
@@ -75,20 +77,33 @@ class TrainingExamples:
             return self
         frozen = self.frozen if self.places is None else self.frozen[self.places]
         return TrainingExamples(
+            at=self.at,
+            inputs=self.inputs,
             frozen=frozen.to(device),
             lengths=self.lengths.to(device),
             labels=self.labels.to(device),
-            inputs=self.inputs,
         )
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingResult:
-    """What came of it. `loss` is the mean over the batches."""
+    """The trained arrays, in the dtypes they had before; `loss` is the mean over the batches."""
 
     arrays: Arrays
     loss: float
     batches: int
+
+
+def trainable(arrays: Mapping[str, np.ndarray]) -> Arrays:
+    """Return arrays in float32, the precision of training, without a copy of those that are in it.
+
+    Raises:
+        UserError: some are not of floats.
+    """
+    for name, array in arrays.items():
+        if not np.issubdtype(array.dtype, np.floating):
+            raise UserError(f"array '{name}' has the dtype {array.dtype}; this client trains floats")
+    return {name: array.astype(np.float32, copy=False) for name, array in arrays.items()}
 
 
 def learning_rates(settings: LocalTraining, step: int, steps: Tensor) -> Tensor:

@@ -4,13 +4,15 @@ import itertools
 
 import numpy as np
 import pytest
+import torch
 from flwr.app import ConfigRecord, MessageType
 
 from clients.adapter import adapter
 from fedlab.errors import UserError
 from fedlab.messages.replies import read_workload
-from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
+from fedlab.models.peft.head import Head
+from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.workload.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
@@ -18,16 +20,9 @@ BATCHES = 4  # of 4 texts, the last of 2
 
 
 @pytest.fixture(scope="module")
-def first_model(workbench):
-    """Return a function that makes the arrays of a new model."""
-    shape = workbench.network.encoder.shape
-
-    def make(depth, width=8):
-        config = AdapterConfig(depth=depth, width=width)
-        draws = np.random.default_rng(1)
-        return initial_arrays(config, blocks=shape.blocks, hidden=shape.hidden, labels=2, generator=draws)
-
-    return make
+def first_model(new_model):
+    """Return a function that makes a new model with adapters."""
+    return lambda depth, width=8: new_model(Bottleneck(depth=depth, width=width))
 
 
 @pytest.fixture
@@ -46,9 +41,9 @@ def test_the_partition_is_as_large_as_these_tests_assume(workbench):
 
 @pytest.mark.parametrize(("depth", "width"), [(0, 8), (1, 8), (2, 16)])
 def test_a_reply_has_the_arrays_it_was_given_trained(device, first_model, depth, width):
-    start = first_model(depth, width)
-    trained = device().trained(start)
-    expected = array_shapes(AdapterConfig(depth=depth, width=width), blocks=2, hidden=128, labels=2)
+    model = first_model(depth, width)
+    start, trained = model.arrays, device().trained(model)
+    expected = array_shapes(Bottleneck(depth=depth, width=width), blocks=2, hidden=128, labels=2)
     assert {name: array.shape for name, array in trained.items()} == expected
     assert list(trained) == list(start)
     assert all(array.dtype == np.float32 and np.isfinite(array).all() for array in trained.values())
@@ -169,16 +164,16 @@ def test_round_and_partition_each_give_another_order_of_batches(device, first_mo
 
 
 def test_training_lowers_the_loss(device, first_model):
-    client, arrays = device(learning_rate=0.02, clip_norm=None), first_model(1)
-    arrays["head.bias"][:] = [4.0, -4.0]  # sure of label 0, and wrong about half of the texts
-    losses = client.losses(arrays, rounds=3)
+    client, model = device(learning_rate=0.02, clip_norm=None), first_model(1)
+    model.arrays["head.bias"][:] = [4.0, -4.0]  # sure of label 0, and wrong about half of the texts
+    losses = client.losses(model, rounds=3)
     assert 0.0 < losses[-1] < losses[0] / 1.5
 
 
 def test_a_proximal_term_keeps_the_arrays_nearer_to_where_they_started(device, first_model, distance):
     start = first_model(1)
     client = device(clip_norm=None, epochs=4)
-    away = {mu: distance(client.trained(start, proximal_mu=mu), start) for mu in (0.0, 0.5, 5.0)}
+    away = {mu: distance(client.trained(start, proximal_mu=mu), start.arrays) for mu in (0.0, 0.5, 5.0)}
     assert away[0.0] > 1.05 * away[0.5] > 1.05 * away[5.0]
 
 
@@ -186,14 +181,14 @@ def test_a_proximal_term_changes_no_first_step(device, first_model, distance):
     start = first_model(1)
     client = device(max_batches=1)
     one, other = (client.trained(start, proximal_mu=mu) for mu in (0.0, 5.0))
-    assert distance(one, other) == 0.0 < distance(one, start)
+    assert distance(one, other) == 0.0 < distance(one, start.arrays)
 
 
 def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_model, labels):
-    arrays = first_model(0)
-    arrays["head.weight"][:] = 0.0
-    arrays["head.bias"][:] = [1.0, 0.0]  # whatever the text, label 0
-    reply = device()(arrays, kind=MessageType.EVALUATE)
+    model = first_model(0)
+    model.arrays["head.weight"][:] = 0.0
+    model.arrays["head.bias"][:] = [1.0, 0.0]  # whatever the text, label 0
+    reply = device()(model, kind=MessageType.EVALUATE)
     assert reply.content["metrics"]["eval-accuracy"] == pytest.approx(np.mean(labels == 0))
     assert 0 < np.mean(labels == 0) < 1
     assert reply.content["metrics"]["num-examples"] == TEXTS
@@ -212,6 +207,36 @@ def test_evaluation_is_a_workload_of_its_own_and_sends_no_arrays(device, first_m
         num_examples=TEXTS,
     )
     assert not reply.content.array_records
+
+
+def test_the_head_alone_is_trained_like_adapters_of_depth_0(device, new_model, first_model, distance):
+    assert distance(device().trained(new_model(Head())), device().trained(first_model(0))) == 0.0
+
+
+@pytest.mark.parametrize("trained", [TopBlocks(depth=0), TopBlocks(depth=1), Everything()])
+def test_whole_blocks_are_refused_in_one_line(device, new_model, trained):
+    name = trained.configuration["set"]
+    with pytest.raises(UserError, match=f"^this client trains adapters and heads, not the set '{name}'; see client.tr"):
+        device()(new_model(trained))
+
+
+def test_an_order_that_names_no_set_is_refused(device, first_model):
+    model = first_model(1)
+    with pytest.raises(UserError, match=r"^the order names no trainable set: pass `configuration` to order_content$"):
+        device()((model.arrays, None))
+    with pytest.raises(UserError, match=r"^the order names no trainable set"):
+        device()((model.arrays, None), kind=MessageType.EVALUATE)
+
+
+@pytest.mark.filterwarnings("error")
+def test_neither_training_nor_evaluating_warns_of_arrays_that_cannot_be_written_to(device, first_model):
+    client = device()
+    torch.set_warn_always(True)
+    try:
+        client(first_model(1))
+        client(first_model(1), kind=MessageType.EVALUATE)
+    finally:
+        torch.set_warn_always(False)
 
 
 def test_asked_which_partition_it_holds_a_client_says_so(device):

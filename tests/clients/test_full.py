@@ -8,9 +8,9 @@ from clients.full import full
 from fedlab.errors import UserError
 from fedlab.messages.replies import read_workload
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import Head
+from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.workload.workload import Workload
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
@@ -18,15 +18,9 @@ BATCHES = 4  # of 4 texts, the last of 2
 
 
 @pytest.fixture(scope="module")
-def first_model(workbench):
-    """Return a function that makes the arrays of a new model of the encoder's two blocks."""
-
-    def make(depth):
-        draws, nothing = np.random.default_rng(1), AdapterConfig(depth=0, width=1)
-        head = initial_arrays(nothing, blocks=2, hidden=128, labels=2, generator=draws)
-        return whole_arrays(workbench.network.encoder, depth, pooler=False) | head
-
-    return make
+def first_model(new_model):
+    """Return a function that makes a new model of the encoder's two blocks, of which the top ones are trained."""
+    return lambda depth: new_model(TopBlocks(depth=depth))
 
 
 @pytest.fixture
@@ -36,9 +30,9 @@ def device(device_with):
 
 @pytest.mark.parametrize("depth", [0, 1, 2])
 def test_a_reply_has_the_arrays_it_was_given_trained(device, first_model, depth):
-    start = first_model(depth)
+    model = first_model(depth)
 
-    trained = device().trained(start)
+    start, trained = model.arrays, device().trained(model)
 
     assert {name: array.shape for name, array in trained.items()} == {
         name: array.shape for name, array in start.items()
@@ -67,10 +61,22 @@ def test_a_workload_counts_what_was_done_without_a_cache(device, first_model, wo
         assert 0.0 < reply.content["metrics"]["train-loss"] < 5.0
 
 
-def test_adapters_are_refused(device):
-    draws, config = np.random.default_rng(1), AdapterConfig(depth=1, width=8)
-    with pytest.raises(UserError, match="the arrays hold adapters, and this client trains whole blocks"):
-        device()(initial_arrays(config, blocks=2, hidden=128, labels=2, generator=draws))
+def test_adapters_are_refused_in_one_line(device, new_model):
+    refusal = r"^this client trains whole blocks, not the set 'bottleneck'; see client\.trains$"
+    with pytest.raises(UserError, match=refusal):
+        device()(new_model(Bottleneck(depth=1, width=8)))
+
+
+@pytest.mark.parametrize("head", [Head(), Bottleneck(depth=0, width=8)])
+def test_the_head_alone_is_trained_whatever_the_set_is_called(device, new_model, first_model, distance, head):
+    reply = device()(new_model(head))
+    assert (read_workload(reply).method, read_workload(reply).depth) == ("freeze", 0)
+    assert distance(device().trained(new_model(head)), device().trained(first_model(0))) == 0.0
+
+
+def test_everything_is_the_same_as_all_blocks(device, new_model, first_model, distance):
+    assert read_workload(device()(new_model(Everything()))).method == "full"
+    assert distance(device().trained(new_model(Everything())), device().trained(first_model(2))) == 0.0
 
 
 def test_the_same_order_gives_the_same_arrays_to_the_bit(device, first_model, distance):
@@ -89,25 +95,25 @@ def test_max_batches_ends_the_epochs_early(device, first_model):
 
 
 def test_training_lowers_the_loss(device, first_model):
-    client, arrays = device(learning_rate=0.02, clip_norm=None), first_model(2)
-    arrays["head.bias"][:] = [4.0, -4.0]  # sure of label 0, and wrong about half of the texts
-    losses = client.losses(arrays, rounds=3)
+    client, model = device(learning_rate=0.02, clip_norm=None), first_model(2)
+    model.arrays["head.bias"][:] = [4.0, -4.0]  # sure of label 0, and wrong about half of the texts
+    losses = client.losses(model, rounds=3)
     assert 0.0 < losses[-1] < losses[0] / 1.5
 
 
 def test_a_proximal_term_keeps_the_arrays_nearer_to_where_they_started(device, first_model, distance):
     start, client = first_model(1), device(clip_norm=None, learning_rate=0.02, epochs=4)
-    away = {mu: distance(client.trained(start, proximal_mu=mu), start) for mu in (0.0, 5.0)}
+    away = {mu: distance(client.trained(start, proximal_mu=mu), start.arrays) for mu in (0.0, 5.0)}
     assert away[0.0] > 1.05 * away[5.0]
 
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_model, labels, depth):
-    arrays = first_model(depth)
-    arrays["head.weight"][:] = 0.0
-    arrays["head.bias"][:] = [1.0, 0.0]  # whatever the text, label 0
+    model = first_model(depth)
+    model.arrays["head.weight"][:] = 0.0
+    model.arrays["head.bias"][:] = [1.0, 0.0]  # whatever the text, label 0
 
-    reply = device()(arrays, kind=MessageType.EVALUATE)
+    reply = device()(model, kind=MessageType.EVALUATE)
 
     assert reply.content["metrics"]["eval-accuracy"] == pytest.approx(np.mean(labels == 0))
     workload = read_workload(reply)

@@ -22,6 +22,19 @@ import pytest
 BLOCKS, HIDDEN, LABELS, VOCABULARY, POSITIONS = 3, 32, 5, 50, 24
 
 
+class ArraysOf(dict[str, np.ndarray]):
+    """Arrays of a model together with the set that is trained of it."""
+
+    def __init__(self, trained: Any, arrays: Mapping[str, np.ndarray]) -> None:
+        super().__init__(arrays)
+        self.trained = trained
+
+    @property
+    def at(self) -> Any:
+        """Return where the set splits a tiny model."""
+        return self.trained.split_point(BLOCKS)
+
+
 @dataclass(frozen=True, kw_only=True)
 class TinyWorld:
     """What tests build with: `models` are transformers encoders of 3 blocks, 32 wide, by family."""
@@ -34,22 +47,30 @@ class TinyWorld:
     labels: int = LABELS
     vocabulary: int = VOCABULARY
 
-    def trained(self, depth: int, width: int, seed: int = 0) -> dict[str, np.ndarray]:
-        """Return arrays none of which is zero, as after training."""
-        from fedlab.models.peft.bottleneck import array_shapes
-        from fedlab.models.peft.config import AdapterConfig
+    def trained(self, depth: int, width: int, seed: int = 0) -> ArraysOf:
+        """Return the arrays of adapters and head, none of which is zero, as after training."""
+        from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
 
-        config = AdapterConfig(depth=depth, width=width)
+        config = Bottleneck(depth=depth, width=width)
         shapes = array_shapes(config, blocks=self.blocks, hidden=self.hidden, labels=self.labels)
         draws = np.random.default_rng(seed)
-        return {name: draws.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+        arrays = {name: draws.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+        return ArraysOf(config, arrays)
 
-    def whole(self, network: Any, depth: int, seed: int = 0) -> dict[str, np.ndarray]:
+    def whole(self, network: Any, depth: int, seed: int = 0) -> ArraysOf:
         """Return the arrays of a model of which so many blocks are to be trained whole, with a random head."""
-        from fedlab.models.peft.whole_blocks import whole_arrays
+        from fedlab.models.base import weights_of
+        from fedlab.models.peft.whole_blocks import TopBlocks
 
-        pooler = network.pooling == "pooler"
-        return whole_arrays(network.encoder, depth, pooler=pooler) | self.trained(0, 1, seed)
+        config = TopBlocks(depth=depth)
+        names = config.shapes(network.sizes(self.labels))
+        return ArraysOf(config, weights_of(network.encoder, names) | self.trained(0, 1, seed))
+
+    def states(self, network: Any, ids: Any, lengths: Any, at: Any) -> Any:
+        """Return the frozen states of texts at a split point, which can be trained from."""
+        from fedlab.models.base import TokenIds
+
+        return network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at].clone()
 
     def texts(self, lengths: Sequence[int], seed: int = 0) -> tuple[Any, Any]:
         """Return token ids [B, T], padded with zeros to the longest, and lengths [B]."""
@@ -68,7 +89,6 @@ def tiny() -> TinyWorld:
 
     from fedlab.models.base import TokenIds
     from fedlab.models.load import encoder_of
-    from fedlab.models.peft.bottleneck import cut_of
     from fedlab.models.split import Network
 
     torch.set_num_threads(1)
@@ -78,11 +98,11 @@ def tiny() -> TinyWorld:
     def network(family: str = "bert", kind: str = "classification", pooling: str = "cls") -> Network:
         return Network(encoder=encoders[family], kind=kind, pooling=pooling)
 
-    def logits(network: Network, ids: Any, lengths: Any, arrays: Mapping[str, np.ndarray]) -> np.ndarray:
-        cut = cut_of(arrays)
+    def logits(network: Network, ids: Any, lengths: Any, arrays: ArraysOf) -> np.ndarray:
+        at = arrays.at
         parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
-        frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut]
-        return network.logits(frozen, lengths, parameters, cut).numpy()
+        frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at]
+        return network.logits(frozen, lengths, parameters, at).numpy()
 
     return TinyWorld(models=models, network=network, logits=logits)
 

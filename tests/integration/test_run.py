@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.folder import RunFolder
 
 KEYS = {
@@ -136,9 +137,9 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     assert float(np.mean(logits.argmax(-1).numpy() == np.asarray(tokens.labels))) == base.summary["accuracy"]
 
     arrays = {key: torch.from_numpy(array) for key, array in load_file(base.run / "final.safetensors").items()}
-    depth = base.summary["configuration"]["depth"]
-    frozen = workbench.network.frozen(TokenIds(ids=ids, lengths=lengths), [depth])[depth]
-    ours = workbench.network.logits(frozen, lengths, arrays, depth).numpy()
+    at = Bottleneck(**base.summary["configuration"]).split_point(workbench.network.encoder.shape.blocks)
+    frozen = workbench.network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at]
+    ours = workbench.network.logits(frozen, lengths, arrays, at).numpy()
     np.testing.assert_allclose(logits.numpy(), ours, atol=1e-4)
 
 

@@ -152,7 +152,7 @@ def trace_before(started: Started, server_round: int) -> Trace:
     list(started.until(server_round - 1))
     records = started.records("clients.jsonl")
     states = _states(started.run)
-    filled = next(started.temporary.glob("fedlab-*/activations/train-1.filled"))
+    filled = next(started.temporary.glob("fedlab-*/activations/train-adapter-1.filled"))
     checkpoint_bytes = sum(path.stat().st_size for path in (started.run / "checkpoint").iterdir())
     return Trace(
         took_part=[record["partition_id"] for record in records],

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from strategies.adapter_search import AdapterSearch, SearchSpace
 
 BERT = SearchSpace(blocks=12)
@@ -20,7 +20,7 @@ SPACES = st.builds(
 
 
 def config(depth, width):
-    return AdapterConfig(depth=depth, width=width)
+    return Bottleneck(depth=depth, width=width)
 
 
 def search(depth, width, space=BERT):

@@ -1,7 +1,8 @@
 """Array records with an encoded model: written and read by both sides.
 
 The encoding is of the difference (delta) to arrays that both sides have: a trained model is a delta to the model that
-was sent, a sent model is a delta to a reference. Only float arrays are encoded; others are sent outside the frame.
+was sent, a sent model is a delta to a reference. Codecs encode float32; arrays of other dtypes are sent outside
+the frame, as they are.
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from fedlab.common.arrays import Arrays, Shape
 from fedlab.messages.pack import values_of
 
 _FRAME = "fedlab.frame"  # the name of the array that holds the frame
-_FLOATS = ("float32", "float64")  # some of Flower's strategies compute in float64
+_ENCODED = "float32"
 
 
 def is_encoded(record: ArrayRecord) -> bool:
@@ -27,12 +28,8 @@ def is_encoded(record: ArrayRecord) -> bool:
 
 
 def floats(record: ArrayRecord) -> Arrays:
-    """Return the arrays that can be encoded, as float32."""
-    return {
-        name: values_of(array).astype(np.float32, copy=False)
-        for name, array in record.items()
-        if array.dtype in _FLOATS and name != _FRAME
-    }
+    """Return the arrays that can be encoded: those of float32."""
+    return {name: values_of(array) for name, array in record.items() if array.dtype == _ENCODED and name != _FRAME}
 
 
 def encode_model(

@@ -5,8 +5,7 @@ from collections.abc import Callable, Collection, Mapping
 import numpy as np
 
 from fedlab.common.arrays import Arrays
-from fedlab.models.peft.bottleneck import POOLER_NAMES, Whole, cut_of
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.base import weights_of
 from fedlab.models.split import Network
 
 Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
@@ -14,10 +13,7 @@ Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 
 def reference_arrays(network: Network, names: Collection[str]) -> Arrays:
     """Return the backbone's pretrained weights for arrays of these names; adapters and heads have no reference."""
-    cut = cut_of(names)
-    if not isinstance(cut, Whole):
-        return {}
-    return whole_arrays(network.encoder, cut.depth, pooler=POOLER_NAMES["pooler_weight"] in names)
+    return weights_of(network.encoder, names)
 
 
 def nothing(names: Collection[str]) -> Arrays:

@@ -1,18 +1,19 @@
 """A grid of planned clients: each answers at once what it was sent, and what it would have done."""
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Literal
 
 from flwr.app import Message, MessageType
 
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
-from fedlab.messages.orders import PREFILL, Order, read_order, server_round_of
-from fedlab.messages.orders import configuration_of as ordered_configuration
+from fedlab.messages.orders import PREFILL, Order, configuration_of, read_order, server_round_of
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
-from fedlab.models.peft.bottleneck import configuration_of, method_of
+from fedlab.models.peft.base import TrainableSet, depth_and_width
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.workload.workload import Configuration
 
 if TYPE_CHECKING:
     from fedlab.training.device_cache import ActivationCache
@@ -24,15 +25,26 @@ _FIRST_NODE_ID = 2  # 1 is the server's
 class PlannedClients(AnsweringGrid):
     """A client a partition; `num_examples` are their numbers of examples, by partition id.
 
-    They train `adapters` or whole blocks. `server_round` is the last one they were asked in.
+    They train `adapters` or whole blocks of a model of so many `blocks`; `named` makes the set that an order names.
+    `server_round` is the last one they were asked in.
     """
 
-    def __init__(self, work: PlannedWork, num_examples: Sequence[int], *, adapters: bool) -> None:
+    def __init__(
+        self,
+        work: PlannedWork,
+        num_examples: Sequence[int],
+        *,
+        adapters: bool,
+        blocks: int,
+        named: Callable[[Configuration], TrainableSet],
+    ) -> None:
         super().__init__("planned")
         assume_identity(_RUN_ID)
         self._work = work
         self._num_examples = num_examples
         self._adapters = adapters
+        self._blocks = blocks
+        self._named = named
         self.server_round = 0
         self._ids = itertools.count(1)
         self._caches: dict[int, ActivationCache] = {}
@@ -55,21 +67,26 @@ class PlannedClients(AnsweringGrid):
         partition = message.metadata.dst_node_id - _FIRST_NODE_ID
         count, self.server_round = self._num_examples[partition], server_round_of(message)
         if message.metadata.message_type == PREFILL:
-            work, self._caches[partition] = self._work.prefill(int(ordered_configuration(message)["depth"]), count)
+            depth, _ = depth_and_width(self._named(configuration_of(message)), self._blocks)
+            work, self._caches[partition] = self._work.prefill(depth, count)
             return prefill_reply(message, work)
         order = read_order(message)
         if message.metadata.message_type == MessageType.EVALUATE:
-            config = configuration_of(order.arrays)
-            work = self._work.evaluation(config, count)
+            work = self._work.evaluation(self._config(order), count)
             return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=0.0, workload=work))
         return train_reply(message, self._report(order, partition))
 
     def _report(self, order: Order, partition: int) -> TrainReport:
-        config = configuration_of(order.arrays)
-        count, method = self._num_examples[partition], method_of(order.arrays)
-        if not self._adapters and method == "adapter":  # a head alone
-            method = "freeze"
-        work, cache = self._work.workload(method, config, count, self._caches.get(partition))
+        count = self._num_examples[partition]
+        at = self._named(order.configuration).split_point(self._blocks)
+        method: Literal["adapter", "freeze", "full"] = "full" if at.kind == "inputs" else "freeze"
+        if self._adapters:
+            method = "adapter"
+        work, cache = self._work.workload(method, self._config(order), count, self._caches.get(partition))
         if cache is not None:
             self._caches[partition] = cache
         return TrainReport(arrays=order.arrays, num_examples=count, train_loss=0.0, workload=work)
+
+    def _config(self, order: Order) -> Bottleneck:
+        depth, width = depth_and_width(self._named(order.configuration), self._blocks)
+        return Bottleneck(depth=depth, width=width)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
@@ -12,10 +13,12 @@ from fedlab.estimate.experiment.placeholder_arrays import stand_in
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
+from fedlab.models.peft.base import TrainableSet
 from fedlab.models.sizes import EncoderSizes
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.server.assemble import Assembled
-from fedlab.server.bench import initial_configuration
+from fedlab.server.bench import initial_set
+from fedlab.server.factory import set_named
 from fedlab.server.round_loop import RoundLoop, RunState
 from fedlab.server.wiring import attached_server, round_loop, timed_grid
 
@@ -41,7 +44,7 @@ class ExperimentPlan:
     @property
     def adapters(self) -> bool:
         """Whether the clients train adapters."""
-        return self.experiment.client.trained == "adapters"
+        return self.experiment.client.name == "adapter"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,19 +87,19 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     if experiment.rounds is None and experiment.simulated_hours is None:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
     assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
-    initial, done = initial_configuration(experiment, plan.sizes.shape), PlannedRun()
-    loop = _loop(plan, assembled, judge, done)
-    loop.run(RunState(server_round=0, arrays=stand_in(plan.sizes, initial, adapters=plan.adapters)))
+    first, done = initial_set(experiment, plan.sizes.shape), PlannedRun()
+    loop = _loop(plan, assembled, first, judge, done)
+    loop.run(RunState(server_round=0, arrays=stand_in(plan.sizes, first), configuration=first.configuration))
     return done
 
 
-def _loop(plan: ExperimentPlan, assembled: Assembled, judge: Judge, done: PlannedRun) -> RoundLoop:
+def _loop(plan: ExperimentPlan, assembled: Assembled, first: TrainableSet, judge: Judge, done: PlannedRun) -> RoundLoop:
     """Return the experiment's own loop over planned clients, which measures no test split and saves nothing."""
-    clients, shape = PlannedClients(plan.work, plan.num_examples, adapters=plan.adapters), plan.sizes.shape
+    clients, shape = _clients(plan), plan.sizes.shape
     server = attached_server(
         assembled,
         shape=shape,
-        initial=initial_configuration(plan.experiment, shape),
+        initial=first,
         partitions=clients.partitions(),
         clock=VirtualClock(),
         measure=judge(clients),
@@ -112,6 +115,16 @@ def _loop(plan: ExperimentPlan, assembled: Assembled, judge: Judge, done: Planne
         wall_seconds=lambda: 0.0,
     )
     return replace(loop, test_every=0)
+
+
+def _clients(plan: ExperimentPlan) -> PlannedClients:
+    return PlannedClients(
+        plan.work,
+        plan.num_examples,
+        adapters=plan.adapters,
+        blocks=plan.sizes.shape.blocks,
+        named=partial(set_named, plan.experiment),
+    )
 
 
 def _save_nothing(state: RunState, *, final: bool) -> None:

@@ -1,18 +1,23 @@
-"""Models that stand in for real ones: the names, depth and width of their arrays, and next to nothing in them."""
+"""Models that stand in for real ones: arrays of the same names, depth and width, of a model of hidden size 1."""
+
+from collections.abc import Collection
+from dataclasses import replace
 
 import numpy as np
 
 from fedlab.common.arrays import Arrays
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.shapes import whole_shapes
-from fedlab.models.sizes import EncoderSizes
+from fedlab.models.families import EncoderSizes
+from fedlab.models.peft.base import ModelSizes, TrainableSet
 
 
-def stand_in(sizes: EncoderSizes, config: AdapterConfig, *, adapters: bool) -> Arrays:
-    """Return a model of one label whose hidden size is 1: adapters, or the top blocks whole."""
-    blocks, draws = sizes.shape.blocks, np.random.default_rng(0)
-    if adapters:
-        return initial_arrays(config, blocks=blocks, hidden=1, labels=1, generator=draws)
-    shapes = whole_shapes(sizes, config.depth, labels=1)
-    return {name: np.zeros((1,) * len(shape), np.float32) for name, shape in shapes.items()}
+def stand_in(sizes: EncoderSizes, trained: TrainableSet) -> Arrays:
+    """Return the arrays of a set in a model of one label whose hidden size is 1; pretrained weights are zero."""
+    shape = replace(sizes.shape, hidden=1, intermediate=1)
+    embedding = {field: (1,) * len(axes) for field, axes in sizes.embedding.items()}
+    small = ModelSizes(encoder=replace(sizes, shape=shape, vocabulary=1, positions=1, embedding=embedding), labels=1)
+    shapes = trained.shapes(small)
+
+    def zeros(names: Collection[str]) -> Arrays:
+        return {name: np.zeros(shapes[name], np.float32) for name in names}
+
+    return trained.initial(small, np.random.default_rng(0), zeros)

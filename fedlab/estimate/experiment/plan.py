@@ -1,22 +1,22 @@
 """From an experiment to a plan: how its clients would train, on how much, with messages of what size."""
 
-from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.config.builtins import TRAINS
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.estimate.exact import traffic_of, trained_shapes
+from fedlab.estimate.exact import Shapes, traffic_of
 from fedlab.estimate.experiment.dry_run import ExperimentPlan
 from fedlab.estimate.experiment.examples import assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedWork
-from fedlab.estimate.spec import EstimateMethod
+from fedlab.models.peft.base import ModelSizes
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.sizes import read_sizes
 from fedlab.server.assemble import Assembled, assemble
+from fedlab.server.bench import initial_set
 from fedlab.training.local import LocalTraining
-
-_KINDS: Mapping[str, EstimateMethod] = {"adapters": "adapter", "blocks": "freeze", "everything": "full"}
 
 
 def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> ExperimentPlan:
@@ -41,12 +41,8 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
     else:
         holdings = assume_batches(experiment, batches, work.batch_size, labels)
     down, up = _pipelines(assembled)
-    shapes = trained_shapes(
-        _KINDS[experiment.client.trained],
-        sizes,
-        holdings.labels,
-        pooler=experiment.backbone.pooling == "pooler",
-    )
+    pooler = experiment.backbone.pooling == "pooler" and experiment.task.kind == "classification"
+    shapes = _shapes(experiment, ModelSizes(encoder=sizes, labels=holdings.labels, pooler=pooler))
     return ExperimentPlan(
         assembled=assembled,
         sizes=sizes,
@@ -56,10 +52,19 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
     )
 
 
+def _shapes(experiment: Experiment, model: ModelSizes) -> Shapes:
+    """Return which arrays are trained and sent at a depth and width, which only adapters change in a run."""
+    first = initial_set(experiment, model.encoder.shape)
+    if not isinstance(first, Bottleneck):
+        return lambda depth, width: first.shapes(model)
+    return lambda depth, width: Bottleneck(depth=depth, width=max(1, width)).shapes(model)
+
+
 def _work(experiment: Experiment) -> PlannedWork:
     options: dict[str, Any] = dict(experiment.client.options)
-    caches, cached_depths = bool(options.pop("cache", True)), int(options.pop("cached_depths", 1))
-    settings = LocalTraining(**options)
+    caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
+    training = {field.name for field in fields(LocalTraining)}
+    settings = LocalTraining(**{name: value for name, value in options.items() if name in training})
     return PlannedWork(
         batch_size=settings.batch_size,
         epochs=settings.epochs,

@@ -13,7 +13,7 @@ from fedlab.common.units import human_bytes, human_joules, human_seconds
 from fedlab.estimate.experiment.dry_run import PlannedRun
 from fedlab.estimate.rendering import as_plain
 from fedlab.estimate.slot import Estimate, SegmentEstimate, total
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord
 
 
@@ -43,7 +43,7 @@ class PlannedCost:
     joules: float
 
 
-def cost_of_run(run: PlannedRun, initial: AdapterConfig) -> PlannedCost:
+def cost_of_run(run: PlannedRun, initial: Bottleneck) -> PlannedCost:
     """Sum up a planned run that started from a configuration."""
     return PlannedCost(
         slot=_slot(run, initial),
@@ -108,7 +108,7 @@ def _amounts(estimate: Estimate, rounds: int) -> Sequence[str]:
     )
 
 
-def _board(run: PlannedRun, initial: AdapterConfig, device: str) -> BoardShare:
+def _board(run: PlannedRun, initial: Bottleneck, device: str) -> BoardShare:
     records = [record for record in run.clients if record.device == device]
     whole = _FixedConfiguration(initial, 1, len(run.rounds), 0.0)
     return BoardShare(
@@ -119,7 +119,7 @@ def _board(run: PlannedRun, initial: AdapterConfig, device: str) -> BoardShare:
     )
 
 
-def _slot(run: PlannedRun, initial: AdapterConfig) -> Estimate:
+def _slot(run: PlannedRun, initial: Bottleneck) -> Estimate:
     """Return what a slot costs: the mean of the parts of each stretch of rounds, times these; and the clock's time."""
     by_round: dict[int, list[ClientRecord]] = {}
     for record in run.clients:
@@ -133,7 +133,7 @@ def _slot(run: PlannedRun, initial: AdapterConfig) -> Estimate:
 
 @dataclass(frozen=True)
 class _FixedConfiguration:
-    config: AdapterConfig
+    config: Bottleneck
     first: int
     last: int
     seconds: float
@@ -143,9 +143,9 @@ class _FixedConfiguration:
         return self.last - self.first + 1
 
 
-def _stretches(run: PlannedRun, initial: AdapterConfig) -> list[_FixedConfiguration]:
+def _stretches(run: PlannedRun, initial: Bottleneck) -> list[_FixedConfiguration]:
     """Return the stretches of rounds that began from one configuration: a record has the one after its round."""
-    after = [AdapterConfig(depth=record.depth, width=record.width) for record in run.rounds]
+    after = [Bottleneck(depth=record.depth, width=record.width) for record in run.rounds]
     began = [initial, *after[:-1]]
     found, at, clock = [], 0, 0.0
     for config, same in groupby(began):

@@ -6,8 +6,8 @@ from typing import Literal
 from fedlab.common.arrays import Arrays
 from fedlab.estimate.experiment.clients import PlannedClients
 from fedlab.estimate.trajectory import Segment
-from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.server.context import Measure
+from fedlab.workload.workload import Configuration
 
 # Makes the measure of a run, given its planned clients.
 Judge = Callable[[PlannedClients], Measure]
@@ -19,7 +19,7 @@ _DEPTH_COUNTS = 1000.0  # one block of difference counts as much as this differe
 def cheapest(clients: PlannedClients) -> Measure:
     """Give all models the same accuracy: the group that kept its configuration wins every trial."""
 
-    def measure(arrays: Arrays, split: HeldOutSplit) -> float:
+    def measure(arrays: Arrays, split: HeldOutSplit, configuration: Configuration) -> float:
         return 0.0
 
     return measure
@@ -28,7 +28,7 @@ def cheapest(clients: PlannedClients) -> Measure:
 def dearest(clients: PlannedClients) -> Measure:
     """Use the size of a model as its accuracy: the largest wins every trial."""
 
-    def measure(arrays: Arrays, split: HeldOutSplit) -> float:
+    def measure(arrays: Arrays, split: HeldOutSplit, configuration: Configuration) -> float:
         return float(sum(array.size for array in arrays.values()))
 
     return measure
@@ -38,10 +38,11 @@ def following(trajectory: Sequence[Segment]) -> Judge:
     """Give a model a higher accuracy the nearer it is to the trajectory's configuration in the next round."""
 
     def judge(clients: PlannedClients) -> Measure:
-        def measure(arrays: Arrays, split: HeldOutSplit) -> float:
-            config, wanted = configuration_of(arrays), _at(trajectory, clients.server_round + 1)
-            widths = abs(config.width - wanted.width) if config.depth else 0
-            return -(_DEPTH_COUNTS * abs(config.depth - wanted.depth) + widths)
+        def measure(arrays: Arrays, split: HeldOutSplit, configuration: Configuration) -> float:
+            depth, width = int(configuration["depth"]), int(configuration["width"])
+            wanted = _at(trajectory, clients.server_round + 1)
+            widths = abs(width - wanted.width) if depth else 0
+            return -(_DEPTH_COUNTS * abs(depth - wanted.depth) + widths)
 
         return measure
 

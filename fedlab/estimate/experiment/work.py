@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.workload.workload import Workload
 
@@ -25,7 +25,7 @@ class PlannedWork:
     def workload(
         self,
         method: Literal["adapter", "freeze", "full"],
-        config: AdapterConfig,
+        config: Bottleneck,
         num_examples: int,
         cache: ActivationCache | None,
     ) -> tuple[Workload, ActivationCache | None]:
@@ -51,14 +51,14 @@ class PlannedWork:
 
     def prefill(self, depth: int, num_examples: int) -> tuple[Workload, ActivationCache]:
         """Return what a client does to fill its cache, and the cache."""
-        work = self._forward("prefill", AdapterConfig(depth=depth, width=1), num_examples)
+        work = self._forward("prefill", Bottleneck(depth=depth, width=1), num_examples)
         return work, ActivationCache(depth=depth, filled_batches=work.batches)
 
-    def evaluation(self, config: AdapterConfig, num_examples: int) -> Workload:
+    def evaluation(self, config: Bottleneck, num_examples: int) -> Workload:
         """Return what a client does to evaluate a model."""
         return self._forward("evaluate", config, num_examples)
 
-    def _forward(self, method: Literal["evaluate", "prefill"], config: AdapterConfig, num_examples: int) -> Workload:
+    def _forward(self, method: Literal["evaluate", "prefill"], config: Bottleneck, num_examples: int) -> Workload:
         return Workload(
             method=method,
             depth=config.depth,

@@ -12,7 +12,7 @@ import torch
 from transformers import PreTrainedModel
 
 from fedlab.models.families import family_of
-from fedlab.models.peft.bottleneck import adapted_blocks, adapter_names, configuration_of
+from fedlab.models.peft.bottleneck import Bottleneck, adapted_blocks, adapter_names
 
 NAME = "fedlab"
 
@@ -23,20 +23,19 @@ logging.getLogger("adapters").setLevel(logging.ERROR)
 def library_model(
     pretrained: PreTrainedModel,
     arrays: Mapping[str, np.ndarray],
+    config: Bottleneck,
     *,
     kind: str,
     label_names: Sequence[str],
     pooling: str,
-    width: int = 8,
 ) -> Any:
     """Return the adapters library's own model of these arrays, in evaluation mode.
 
-    `pretrained` is a transformers model without a head, of a known family; `width` names the bottleneck of a model of
-    depth 0, which has none. The adapter and the head are both called `fedlab`.
+    `pretrained` is a transformers model without a head, of a known family, `config` the set that the arrays are of.
+    The adapter and the head are both called `fedlab`.
     """
     blocks = pretrained.config.num_hidden_layers
     hidden = pretrained.config.hidden_size
-    config = configuration_of(arrays, default_width=width)
     model = _with_heads(pretrained)
     bare = range(blocks - config.depth)
     # The library divides by the factor and rounds down: the half keeps the rounding on the right side.

@@ -16,21 +16,16 @@ E embedding (H in most families), I intermediate.
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.models.base import Inputs, TokenIds, affine
-from fedlab.models.peft.bottleneck import (
-    EMBEDDING_NAMES,
-    POOLER_NAMES,
-    adapter_names,
-    block_names,
-    refuse_part_of_shared_blocks,
-    shared_blocks,
-)
+from fedlab.models.families import EncoderSizes
+from fedlab.models.peft.bottleneck import adapter_names
+from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES, POOLER_NAMES, block_names, shared_blocks
 from fedlab.models.transformer.unpadded import UnpaddedRows
 from fedlab.workload.shape import ModelShape
 
@@ -103,6 +98,18 @@ class Encoder:
         return rest | {"shape": vars(self.shape)}
 
     @property
+    def sizes(self) -> EncoderSizes:
+        """Return the sizes that the shapes of trained arrays depend on."""
+        embedding = {field: getattr(self, field) for field in EMBEDDING_NAMES}
+        return EncoderSizes(
+            shape=self.shape,
+            vocabulary=len(self.words),
+            positions=self.longest,
+            embedding={field: tuple(tensor.shape) for field, tensor in embedding.items() if tensor is not None},
+            shares_blocks=self.shares_blocks,
+        )
+
+    @property
     def inputs(self) -> type[Inputs]:
         """Return the kind of inputs it takes."""
         return TokenIds
@@ -152,37 +159,32 @@ class Encoder:
         """Apply the pretrained pooler to the first rows, [B, H]."""
         return pool(self, first_rows)
 
-    def trained_weights(self, depth: int, *, pooler: bool) -> Iterator[tuple[str, Tensor]]:
-        """Yield the weights that training the top `depth` blocks whole trains, by the names they travel under."""
-        blocks = self.shape.blocks
-        assert 0 <= depth <= blocks, f"depth {depth} in an encoder of {blocks} blocks"
-        if self.shares_blocks:
-            refuse_part_of_shared_blocks(self.shape, depth)
-        if depth == blocks:
-            yield from _named(self, EMBEDDING_NAMES)
-        for block, names in self._named_blocks(depth):
-            yield from _named(block, names)
-        if pooler:
-            yield from _named(self, POOLER_NAMES)
+    def named_weights(self) -> dict[str, Tensor]:
+        """Return all weights by the names they travel under; blocks that share weights have them once."""
+        named = dict(_named(self, EMBEDDING_NAMES))
+        for block, names in self._named_blocks():
+            named |= _named(block, names)
+        return named | dict(_named(self, POOLER_NAMES))
 
     def with_trained(self, parameters: Mapping[str, Tensor]) -> "Encoder":
         """Return the encoder with those of its weights replaced that are among the parameters."""
-        blocks = [
-            replace(block, **{field: parameters[name] for field, name in names.items()})
-            if names["norm_weight"] in parameters
-            else block
-            for block, names in self._named_blocks(self.shape.blocks)
-        ]
-        names = {**EMBEDDING_NAMES, **POOLER_NAMES}
-        rest: dict[str, Any] = {field: parameters[name] for field, name in names.items() if name in parameters}
-        return replace(self, blocks=tuple(blocks * (len(self.blocks) // len(blocks))), **rest)
+        blocks = [_replaced(block, names, parameters) for block, names in self._named_blocks()]
+        whole = replace(self, blocks=tuple(blocks * (len(self.blocks) // len(blocks)))) if blocks else self
+        return _replaced(whole, {**EMBEDDING_NAMES, **POOLER_NAMES}, parameters)
 
-    def _named_blocks(self, depth: int) -> list[tuple[Block, dict[str, str]]]:
-        """Return the top blocks that have weights of their own, with the names that these travel under."""
-        blocks = self.shape.blocks
+    def _named_blocks(self) -> list[tuple[Block, dict[str, str]]]:
+        """Return the blocks that have weights of their own, with the names that these travel under."""
         if self.shares_blocks:
-            return [(self.blocks[0], block_names(shared_blocks(blocks)))] if depth else []
-        return [(self.blocks[index], block_names(index)) for index in range(blocks - depth, blocks)]
+            return [(self.blocks[0], block_names(shared_blocks(self.shape.blocks)))]
+        return [(block, block_names(index)) for index, block in enumerate(self.blocks)]
+
+
+_Holder = TypeVar("_Holder", Encoder, Block)
+
+
+def _replaced(holder: _Holder, names: Mapping[str, str], parameters: Mapping[str, Tensor]) -> _Holder:
+    fields: dict[str, Any] = {field: parameters[name] for field, name in names.items() if name in parameters}
+    return replace(holder, **fields) if fields else holder
 
 
 def embed(encoder: Encoder, ids: Tensor) -> Tensor:

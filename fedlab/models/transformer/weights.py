@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from fedlab.models.peft.bottleneck import EMBEDDING_NAMES, POOLER_NAMES, block_names, shared_blocks
+from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES, POOLER_NAMES, block_names, shared_blocks
 from fedlab.models.transformer.encoder import Encoder
 from fedlab.models.transformer.family import EncoderFamily
 

@@ -18,6 +18,7 @@ from fedlab.common.spans import collecting, span
 from fedlab.messages.flower_private import CLIENT_RAISED, copied, error_reply, record_from_wire, record_to_wire
 from fedlab.messages.node_config import NodeConfig
 from fedlab.messages.trains_together import TrainsTogether
+from fedlab.models.peft.base import SplitPoint
 from fedlab.server.factory import load_client
 from fedlab.simulation.engine.shipping import states_folder, unpack
 from fedlab.training.bundle import PreparedBundle
@@ -34,8 +35,8 @@ RUN_ID = 1
 class ClientSetup:
     """What an actor needs to be any client of the run.
 
-    `reference` names the client as in the experiment file, `codecs` the experiment's codecs. `shipped` has the files of
-    the bundle where machines share no disk.
+    `reference` names the client as in the experiment file, `codecs` and `sets` the experiment's codecs and
+    trainable sets. `shipped` has the files of the bundle where machines share no disk.
     """
 
     reference: str
@@ -44,6 +45,7 @@ class ClientSetup:
     bundle: PreparedBundle
     num_partitions: int
     codecs: Sequence[str] = ()
+    sets: Sequence[str] = ()
     shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None
 
 
@@ -91,7 +93,7 @@ class ClientActor:
         self._setup = setup
         bundle = setup.bundle if setup.shipped is None else _unpacked(setup.bundle, setup.shipped)
         self._opener = bundle.opener()
-        self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs)
+        self._app = load_client(setup.reference, setup.options, setup.base_folder, setup.codecs, setup.sets)
 
     def handle(self, asked: Sequence[Asked], content: RecordDict) -> Done[list[Answer]]:
         """Let clients answer messages that hold the same: together if they can, else one after the other."""
@@ -99,11 +101,11 @@ class ClientActor:
             answers, trouble = self._handle(asked, content)
         return Done(result=answers, seconds=seconds, actor=self._name, trouble=trouble)
 
-    def predict(self, arrays: Arrays, split: Split, start: int, stop: int) -> Done[np.ndarray]:
-        """Predict the labels of some rows of a split."""
+    def predict(self, arrays: Arrays, split: Split, start: int, stop: int, at: SplitPoint) -> Done[np.ndarray]:
+        """Predict the labels of some rows of a split by a model that is split there."""
         workbench = self._opener()
         with collecting() as seconds, span("evaluate"):
-            predictions = predict(workbench, arrays, split, start, stop)
+            predictions = predict(workbench, arrays, split, start, stop, at)
         return Done(result=predictions, seconds=seconds, actor=self._name)
 
     def _handle(self, asked: Sequence[Asked], content: RecordDict) -> tuple[list[Answer], tuple[str, str] | None]:

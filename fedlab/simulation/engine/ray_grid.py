@@ -20,6 +20,7 @@ from fedlab.messages.flower_private import (
     with_id,
 )
 from fedlab.messages.grids import AnsweringGrid
+from fedlab.models.peft.base import SplitPoint
 from fedlab.simulation.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.simulation.engine.packing import idle_actors, lone_pack, pack_messages
 from fedlab.simulation.engine.state_log import StateLog
@@ -106,11 +107,11 @@ class RayGrid(AnsweringGrid):
         self._answer(alone, contents)
         return [message.metadata.message_id for message in sent]
 
-    def measure(self, arrays: Arrays, split: Split) -> float:
-        """Return the score of a model on a split held by the server, computed by all actors."""
+    def measure(self, arrays: Arrays, split: Split, at: SplitPoint) -> float:
+        """Return the score of a model, split there, on a split of the data held by the server; all actors compute."""
         reference = self._shared([arrays])[id(arrays)]
         calls = [
-            Call(method="predict", arguments=(reference, split, *shard), about=f"measuring {split}")
+            Call(method="predict", arguments=(reference, split, *shard, at), about=f"measuring {split}")
             for shard in shards(len(self._workbench.tokens(split)))
         ]
         predictions = self._run(calls)

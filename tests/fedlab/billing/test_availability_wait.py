@@ -128,12 +128,12 @@ def test_it_says_when_a_client_goes_away(clock):
 def test_clients_are_waited_for_30_days_at_most_from_when_the_wait_began(clock):
     days = 30 * 86_400.0
     clock.advance(100.0)
-    assert attendance(there([(100.0 + days, 1e9)]), clock).nodes([17], server_round=1) == [17]
+    assert availability_wait(there([(100.0 + days, 1e9)]), clock).nodes([17], server_round=1) == [17]
     assert clock.now() == 100.0 + days
 
 
 def test_a_client_that_comes_after_30_days_is_not_waited_for(clock):
     clock.advance(100.0)
     with pytest.raises(RunFailedError, match=r"in 30\.0 d of simulated time"):
-        attendance(there([(101.0 + 30 * 86_400.0, 1e9)]), clock).nodes([17], server_round=1)
+        availability_wait(there([(101.0 + 30 * 86_400.0, 1e9)]), clock).nodes([17], server_round=1)
     assert clock.now() == 100.0

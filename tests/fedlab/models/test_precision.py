@@ -5,8 +5,11 @@ import torch
 from fedlab.models import precision
 from fedlab.models.base import TokenIds
 from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
+from fedlab.models.peft.base import SplitPoint
 from fedlab.models.precision import bfloat16_is_faster, widened
 from fedlab.models.split import Network
+
+AT = SplitPoint(kind="adapter", block=2)
 
 
 def told(**capabilities: bool | str):
@@ -61,7 +64,7 @@ def test_wide_products_of_narrow_weights_are_as_near_to_float32_as_their_roundin
 
     def state(encoder):
         network = Network(encoder=encoder, kind="classification", pooling="cls")
-        return network.frozen(TokenIds(ids=ids, lengths=lengths), [1])[1]
+        return network.frozen(TokenIds(ids=ids, lengths=lengths), [AT])[AT]
 
     assert (wide.dtype, wide.computes_in) == (torch.bfloat16, torch.float32)
     assert state(wide).dtype == torch.float32

@@ -7,10 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.models.base import TokenIds
-from fedlab.models.peft.bottleneck import Whole
+from fedlab.models.peft.base import SplitPoint
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.whole_blocks import TopBlocks
 
 FAMILIES, KINDS = st.sampled_from(["bert", "distilbert"]), st.sampled_from(["classification", "tagging"])
 FEW = settings(derandomize=True, max_examples=25)
+# Of models of 3 blocks, by depth: adapters in the top blocks, and top blocks that are trained whole.
+ADAPTERS = [Bottleneck(depth=depth, width=4).split_point(3) for depth in range(4)]
+WHOLE = [TopBlocks(depth=depth).split_point(3) for depth in range(4)]
+BLOCK_INPUT_0 = SplitPoint(kind="block_input", block=0)
 
 
 @pytest.mark.parametrize(
@@ -20,10 +26,10 @@ FEW = settings(derandomize=True, max_examples=25)
 def test_a_frozen_state_has_the_shape_it_is_stored_in(tiny, kind, shapes):
     network, (ids, lengths) = tiny.network(kind=kind), tiny.texts([7, 2])
 
-    states = network.frozen(TokenIds(ids=ids, lengths=lengths), range(4))
+    states = network.frozen(TokenIds(ids=ids, lengths=lengths), ADAPTERS)
 
-    assert [network.state_shape(depth, 7) for depth in range(4)] == shapes
-    assert [tuple(states[depth].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
+    assert [network.state_shape(at, 7) for at in ADAPTERS] == shapes
+    assert [tuple(states[at].shape) for at in ADAPTERS] == [(2, *shape) for shape in shapes]
 
 
 @pytest.mark.parametrize(
@@ -33,26 +39,43 @@ def test_a_frozen_state_has_the_shape_it_is_stored_in(tiny, kind, shapes):
 def test_below_whole_blocks_the_state_is_what_enters_them_or_the_token_ids(tiny, kind, shapes):
     network, (ids, lengths) = tiny.network(kind=kind), tiny.texts([7, 2])
 
-    states = network.frozen(TokenIds(ids=ids, lengths=lengths), [Whole(depth) for depth in range(4)])
+    states = network.frozen(TokenIds(ids=ids, lengths=lengths), WHOLE)
 
-    assert [network.state_shape(Whole(depth), 7) for depth in range(4)] == shapes
-    assert [tuple(states[Whole(depth)].shape) for depth in range(4)] == [(2, *shape) for shape in shapes]
-    assert torch.equal(states[Whole(3)], ids)
-
-
-CUTS = st.integers(0, 3) | st.builds(Whole, st.integers(0, 3))
+    assert [network.state_shape(at, 7) for at in WHOLE] == shapes
+    assert [tuple(states[at].shape) for at in WHOLE] == [(2, *shape) for shape in shapes]
+    assert torch.equal(states[WHOLE[3]], ids)
 
 
-@given(cuts=st.sets(CUTS, min_size=1), family=FAMILIES, kind=KINDS)
+@given(points=st.sets(st.sampled_from([*ADAPTERS, *WHOLE, BLOCK_INPUT_0]), min_size=1), family=FAMILIES, kind=KINDS)
 @FEW
-def test_one_pass_for_many_cuts_gives_the_bits_of_a_pass_for_each(tiny, cuts, family, kind):
+def test_one_pass_for_many_split_points_gives_the_bits_of_a_pass_for_each(tiny, points, family, kind):
     network, (ids, lengths) = tiny.network(family, kind), tiny.texts([6, 2, 4])
 
-    together = network.frozen(TokenIds(ids=ids, lengths=lengths), cuts)
+    together = network.frozen(TokenIds(ids=ids, lengths=lengths), points)
 
-    assert set(together) == cuts
-    for cut in cuts:
-        assert torch.equal(together[cut], network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut])
+    assert set(together) == points
+    for at in points:
+        assert torch.equal(together[at], network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at])
+
+
+def test_above_frozen_embeddings_all_blocks_start_from_what_enters_the_lowest(tiny):
+    network, (ids, lengths) = tiny.network(), tiny.texts([6, 2, 4])
+    arrays = tiny.whole(network, 3)
+    blocks_only = {name: torch.from_numpy(array) for name, array in arrays.items() if "embedding" not in name}
+
+    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [BLOCK_INPUT_0])[BLOCK_INPUT_0]
+    found = network.logits(frozen, lengths, blocks_only, BLOCK_INPUT_0).numpy()
+
+    assert frozen.shape == (3, *network.state_shape(BLOCK_INPUT_0, 6)) == (3, 6, 32)
+    np.testing.assert_allclose(found, tiny.logits(network, ids, lengths, arrays), atol=1e-6, rtol=0)
+
+
+def test_the_sizes_are_those_the_encoder_has(tiny):
+    sizes = tiny.network(pooling="pooler").sizes(5)
+
+    assert (sizes.blocks, sizes.hidden, sizes.labels, sizes.pooler) == (3, 32, 5, True)
+    assert (sizes.encoder.vocabulary, sizes.encoder.positions) == (tiny.vocabulary, 24)
+    assert not tiny.network().sizes(5).pooler
 
 
 @given(
@@ -135,8 +158,9 @@ def test_models_side_by_side_answer_for_their_own_texts(tiny):
         network, models = tiny.network(kind=kind), [tiny.trained(2, 4, seed) for seed in (1, 2)]
         stacked = {name: torch.from_numpy(np.stack([model[name] for model in models])) for name in models[0]}
 
+        at = ADAPTERS[2]
         together = network.logits(
-            network.frozen(TokenIds(ids=ids, lengths=lengths), [2])[2], lengths, stacked, 2
+            network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at], lengths, stacked, at
         ).numpy()
 
         for part, model in zip((slice(0, 2), slice(2, 4)), models, strict=True):

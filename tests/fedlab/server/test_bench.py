@@ -7,11 +7,13 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from fedlab.config.file import experiment_from
+from fedlab.config.schema import ClientTable
 from fedlab.errors import UserError
+from fedlab.models.base import weights_of
 from fedlab.models.load import encoder_of
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
-from fedlab.server.bench import bench_of, initial_configuration, pretrained_arrays
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.whole_blocks import TopBlocks
+from fedlab.server.bench import Bench, bench_of, first_model, initial_set, pretrained_arrays
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.bundle import bundle_for, open_bundle, pretrained_of
 from fedlab.workload.shape import ModelShape
@@ -35,31 +37,52 @@ def prepare(small_experiment, tmp_path_factory):
     return make
 
 
+def unmeasured(experiment, workbench) -> Bench:
+    return bench_of(experiment, workbench, lambda arrays, split, at: 0.0)
+
+
+def client(experiment, **keys):
+    """Return the experiment with another client table."""
+    return experiment.model_copy(update={"client": ClientTable(**keys)})
+
+
 @pytest.mark.parametrize("precision", ["fp32", "bf16"])
 def test_whole_blocks_begin_with_the_weights_as_published_whatever_the_precision(prepare, precision):
     experiment, workbench = prepare(precision=precision)
 
-    arrays = pretrained_arrays(experiment, workbench.network, 2)
+    names = list(TopBlocks(depth=2).shapes(workbench.network.sizes(2)))
 
-    expected = whole_arrays(encoder_of(pretrained_of(experiment).model), 2, pooler=False)
-    assert list(arrays) == list(expected)
+    arrays = pretrained_arrays(experiment, workbench.network, names)
+
+    expected = weights_of(encoder_of(pretrained_of(experiment).model), names)
+    assert list(arrays) == list(expected) == [name for name in names if name not in HEAD]
     assert all(np.array_equal(array, expected[name]) for name, array in arrays.items())
 
 
 def test_the_pooler_is_trained_where_the_head_reads_it(prepare):
     experiment, workbench = prepare(pooling="pooler")
+    bench = unmeasured(experiment, workbench)
 
-    assert list(pretrained_arrays(experiment, workbench.network, 0)) == ["pooler.weight", "pooler.bias"]
+    assert list(first_model(client(experiment, name="freeze"), bench)) == ["pooler.weight", "pooler.bias", *HEAD]
+
+
+def test_a_model_is_measured_where_its_set_splits_it(prepare):
+    experiment, workbench = prepare()
+    bench = bench_of(experiment, workbench, lambda arrays, split, at: f"{split} {at}")
+
+    assert bench.measure(HEAD, "test", Bottleneck(depth=1, width=8).configuration) == "test adapter-1"
+    assert bench.measure(HEAD, "validation", TopBlocks(depth=2).configuration) == "validation inputs"
+    with pytest.raises(UserError, match="the set 'x:Own' is not built in"):
+        bench.measure(HEAD, "test", {"set": "x:Own"})
 
 
 def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
     experiment, workbench = prepare()
-    save = bench_of(experiment, workbench, lambda arrays, split: 0.0).export
+    bench = unmeasured(experiment, workbench)
 
-    save(HEAD, AdapterConfig(depth=0, width=8), tmp_path / "adapter")
-    save(
-        pretrained_arrays(experiment, workbench.network, 1) | HEAD, AdapterConfig(depth=1, width=1), tmp_path / "model"
-    )
+    bench.export(HEAD, Bottleneck(depth=0, width=8), tmp_path / "adapter")
+    top = TopBlocks(depth=1)
+    bench.export(bench.pretrained(list(top.shapes(bench.sizes))) | HEAD, top, tmp_path / "model")
 
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
@@ -69,4 +92,4 @@ def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
 def test_a_first_model_deeper_than_the_encoder_is_refused():
     experiment = experiment_from({"rounds": 1, "client": {"depth": 5}}, "test")
     with pytest.raises(UserError, match=r"client\.depth = 5: the encoder has 4 blocks"):
-        initial_configuration(experiment, ModelShape(family="bert", blocks=4, hidden=12, intermediate=24))
+        initial_set(experiment, ModelShape(family="bert", blocks=4, hidden=12, intermediate=24))

@@ -37,7 +37,7 @@ def test_a_strategy_of_ours_states_what_it_needs():
     assert all(isinstance(each, StatesRequirements) for each in (FedAvg(), AdaFL()))
     assert requirements_of(FedAvg(clients_per_round=7)) == Requirements(clients_per_round=7, evaluates=False)
     assert requirements_of(AdaFL(clients_per_round=6)) == Requirements(
-        clients_per_round=6, trains="adapters", evaluates=False
+        clients_per_round=6, trains="bottleneck", evaluates=False
     )
 
 
@@ -94,6 +94,6 @@ def test_waiting_for_more_nodes_than_there_are_is_no_mistake():
 
 
 def test_clients_that_train_something_else_are_refused():
-    check_requirements(Requirements(trains="adapters"), experiment(name="adapter"))
+    check_requirements(Requirements(trains="bottleneck"), experiment(name="adapter"))
     with pytest.raises(UserError, match=r"client\.name = 'freeze': trains blocks, but the strategy 'adafl' is for"):
-        check_requirements(Requirements(trains="adapters"), experiment(name="freeze", depth=1))
+        check_requirements(Requirements(trains="bottleneck"), experiment(name="freeze", depth=1))

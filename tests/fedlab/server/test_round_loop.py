@@ -11,15 +11,21 @@ from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
-from fedlab.messages.orders import PREFILL, configuration_of, order_content
+from fedlab.messages.orders import PREFILL, configuration_of, order_content, passed_configuration
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord
 from fedlab.server.context import Server
 from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 
 SECONDS_A_ROUND = 10.0
+CONFIGURATION = {"set": "bottleneck", "depth": 0, "width": 16}
+
+
+def state_after(server_round, **changed):
+    """Return where a run of `Counting` stands after a round."""
+    arrays = {"x": np.array([server_round], np.float32)}
+    return RunState(**{"server_round": server_round, "arrays": arrays, "configuration": CONFIGURATION} | changed)
 
 
 class Counting(Strategy):
@@ -27,10 +33,11 @@ class Counting(Strategy):
 
     def __init__(self, *, keeps=(), nodes=(5,), evaluates=False, makes=np.float32):
         self.keeps, self.nodes, self.evaluates, self.makes = keeps, nodes, evaluates, makes
-        self.rounds, self.draws, self.evaluations = [], [], []
+        self.rounds, self.draws, self.evaluations, self.configurations = [], [], [], []
 
     def configure_train(self, server_round, arrays, config, grid):
         self.rounds.append((server_round, config["server-round"]))
+        self.configurations.append(passed_configuration(config))
         self.draws.append((random.random(), float(np.random.random())))
         self.arrays = from_record(arrays)
         content = order_content(arrays, server_round=server_round)
@@ -46,6 +53,7 @@ class Counting(Strategy):
         if not self.evaluates:
             return []
         self.evaluated = arrays
+        self.configurations.append(passed_configuration(config))
         content = order_content(arrays, server_round=config["server-round"])
         return [Message(content, node, MessageType.EVALUATE) for node in self.nodes]
 
@@ -59,7 +67,7 @@ class Counting(Strategy):
 class Searching(Counting):
     """A strategy with a trial under way, which ends only when it is told to conclude: the arrays are then 100."""
 
-    configuration, trial, budget_seconds = AdapterConfig(depth=3, width=24), 2, 60.0
+    configuration, trial, budget_seconds = Bottleneck(depth=3, width=24).configuration, 2, 60.0
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -86,9 +94,10 @@ def run(memory_grid):
             x = float(from_record(message.content["arrays"])["x"][0]) if "x" in message.content["arrays"] else 0.0
             return Message(RecordDict({"metrics": MetricRecord({"x": x})}), reply_to=message)
 
-        def measure(arrays, split):
+        def measure(arrays, split, configuration):
             x = float(arrays["x"][0]) if "x" in arrays else 0.0
             log.measured.append((split, x))
+            log.configurations.append(configuration)
             return accuracy(x, split)
 
         loop = RoundLoop(
@@ -98,7 +107,7 @@ def run(memory_grid):
                 seed=3,
                 clock=clock,
                 blocks=4,
-                initial=AdapterConfig(depth=0, width=8),
+                initial=Bottleneck(depth=0, width=8),
                 partitions={node: at for at, node in enumerate(strategy.nodes)},
                 measure=measure,
                 on_trial=lambda trial: None,
@@ -107,14 +116,13 @@ def run(memory_grid):
             stop=StopRule(**stop),
             validation_every=validation_every,
             test_every=test_every,
-            configuration={"set": "bottleneck", "depth": 0, "width": 16},
             observer=log,
             save=log.save,
             wall_seconds=lambda: 1.25,
             evaluates=evaluates,
             prefills=prefills,
         )
-        log.final = loop.run(state or RunState(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
+        log.final = loop.run(state or state_after(0))
         return log
 
     return call
@@ -125,7 +133,7 @@ class Log:
 
     def __init__(self):
         self.records, self.saved, self.events, self.measured, self.clients = [], [], [], [], []
-        self.final, self.finals = None, []
+        self.final, self.finals, self.configurations = None, [], []
 
     def save(self, state, *, final):
         self.saved.append(state)
@@ -179,7 +187,7 @@ def test_whichever_rule_holds_first_ends_it(run, rules, rounds):
 
 
 def test_a_run_that_was_over_goes_no_further(run):
-    over = RunState(server_round=3, arrays={"x": np.array([3.0], np.float32)})
+    over = state_after(3)
     log = run(Counting(), state=over, rounds=3)
     assert log.final is over
     assert log.records == []
@@ -229,13 +237,38 @@ def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
     assert (log.records[0].depth, log.records[0].width) == (0, 16)
 
 
-def test_the_configuration_is_read_off_the_arrays(run):
-    config = AdapterConfig(depth=2, width=24)
-    arrays = initial_arrays(config, blocks=4, hidden=8, labels=3, generator=np.random.default_rng(0))
-    log = run(Counting(), state=RunState(server_round=0, arrays=arrays), rounds=1)
-    record = log.records[0]
-    assert (record.depth, record.width, record.trial, record.budget_seconds) == (2, 24, None, None)
+@pytest.mark.parametrize(
+    ("configuration", "columns"),
+    [
+        ({"set": "bottleneck", "depth": 2, "width": 24}, (2, 24)),
+        ({"set": "blocks", "depth": 3}, (3, 1)),
+        ({"set": "everything"}, (4, 1)),
+        ({"set": "head"}, (0, 1)),
+        ({"set": "file.py:Lora", "rank": 3}, (4, 1)),
+    ],
+)
+def test_a_record_has_the_depth_and_width_of_the_runs_configuration(run, configuration, columns):
+    record = run(Counting(), state=state_after(0, configuration=configuration), rounds=1).records[0]
+    assert (record.depth, record.width, record.trial, record.budget_seconds) == (*columns, None, None)
     assert record.wall_seconds == 1.25
+
+
+def test_a_model_is_measured_and_kept_with_its_configuration(run):
+    log = run(Counting(), rounds=1)
+    assert log.configurations == [CONFIGURATION] * 2
+    assert log.final.configuration == CONFIGURATION
+
+
+def test_where_the_strategy_searches_the_configuration_is_its_own(run):
+    log = run(Searching(), rounds=1)
+    assert log.configurations == [Searching.configuration] * 2
+    assert log.final.configuration == Searching.configuration
+
+
+def test_a_strategy_is_handed_the_configuration_of_the_model(run):
+    strategy = Counting(evaluates=True)
+    run(strategy, rounds=1)
+    assert strategy.configurations == [CONFIGURATION] * 2
 
 
 def test_a_round_is_told_before_it_is_saved(run):
@@ -414,8 +447,7 @@ def test_caches_are_filled_before_the_first_round_and_only_then(kinds_asked):
 
 
 def test_a_resumed_run_fills_no_caches_in_advance(kinds_asked):
-    after_one = RunState(server_round=1, arrays={"x": np.array([1.0], np.float32)})
-    assert kinds_asked(standing=after_one, rounds=3, prefills=True) == [MessageType.TRAIN] * 4
+    assert kinds_asked(state=state_after(1), rounds=3, prefills=True) == [MessageType.TRAIN] * 4
 
 
 def test_unless_asked_to_a_run_fills_no_caches_in_advance(kinds_asked):

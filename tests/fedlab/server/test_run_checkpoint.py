@@ -75,7 +75,8 @@ def checkpoint(tmp_path):
 
 
 def state(server_round):
-    return RunState(server_round=server_round, arrays={"x": np.full(2, server_round, np.float32)})
+    arrays = {"x": np.full(2, server_round, np.float32)}
+    return RunState(server_round=server_round, arrays=arrays, configuration={"set": "head"})
 
 
 def kept(checkpoint, stopwatches, path, *, seconds, rounds):

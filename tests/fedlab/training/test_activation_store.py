@@ -15,15 +15,23 @@ from hypothesis import strategies as st
 from safetensors.torch import save_file
 
 from fedlab.data.tokens import TokenSet
-from fedlab.models.base import TokenIds
 from fedlab.models.load import encoder_sizes, encoder_tensors
-from fedlab.models.peft.bottleneck import Whole
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.training.activation_store import ActivationStore
 
 COUNT, WIDTH, HIDDEN = 70, 9, 32
 ONE_DEPTH = 4 * COUNT * WIDTH * HIDDEN  # bytes of a tagger's states
 PLENTY = 100 * ONE_DEPTH
 ROWS = np.array([3, 60, 4, 17, 69, 0])
+
+
+def adapters(depth):
+    return Bottleneck(depth=depth, width=4).split_point(3)
+
+
+def whole(depth):
+    return TopBlocks(depth=depth).split_point(3)
 
 
 @pytest.fixture(scope="module")
@@ -60,8 +68,9 @@ def store(tmp_path):
     return lambda budget=PLENTY: ActivationStore(folder=tmp_path / "states", budget_bytes=budget)
 
 
-def ask(store, network, tokens, *, split="train", depth=3, rows=ROWS):
-    return store.states(network, tokens, rows, split=split, cut=depth)
+def ask(store, network, tokens, *, split="train", depth=3, at=None, rows=ROWS):
+    """Ask for the states below adapters of a depth, or at another split point."""
+    return store.states(network, tokens, rows, split=split, at=at or adapters(depth))
 
 
 def computes(network, act):
@@ -91,7 +100,7 @@ def test_stored_states_are_the_computed_ones_bit_by_bit(
     filled, found, by_another = (ask(each, network, tokens, depth=depth, rows=rows) for each in (*stores, stores[0]))
 
     assert computed.dtype == torch.float32
-    assert computed.shape == (len(rows), *network.state_shape(depth, WIDTH))
+    assert computed.shape == (len(rows), *network.state_shape(adapters(depth), WIDTH))
     assert torch.equal(filled, computed)
     assert torch.equal(found, computed)
     assert torch.equal(by_another, computed)
@@ -107,9 +116,9 @@ def test_every_row_has_the_state_of_its_own_text(tiny, tokens, store, kind, dept
     for state, row in zip(states, ROWS, strict=True):
         length = int(tokens.lengths[row])
         ids = torch.from_numpy(tokens.input_ids[row : row + 1, :length]).long()
-        alone = network.frozen(TokenIds(ids=ids, lengths=torch.tensor([length])), [depth])[depth][0]
+        alone = tiny.states(network, ids, torch.tensor([length]), adapters(depth))[0]
         real = state if state.dim() == 1 else state[:length]
-        torch.testing.assert_close(real, alone.clone(), atol=1e-5, rtol=0)
+        torch.testing.assert_close(real, alone, atol=1e-5, rtol=0)
 
 
 def test_what_is_stored_is_not_computed_again(tagger, tokens, store):
@@ -135,27 +144,27 @@ def test_a_pass_stores_the_states_of_greater_depths_as_well(tagger, tokens, stor
 def test_what_enters_a_whole_block_is_not_what_its_adapter_reads(tagger, tokens, store):
     at_adapter = ask(store(), tagger, tokens, depth=2)
 
-    entering = ask(store(), tagger, tokens, depth=Whole(2))
+    entering = ask(store(), tagger, tokens, at=whole(2))
 
     assert entering.shape == at_adapter.shape
     assert not torch.allclose(entering, at_adapter, atol=1e-2)
-    assert torch.equal(entering, ask(store(0), tagger, tokens, depth=Whole(2)))
-    assert not computes(tagger, lambda: ask(store(), tagger, tokens, depth=Whole(2)))
+    assert torch.equal(entering, ask(store(0), tagger, tokens, at=whole(2)))
+    assert not computes(tagger, lambda: ask(store(), tagger, tokens, at=whole(2)))
 
 
 def test_below_whole_blocks_only_what_is_asked_for_is_stored(tagger, tokens, store, tmp_path):
-    ask(store(), tagger, tokens, depth=Whole(1))
+    ask(store(), tagger, tokens, at=whole(1))
 
-    assert [path.name for path in (tmp_path / "states").glob("*.states")] == ["train-whole-1.states"]
+    assert [path.name for path in (tmp_path / "states").glob("*.states")] == ["train-block_input-2.states"]
 
 
 def test_where_all_blocks_are_trained_the_states_are_the_token_ids_and_nothing_is_stored(
     tagger, tokens, store, tmp_path
 ):
-    ids = ask(store(), tagger, tokens, depth=Whole(3))
+    ids = ask(store(), tagger, tokens, at=whole(3))
 
     assert ids.tolist() == tokens.input_ids[ROWS].tolist()
-    assert not computes(tagger, lambda: ask(store(), tagger, tokens, depth=Whole(3)))
+    assert not computes(tagger, lambda: ask(store(), tagger, tokens, at=whole(3)))
     assert not (tmp_path / "states").exists()
 
 
@@ -234,14 +243,14 @@ def test_states_of_different_data_in_one_folder_share_its_room(tagger, tokens, t
     )
     expected = ask(first, tagger, tokens, depth=3)
     assert torch.equal(ask(second, tagger, tokens, depth=3), expected)
-    assert [path.name for path in tmp_path.glob("*.states")] == ["two-train-3.states"]
+    assert [path.name for path in tmp_path.glob("*.states")] == ["two-train-adapter-0.states"]
 
 
 @pytest.mark.parametrize("spoil", ["states", "filled"])
 def test_a_file_that_lost_its_end_is_made_anew(tagger, tokens, store, tmp_path, spoil):
     expected = ask(store(0), tagger, tokens, depth=2)
     ask(store(), tagger, tokens, depth=2)
-    file = tmp_path / "states" / f"train-2.{spoil}"
+    file = tmp_path / "states" / f"train-adapter-1.{spoil}"
     os.truncate(file, file.stat().st_size // 2)
 
     assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
@@ -249,7 +258,7 @@ def test_a_file_that_lost_its_end_is_made_anew(tagger, tokens, store, tmp_path, 
 
 def test_states_whose_notes_are_lost_are_computed_anew(tagger, tokens, store, tmp_path):
     expected = ask(store(), tagger, tokens, depth=2)
-    (tmp_path / "states" / "train-2.filled").unlink()
+    (tmp_path / "states" / "train-adapter-1.filled").unlink()
 
     assert torch.equal(ask(store(), tagger, tokens, depth=2), expected)
 
@@ -273,7 +282,7 @@ import numpy as np, torch
 from safetensors.torch import load_file
 from fedlab.training.activation_store import ActivationStore
 from fedlab.data.tokens import TokenSet
-from fedlab.models.peft.bottleneck import Whole
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.load import encoder_from_tensors
 from fedlab.models.split import Network
 
@@ -289,7 +298,8 @@ while not (folder / other).exists():
     time.sleep(0.001)
 for depth in (3, 1, 0, 2):
     for part in np.array_split(np.arange(len(tokens.lengths)), 4):
-        states = store.states(network, tokens, part, split="train", cut=depth)
+        at = Bottleneck(depth=depth, width=1).split_point(3)
+        states = store.states(network, tokens, part, split="train", at=at)
         print(hashlib.sha256(states.numpy().tobytes()).hexdigest())
 """
 

@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedlab.models.base import TokenIds
+from fedlab.errors import UserError
+from fedlab.models.base import weights_of
 from fedlab.models.load import encoder_of
-from fedlab.models.peft.bottleneck import Whole, cut_of
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.models.split import Network
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
@@ -45,11 +45,11 @@ def examples_of(tiny, network, depth, lengths=LENGTHS, seed=0):
     """Return examples of a partition, of which the second half of the table is somebody else's."""
     ids, lengths = tiny.texts(lengths, seed)
     labels = labels_for(network.kind, lengths, tiny.labels, seed)
-    cut = cut_of(tiny.whole(network, depth))
-    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
+    at = TopBlocks(depth=depth).split_point(3)
+    frozen = tiny.states(network, ids, lengths, at)
     table = torch.cat([frozen.flip(0), frozen.flip(0)])
     places = torch.arange(len(lengths) - 1, -1, -1)
-    return TrainingExamples(frozen=table, lengths=lengths, labels=labels, places=places, inputs=network.inputs_at(cut))
+    return TrainingExamples(at=at, frozen=table, lengths=lengths, labels=labels, places=places)
 
 
 # The same as without us
@@ -117,15 +117,15 @@ def test_training_gives_what_transformers_and_torch_give(
     options = LocalTraining(
         epochs=2, batch_size=2, momentum=momentum, weight_decay=weight_decay, learning_rate=0.05, clip_norm=0.5
     )
-    cut, batches = cut_of(arrays), batch_rows(len(lengths), options, draws(seed))
+    batches = batch_rows(len(lengths), options, draws(seed))
 
-    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
-    examples = TrainingExamples(frozen=frozen, lengths=lengths, labels=labels, inputs=network.inputs_at(cut))
+    frozen = tiny.states(network, ids, lengths, arrays.at)
+    examples = TrainingExamples(at=arrays.at, frozen=frozen, lengths=lengths, labels=labels)
     ours = finetune(network, examples, arrays, options, draws(seed), proximal_mu=mu)
     texts = ids, lengths, labels
     model, head = library_trained(tiny, family, arrays, depth, reading, texts, options, batches, mu)
 
-    expected = whole_arrays(encoder_of(model), depth, pooler=reading[1] == "pooler")
+    expected = weights_of(encoder_of(model), list(arrays))
     expected |= {f"head.{name}": parameter.detach().numpy() for name, parameter in head.named_parameters()}
     assert ours.batches == len(batches) >= 4
     assert list(ours.arrays) == list(arrays) == list(expected)
@@ -140,15 +140,15 @@ def test_adamw_gives_what_torchs_gives(tiny, depth, weight_decay):
     network, (ids, lengths) = tiny.network(), tiny.texts(LENGTHS)
     arrays, labels = tiny.whole(network, depth), labels_for("classification", lengths, tiny.labels, 0)
     options = LocalTraining(optimizer="adamw", learning_rate=1e-3, weight_decay=weight_decay, batch_size=2, epochs=2)
-    cut, batches = Whole(depth), batch_rows(len(lengths), options, draws())
+    batches = batch_rows(len(lengths), options, draws())
 
-    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
-    examples = TrainingExamples(frozen=frozen, lengths=lengths, labels=labels, inputs=network.inputs_at(cut))
+    frozen = tiny.states(network, ids, lengths, arrays.at)
+    examples = TrainingExamples(at=arrays.at, frozen=frozen, lengths=lengths, labels=labels)
     ours = finetune(network, examples, arrays, options, draws())
     texts = ids, lengths, labels
     model, _ = library_trained(tiny, "bert", arrays, depth, ("classification", "cls"), texts, options, batches)
 
-    for name, array in whole_arrays(encoder_of(model), depth, pooler=False).items():
+    for name, array in weights_of(encoder_of(model), list(arrays)).items():
         # AdamW divides by the size of a gradient. That of the keys' biases is nothing but rounding.
         compared = np.r_[0:32, 64:96] if name.endswith("attention.in.bias") else slice(None)
         far = np.abs(ours.arrays[name] - array)[compared]
@@ -297,7 +297,10 @@ def test_blocks_above_a_frozen_part_in_bfloat16_are_trained_in_float32(tiny, dep
 
 def test_the_head_alone_is_trained_as_the_adapter_client_trains_it(tiny):
     network, arrays = tiny.network(), tiny.trained(0, 1)
-    examples = examples_of(tiny, network, 0)
+    ids, lengths = tiny.texts(LENGTHS)
+    examples = TrainingExamples(
+        at=arrays.at, frozen=tiny.states(network, ids, lengths, arrays.at), lengths=lengths, labels=torch.arange(6) % 5
+    )
 
     ours = finetune(network, examples, arrays, LocalTraining(), draws())
     trainee = Trainee(examples=examples, generator=draws())
@@ -305,3 +308,22 @@ def test_the_head_alone_is_trained_as_the_adapter_client_trains_it(tiny):
 
     for name, array in ours.arrays.items():
         np.testing.assert_allclose(array, theirs.arrays[name], atol=1e-6)
+
+
+def test_arrays_come_back_in_the_dtypes_they_had(tiny):
+    network, arrays = tiny.network(), tiny.whole(tiny.network(), 1)
+    exact = finetune(network, examples_of(tiny, network, 1), arrays, LocalTraining(), draws()).arrays
+    sent = arrays | {"head.weight": arrays["head.weight"].astype(np.float64)}
+
+    trained = finetune(network, examples_of(tiny, network, 1), sent, LocalTraining(), draws()).arrays
+
+    assert {name: array.dtype for name, array in trained.items()} == {name: each.dtype for name, each in sent.items()}
+    np.testing.assert_array_equal(trained["head.weight"], exact["head.weight"])
+
+
+def test_arrays_that_are_no_floats_are_refused_by_name(tiny):
+    network, arrays = tiny.network(), tiny.whole(tiny.network(), 1)
+    arrays["head.bias"] = arrays["head.bias"].astype(np.int8)
+
+    with pytest.raises(UserError, match=r"array 'head\.bias' has the dtype int8; this client trains floats"):
+        finetune(network, examples_of(tiny, network, 1), arrays, LocalTraining(), draws())

@@ -6,8 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from fedlab.models.base import TokenIds
-from fedlab.models.peft.bottleneck import cut_of
 from fedlab.training.evaluate import predict_frozen
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining, TrainingExamples
@@ -30,11 +28,9 @@ def on_gpu(network):
 
 
 def examples(tiny, network, arrays, seed=0):
-    cut = cut_of(arrays)
     ids, lengths = tiny.texts([12, 3, 7, 12, 5, 9, 4, 8, 2], seed)
-    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [cut])[cut].clone()
-    labels = torch.arange(9) % tiny.labels
-    return TrainingExamples(frozen=frozen, lengths=lengths, labels=labels, inputs=network.inputs_at(cut))
+    frozen = tiny.states(network, ids, lengths, arrays.at)
+    return TrainingExamples(at=arrays.at, frozen=frozen, lengths=lengths, labels=torch.arange(9) % tiny.labels)
 
 
 def assert_alike(ours, theirs):
@@ -80,6 +76,6 @@ def test_predictions_of_a_gpu_are_those_of_the_cores(tiny):
     texts = examples(tiny, network, arrays)
     parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
     ours, theirs = (
-        predict_frozen(each, texts.frozen, texts.lengths, parameters, 2) for each in (network, on_gpu(network))
+        predict_frozen(each, texts.frozen, texts.lengths, parameters, texts.at) for each in (network, on_gpu(network))
     )
     np.testing.assert_array_equal(ours, theirs)

@@ -9,15 +9,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.models.base import TokenIds
 from fedlab.models.export.adapters_library import library_model
+from fedlab.models.peft.base import SplitPoint
 from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
 from fedlab.training.sgd_stacked import Trainee, train_together
 
 # Two texts whose frozen states are (3, 4), of label 0, before a head of zeros: the gradient of a step, by hand, is
 # (-1/2, 1/2) on the biases and (-1/2, 1/2) x (3, 4) on the weights, and its norm is sqrt(1/2 x (1 + 25)) = sqrt(13).
+HEAD_OF_3 = SplitPoint(kind="features", block=3)
 STATES = TrainingExamples(
-    frozen=torch.tensor([[3.0, 4.0], [3.0, 4.0]]), lengths=torch.tensor([1, 1]), labels=torch.tensor([0, 0])
+    at=HEAD_OF_3,
+    frozen=torch.tensor([[3.0, 4.0], [3.0, 4.0]]),
+    lengths=torch.tensor([1, 1]),
+    labels=torch.tensor([0, 0]),
 )
 HEAD = {"head.weight": np.zeros((2, 2), np.float32), "head.bias": np.zeros(2, np.float32)}
 GRADIENT = {"head.weight": np.array([[-1.5, -2], [1.5, 2]]), "head.bias": np.array([-0.5, 0.5])}
@@ -98,11 +102,12 @@ def test_training_gives_what_the_library_and_torch_give(tiny, depth, width, fami
     labels = labels_for(kind, lengths, tiny.labels, seed)
     options = LocalTraining(epochs=2, batch_size=2, momentum=momentum, clip_norm=0.5)
     model = library_model(
-        tiny.models[family], arrays, kind=kind, label_names="abcde", pooling="cls", width=width
+        tiny.models[family], arrays, arrays.trained, kind=kind, label_names="abcde", pooling="cls"
     )  # in evaluation mode: no dropout
 
-    frozen = network.frozen(TokenIds(ids=ids, lengths=lengths), [depth])[depth].clone()
-    ours = train(network, TrainingExamples(frozen=frozen, lengths=lengths, labels=labels), arrays, options, draws(seed))
+    frozen = tiny.states(network, ids, lengths, arrays.at)
+    examples = TrainingExamples(at=arrays.at, frozen=frozen, lengths=lengths, labels=labels)
+    ours = train(network, examples, arrays, options, draws(seed))
     batches = batch_rows(len(lengths), options, draws(seed))
     theirs = library_trained(model, ids, lengths, labels, options, batches)
 
@@ -181,7 +186,8 @@ def test_adamws_first_step_is_the_learning_rate_whatever_the_gradient(tiny):
 )
 def test_many_steps_are_those_of_torchs_optimisers(tiny, options, torchs):
     states = torch.from_numpy(draws(1).normal(size=(12, 6)).astype(np.float32))
-    examples = TrainingExamples(frozen=states, lengths=torch.ones(12, dtype=torch.long), labels=torch.arange(12) % 3)
+    lengths, labels = torch.ones(12, dtype=torch.long), torch.arange(12) % 3
+    examples = TrainingExamples(at=HEAD_OF_3, frozen=states, lengths=lengths, labels=labels)
     start = {"head.weight": draws(2).normal(size=(3, 6)).astype(np.float32), "head.bias": np.ones(3, np.float32)}
     weight, bias = (torch.tensor(array, requires_grad=True) for array in start.values())
     optimizer = torchs([weight, bias])
@@ -216,11 +222,8 @@ def test_training_leaves_the_arrays_it_was_given_alone(tiny):
 
 def test_the_same_generator_gives_the_same_bits(tiny):
     network, arrays, (ids, lengths) = tiny.network(), tiny.trained(2, 4), tiny.texts([5, 7, 3, 6, 2])
-    examples = TrainingExamples(
-        frozen=network.frozen(TokenIds(ids=ids, lengths=lengths), [2])[2].clone(),
-        lengths=lengths,
-        labels=torch.tensor([0, 1, 2, 3, 4]),
-    )
+    frozen, labels = tiny.states(network, ids, lengths, arrays.at), torch.tensor([0, 1, 2, 3, 4])
+    examples = TrainingExamples(at=arrays.at, frozen=frozen, lengths=lengths, labels=labels)
     first, again, other = (
         train(network, examples, arrays, LocalTraining(batch_size=2), draws(seed)).arrays for seed in (1, 1, 2)
     )
@@ -229,9 +232,23 @@ def test_the_same_generator_gives_the_same_bits(tiny):
     assert not all(np.array_equal(first[name], other[name]) for name in arrays)
 
 
-def test_whole_blocks_are_refused(tiny):
-    with pytest.raises(UserError, match=r"the arrays hold whole blocks, and this client trains adapters"):
-        train(tiny.network(), STATES, tiny.whole(tiny.network(), 1), LocalTraining(), draws())
+def test_arrays_come_back_in_the_dtypes_they_had(tiny):
+    sent = HEAD | {"head.weight": HEAD["head.weight"].astype(np.float64)}
+
+    exact, trained = (train(tiny.network(), STATES, each, LocalTraining(), draws()).arrays for each in (HEAD, sent))
+
+    assert {name: array.dtype for name, array in trained.items()} == {
+        "head.weight": np.float64,
+        "head.bias": np.float32,
+    }
+    np.testing.assert_array_equal(trained["head.weight"], exact["head.weight"])
+
+
+def test_arrays_that_are_no_floats_are_refused_by_name(tiny):
+    sent = HEAD | {"head.bias": np.zeros(2, np.int8)}
+
+    with pytest.raises(UserError, match=r"array 'head\.bias' has the dtype int8; this client trains floats"):
+        train(tiny.network(), STATES, sent, LocalTraining(), draws())
 
 
 # FedProx
@@ -272,7 +289,7 @@ def test_each_of_several_clients_gets_what_it_gets_alone(tiny, depth, kind, coun
     network, arrays = tiny.network(kind=kind), tiny.trained(depth, 4, seed)
     name, momentum = optimizer
     options = LocalTraining(optimizer=name, momentum=momentum, learning_rate=0.01, batch_size=3, weight_decay=0.1)
-    clients = [examples_of(tiny, network, depth, count, seed + place) for place, count in enumerate(counts)]
+    clients = [examples_of(tiny, network, arrays.at, count, seed + place) for place, count in enumerate(counts)]
 
     together = train_together(
         network,
@@ -292,7 +309,7 @@ def test_each_of_several_clients_gets_what_it_gets_alone(tiny, depth, kind, coun
             assert farthest(np.abs(array - alone.arrays[key])) < 1e-5, key
 
 
-def examples_of(tiny, network, depth, count, seed):
+def examples_of(tiny, network, at, count, seed):
     """Return the examples of a client whose longest text has 3 to 8 tokens, padded to 9."""
     longest = 3 + seed % 6
     ids, lengths = tiny.texts([longest, *draws(seed).integers(1, longest + 1, count - 1).tolist()], seed)
@@ -300,11 +317,8 @@ def examples_of(tiny, network, depth, count, seed):
     labels = labels_for(network.kind, lengths, tiny.labels, seed)
     if labels.dim() == 2:
         labels = F.pad(labels, (0, 9 - longest), value=-100)
-    return TrainingExamples(
-        frozen=network.frozen(TokenIds(ids=ids, lengths=lengths), [depth])[depth].clone(),
-        lengths=lengths,
-        labels=labels,
-    )
+    frozen = tiny.states(network, ids, lengths, at)
+    return TrainingExamples(at=at, frozen=frozen, lengths=lengths, labels=labels)
 
 
 def test_clients_trained_together_do_not_share_their_arrays(tiny):

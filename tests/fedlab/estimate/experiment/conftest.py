@@ -59,7 +59,7 @@ def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callab
 
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_: None)
 
-    def run(experiment, measure=lambda arrays, split: 0.0):
+    def run(experiment, measure=lambda arrays, split, at: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
         contexts = {node: hosted(prepared, node - 2, node_id=node) for node in range(2, 10)}
         grid = memory_grid(lambda message: app(message, contexts[message.metadata.dst_node_id]), contexts)

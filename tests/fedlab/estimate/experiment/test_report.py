@@ -7,10 +7,10 @@ from rich.console import Console
 
 from fedlab.estimate.experiment.dry_run import PlannedRun
 from fedlab.estimate.experiment.report import cost_of_run, plain_cost, render_cost
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord, RoundRecord
 
-START = AdapterConfig(depth=0, width=8)
+START = Bottleneck(depth=0, width=8)
 
 
 def client(server_round, device, seconds, **changes) -> ClientRecord:

@@ -5,10 +5,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.estimate.experiment.work import PlannedWork
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.training.device_cache import ActivationCache
 
-CONFIG = AdapterConfig(depth=2, width=8)
+CONFIG = Bottleneck(depth=2, width=8)
 
 
 def work(method="adapter", num_examples=14, *, filled=False, **changes):

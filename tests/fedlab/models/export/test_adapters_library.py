@@ -30,7 +30,7 @@ READINGS = [
 def test_the_librarys_model_gives_the_same_logits(tiny, assert_same_logits, reading, depth, width, lengths, seed):
     family, kind, pooling = reading
     arrays, texts = tiny.trained(depth, width, seed), tiny.texts(lengths, seed)
-    model = library_model(tiny.models[family], arrays, kind=kind, label_names=NAMES, pooling=pooling, width=width)
+    model = library_model(tiny.models[family], arrays, arrays.trained, kind=kind, label_names=NAMES, pooling=pooling)
 
     assert_same_logits(model, tiny.network(family, kind, pooling), arrays, texts, atol=1e-5)
 
@@ -39,7 +39,7 @@ def test_the_librarys_model_gives_the_same_logits(tiny, assert_same_logits, read
 @pytest.mark.parametrize(("family", "kind", "pooling"), READINGS)
 def test_a_saved_adapter_opens_with_the_library_alone(tiny, assert_same_logits, tmp_path, family, kind, pooling, depth):
     arrays, texts = tiny.trained(depth, 8), tiny.texts([7, 3])
-    model = library_model(tiny.models[family], arrays, kind=kind, label_names=NAMES, pooling=pooling, width=8)
+    model = library_model(tiny.models[family], arrays, arrays.trained, kind=kind, label_names=NAMES, pooling=pooling)
     save_adapter(model, tmp_path / "deep" / "adapter")
     tiny.models[family].save_pretrained(tmp_path / "encoder")
 
@@ -56,7 +56,8 @@ def test_making_the_librarys_model_leaves_the_encoder_alone(tiny):
     pretrained = tiny.models["bert"]
     before = {name: tensor.clone() for name, tensor in pretrained.state_dict().items()}
 
-    model = library_model(pretrained, tiny.trained(2, 8), kind="classification", label_names=NAMES, pooling="cls")
+    arrays = tiny.trained(2, 8)
+    model = library_model(pretrained, arrays, arrays.trained, kind="classification", label_names=NAMES, pooling="cls")
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.zero_()

@@ -24,7 +24,9 @@ def changed(tiny, network, depth, seed=0):
     """Return arrays that differ from the pretrained weights, as after training."""
     draws = np.random.default_rng(seed)
     arrays = tiny.whole(network, depth, seed)
-    return {name: array + draws.normal(0, 0.05, array.shape).astype(np.float32) for name, array in arrays.items()}
+    for name, array in arrays.items():
+        arrays[name] = array + draws.normal(0, 0.05, array.shape).astype(np.float32)
+    return arrays
 
 
 @given(

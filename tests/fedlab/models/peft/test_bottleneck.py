@@ -7,31 +7,27 @@ from hypothesis import strategies as st
 
 from fedlab.errors import UserError
 from fedlab.models.peft.bottleneck import (
-    Whole,
+    Bottleneck,
     adapted_blocks,
-    adapter_names,
     array_shapes,
-    block_names,
-    configuration_of,
     count_parameters,
-    cut_of,
-    grow,
     initial_arrays,
     merge,
-    method_of,
 )
-from fedlab.models.peft.config import AdapterConfig
 
 DEPTHS, WIDTHS = st.integers(0, 3), st.integers(1, 12)
 FEW = settings(derandomize=True, max_examples=40)
 
 
 def config(depth, width):
-    return AdapterConfig(depth=depth, width=width)
+    return Bottleneck(depth=depth, width=width)
 
 
 def grown(tiny, arrays, depth, width):
-    return grow(arrays, config(depth, width), blocks=tiny.blocks, generator=np.random.default_rng(9))
+    """Return the arrays grown, with their new set."""
+    to = config(depth, width)
+    new = arrays.trained.grow(arrays, to, blocks=tiny.blocks, generator=np.random.default_rng(9))
+    return type(arrays)(to, new)
 
 
 def test_the_arrays_are_those_of_the_protocol_in_its_order():
@@ -58,51 +54,19 @@ def test_at_depth_0_the_head_alone_travels():
 def test_adapters_sit_in_the_top_blocks():
     assert list(adapted_blocks(config(3, 8), 12)) == [9, 10, 11]
     assert list(adapted_blocks(config(0, 8), 12)) == []
-    with pytest.raises(AssertionError):
+    with pytest.raises(UserError, match="the set 'bottleneck': depth 13, but the encoder has 12 blocks"):
         adapted_blocks(config(13, 8), 12)
 
 
-@given(depth=DEPTHS, width=WIDTHS)
-@FEW
-def test_the_configuration_can_be_read_off_the_arrays(depth, width):
-    arrays = initial_arrays(config(depth, width), blocks=3, hidden=4, labels=2, generator=np.random.default_rng(0))
-
-    assert configuration_of(arrays, default_width=width) == config(depth, width)
+@pytest.mark.parametrize(("depth", "width"), [(-1, 8), (2, 0), (2.0, 8), (2, "8"), (True, 8)])
+def test_a_depth_or_width_that_cannot_be_is_refused(depth, width):
+    with pytest.raises(ValueError, match="expected a whole number from"):
+        config(depth, width)
 
 
-@pytest.mark.parametrize(
-    ("depth", "cut", "method"),
-    [(0, 0, "adapter"), (1, Whole(1), "freeze"), (2, Whole(2), "freeze"), (3, Whole(3), "full")],
-)
-def test_what_is_trained_whole_can_be_read_off_the_arrays(tiny, depth, cut, method):
-    arrays = tiny.whole(tiny.network(), depth)
-
-    assert (cut_of(arrays), method_of(arrays)) == (cut, method)
-    assert configuration_of(arrays, default_width=7) == config(depth, 7 if depth == 0 else 1)
-
-
-def test_a_head_above_a_trained_pooler_is_no_adapter_of_depth_0(tiny):
-    arrays = tiny.whole(tiny.network(pooling="pooler"), 0)
-
-    assert (cut_of(arrays), method_of(arrays)) == (Whole(0), "freeze")
-    assert configuration_of(arrays, default_width=7) == config(0, 1)
-
-
-@given(depth=DEPTHS, width=WIDTHS)
-@FEW
-def test_adapters_are_no_whole_blocks(depth, width):
-    names = array_shapes(config(depth, width), blocks=3, hidden=4, labels=2)
-
-    assert (cut_of(names), method_of(names)) == (depth, "adapter")
-
-
-def test_adapters_and_whole_blocks_together_are_refused():
-    with pytest.raises(UserError, match="the arrays hold 1 adapters and 1 whole blocks; accepted: one or the other"):
-        cut_of([*adapter_names(2), *block_names(2).values(), "head.weight"])
-
-
-def test_a_cut_below_whole_blocks_is_not_that_at_adapters_of_the_same_depth():
-    assert len({2, Whole(2), "2", str(Whole(2))}) == 4
+def test_the_head_alone_keeps_the_width_of_the_first_adapters():
+    assert config(0, 8).configuration == {"set": "bottleneck", "depth": 0, "width": 8}
+    assert config(0, 8) != config(0, 16)
 
 
 def test_a_new_model_is_drawn_as_bert_draws_its_weights():
@@ -117,12 +81,10 @@ def test_a_new_model_is_drawn_as_bert_draws_its_weights():
 
 def test_new_adapters_change_nothing_until_they_are_trained(tiny):
     ids, lengths = tiny.texts([6, 3])
-    arrays = initial_arrays(
-        config(3, 8), blocks=tiny.blocks, hidden=tiny.hidden, labels=5, generator=np.random.default_rng(0)
-    )
-    head = {name: array for name, array in arrays.items() if name.startswith("head")}
+    head = tiny.trained(0, 8)
+    with_adapters = grown(tiny, head, 3, 8)
 
-    with_adapters, without = (tiny.logits(tiny.network(), ids, lengths, each) for each in (arrays, head))
+    with_adapters, without = (tiny.logits(tiny.network(), ids, lengths, each) for each in (with_adapters, head))
 
     np.testing.assert_allclose(with_adapters, without, atol=1e-6)
 
@@ -146,6 +108,36 @@ def test_growing_deeper_and_wider_keeps_the_function(tiny, depth, width, deeper,
     before, after = (tiny.logits(network, ids, lengths, each) for each in (old, new))
     for row, length in enumerate([7, 4, 2] if kind == "tagging" else [5, 5, 5]):
         np.testing.assert_allclose(after[row, :length], before[row, :length], atol=1e-6, rtol=0)
+
+
+@given(
+    depth=DEPTHS,
+    width=WIDTHS,
+    wider=st.integers(1, 8),
+    kind=st.sampled_from(["classification", "tagging"]),
+    seed=st.integers(0, 99),
+)
+@FEW
+def test_growing_step_by_step_keeps_the_function_too(tiny, depth, width, wider, kind, seed):
+    ids, lengths = tiny.texts([7, 7, 7], seed)
+    network, old = tiny.network(kind=kind), tiny.trained(depth, width, seed)
+
+    deep = grown(tiny, old, tiny.blocks, width)
+    both = grown(tiny, deep, tiny.blocks, width + wider)
+
+    before, after = (tiny.logits(network, ids, lengths, each) for each in (old, both))
+    np.testing.assert_allclose(after, before, atol=1e-6, rtol=0)
+
+
+@given(depth=DEPTHS, width=WIDTHS, seed=st.integers(0, 99))
+@FEW
+def test_growing_to_the_same_configuration_changes_no_bit(tiny, depth, width, seed):
+    old = tiny.trained(depth, width, seed)
+
+    new = grown(tiny, old, depth, width)
+
+    assert list(new) == list(old)
+    assert all(np.array_equal(array, old[name]) for name, array in new.items())
 
 
 @given(depth=DEPTHS, width=WIDTHS, deeper=st.integers(0, 3), wider=st.integers(0, 8))
@@ -184,7 +176,7 @@ def test_growing_leaves_the_old_arrays_alone(tiny):
 def test_the_first_adapters_have_the_width_that_is_asked_for(tiny):
     new = grown(tiny, tiny.trained(0, 1), 2, 8)
 
-    assert configuration_of(new) == config(2, 8)
+    assert {new[f"block.{block}.down.weight"].shape for block in (1, 2)} == {(8, tiny.hidden)}
 
 
 @pytest.mark.parametrize(("depth", "width"), [(1, 8), (2, 7), (0, 64)])

@@ -10,14 +10,13 @@ import torch
 import torch.nn.functional as F
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
-from fedlab.models.base import TokenIds
+from fedlab.models.base import TokenIds, weights_of
 from fedlab.models.export.adapters_library import library_model
 from fedlab.models.export.transformers_model import finetuned_model
 from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
-from fedlab.models.peft.bottleneck import Whole, adapter_names, array_shapes, cut_of
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.shapes import whole_shapes
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.base import ModelSizes, TrainableSet
+from fedlab.models.peft.bottleneck import Bottleneck, adapter_names
+from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.sizes import read_sizes
 from fedlab.models.split import Network
 
@@ -34,6 +33,14 @@ def randomised(model: Any, seed: int = 1) -> Any:
         with torch.no_grad():
             parameter.copy_(centre + 0.2 * torch.randn(parameter.shape, generator=draws))
     return model.eval()
+
+
+class Trained(dict):
+    """Named arrays or tensors, and the set that they are of."""
+
+    def __init__(self, trained: TrainableSet, arrays: Mapping[str, Any]) -> None:
+        super().__init__(arrays)
+        self.set = trained
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,29 +63,35 @@ class FamilyModel:
             ids[row, :length] = draws.integers(4, config.vocab_size, length)
         return TokenIds(ids=torch.from_numpy(ids), lengths=torch.tensor(LENGTHS))
 
-    def adapters(self, depth: int, width: int = 4) -> dict[str, np.ndarray]:
+    def adapters(self, depth: int, width: int = 4) -> Trained:
         """Return adapters and a head none of whose numbers is zero, as after training."""
-        config, sizes = AdapterConfig(depth=depth, width=width), self.model.config
-        shapes = array_shapes(config, blocks=sizes.num_hidden_layers, hidden=sizes.hidden_size, labels=LABELS)
-        draws = np.random.default_rng(depth)
-        return {name: draws.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+        trained, draws = Bottleneck(depth=depth, width=width), np.random.default_rng(depth)
+        shapes = trained.shapes(self.network.sizes(LABELS))
+        arrays = {name: draws.normal(0, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+        return Trained(trained, arrays)
 
-    def everything(self) -> dict[str, np.ndarray]:
+    def whole(self, trained: TrainableSet) -> Trained:
+        """Return the pretrained weights that a set trains, and the head of `adapters(0)`."""
+        network = self.network
+        own = weights_of(network.encoder, trained.shapes(network.sizes(LABELS)))
+        return Trained(trained, own | self.adapters(0))
+
+    def everything(self) -> Trained:
         """Return all weights and a head, all of them changed, as after training."""
-        draws = np.random.default_rng(3)
-        arrays = whole_arrays(self.network.encoder, self.blocks, pooler=self.pooling == "pooler") | self.adapters(0)
-        return {name: array + draws.normal(0, 0.05, array.shape).astype(np.float32) for name, array in arrays.items()}
+        draws, arrays = np.random.default_rng(3), self.whole(Everything())
+        moved = {name: it + draws.normal(0, 0.05, it.shape).astype(np.float32) for name, it in arrays.items()}
+        return Trained(Everything(), moved)
 
     @property
     def blocks(self) -> int:
         return int(self.model.config.num_hidden_layers)
 
-    def logits(self, arrays: Mapping[str, Any], texts: TokenIds | None = None) -> torch.Tensor:
+    def logits(self, arrays: Trained, texts: TokenIds | None = None) -> torch.Tensor:
         """Return what we answer, starting from the frozen states that these arrays need."""
-        network, texts, cut = self.network, texts or self.texts(), cut_of(arrays)
+        network, texts, at = self.network, texts or self.texts(), arrays.set.split_point(self.blocks)
         parameters = {name: torch.as_tensor(array) for name, array in arrays.items()}
-        frozen = network.frozen(texts, [cut])[cut].clone()
-        return network.logits(frozen, texts.lengths, parameters, cut)
+        frozen = network.frozen(texts, [at])[at].clone()
+        return network.logits(frozen, texts.lengths, parameters, at)
 
     def librarys(self, model: Any) -> torch.Tensor:
         """Return what a library's model answers."""
@@ -86,9 +99,9 @@ class FamilyModel:
         mask = (torch.arange(texts.ids.shape[1]) < texts.lengths[:, None]).long()
         return model(texts.ids, attention_mask=mask).logits
 
-    def adapter_model(self, arrays: Mapping[str, np.ndarray]) -> Any:
-        about = {"kind": self.kind, "label_names": NAMES, "pooling": self.pooling, "width": 4}
-        return library_model(self.model, arrays, **about)
+    def adapter_model(self, arrays: Trained) -> Any:
+        about = {"kind": self.kind, "label_names": NAMES, "pooling": self.pooling}
+        return library_model(self.model, arrays, arrays.set, **about)
 
 
 class Holds:
@@ -101,7 +114,7 @@ class Holds:
 
     def adapters_have_the_librarys_gradients(self, case: FamilyModel, depth: int) -> None:
         arrays = case.adapters(depth)
-        ours = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+        ours = Trained(arrays.set, {name: torch.tensor(it, requires_grad=True) for name, it in arrays.items()})
         model = case.adapter_model(arrays)
         layers, theirs = dict(model.base_model.iter_layers()), dict[str, torch.Tensor]()
         for block in range(case.blocks - depth, case.blocks):
@@ -119,7 +132,7 @@ class Holds:
             assert right.abs().max() > 1e-6, name
 
     def whole_blocks_answer_as_transformers(self, case: FamilyModel, depths: Sequence[int]) -> None:
-        """The pretrained blocks, cut anywhere, give what transformers' own pass gives."""
+        """The pretrained blocks, split anywhere, give what transformers' own pass gives."""
         texts, head = case.texts(), case.adapters(0)
         mask = (torch.arange(texts.ids.shape[1]) < texts.lengths[:, None]).long()
         with torch.inference_mode():
@@ -128,8 +141,7 @@ class Holds:
             read = output.pooler_output if case.pooling == "pooler" else read
             expected = read @ torch.from_numpy(head["head.weight"]).T + torch.from_numpy(head["head.bias"])
             for depth in depths:
-                arrays = whole_arrays(case.network.encoder, depth, pooler=case.pooling == "pooler") | head
-                _same(case, case.logits(arrays), expected, 1e-5)
+                _same(case, case.logits(case.whole(TopBlocks(depth=depth))), expected, 1e-5)
 
     def padding_changes_no_answer(self, case: FamilyModel) -> None:
         with torch.inference_mode():
@@ -153,12 +165,10 @@ class Holds:
         case.model.config.save_pretrained(folder)
         encoder, pooler = case.network.encoder, case.pooling == "pooler"
         sizes = read_sizes(BackboneTable(name=str(folder)), resolve=lambda text: folder)
-        real = whole_arrays(encoder, case.blocks, pooler=pooler) | case.adapters(0)
-        assert sizes.shape == encoder.shape
-        assert sizes.positions == encoder.longest
-        planned = whole_shapes(sizes, case.blocks, labels=LABELS, pooler=pooler)
+        real = case.whole(Everything())
+        assert sizes == encoder.sizes
+        planned = Everything().shapes(ModelSizes(encoder=sizes, labels=LABELS, pooler=pooler))
         assert list(planned.items()) == [(name, array.shape) for name, array in real.items()]
-        assert cut_of(real) == Whole(case.blocks)
 
     def an_encoder_survives_the_way_through_plain_tensors(self, case: FamilyModel) -> None:
         encoder = case.network.encoder

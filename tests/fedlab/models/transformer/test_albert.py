@@ -11,12 +11,11 @@ from transformers import AlbertConfig, AlbertModel
 
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.base import TokenIds
+from fedlab.models.base import weights_of
 from fedlab.models.export.adapters_library import save_adapter
 from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors, load_pretrained
-from fedlab.models.peft.bottleneck import Whole
-from fedlab.models.peft.shapes import whole_shapes
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.base import ModelSizes
+from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.sizes import read_sizes
 from fedlab.models.split import Network
 from fedlab.models.transformer.albert import with_own_blocks
@@ -99,7 +98,7 @@ def test_the_block_lies_in_memory_once(classifier):
 
 
 def test_the_block_travels_once_under_the_numbers_of_all(classifier):
-    arrays = whole_arrays(classifier.network.encoder, 3, pooler=False)
+    arrays = classifier.whole(Everything())
 
     assert [name for name in arrays if "attention.in.weight" in name] == ["block.0-2.attention.in.weight"]
     assert arrays["embedding.projection.weight"].shape == (32, 12)
@@ -108,7 +107,7 @@ def test_the_block_travels_once_under_the_numbers_of_all(classifier):
 
 def test_a_trained_block_is_read_in_every_place(classifier):
     encoder = classifier.network.encoder
-    arrays = whole_arrays(encoder, 3, pooler=False)
+    arrays = weights_of(encoder, classifier.whole(Everything()))
 
     trained = encoder.with_trained({name: torch.from_numpy(array) + 1 for name, array in arrays.items()})
 
@@ -123,14 +122,14 @@ def test_some_of_the_blocks_alone_cannot_be_trained(classifier, tmp_path, depth)
     sizes = read_sizes(BackboneTable(name=str(tmp_path)), resolve=lambda text: tmp_path)
 
     with pytest.raises(UserError, match=rf"^client.depth = {depth}: {REFUSED}$"):
-        whole_arrays(classifier.network.encoder, depth, pooler=False)
+        classifier.whole(TopBlocks(depth=depth))
     with pytest.raises(UserError, match=REFUSED):
-        whole_shapes(sizes, depth, labels=2)
+        TopBlocks(depth=depth).shapes(ModelSizes(encoder=sizes, labels=2))
 
 
 @pytest.mark.parametrize("depth", [0, 3])
 def test_the_head_alone_and_everything_can_be_trained(classifier, depth):
-    assert bool(whole_arrays(classifier.network.encoder, depth, pooler=False)) == (depth == 3)
+    assert (len(classifier.whole(TopBlocks(depth=depth))) > 2) == (depth == 3)
 
 
 @pytest.mark.parametrize("key", ["num_hidden_groups", "inner_group_num"])
@@ -147,10 +146,10 @@ def test_more_blocks_than_one_are_refused_by_name(key, tmp_path):
 def test_training_everything_is_what_transformers_and_torch_do(classifier):
     """Gradients of all places of the one block are summed."""
     texts, labels, rate = classifier.texts(), torch.tensor([0, 1, 2, 3]), 0.05
-    arrays = whole_arrays(classifier.network.encoder, 3, pooler=False) | classifier.adapters(0)
+    arrays = classifier.whole(Everything())
     network = classifier.network
     options = LocalTraining(batch_size=4, clip_norm=None, learning_rate=rate, schedule="constant")
-    examples = TrainingExamples(frozen=texts.ids, lengths=texts.lengths, labels=labels, inputs=TokenIds)
+    examples = TrainingExamples(at=Everything().split_point(3), frozen=texts.ids, lengths=texts.lengths, labels=labels)
 
     ours = finetune(network, examples, arrays, options, np.random.default_rng(0)).arrays
 
@@ -161,7 +160,7 @@ def test_training_everything_is_what_transformers_and_torch_do(classifier):
     first = model(texts.ids, attention_mask=mask).last_hidden_state[:, 0]
     F.cross_entropy(first @ weight.T + bias, labels).backward()
     optimizer.step()
-    expected = whole_arrays(encoder_of(model), 3, pooler=False)
+    expected = weights_of(encoder_of(model), arrays)
     for name, array in expected.items():
         np.testing.assert_allclose(ours[name], array, atol=1e-5, rtol=0, err_msg=name)
     assert np.abs(ours["block.0-2.feed_forward.in.weight"] - arrays["block.0-2.feed_forward.in.weight"]).max() > 1e-3
@@ -175,8 +174,8 @@ def test_every_run_of_the_block_has_an_adapter_of_its_own(classifier):
     with torch.inference_mode():
         before = classifier.logits(arrays)
         for block in range(3):
-            changed = arrays | {f"block.{block}.up.bias": arrays[f"block.{block}.up.bias"] * 9}
-            assert (classifier.logits(changed) - before).abs().max() > 1e-3
+            changed = {f"block.{block}.up.bias": arrays[f"block.{block}.up.bias"] * 9}
+            assert (classifier.logits(type(arrays)(arrays.set, arrays | changed)) - before).abs().max() > 1e-3
 
 
 def test_a_saved_adapter_opens_on_the_model_with_blocks_of_its_own(classifier, tmp_path):
@@ -198,9 +197,9 @@ def test_a_saved_adapter_opens_on_the_model_with_blocks_of_its_own(classifier, t
 
 def test_in_bfloat16_it_is_as_near_as_rounding_allows(classifier):
     rough = Network(encoder=encoder_of(classifier.model, "bf16"), kind="classification", pooling="cls")
-    texts, cut = classifier.texts(), Whole(0)
+    texts, at = classifier.texts(), TopBlocks(depth=0).split_point(3)
 
-    exact, near = (each.frozen(texts, [cut])[cut].float() for each in (classifier.network, rough))
+    exact, near = (each.frozen(texts, [at])[at].float() for each in (classifier.network, rough))
 
     assert 0 < (near - exact).norm() < 0.03 * exact.norm()
 
@@ -221,7 +220,8 @@ def test_everything_of_albert_base_is_as_many_weights_as_are_published(tmp_path)
     """11.7 million (Lan et al. 2020, table 1: 12 M), of which the second token type is never read."""
     sizes = read_sizes(BackboneTable(name="albert-base-v2"), resolve=tmp_path.joinpath)
 
-    count = sum(int(np.prod(shape)) for shape in whole_shapes(sizes, 12, labels=1, pooler=True).values())
+    shapes = Everything().shapes(ModelSizes(encoder=sizes, labels=1, pooler=True))
+    count = sum(int(np.prod(shape)) for shape in shapes.values())
 
     assert count == 11_683_584 - 128 + 768 + 1
     assert read_sizes(BackboneTable(name="albert-base"), resolve=tmp_path.joinpath) == sizes

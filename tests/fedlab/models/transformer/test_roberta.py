@@ -122,10 +122,12 @@ def test_the_published_models_are_sized_without_the_hub(tmp_path, name, rows):
 
 def test_everything_of_roberta_base_is_as_many_weights_as_are_published(tmp_path):
     """124.6 million without a head (transformers' roberta-base), of which 2 rows of positions are never read."""
-    from fedlab.models.peft.shapes import whole_shapes  # noqa: PLC0415
+    from fedlab.models.peft.base import ModelSizes  # noqa: PLC0415
+    from fedlab.models.peft.whole_blocks import Everything  # noqa: PLC0415
 
     sizes = read_sizes(BackboneTable(name="roberta-base"), resolve=tmp_path.joinpath)
 
-    count = sum(int(np.prod(shape)) for shape in whole_shapes(sizes, 12, labels=1, pooler=True).values())
+    shapes = Everything().shapes(ModelSizes(encoder=sizes, labels=1, pooler=True))
+    count = sum(int(np.prod(shape)) for shape in shapes.values())
 
     assert count == 124_645_632 - 2 * 768 + 768 + 1

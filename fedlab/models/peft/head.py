@@ -1,0 +1,62 @@
+"""The head alone: a linear layer from what is read off a text or token to its label.
+
+H is the hidden size, C the number of labels.
+
+| name          | shape  |
+|---------------|--------|
+| `head.weight` | [C, H] |
+| `head.bias`   | [C]    |
+
+Every other set has these arrays too, as its last ones.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from fedlab.common.arrays import Arrays, Shape
+from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint
+from fedlab.workload.workload import Configuration
+
+HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
+INITIAL_STD = 0.02  # as BERT's own weights (Devlin et al. 2019, and the adapters library's default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Head:
+    """Train the head alone."""
+
+    @property
+    def configuration(self) -> Configuration:
+        """Return the set's name; it has no axes."""
+        return {SET: "head"}
+
+    def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
+        """Return the shapes of the head."""
+        return head_shapes(sizes.hidden, sizes.labels)
+
+    def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
+        """Draw a new head."""
+        return draw_head(sizes.hidden, sizes.labels, generator)
+
+    def split_point(self, blocks: int) -> SplitPoint:
+        """Return the split at what the head reads."""
+        return SplitPoint(kind="features", block=blocks)
+
+
+def head_shapes(hidden: int, labels: int) -> dict[str, Shape]:
+    """Return the shapes of a head."""
+    return {HEAD_WEIGHT: (labels, hidden), HEAD_BIAS: (labels,)}
+
+
+def draw_head(hidden: int, labels: int, generator: np.random.Generator) -> Arrays:
+    """Draw the arrays of a new head; its biases are zero."""
+    return {
+        HEAD_WEIGHT: draw_normal((labels, hidden), generator),
+        HEAD_BIAS: np.zeros((labels,), np.float32),
+    }
+
+
+def draw_normal(shape: Shape, generator: np.random.Generator) -> np.ndarray:
+    """Draw a weight."""
+    return generator.normal(0.0, INITIAL_STD, shape).astype(np.float32)
