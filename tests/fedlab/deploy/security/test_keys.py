@@ -222,7 +222,7 @@ def test_without_the_authoritys_key_a_certificate_near_its_end_is_warned_of_and_
     shutil.rmtree(keys)
     keys = old(400)
     (keys / "ca.key").unlink()
-    refused(keys, r"ca\.key is not there", hosts=["lab.example"], nodes=1)
+    refused(keys, r"ca\.key is missing", hosts=["lab.example"], nodes=1)
 
 
 def test_an_authority_near_its_end_is_warned_of_and_gives_no_more_time_than_it_has(old):
