@@ -57,21 +57,45 @@ def assemble(experiment: Experiment) -> Assembled:
         UserError: a name stands for nothing or for something else, does not take its options, or does not fit the
             others.
     """
-    strategy, base = load_strategy(experiment), Path(experiment.base_folder)
-    client, requirements = experiment.client, requirements_of(strategy)
-    assembled = Assembled(
+    assembled = construct(experiment)
+    check_requirements(assembled.requirements, experiment)
+    return assembled
+
+
+def construct(experiment: Experiment) -> Assembled:
+    """Construct everything a validated experiment names, for a number of clients that may not be final yet.
+
+    Raises:
+        UserError: a name stands for nothing or for something else, or does not take its options.
+    """
+    strategy, base, client = load_strategy(experiment), Path(experiment.base_folder), experiment.client
+    return Assembled(
         experiment=experiment,
         strategy=strategy,
-        requirements=requirements,
+        requirements=requirements_of(strategy),
         link=load_link(experiment),
         availability=load_availability(experiment),
         coding=load_coding(experiment),
         client=load_client(client.name, client.options, base, codec_names(experiment), set_names(experiment)),
-        fleet=build_fleet(experiment.fleet, experiment.task.partition.clients, experiment.seed, base),
+        fleet=fleet_of(experiment),
         stop=stop_rule(experiment),
     )
-    check_requirements(requirements, experiment)
-    return assembled
+
+
+def refit(assembled: Assembled, experiment: Experiment) -> Assembled:
+    """Return the same objects for the same experiment with its final number of clients.
+
+    Raises:
+        UserError: the strategy needs more clients, or the fleet cannot be dealt to them.
+    """
+    check_requirements(assembled.requirements, experiment)
+    return replace(assembled, experiment=experiment, fleet=fleet_of(experiment))
+
+
+def fleet_of(experiment: Experiment) -> Fleet:
+    """Return the boards of the experiment's clients; raises UserError as `build_fleet`."""
+    clients, base = experiment.task.partition.clients, Path(experiment.base_folder)
+    return build_fleet(experiment.fleet, clients, experiment.seed, base)
 
 
 def stop_rule(experiment: Experiment) -> StopRule:

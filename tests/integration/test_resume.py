@@ -21,9 +21,9 @@ def check_resumed(fedlab, run, *, killed_in, rounds):
 
 def test_a_run_killed_in_mid_trial_ends_as_one_left_alone(fedlab, base, same_numbers):
     run = fedlab.kill_in_round(6, "killed")
-    checkpoint = json.loads((run / "checkpoint" / "tree.json").read_text())
-    assert checkpoint["standing"]["server_round"] == 5
-    assert checkpoint["strategy"]["trial"] is not None
+    checkpoint = json.loads((run / "checkpoint" / "tree.json").read_text())["tree"]
+    assert checkpoint["state"]["server_round"] == 5
+    assert checkpoint["parts"]["strategy"]["trial"] is not None
     assert len((run / "trials.jsonl").read_text().splitlines()) >= 1
 
     check_resumed(fedlab, run, killed_in=6, rounds=7)

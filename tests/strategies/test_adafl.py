@@ -23,7 +23,7 @@ from fedlab.network.links import constant
 from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.context import Attached, Resumable, Searching, Server
 from fedlab.workload.workload import Cost, Workload
-from strategies.adafl import AdaFL
+from strategies.adafl import AdaFL, clients_in_group
 
 if TYPE_CHECKING:
     from fedlab.common.arrays import Arrays
@@ -500,6 +500,11 @@ def test_an_option_that_is_not_positive_is_refused_by_name(option):
     (name,) = option
     with pytest.raises(ValueError, match=name):
         AdaFL(**option)
+
+
+@pytest.mark.parametrize(("clients", "expected"), [(3, [1, 1, 1]), (7, [3, 2, 2]), (8, [3, 3, 2]), (15, [5, 5, 5])])
+def test_clients_are_dealt_to_the_groups_in_turn(clients, expected):
+    assert [clients_in_group(index, groups=3, clients=clients) for index in range(3)] == expected
 
 
 def test_fewer_clients_than_groups_are_refused():

@@ -21,9 +21,8 @@ from fedlab.errors import UserError
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder, create, next_free
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.server.assemble import assemble
+from fedlab.server.assemble import construct, refit
 from fedlab.server.bench import bench_of
-from fedlab.server.factory import load_strategy
 from fedlab.server.serve import World, serve
 from fedlab.training.bundle import prepare_workbench
 from fedlab.training.evaluate import measure
@@ -43,11 +42,13 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     live = LiveGrid(grid, wait=settings.wait, tell=log)
     started = _started(settings)
     # Before waiting for nodes: what is wrong with the experiment now is still wrong when they are there.
-    _check_deployable(_experiment(run_config, clients=settings.wait.nodes, started=started))
+    planned = _experiment(run_config, clients=settings.wait.nodes, started=started)
+    assembled = construct(_without_link(planned))
+    _check_deployable(planned)
     provide_folder(settings.out, f"out: {settings.out}")
     clients = max(len(live.gather()), settings.wait.nodes)  # those that are still to come are clients, too
     experiment = _experiment(run_config, clients=clients, started=started)
-    assembled = assemble(_without_link(experiment))
+    assembled = refit(assembled, _without_link(experiment))
     workbench = prepare_workbench(experiment)
     folder = started or _begin(settings, experiment)
     recorder = Recorder(folder)
@@ -106,8 +107,7 @@ def _without_link(experiment: Experiment) -> Experiment:
 
 
 def _check_deployable(experiment: Experiment) -> None:
-    """Raise a UserError if there is no such strategy, or it is to do what it does in simulations only."""
-    load_strategy(experiment)
+    """Raise a UserError if the strategy is to do what it can do in simulations only."""
     if experiment.strategy.options.get("late") == "carry":
         raise UserError(
             "strategy.options.late = 'carry': in simulations only, a server of real nodes looks at no late reply; use"
