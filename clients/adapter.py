@@ -16,7 +16,8 @@ from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.sgd_stacked import Trainee, train_together
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 _STATE = "activation-cache"
 
@@ -94,32 +95,29 @@ class AdapterClient(ClientApp):
             int(ordered_configuration(message)["depth"]),
         )
         count = len(examples_of(workbench, partition_of(context), depth).lengths)
-        workload = Workload(
-            method="prefill",
-            depth=depth,
-            width=1,
+        passes = forward_passes(
             batches=epoch_batches(count, self._settings.batch_size),
-            cached_batches=0,
             batch_size=self._settings.batch_size,
-            sequence_length=workbench.tokens("train").input_ids.shape[1],
-            num_examples=count,
+            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            model_blocks=workbench.network.encoder.shape.blocks,
         )
+        workload = Workload(passes=passes, num_examples=count)
         context.state[_STATE] = ConfigRecord(vars(ActivationCache(depth=depth, filled_batches=workload.batches)))
         return prefill_reply(message, workload)
 
     def _report(self, workbench: Workbench, context: Context, count: int, result: TrainingResult) -> TrainReport:
         config, settings = configuration_of(result.arrays), self._settings
         uncached = self._uncached_batches(context, config.depth, count, result.batches)
-        workload = Workload(
-            method="adapter",
-            depth=config.depth,
-            width=config.width,
+        passes = training_passes(
             batches=result.batches,
             cached_batches=result.batches - uncached,
             batch_size=settings.batch_size,
-            sequence_length=workbench.tokens("train").input_ids.shape[1],
-            num_examples=count,
+            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            model_blocks=workbench.network.encoder.shape.blocks,
+            depth=config.depth,
+            trained=bottleneck(config.width),
         )
+        workload = Workload(passes=passes, num_examples=count)
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
 
     def _uncached_batches(self, context: Context, depth: int, count: int, batches: int) -> int:

@@ -13,7 +13,8 @@ from fedlab.models.peft.bottleneck import configuration_of, cut_of, method_of
 from fedlab.training.bundle import open_workbench
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import WHOLE
+from fedlab.workload.workload import Workload, training_passes
 
 
 def full(
@@ -60,16 +61,15 @@ def _trained(message: Message, context: Context, settings: LocalTraining) -> Tra
     draws = generator(workbench.seed, "batches", order.server_round, partition)
     with span("train"):
         result = finetune(workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu)
-    workload = Workload(
-        method="full" if method == "full" else "freeze",
-        depth=config.depth,
-        width=1,
+    passes = training_passes(
         batches=result.batches,
-        cached_batches=0,
         batch_size=settings.batch_size,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
-        num_examples=len(examples.lengths),
+        input_shape=(workbench.tokens("train").input_ids.shape[1],),
+        model_blocks=workbench.network.encoder.shape.blocks,
+        depth=config.depth,
+        trained=WHOLE,
     )
+    workload = Workload(passes=passes, num_examples=len(examples.lengths))
     return TrainReport(
         arrays=result.arrays, num_examples=workload.num_examples, train_loss=result.loss, workload=workload
     )

@@ -7,11 +7,11 @@ from flwr.app import Context, Message
 from fedlab.common.spans import span
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
-from fedlab.models.peft.bottleneck import Cut, configuration_of, cut_of
+from fedlab.models.peft.bottleneck import Cut, cut_of
 from fedlab.training.bundle import Workbench, open_workbench
 from fedlab.training.evaluate import predict_frozen, score_labels
 from fedlab.training.local import TrainingExamples
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, forward_passes
 
 
 def partition_of(context: Context) -> int:
@@ -37,22 +37,19 @@ def answer_evaluate(message: Message, context: Context, batch_size: int) -> Mess
     """Answer an order to evaluate: score the model on the partition."""
     order = read_order(message)
     workbench = open_workbench(context.run_config, context.node_config)
-    cut, config = cut_of(order.arrays), configuration_of(order.arrays)
+    cut = cut_of(order.arrays)
     examples = examples_of(workbench, partition_of(context), cut)
     parameters = {name: torch.from_numpy(array) for name, array in order.arrays.items()}
     assert examples.places is not None, "a table has places"
     frozen = examples.frozen[examples.places]
     predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, cut)
     count = len(examples.lengths)
-    workload = Workload(
-        method="evaluate",
-        depth=config.depth,
-        width=config.width,
+    passes = forward_passes(
         batches=-(-count // batch_size),
-        cached_batches=0,
         batch_size=batch_size,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
-        num_examples=count,
+        input_shape=(workbench.tokens("train").input_ids.shape[1],),
+        model_blocks=workbench.network.encoder.shape.blocks,
     )
+    workload = Workload(passes=passes, num_examples=count)
     accuracy = score_labels(workbench, examples.labels.numpy(), predictions)
     return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=accuracy, workload=workload))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-Family = Literal["bert", "distilbert"]
+Family = Literal["bert", "distilbert", "roberta", "albert"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,8 +17,10 @@ class ModelShape:
     intermediate: int
 
 
-# The encoders a table is for if it does not say: the base models of the two families.
+# The encoders a table is for if it does not say: the base models of the families.
 REFERENCE_SHAPES: Mapping[Family, ModelShape] = {
     "bert": ModelShape(family="bert", blocks=12, hidden=768, intermediate=3072),
     "distilbert": ModelShape(family="distilbert", blocks=6, hidden=768, intermediate=3072),
+    "roberta": ModelShape(family="roberta", blocks=12, hidden=768, intermediate=3072),
+    "albert": ModelShape(family="albert", blocks=12, hidden=768, intermediate=3072),
 }

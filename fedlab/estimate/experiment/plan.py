@@ -35,8 +35,8 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
     load_client(experiment.client.name, experiment.client.options, Path(experiment.base_folder))
-    work = _work(experiment)
     sizes = read_sizes(experiment.backbone, resolve=experiment.path)
+    work = _work(experiment, sizes.shape.blocks)
     if batches is None:
         holdings = count_examples(experiment)
     else:
@@ -57,7 +57,7 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
     )
 
 
-def _work(experiment: Experiment) -> PlannedWork:
+def _work(experiment: Experiment, model_blocks: int) -> PlannedWork:
     options: dict[str, Any] = dict(experiment.client.options)
     caches, cached_depths = bool(options.pop("cache", True)), int(options.pop("cached_depths", 1))
     settings = LocalTraining(**options)
@@ -67,6 +67,7 @@ def _work(experiment: Experiment) -> PlannedWork:
         max_batches=settings.max_batches,
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
+        model_blocks=model_blocks,
     )
 
 
