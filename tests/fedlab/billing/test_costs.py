@@ -10,19 +10,14 @@ from hypothesis import strategies as st
 from fedlab.billing.costs import Stages, charge, cost_of
 from fedlab.devices.profile import load_profile
 from fedlab.network.links import constant, per_client
+from fedlab.workload.passes import WHOLE
 from fedlab.workload.shape import REFERENCE_SHAPES
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload, training_passes
 
 BERT = REFERENCE_SHAPES["bert"]
 TX2 = load_profile("jetson-tx2", Path())
 FULL = Workload(
-    method="full",
-    depth=12,
-    width=0,
-    batches=29,
-    cached_batches=0,
-    batch_size=4,
-    sequence_length=256,
+    passes=training_passes(batches=29, batch_size=4, input_shape=(256,), model_blocks=12, depth=12, trained=WHOLE),
     num_examples=113,
 )
 FULL_BYTES = 109_500_000 * 4

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flwr.app import Message, MessageType, MetricRecord, RecordDict
 
-from fedlab.billing.orders import SentMessage, bill_of_failure, order_of, part_of, record_of
+from fedlab.billing.orders import SentMessage, bill_of_failure, order_of, participation_of, record_of
 from fedlab.billing.simulated import Bill
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire, with_id
@@ -14,12 +14,16 @@ from fedlab.messages.orders import order_content, query_message
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import workload_record
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Cost, Workload, training_passes
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 
 WORK = Workload(
-    method="adapter", depth=2, width=8, batches=10, cached_batches=4, batch_size=4, sequence_length=64, num_examples=38
+    passes=training_passes(
+        batches=10, cached_batches=4, batch_size=4, input_shape=(64,), model_blocks=4, depth=2, trained=bottleneck(8)
+    ),
+    num_examples=38,
 )
 TERMS = RoundTerms(deadline_seconds=9.0, wait_for=3)
 COST = Cost(
@@ -50,7 +54,7 @@ def test_an_order_has_its_size_round_group_and_terms():
 
 def test_a_part_is_what_was_sent_and_what_came_back():
     answer = reply(workload=workload_record(WORK))
-    part = part_of(sent(leaves_seconds=99.0), answer)
+    part = participation_of(sent(leaves_seconds=99.0), answer)
     assert (part.workload, part.partition_id, part.server_round, part.group) == (WORK, 3, 6, "deep")
     assert (part.start_seconds, part.leaves_seconds) == (50.0, 99.0)
     assert part.bytes_down == sent().order.num_bytes
@@ -59,14 +63,14 @@ def test_a_part_is_what_was_sent_and_what_came_back():
 
 def test_of_a_client_that_was_not_reached_nothing_came_back():
     gone = sent(leaves_seconds=50.0)
-    part = part_of(gone, error_reply(gone.message, CLIENT_RAISED, "gone"))
+    part = participation_of(gone, error_reply(gone.message, CLIENT_RAISED, "gone"))
     assert not gone.reached
     assert (part.workload, part.bytes_up) == (None, 0)
 
 
 def test_a_client_must_say_what_it_did():
     with pytest.raises(RunFailedError, match="client 3 reported no workload"):
-        part_of(sent(), reply())
+        participation_of(sent(), reply())
 
 
 def test_queries_are_not_billed():
@@ -76,8 +80,8 @@ def test_queries_are_not_billed():
 
 def test_a_record_says_what_was_done_and_what_it_cost():
     answer = reply(workload=workload_record(WORK))
-    bill = Bill(cost=COST, round_ends_seconds=64.0, standing="scaled")
-    record = record_of(sent(), bill, part_of(sent(), answer), answer, "rpi-4b")
+    bill = Bill(cost=COST, round_ends_seconds=64.0, latency_provenance="scaled")
+    record = record_of(sent(), bill, participation_of(sent(), answer), answer, "rpi-4b")
     assert (record.server_round, record.group, record.partition_id, record.device) == (6, "deep", 3, "rpi-4b")
     assert (record.method, record.batches, record.cached_batches, record.num_examples) == ("adapter", 10, 4, 38)
     assert (record.train_loss, record.error, record.latency_standing) == (0.5, None, "scaled")
@@ -86,8 +90,8 @@ def test_a_record_says_what_was_done_and_what_it_cost():
 
 def test_a_record_of_lost_work_says_how_far_it_came():
     answer = reply(workload=workload_record(WORK))
-    bill = Bill(cost=COST, round_ends_seconds=64.0, standing="", dropout="gone", reason="went away", done=0.75)
-    record = record_of(sent(), bill, part_of(sent(), answer), answer, "rpi-4b")
+    bill = Bill(cost=COST, round_ends_seconds=64.0, dropout="gone", reason="went away", done=0.75)
+    record = record_of(sent(), bill, participation_of(sent(), answer), answer, "rpi-4b")
     assert (record.batches, record.cached_batches, record.num_examples, record.train_loss) == (7, 3, 0, None)
     assert (record.dropout, record.error, record.depth) == ("gone", "went away", 2)
 

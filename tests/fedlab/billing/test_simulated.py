@@ -10,18 +10,21 @@ from fedlab.billing.costs import charge
 from fedlab.billing.simulated import Participation
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.links import constant, per_client
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 
 def work(batches=5, *, depth=2, cached=0):
     return Workload(
-        method="adapter",
-        depth=depth,
-        width=8,
-        batches=batches,
-        cached_batches=cached,
-        batch_size=4,
-        sequence_length=64,
+        passes=training_passes(
+            batches=batches,
+            cached_batches=cached,
+            batch_size=4,
+            input_shape=(64,),
+            model_blocks=4,
+            depth=depth,
+            trained=bottleneck(8),
+        ),
         num_examples=4 * batches,
     )
 
@@ -60,7 +63,7 @@ def test_a_part_is_download_work_and_upload_one_after_the_other(bill):
     assert stages(one) == (3.0, 10.0, 1.0)
     assert (one.cost.bytes_down, one.cost.bytes_up, one.cost.peak_memory_bytes) == (3000, 1000, 30_000)
     assert (one.cost.compute_joules, one.cost.transfer_joules, one.cost.idle_joules) == (100.0, 16.0, 0.0)
-    assert (one.round_ends_seconds, one.standing, one.dropout, one.reason, one.done) == (
+    assert (one.round_ends_seconds, one.latency_provenance, one.dropout, one.reason, one.done) == (
         14.0,
         "measured",
         None,
@@ -127,7 +130,7 @@ def test_work_that_does_not_fit_costs_its_download_and_nobody_waits_for_more(bil
     boards = [plain_board("small", memory_bytes=25_000), plain_board()]
     small, other = bill(part(0, 5), part(1, 1), boards=boards)
     assert stages(small) == (3.0, 0.0, 0.0)
-    assert (small.dropout, small.done, small.standing) == ("memory", 0.0, "")
+    assert (small.dropout, small.done, small.latency_provenance) == ("memory", 0.0, "")
     assert small.reason == "out of memory: depth 2 needs 30.0 kB, small has 25.0 kB"
     assert (small.cost.bytes_down, small.cost.bytes_up, small.cost.peak_memory_bytes) == (3000, 0, 0)
     assert (small.cost.joules, small.cost.idle_seconds) == (12.0, 0.0)

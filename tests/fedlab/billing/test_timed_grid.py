@@ -17,7 +17,8 @@ from fedlab.messages.replies import query_reply, read_cost, workload_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.availability import always, bernoulli, schedule_of_times, scheduled
 from fedlab.network.links import constant
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 # Node ids as of Flower's runtimes: random, in no order of their partitions.
 PARTITIONS = {901: 2, 17: 0, 333: 3, 250: 1}
@@ -25,13 +26,9 @@ PARTITIONS = {901: 2, 17: 0, 333: 3, 250: 1}
 
 def workload(batches=1):
     return Workload(
-        method="adapter",
-        depth=2,
-        width=8,
-        batches=batches,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=64,
+        passes=training_passes(
+            batches=batches, batch_size=4, input_shape=(64,), model_blocks=4, depth=2, trained=bottleneck(8)
+        ),
         num_examples=4 * batches,
     )
 

@@ -27,4 +27,5 @@ def test_a_batch_has_at_least_one_text_of_one_token():
 
 def test_the_published_encoders_are_the_base_models():
     sizes = {family: (each.blocks, each.hidden, each.intermediate) for family, each in REFERENCE_SHAPES.items()}
-    assert sizes == {"bert": (12, 768, 3072), "distilbert": (6, 768, 3072)}
+    twelve = dict.fromkeys(("bert", "roberta", "albert"), (12, 768, 3072))
+    assert sizes == twelve | {"distilbert": (6, 768, 3072)}

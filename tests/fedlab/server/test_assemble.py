@@ -19,8 +19,9 @@ from fedlab.results.digests import compare_runs, digest_arrays, verify_run
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
 from fedlab.server.assemble import Bench, check_clients_suffice, initial_configuration, serve
+from fedlab.workload.passes import bottleneck
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 SHAPE = ModelShape(family="bert", blocks=4, hidden=12, intermediate=24)
 LABELS = 3
@@ -72,16 +73,12 @@ def answer(message):
     order = read_order(message)
     partition = PARTITIONS[message.metadata.dst_node_id]
     config = configuration_of(order.arrays)
-    work = Workload(
-        method="adapter" if message.metadata.message_type == MessageType.TRAIN else "evaluate",
-        depth=config.depth,
-        width=config.width,
-        batches=2 + partition,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=16,
-        num_examples=8 + partition,
-    )
+    batch = {"batches": 2 + partition, "batch_size": 4, "input_shape": (16,), "model_blocks": 2}
+    if message.metadata.message_type == MessageType.TRAIN:
+        passes = training_passes(depth=config.depth, trained=bottleneck(config.width), **batch)
+    else:
+        passes = forward_passes(**batch)
+    work = Workload(passes=passes, num_examples=8 + partition)
     content = RecordDict({"workload": workload_record(work)})
     if message.metadata.message_type == MessageType.TRAIN:
         step = np.float32(0.01 * (partition - 3) * order.server_round)

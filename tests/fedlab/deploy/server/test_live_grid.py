@@ -10,11 +10,13 @@ from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import TrainReport, add_board, query_reply, train_reply
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 ARRAYS = {"w": np.ones(2, np.float32)}
 WORKLOAD = Workload(
-    method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14
+    passes=training_passes(batches=4, batch_size=4, input_shape=(16,), model_blocks=2, depth=1, trained=bottleneck(8)),
+    num_examples=14,
 )
 
 

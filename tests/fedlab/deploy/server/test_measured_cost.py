@@ -6,10 +6,12 @@ from fedlab.billing.simulated import Participation
 from fedlab.deploy.server.measured_cost import Measured
 from fedlab.devices.profile import load_profile
 from fedlab.messages.measurements import Measures, Upload
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 WORKLOAD = Workload(
-    method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14
+    passes=training_passes(batches=4, batch_size=4, input_shape=(16,), model_blocks=2, depth=1, trained=bottleneck(8)),
+    num_examples=14,
 )
 MEASURES = Measures(
     compute_seconds=3.0,
@@ -41,7 +43,7 @@ def test_a_part_is_billed_what_its_client_measured_and_the_rest_of_the_round_as_
     assert bill.cost.idle_seconds == 6.0  # of the ten seconds since it was asked
     assert (bill.cost.bytes_down, bill.cost.bytes_up, bill.cost.peak_memory_bytes) == (1000, 50, 5000)
     assert bill.cost.joules == 0  # the power of a laptop is not known
-    assert (bill.round_ends_seconds, bill.standing, bill.dropout) == (20.0, "measured", None)
+    assert (bill.round_ends_seconds, bill.latency_provenance, bill.dropout) == (20.0, "measured", None)
 
 
 def test_the_energy_is_the_power_of_the_board_over_measured_seconds(tmp_path):
@@ -57,7 +59,7 @@ def test_the_energy_is_the_power_of_the_board_over_measured_seconds(tmp_path):
 def test_a_client_that_measured_nothing_is_charged_its_bytes_alone():
     bill = billed(replace(PART, measures=None))
     assert (bill.cost.seconds, bill.cost.idle_seconds, bill.cost.bytes_up) == (0.0, 10.0, 50)
-    assert bill.standing == ""
+    assert bill.latency_provenance == ""
 
 
 @pytest.mark.parametrize("partition_id", [0, 7])
