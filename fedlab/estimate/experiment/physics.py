@@ -5,7 +5,6 @@ from dataclasses import dataclass, replace
 
 from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.estimate.slot import Traffic
-from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
 from fedlab.messages.orders import PREFILL_GROUP
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.workload.shape import ModelShape
@@ -14,7 +13,10 @@ from fedlab.workload.workload import Configuration, Workload
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedPhysics:
-    """Bills parts as `physics` does, with the traffic of their depth and width."""
+    """Bills parts as `physics` does, with the traffic of their depth and width.
+
+    Messages that hold no arrays have the size they will have.
+    """
 
     physics: SimulatedPhysics
     traffic: Callable[[int, int], Traffic]
@@ -33,8 +35,8 @@ class PlannedPhysics:
         traffic = self.traffic(*_axes(part.configuration, part.workload, self.physics.shape))
         return replace(
             part,
-            bytes_down=ORDER_BYTES if part.group == PREFILL_GROUP else traffic.bytes_down,
-            bytes_up=REPLY_BYTES if part.workload.forward_only else traffic.bytes_up,
+            bytes_down=part.bytes_down if part.group == PREFILL_GROUP else traffic.bytes_down,
+            bytes_up=part.bytes_up if part.workload.forward_only else traffic.bytes_up,
         )
 
 

@@ -41,6 +41,7 @@ WORK = Workload(
     ),
     num_examples=50_000,
 )
+CONFIGURATION = {"set": "bottleneck", "depth": 12, "width": 64}
 
 
 def arrays(shapes=SHAPES):
@@ -50,7 +51,7 @@ def arrays(shapes=SHAPES):
 
 @pytest.fixture
 def order(server_identity):
-    content = order_content(to_record(arrays()), server_round=300, group="shallow")
+    content = order_content(to_record(arrays()), server_round=300, group="shallow", configuration=CONFIGURATION)
     return with_id(Message(content, 3, MessageType.TRAIN), "1")
 
 

@@ -32,6 +32,14 @@ PART = Participation(
 )
 
 
+def board_of(folder, computing_watts, **others):
+    """Return a TX2 of 2 W to communicate and 1 W to wait, with processors of these powers."""
+    board = load_profile("jetson-tx2", folder)
+    powers = {"default": computing_watts, **others}
+    processors = {name: replace(board.processor(), name=name, computing_watts=watts) for name, watts in powers.items()}
+    return replace(board, communicating_watts=2.0, idle_watts=1.0, processors=processors)
+
+
 def billed(part, board=lambda partition_id: ("a laptop", None)):
     (bill,) = Measured(now_seconds=lambda: 20.0, board=board).bill([part], {})
     return bill
@@ -47,13 +55,23 @@ def test_a_part_is_billed_what_its_client_measured_and_the_rest_of_the_round_as_
 
 
 def test_the_energy_is_the_power_of_the_board_over_measured_seconds(tmp_path):
-    profile = replace(
-        load_profile("jetson-tx2", tmp_path), computing_watts=8.0, communicating_watts=2.0, idle_watts=1.0
-    )
+    profile = board_of(tmp_path, 8.0)
     bill = billed(PART, board=lambda partition_id: ("jetson-tx2", profile))
     assert bill.cost.compute_joules == 24.0
     assert bill.cost.transfer_joules == 2.0
     assert bill.cost.idle_joules == 6.0
+
+
+def test_the_power_is_that_of_the_processor_that_ran_and_unknown_where_several_shared_the_time(tmp_path):
+    profile = board_of(tmp_path, 8.0, gpu=3.0)
+    gpu = tuple(replace(each, processor="gpu") for each in WORKLOAD.passes)
+    for passes, joules in ((gpu, 9.0), (WORKLOAD.passes + gpu, 0.0), ((), 24.0)):
+        workload = Workload(passes=passes, num_examples=14)
+        bill = billed(replace(PART, workload=workload), board=lambda partition_id: ("mine", profile))
+        assert bill.cost.compute_joules == joules
+    npu = tuple(replace(each, processor="npu") for each in WORKLOAD.passes)
+    unknown = replace(PART, workload=Workload(passes=npu, num_examples=14))
+    assert billed(unknown, board=lambda partition_id: ("mine", profile)).cost.compute_joules == 0.0
 
 
 def test_a_client_that_measured_nothing_is_charged_its_bytes_alone():
