@@ -5,22 +5,15 @@ from flwr.clientapp import ClientApp
 
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import TrainReport, train_reply
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 client = ClientApp()
 
 
 @client.train()
 def _train(message: Message, context: Context) -> Message:
-    workload = Workload(
-        method="adapter",
-        depth=2,
-        width=8,
-        batches=1,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=64,
-        num_examples=4,
-    )
+    passes = training_passes(batches=1, batch_size=4, input_shape=(64,), model_blocks=2, depth=2, trained=bottleneck(8))
+    workload = Workload(passes=passes, num_examples=4)
     arrays = read_order(message).arrays
     return train_reply(message, TrainReport(arrays=arrays, num_examples=4, train_loss=0.0, workload=workload))

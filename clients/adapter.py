@@ -17,7 +17,8 @@ from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.training.local import LocalTraining, TrainingResult
 from fedlab.training.sgd_stacked import Trainee, train_together
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 _STATE = "activation-cache"
 
@@ -89,16 +90,13 @@ class AdapterClient(TrainingClient):
         trained = self._trained_set(configuration_of(message), workbench)
         depth, _ = depth_and_width(trained, workbench.network.encoder.shape.blocks)
         count = len(examples_for(workbench, partition_of(context), trained).lengths)
-        workload = Workload(
-            method="prefill",
-            depth=depth,
-            width=1,
+        passes = forward_passes(
             batches=epoch_batches(count, self._settings.batch_size),
-            cached_batches=0,
             batch_size=self._settings.batch_size,
-            sequence_length=workbench.tokens("train").input_ids.shape[1],
-            num_examples=count,
+            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            model_blocks=workbench.network.encoder.shape.blocks,
         )
+        workload = Workload(passes=passes, num_examples=count)
         context.state[_STATE] = ConfigRecord(vars(ActivationCache(depth=depth, filled_batches=workload.batches)))
         return prefill_reply(message, workload)
 
@@ -108,19 +106,19 @@ class AdapterClient(TrainingClient):
     def _report(
         self, workbench: Workbench, context: Context, trained: TrainableSet, count: int, result: TrainingResult
     ) -> TrainReport:
-        settings = self._settings
-        depth, width = depth_and_width(trained, workbench.network.encoder.shape.blocks)
+        settings, blocks = self._settings, workbench.network.encoder.shape.blocks
+        depth, width = depth_and_width(trained, blocks)
         uncached = self._uncached_batches(context, depth, count, result.batches)
-        workload = Workload(
-            method="adapter",
-            depth=depth,
-            width=width,
+        passes = training_passes(
             batches=result.batches,
             cached_batches=result.batches - uncached,
             batch_size=settings.batch_size,
-            sequence_length=workbench.tokens("train").input_ids.shape[1],
-            num_examples=count,
+            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            model_blocks=blocks,
+            depth=depth,
+            trained=bottleneck(width),
         )
+        workload = Workload(passes=passes, num_examples=count)
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)
 
     def _uncached_batches(self, context: Context, depth: int, count: int, batches: int) -> int:

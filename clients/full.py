@@ -16,7 +16,8 @@ from fedlab.models.peft.base import depth_and_width
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining
 from fedlab.training.workbench import open_workbench
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import WHOLE
+from fedlab.workload.workload import Workload, training_passes
 
 
 @with_training_options
@@ -43,17 +44,17 @@ class FullClient(TrainingClient):
         examples, draws = examples_for(workbench, partition, trained), batch_draws(workbench, order, partition)
         with span("train"):
             result = finetune(workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu)
-        depth, _ = depth_and_width(trained, workbench.network.encoder.shape.blocks)
-        workload = Workload(
-            method="full" if examples.at.kind == "inputs" else "freeze",
-            depth=depth,
-            width=1,
+        blocks = workbench.network.encoder.shape.blocks
+        depth, _ = depth_and_width(trained, blocks)
+        passes = training_passes(
             batches=result.batches,
-            cached_batches=0,
             batch_size=settings.batch_size,
-            sequence_length=workbench.tokens("train").input_ids.shape[1],
-            num_examples=len(examples.lengths),
+            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            model_blocks=blocks,
+            depth=depth,
+            trained=WHOLE,
         )
+        workload = Workload(passes=passes, num_examples=len(examples.lengths))
         report = TrainReport(
             arrays=result.arrays, num_examples=workload.num_examples, train_loss=result.loss, workload=workload
         )

@@ -11,11 +11,11 @@ from fedlab.common.spans import span
 from fedlab.messages.node_config import read_node_config
 from fedlab.messages.orders import Order, read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
-from fedlab.models.peft.base import SplitPoint, TrainableSet, depth_and_width
+from fedlab.models.peft.base import SplitPoint, TrainableSet
 from fedlab.training.evaluate import predict_frozen, score_labels
 from fedlab.training.local import TrainingExamples
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload.workload import Configuration, Workload
+from fedlab.workload.workload import Configuration, Workload, forward_passes
 
 
 def partition_of(context: Context) -> int:
@@ -62,16 +62,12 @@ def answer_evaluate(
     frozen = examples.frozen[examples.places]
     predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, examples.at)
     count = len(examples.lengths)
-    depth, width = depth_and_width(trained, workbench.network.encoder.shape.blocks)
-    workload = Workload(
-        method="evaluate",
-        depth=depth,
-        width=width,
+    passes = forward_passes(
         batches=-(-count // batch_size),
-        cached_batches=0,
         batch_size=batch_size,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
-        num_examples=count,
+        input_shape=(workbench.tokens("train").input_ids.shape[1],),
+        model_blocks=workbench.network.encoder.shape.blocks,
     )
+    workload = Workload(passes=passes, num_examples=count)
     accuracy = score_labels(workbench, examples.labels.numpy(), predictions)
     return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=accuracy, workload=workload))

@@ -81,30 +81,30 @@ def memory_grid(server_identity):
 def plain_board():
     """Return a function that makes boards for an encoder of 4 blocks: a batch of 4 x 64 tokens takes 2 s at any depth,
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
-    from fedlab.devices.profile import DeviceProfile
-    from fedlab.devices.tables import DepthTable, Point, Provenance
+    from fedlab.devices.profile import DeviceProfile, Processor
+    from fedlab.devices.tables import DepthTable, FormatTables, Point, Provenance
     from fedlab.workload.shape import ModelShape
 
     shape = ModelShape(family="bert", blocks=4, hidden=8, intermediate=16)
 
     def table(values):
         point = Point(batch_size=4, sequence_length=64, width=8)
-        return DepthTable(
-            values=values, shape=shape, point=point, provenance=Provenance(standing="measured", source="")
-        )
+        return DepthTable(values=values, shape=shape, point=point, provenance=Provenance(level="measured", source=""))
 
     def make(name="board", *, memory_bytes=50_000, seconds_a_batch=2.0, watts=(10.0, 4.0, 1.0)):
         names = ("adapter", "cached_adapter", "full")
         computing, communicating, idle = watts
+        tables = FormatTables(
+            latency_seconds={("bert", name): table((seconds_a_batch,) * 5) for name in names},
+            peak_memory_bytes={("bert", name): table((1e4, 2e4, 3e4, 4e4, 5e4)) for name in names},
+        )
         return DeviceProfile(
             name=name,
             description="",
             memory_bytes=memory_bytes,
-            computing_watts=computing,
             communicating_watts=communicating,
             idle_watts=idle,
-            latency_seconds={("bert", name): table((seconds_a_batch,) * 5) for name in names},
-            peak_memory_bytes={("bert", name): table((1e4, 2e4, 3e4, 4e4, 5e4)) for name in names},
+            processors={"default": Processor(name="default", computing_watts=computing, formats={"fp32": tables})},
             provenance={},
         )
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, records_of, to_record
 from fedlab.messages.replies import TrainReport, train_reply
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 ARRAYS = {"x": np.array([1.0, 2.0], np.float32), "y": np.zeros((2, 3), np.float32)}
 
@@ -17,10 +18,8 @@ ARRAYS = {"x": np.array([1.0, 2.0], np.float32), "y": np.zeros((2, 3), np.float3
 @pytest.fixture(scope="module")
 def reply(server_identity):
     """Return the reply of a client that trained for one batch."""
-    workload = Workload(
-        method="adapter", depth=1, width=8, batches=1, cached_batches=0, batch_size=4, sequence_length=16,
-        num_examples=14,
-    )  # fmt: skip
+    passes = training_passes(batches=1, batch_size=4, input_shape=(16,), model_blocks=4, depth=1, trained=bottleneck(8))
+    workload = Workload(passes=passes, num_examples=14)
     order = Message(order_content(to_record(ARRAYS), server_round=1), 100, MessageType.TRAIN)
     return train_reply(order, TrainReport(arrays=ARRAYS, num_examples=14, train_loss=0.5, workload=workload))
 

@@ -7,11 +7,12 @@ from flwr.app import Message, MessageType
 
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.errors import RunFailedError
-from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
+from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, REPLY_UNUSABLE, record_bytes, unusable
 from fedlab.messages.orders import configuration_of, group_of, read_terms, server_round_of
-from fedlab.messages.replies import read_measures, read_train_loss, read_workload
+from fedlab.messages.replies import read_measures, read_train_loss, read_workload, unreadable_workload
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord, Dropout
+from fedlab.workload.encoding import plain_pass
 from fedlab.workload.workload import Configuration, Cost
 
 _NOTHING = Cost(
@@ -26,8 +27,8 @@ _NOTHING = Cost(
 )
 
 
-# What the grid of real nodes says of those it waited for in vain.
-_DROPOUTS: Mapping[int, Dropout] = {CLIENT_UNAVAILABLE: "gone", REPLY_LATE: "late"}
+# Dropout reason for each error code that a grid gives in place of a reply.
+_DROPOUTS: Mapping[int, Dropout] = {CLIENT_UNAVAILABLE: "gone", REPLY_LATE: "late", REPLY_UNUSABLE: "refused"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,16 @@ def order_of(message: Message) -> MessageTerms:
     )
 
 
-def part_of(sent: SentMessage, reply: Message) -> Participation:
+def readable(reply: Message) -> Message:
+    """Return a reply, or in its place an error if what it says of the client's work makes no sense.
+
+    One client's nonsense is one client's loss, in simulation as on real machines.
+    """
+    problem = None if reply.has_error() else unreadable_workload(reply)
+    return unusable(reply, problem) if problem else reply
+
+
+def participation_of(sent: SentMessage, reply: Message) -> Participation:
     """Return a client's part by its reply, which is an error if the client was not reached.
 
     Raises:
@@ -92,6 +102,7 @@ def part_of(sent: SentMessage, reply: Message) -> Participation:
         bytes_down=sent.order.num_bytes,
         bytes_up=record_bytes(reply.content) if sent.reached else 0,
         group=sent.order.group,
+        configuration=sent.order.configuration,
         start_seconds=sent.start_seconds,
         leaves_seconds=sent.leaves_seconds,
         measures=read_measures(reply) if sent.reached else None,
@@ -99,33 +110,30 @@ def part_of(sent: SentMessage, reply: Message) -> Participation:
 
 
 def bill_of_failure(sent: SentMessage, reply: Message) -> Bill:
-    """Return the bill of a client that gave an error for an answer, or none: nobody knows what it did until then."""
+    """Return the bill of a client that answered with an error, or not at all: what it did until then is not known."""
     return Bill(
         cost=_NOTHING,
         round_ends_seconds=sent.start_seconds,
-        standing="",
         dropout=_DROPOUTS.get(reply.error.code, "failed"),
         reason=reply.error.reason or "no reason given",
     )
 
 
 def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: Message, device: str) -> ClientRecord:
-    """Return what is written down of a client's part; of one that failed nothing is known."""
-    workload, cost = part.workload if part else None, bill.cost
+    """Return the record of a client's part; of one that failed its configuration alone is known."""
+    workload, cost, configuration = part.workload if part else None, bill.cost, sent.order.configuration
     lost = bill.dropout is not None
     return ClientRecord(
         server_round=sent.order.server_round,
         group=sent.order.group or sent.message.metadata.message_type,
         partition_id=sent.partition_id,
         device=device,
-        method=workload.method if workload else "",
-        depth=workload.depth if workload else 0,
-        width=workload.width if workload else 1,
+        depth=int(configuration.get("depth", workload.trained_blocks if workload else 0)),
+        width=int(configuration.get("width", 1)),
         num_examples=workload.num_examples if workload and not lost else 0,
         batches=_done(bill, workload.batches if workload else 0),
         cached_batches=_done(bill, workload.cached_batches if workload else 0),
-        batch_size=workload.batch_size if workload else 0,
-        sequence_length=workload.sequence_length if workload else 0,
+        passes=[plain_pass(each) for each in workload.passes] if workload else None,
         train_loss=None if lost else read_train_loss(reply),
         compute_seconds=cost.compute_seconds,
         download_seconds=cost.download_seconds,
@@ -137,9 +145,9 @@ def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: 
         bytes_down=cost.bytes_down,
         bytes_up=cost.bytes_up,
         peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.standing,
-        energy_standing=bill.energy_standing,
-        memory_standing=bill.memory_standing,
+        latency_standing=bill.latency_provenance,
+        energy_standing=bill.energy_provenance,
+        memory_standing=bill.memory_provenance,
         dropout=bill.dropout,
         error=bill.reason,
     )

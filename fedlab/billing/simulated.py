@@ -1,15 +1,14 @@
 """What the parts of a batch of clients cost that run side by side: the simulated physics as one pure function."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Literal
 
 from fedlab.billing.contention import Transfer, shared_seconds
 from fedlab.billing.costs import Stages, cost_of
 from fedlab.common.units import human_bytes, human_seconds
-from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance, standing
-from fedlab.devices.file import POWERS
+from fedlab.devices.costmodel.base import Computing, misfit, price
 from fedlab.devices.fleet import Fleet
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import ProvenanceLevel, least_sure
@@ -18,14 +17,17 @@ from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
 from fedlab.results.records import Dropout
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.workload import Configuration, Cost, Workload
+
+Level = ProvenanceLevel | Literal[""]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Participation:
     """What one client was sent and did, and from when on; `workload` is None where it was gone before it began.
 
-    `leaves_seconds` is the simulated second at which it goes away. `measures` are those of a real client.
+    `configuration` is what its order says is trained. `leaves_seconds` is the simulated second at which it goes away.
+    `measures` are those of a real client.
     """
 
     workload: Workload | None
@@ -35,6 +37,7 @@ class Participation:
     bytes_up: int
     group: str
     start_seconds: float
+    configuration: Configuration = field(default_factory=dict)
     leaves_seconds: float = inf
     measures: Measures | None = None
 
@@ -43,16 +46,16 @@ class Participation:
 class Bill:
     """What a part cost, when its round was over, and why its work is lost if it is.
 
-    `standing` says how sure the latency is that it was charged for, `energy_standing` the board's powers and
-    `memory_standing` its memory and what the work takes of it; "" where nothing was computed. `done` is the share of
-    its work that it came to do.
+    `latency_provenance` says how sure the latency is that it was charged for, `energy_provenance` the powers of the
+    board and the processors that ran, `memory_provenance` the board's memory and what the work takes of it; "" where
+    nothing was computed. `done` is the share of its work that it came to do.
     """
 
     cost: Cost
     round_ends_seconds: float
-    standing: ProvenanceLevel | Literal[""]
-    energy_standing: ProvenanceLevel | Literal[""] = ""
-    memory_standing: ProvenanceLevel | Literal[""] = ""
+    latency_provenance: Level = ""
+    energy_provenance: Level = ""
+    memory_provenance: Level = ""
     dropout: Dropout | None = None
     reason: str | None = None
     done: float = 1.0
@@ -76,7 +79,8 @@ class SimulatedPhysics:
         """Return the bill of each part.
 
         The parts of a group that start together make a round, on the terms of the group (none given: all are waited
-        for). Raises UserError where a profile lacks a table for a workload's method.
+        for). A client whose workload cannot be of the model is refused, and is billed for its messages alone. Raises
+        UserError for a workload that no table or rule covers.
         """
         needs = self._needs(parts)
         courses = self._courses(parts, needs)
@@ -131,13 +135,12 @@ class SimulatedPhysics:
 class _Needs:
     profile: DeviceProfile
     compute_seconds: float = 0.0
+    computing: tuple[Computing, ...] = ()
     memory_bytes: int = 0
-    standing: ProvenanceLevel | Literal[""] = ""
-    memory_standing: ProvenanceLevel | Literal[""] = ""
-
-    @property
-    def energy_standing(self) -> ProvenanceLevel | Literal[""]:
-        return self.profile.standing(*POWERS) if self.standing else ""
+    latency_provenance: Level = ""
+    energy_provenance: Level = ""
+    memory_provenance: Level = ""
+    refused: str | None = None  # why the work cannot be what was done
 
     @property
     def fits(self) -> bool:
@@ -155,18 +158,21 @@ class _Course:
 def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: ModelShape) -> _Needs:
     if workload is None:
         return _Needs(profile=profile)
+    if problem := misfit(workload.passes, shape):
+        return _Needs(profile=profile, refused=problem)
+    priced = price(profile, workload, shape)
+    if priced.latency_provenance is None or priced.watts_provenance is None or priced.memory_provenance is None:
+        return _Needs(profile=profile)
+    powers = profile.provenance_level("communicating_watts", "idle_watts")
     return _Needs(
         profile=profile,
-        compute_seconds=compute_seconds(profile, workload, shape),
-        memory_bytes=peak_memory_bytes(profile, workload, shape),
-        standing=standing(profile, workload, shape) if workload.batches else "",
-        memory_standing=_memory_standing(profile, workload, shape) if workload.batches else "",
+        compute_seconds=priced.compute_seconds,
+        computing=priced.computing,
+        memory_bytes=priced.peak_memory_bytes,
+        latency_provenance=priced.latency_provenance,
+        energy_provenance=least_sure(priced.watts_provenance, powers),
+        memory_provenance=least_sure(priced.memory_provenance, profile.provenance_level("memory_bytes")),
     )
-
-
-def _memory_standing(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> ProvenanceLevel:
-    taken = provenance(profile, workload, shape, "peak_memory_bytes")
-    return least_sure(taken.standing, profile.standing("memory_bytes"))
 
 
 def _course(part: Participation, need: _Needs, down: float | None, up: float | None) -> _Course:
@@ -183,45 +189,53 @@ def _course(part: Participation, need: _Needs, down: float | None, up: float | N
 
 
 def _bill(part: Participation, need: _Needs, course: _Course, lasted: float, terms: RoundTerms) -> Bill:
-    ending, over = course.ending, part.start_seconds + lasted
+    """Return the bill of a part whose round `lasted` so many seconds."""
+    ending = course.ending
     if ending.how == "finished" and (ending.seconds <= lasted or terms.late == "carry"):
-        cost = cost_of(
-            course.stages,
-            profile=need.profile,
-            bytes_down=part.bytes_down,
-            bytes_up=part.bytes_up,
-            memory_bytes=need.memory_bytes,
-            idle_seconds=max(0.0, lasted - ending.seconds),
-            late_seconds=max(0.0, ending.seconds - lasted),
-        )
-        return Bill(
-            cost=cost,
-            round_ends_seconds=over,
-            standing=need.standing,
-            energy_standing=need.energy_standing,
-            memory_standing=need.memory_standing,
-        )
+        bill = _bill_of_done(part, need, course, lasted)
+        return replace(bill, dropout="refused", reason=need.refused, done=0.0) if need.refused else bill
     cut_off = lasted < ending.seconds and terms.late == "drop"
     stages = course.stages.until(lasted if cut_off else ending.seconds)
+    dropout, reason = _late(lasted) if cut_off else _lost(part, need, ending)
+    return replace(_bill_of_lost(part, need, course, stages, lasted), dropout=dropout, reason=reason)
+
+
+def _bill_of_done(part: Participation, need: _Needs, course: _Course, lasted: float) -> Bill:
+    cost = cost_of(
+        course.stages,
+        profile=need.profile,
+        computing=need.computing,
+        bytes_down=part.bytes_down,
+        bytes_up=part.bytes_up,
+        memory_bytes=need.memory_bytes,
+        idle_seconds=max(0.0, lasted - course.ending.seconds),
+        late_seconds=max(0.0, course.ending.seconds - lasted),
+    )
+    return _provenance_of(need, Bill(cost=cost, round_ends_seconds=part.start_seconds + lasted))
+
+
+def _bill_of_lost(part: Participation, need: _Needs, course: _Course, stages: Stages, lasted: float) -> Bill:
+    """Return the bill of a part that came as far as `stages` of its course."""
     cost = cost_of(
         stages,
         profile=need.profile,
+        computing=need.computing,
         bytes_down=_sent(part.bytes_down, stages.download_seconds, course.stages.download_seconds),
         bytes_up=_sent(part.bytes_up, stages.upload_seconds, course.stages.upload_seconds),
         memory_bytes=need.memory_bytes if stages.compute_seconds else 0,
         late_seconds=max(0.0, stages.seconds - lasted),
     )
-    used = need if stages.compute_seconds else _Needs(profile=need.profile)
-    dropout, reason = _late(lasted) if cut_off else _lost(part, need, ending)
-    return Bill(
-        cost=cost,
-        round_ends_seconds=over,
-        standing=used.standing,
-        energy_standing=used.energy_standing,
-        memory_standing=used.memory_standing,
-        dropout=dropout,
-        reason=reason,
-        done=stages.compute_seconds / need.compute_seconds if need.compute_seconds else 0.0,
+    done = stages.compute_seconds / need.compute_seconds if need.compute_seconds else 0.0
+    bill = Bill(cost=cost, round_ends_seconds=part.start_seconds + lasted, done=done)
+    return _provenance_of(need, bill) if stages.compute_seconds else bill
+
+
+def _provenance_of(need: _Needs, bill: Bill) -> Bill:
+    return replace(
+        bill,
+        latency_provenance=need.latency_provenance,
+        energy_provenance=need.energy_provenance,
+        memory_provenance=need.memory_provenance,
     )
 
 
@@ -234,7 +248,8 @@ def _lost(part: Participation, need: _Needs, ending: Ending) -> tuple[Dropout, s
         return "gone", f"went away after {human_seconds(ending.seconds)}" if ending.seconds else "was gone at the start"
     assert part.workload is not None, "only work fails to fit"
     needs, has = human_bytes(need.memory_bytes), human_bytes(need.profile.memory_bytes)
-    return "memory", f"out of memory: depth {part.workload.depth} needs {needs}, {need.profile.name} has {has}"
+    work = "a forward pass" if part.workload.forward_only else f"depth {part.workload.trained_blocks}"
+    return "memory", f"out of memory: {work} needs {needs}, {need.profile.name} has {has}"
 
 
 def _sent(num_bytes: int, done_seconds: float, whole_seconds: float) -> int:

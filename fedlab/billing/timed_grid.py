@@ -9,7 +9,15 @@ from flwr.app import Message
 from flwr.serverapp import Grid
 
 from fedlab.billing.availability_wait import AvailabilityWait
-from fedlab.billing.orders import MessageTerms, SentMessage, bill_of_failure, order_of, part_of, record_of
+from fedlab.billing.orders import (
+    MessageTerms,
+    SentMessage,
+    bill_of_failure,
+    order_of,
+    participation_of,
+    readable,
+    record_of,
+)
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.common.clock import Clock, pause, stopwatch
 from fedlab.errors import RunFailedError
@@ -141,14 +149,15 @@ class TimedGrid(GridAround):
         arrived = self._grid.pull_messages([each for each in message_ids if each not in unsent])
         return unsent | {reply.metadata.reply_to_message_id: reply for reply in arrived}
 
-    def _bill(self, replies: Mapping[str, Message]) -> dict[str, Message]:
+    def _bill(self, arrived: Mapping[str, Message]) -> dict[str, Message]:
         """Bill replies that arrived together, as their senders worked concurrently; return the billed replies."""
         came = {
-            message_id: self._sent.pop(message_id) for message_id in [each for each in self._sent if each in replies]
+            message_id: self._sent.pop(message_id) for message_id in [each for each in self._sent if each in arrived]
         }
         asked = {message_id: sent for message_id, sent in came.items() if sent.billed}
+        replies = {each: readable(reply) if each in asked else reply for each, reply in arrived.items()}
         parts = {
-            message_id: part_of(sent, replies[message_id])
+            message_id: participation_of(sent, replies[message_id])
             for message_id, sent in asked.items()
             if not (sent.reached and replies[message_id].has_error())
         }

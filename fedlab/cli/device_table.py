@@ -14,16 +14,18 @@ from rich.text import Text
 
 from fedlab.common.units import human_bytes
 from fedlab.config.schema import BackboneTable
-from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance
+from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance
+from fedlab.devices.filled_tables import Place
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes
+from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, training_passes
 
 _MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}
-_POWERS = {"computing_watts": "computing", "communicating_watts": "communicating", "idle_watts": "idle"}
+_MAIN = Place()  # the processor and format whose table is shown first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,58 +63,102 @@ def shape_from(backbone: str) -> ModelShape:
         raise UserError(f"--backbone: {reason}; or sizes as in 6x384x1536") from error
 
 
-def describe(profile: DeviceProfile, shape: ModelShape, point: Point) -> list[DepthRow]:
-    """Return the cost of one batch on the board for each depth of an encoder, by each table of the profile."""
-    present = [name for name in get_args(TableName) if any(own == name for _, own in profile.latency_seconds)]
+def describe(profile: DeviceProfile, shape: ModelShape, point: Point, place: Place = _MAIN) -> list[DepthRow]:
+    """List, for each depth of an encoder, what one batch takes by the tables that a processor has in a format."""
+    tables = profile.tables(place.processor, place.format).latency_seconds
+    present = [name for name in get_args(TableName) if any(own == name for _, own in tables)]
     return [
-        DepthRow(depth=depth, cells={name: _cell(profile, shape, point, name, depth) for name in present})
+        DepthRow(depth=depth, cells={name: _cell(profile, shape, point, place, name, depth) for name in present})
         for depth in range(shape.blocks + 1)
     ]
 
 
+def places_of(profile: DeviceProfile) -> list[Place]:
+    """Return the processors and formats that a profile has tables of latency for."""
+    return [
+        Place(processor=name, format=number_format)
+        for name, processor in profile.processors.items()
+        for number_format, tables in processor.formats.items()
+        if tables.latency_seconds
+    ]
+
+
 def render_device(profile: DeviceProfile, backbone: str, shape: ModelShape, point: Point) -> RenderableType:
-    """Return the board's table, with a mark for the provenance level of each figure and the sources below."""
-    rows = describe(profile, shape, point)
+    """Return a board's tables, each figure marked with its provenance, and the sources below them."""
+    by_place = {place: describe(profile, shape, point, place) for place in places_of(profile)}
     batch = f"batches of {point.batch_size} x {point.sequence_length} tokens, adapters of width {point.width}"
     marks = ", ".join(f"{mark} {level}" for level, mark in _MARKS.items())
     return Group(
         Text(f"{profile.name}: {profile.description}", style="bold"),
         Text(f"{backbone} ({_sizes(shape)}), {batch}"),
-        _by_depth(rows),
-        Text(
-            f"Seconds for a batch and peak memory in GB, by the number of trained top blocks; {marks}.\n", style="dim"
-        ),
+        *_listed({place: _by_depth(rows) for place, rows in by_place.items()}),
+        Text(f"Seconds a batch and peak memory in GB, by the number of top blocks trained; {marks}.\n", style="dim"),
         _of_board(profile),
         Text(),
-        _sources(rows),
+        *_listed({place: _sources(rows) for place, rows in by_place.items()}),
     )
 
 
 def device_as_json(profile: DeviceProfile, backbone: str, shape: ModelShape, point: Point) -> dict[str, Any]:
-    """Return the board's table as plain values."""
+    """Return a board's tables as plain values; `by_depth` is of the processor `default` in fp32."""
+    default = profile.processor()
+    watts = {"value": default.computing_watts, **asdict(default.watts_provenance)}
+    figures = {key: {"value": getattr(profile, key), **asdict(each)} for key, each in profile.provenance.items()}
     return {
         "device": profile.name,
         "description": profile.description,
         "backbone": backbone,
         "shape": asdict(shape),
         **asdict(point),
-        **{key: {"value": getattr(profile, key), **asdict(each)} for key, each in profile.provenance.items()},
-        "by_depth": [
-            {"depth": row.depth, **{name: _cell_as_json(cell) for name, cell in row.cells.items()}}
-            for row in describe(profile, shape, point)
-        ],
+        **figures,
+        "computing_watts": watts,
+        "by_depth": _rows_as_json(profile, shape, point, _MAIN),
+        "processors": {name: _processor_as_json(profile, name, shape, point) for name in profile.processors},
     }
 
 
-def _cell(profile: DeviceProfile, shape: ModelShape, point: Point, name: TableName, depth: int) -> TableCell:
-    workload = Workload(
-        method="freeze" if name == "full" else "adapter",
-        depth=depth,
+def _processor_as_json(profile: DeviceProfile, name: str, shape: ModelShape, point: Point) -> dict[str, Any]:
+    processor = profile.processors[name]
+    places = [place for place in places_of(profile) if place.processor == name]
+    return {
+        "computing_watts": {"value": processor.computing_watts, **asdict(processor.watts_provenance)},
+        "memory_bandwidth_bytes_per_second": processor.memory_bandwidth_bytes_per_second,
+        "formats": {place.format: _rows_as_json(profile, shape, point, place) for place in places},
+    }
+
+
+def _rows_as_json(profile: DeviceProfile, shape: ModelShape, point: Point, place: Place) -> list[dict[str, Any]]:
+    return [
+        {"depth": row.depth, **{name: _cell_as_json(cell) for name, cell in row.cells.items()}}
+        for row in describe(profile, shape, point, place)
+    ]
+
+
+def _listed(tables: Mapping[Place, Table]) -> list[RenderableType]:
+    """Return tables below their headings; that of the default processor in fp32 needs none."""
+    found: list[RenderableType] = []
+    for place, table in tables.items():
+        if place != _MAIN:
+            found.append(Text(f"\nprocessor {place.processor}, {place.format}", style="bold"))
+        found.append(table)
+    return found
+
+
+def _cell(
+    profile: DeviceProfile, shape: ModelShape, point: Point, place: Place, name: TableName, depth: int
+) -> TableCell:
+    passes = training_passes(
         batches=1,
         cached_batches=1 if name == "cached_adapter" else 0,
-        num_examples=point.batch_size,
-        **asdict(point),
+        batch_size=point.batch_size,
+        input_shape=(point.sequence_length,),
+        model_blocks=shape.blocks,
+        depth=depth,
+        trained=WHOLE if name == "full" else bottleneck(point.width),
+        format=place.format,
+        processor=place.processor,
     )
+    workload = Workload(passes=passes, num_examples=point.batch_size)
     return TableCell(
         seconds=compute_seconds(profile, workload, shape),
         memory_bytes=peak_memory_bytes(profile, workload, shape),
@@ -144,18 +190,24 @@ def _by_depth(rows: list[DepthRow]) -> Table:
 
 
 def _figures(cell: TableCell) -> tuple[str, str]:
-    seconds = f"{cell.seconds:.5g} {_MARKS[cell.seconds_provenance.standing]}"
-    return seconds, f"{cell.memory_bytes / 1e9:.3g} {_MARKS[cell.memory_provenance.standing]}"
+    seconds = f"{cell.seconds:.5g} {_MARKS[cell.seconds_provenance.level]}"
+    return seconds, f"{cell.memory_bytes / 1e9:.3g} {_MARKS[cell.memory_provenance.level]}"
 
 
 def _of_board(profile: DeviceProfile) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    figures = {"memory_bytes": ("memory", human_bytes(profile.memory_bytes))}
-    figures |= {key: (name, f"{getattr(profile, key):g} W") for key, name in _POWERS.items()}
-    for key, (name, value) in figures.items():
-        known = profile.provenance[key]
-        table.add_row(name, value, known.standing, known.source or "no source given")
+    known = profile.provenance
+    _add_figure(table, "memory", human_bytes(profile.memory_bytes), known["memory_bytes"])
+    for name, processor in profile.processors.items():
+        words = "computing" if len(profile.processors) == 1 else f"computing, {name}"
+        _add_figure(table, words, f"{processor.computing_watts:g} W", processor.watts_provenance)
+    _add_figure(table, "communicating", f"{profile.communicating_watts:g} W", known["communicating_watts"])
+    _add_figure(table, "idle", f"{profile.idle_watts:g} W", known["idle_watts"])
     return table
+
+
+def _add_figure(table: Table, name: str, value: str, known: Provenance) -> None:
+    table.add_row(name, value, known.level, known.source or "no source given")
 
 
 def _sources(rows: list[DepthRow]) -> Table:
@@ -171,7 +223,7 @@ def _sources(rows: list[DepthRow]) -> Table:
                 columns[known].append(f"{_words(name)}, {quantity}{part if len(depths) > 1 else ''}")
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     for known, names in columns.items():
-        table.add_row("\n".join(names), known.standing, known.source or "no source given")
+        table.add_row("\n".join(names), known.level, known.source or "no source given")
     return table
 
 

@@ -43,6 +43,11 @@ CODECS: Mapping[str, str] = {
     "skip-zero-rows": "fedlab.codecs.sparse:skip_zero_rows",
 }
 
+# The cost model of each model family, whose work it prices; a family without one cannot be billed.
+COST_MODELS: Mapping[str, str] = dict.fromkeys(
+    ("bert", "distilbert", "roberta", "albert"), "fedlab.devices.costmodel.transformer:TransformerCosts"
+)
+
 DATASETS: Mapping[str, str] = {
     "docstrings": "Docstrings of Python packages, labelled by package; on every machine.",
     "PATH": "A file or folder: CSV, JSON lines, Parquet, a saved HF dataset, CoNLL, SemEval-2010 task 8.",

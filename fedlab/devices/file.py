@@ -2,9 +2,9 @@
 
 import os
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tomli_w
 from pydantic import (
@@ -12,18 +12,21 @@ from pydantic import (
     ConfigDict,
     PositiveFloat,
     PositiveInt,
+    StringConstraints,
     ValidationError,
-    field_validator,
     model_validator,
 )
 
 from fedlab.common.files import refuse_existing, write_new
 from fedlab.devices.tables import Point, ProvenanceLevel, TableName
 from fedlab.errors import UserError
+from fedlab.workload.checks import NAME_PATTERN
+from fedlab.workload.passes import DEFAULT_PROCESSOR, FORMATS, Format
 from fedlab.workload.shape import REFERENCE_SHAPES, Family, ModelShape
 
-POWERS = ("computing_watts", "communicating_watts", "idle_watts")
-SCALARS = ("memory_bytes", *POWERS)
+BOARD_FIGURES = ("memory_bytes", "communicating_watts", "idle_watts")
+PROCESSOR_FIGURES = ("computing_watts", "memory_bandwidth_bytes_per_second")
+_FIGURES = (*BOARD_FIGURES, *PROCESSOR_FIGURES)
 _SIZES = ("blocks", "hidden", "intermediate")
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -101,8 +104,40 @@ class MeasuredAt(BaseModel):
         return ModelShape(family=family, blocks=self.blocks, hidden=self.hidden, intermediate=self.intermediate)
 
 
+class FormatEntry(BaseModel):
+    """The tables of a processor in one number format."""
+
+    model_config = _STRICT
+
+    latency_seconds: Entries = {}
+    peak_memory_bytes: Entries = {}
+
+
+class ProcessorEntry(BaseModel):
+    """A processor of a board: its figures, and its tables by number format."""
+
+    model_config = _STRICT
+
+    computing_watts: FigureEntry | None = None
+    memory_bandwidth_bytes_per_second: FigureEntry | None = None
+    fp32: FormatEntry | None = None
+    fp16: FormatEntry | None = None
+    bf16: FormatEntry | None = None
+    int8: FormatEntry | None = None
+    int4: FormatEntry | None = None
+
+    def formats(self) -> dict[Format, FormatEntry]:
+        """Return the tables by the formats there are tables for."""
+        found: dict[Format, FormatEntry | None] = {name: getattr(self, name) for name in FORMATS}
+        return {name: entry for name, entry in found.items() if entry is not None}
+
+
 class ProfileFile(BaseModel):
-    """A whole profile, as it stands in its file."""
+    """A whole profile, as it stands in its file.
+
+    Tables and watts at its top are those of the processor `default` in fp32; `processors` holds others, and other
+    formats of that one.
+    """
 
     model_config = _STRICT
 
@@ -112,15 +147,46 @@ class ProfileFile(BaseModel):
     computing_watts: FigureEntry
     communicating_watts: FigureEntry
     idle_watts: FigureEntry
-    latency_seconds: Entries
+    memory_bandwidth_bytes_per_second: FigureEntry | None = None
+    latency_seconds: Entries = {}
     peak_memory_bytes: Entries = {}
+    processors: dict[Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")], ProcessorEntry] = {}
 
-    @field_validator("latency_seconds")
-    @classmethod
-    def _some_table(cls, given: Entries) -> Entries:
-        if not any(given.values()):
-            raise ValueError("no table, expected at least one, such as latency_seconds.bert.adapter")
-        return given
+    @model_validator(mode="after")
+    def _complete(self) -> "ProfileFile":
+        for name, entry in self.processors.items():
+            if name != DEFAULT_PROCESSOR and entry.computing_watts is None:
+                raise ValueError(f"processors.{name}.computing_watts: missing, expected here")
+        if default := self.processors.get(DEFAULT_PROCESSOR):
+            self._check_said_once(default)
+        tables = [entry.latency_seconds for _, _, entry in self.formats()]
+        if not any(table for entries in tables for table in entries.values()):
+            raise ValueError("latency_seconds: no table, expected at least one, such as latency_seconds.bert.adapter")
+        return self
+
+    def _check_said_once(self, default: ProcessorEntry) -> None:
+        """Refuse what the file's top says of the processor `default`."""
+        for key in ("computing_watts", "memory_bandwidth_bytes_per_second", "fp32"):
+            if getattr(default, key) is not None:
+                where = "latency_seconds and peak_memory_bytes at the top" if key == "fp32" else f"{key} at the top"
+                raise ValueError(f"processors.{DEFAULT_PROCESSOR}.{key}: expected as {where} of the file")
+
+    def processor(self, name: str) -> ProcessorEntry | None:
+        """Return a processor, the top of the file being the default one; None if there is none of that name."""
+        if name != DEFAULT_PROCESSOR:
+            return self.processors.get(name)
+        given = self.processors.get(DEFAULT_PROCESSOR, ProcessorEntry())
+        tables = FormatEntry(latency_seconds=self.latency_seconds, peak_memory_bytes=self.peak_memory_bytes)
+        figures = {key: getattr(self, key) for key in PROCESSOR_FIGURES}
+        return given.model_copy(update={"fp32": tables, **figures})
+
+    def formats(self) -> Iterator[tuple[str, Format, FormatEntry]]:
+        """Yield the tables of each processor and format, those of the file's top first."""
+        for name in dict.fromkeys((DEFAULT_PROCESSOR, *self.processors)):
+            entry = self.processor(name)
+            assert entry is not None, "it is one of the file's"
+            for number_format, tables in entry.formats().items():
+                yield name, number_format, tables
 
 
 def read_profile_file(path: Path) -> ProfileFile:
@@ -161,13 +227,20 @@ def _first_problem(error: ValidationError) -> str:
     if problem["type"] == "missing":
         return f"{'.'.join(place)}: missing, expected here"
     if problem["type"] != "extra_forbidden":
-        return f"{'.'.join(place)}: {problem['msg'].removeprefix('Value error, ')}"
+        said = problem["msg"].removeprefix("Value error, ")
+        return f"{'.'.join(place)}: {said}" if place else said
     return f"{'.'.join(place)}: unknown key, expected one of {', '.join(_accepted_keys(place))}"
 
 
 def _accepted_keys(place: Sequence[str]) -> list[str]:
-    if len(place) == 1:
+    """Return the keys that can stand where an unknown one does, which comes last in its place."""
+    above, inside = place[:-1], "processors" in place[:1]
+    if not above:
         return list(ProfileFile.model_fields)
-    if place[0] == "measured_at":
+    if inside and len(above) == 2:
+        return list(ProcessorEntry.model_fields)
+    if inside and len(above) == 3 and above[2] in FORMATS:
+        return list(FormatEntry.model_fields)
+    if above[0] == "measured_at":
         return list(MeasuredAt.model_fields)
-    return list((FigureEntry if place[0] in SCALARS else TableEntry).model_fields)
+    return list((FigureEntry if above[-1] in _FIGURES else TableEntry).model_fields)

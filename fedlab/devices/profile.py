@@ -1,4 +1,4 @@
-"""Device profiles: what a board needs for one batch, as published or measured, and where each figure comes from."""
+"""Device profiles: what a board's processors need for one batch, and where each figure comes from."""
 
 import difflib
 import functools
@@ -6,39 +6,63 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from fedlab.devices.file import SCALARS, Entries, FigureEntry, ProfileFile, TableEntry, read_profile_file
-from fedlab.devices.tables import DepthTable, Provenance, ProvenanceLevel, Quantity, TableName, Tables, least_sure
+from fedlab.devices.file import BOARD_FIGURES, FigureEntry, ProcessorEntry, ProfileFile, read_profile_file
+from fedlab.devices.filled_tables import Place, filled_tables
+from fedlab.devices.tables import FormatTables, Provenance, ProvenanceLevel, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.shape import Family
+from fedlab.workload.passes import DEFAULT_PROCESSOR, Format
 
 _FOLDER = Path(__file__).parent / "profiles"
-_PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters
-_Read = Callable[[Path], ProfileFile]
-_UNKNOWN = Provenance(standing="assumed", source="")
+_UNKNOWN = Provenance(level="assumed", source="")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Processor:
+    """A processor of a board: what it draws while it computes, and its tables by number format."""
+
+    name: str
+    computing_watts: float
+    formats: Mapping[Format, FormatTables]
+    watts_provenance: Provenance = _UNKNOWN
+    memory_bandwidth_bytes_per_second: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceProfile:
-    """A board: its memory, its power and its tables. `name` is the built-in name or the path it was loaded by.
+    """A board: its memory, its power and its processors. `name` is the built-in name or the path it was loaded by.
 
-    `relative_throughput` is how many times as fast it is as its tables say.
+    `relative_throughput` is how many times as fast all of it is as its tables say.
     """
 
     name: str
     description: str
     memory_bytes: int
-    computing_watts: float
     communicating_watts: float
     idle_watts: float
-    latency_seconds: Tables
-    peak_memory_bytes: Tables
-    provenance: Mapping[str, Provenance]  # of memory_bytes and the three powers
+    processors: Mapping[str, Processor]
+    provenance: Mapping[str, Provenance]  # of memory_bytes and the two powers
     relative_throughput: float = 1.0
 
-    def standing(self, *figures: str) -> ProvenanceLevel:
-        """Return how sure the least sure of some of its powers and its memory is; of unknown origin is assumed."""
-        known = (self.provenance.get(figure, _UNKNOWN).standing for figure in figures)
-        return least_sure(*known)
+    def provenance_level(self, *figures: str) -> ProvenanceLevel:
+        """Return how sure the least sure of some of its figures is; one of unknown origin is assumed."""
+        return least_sure(*(self.provenance.get(figure, _UNKNOWN).level for figure in figures))
+
+    def processor(self, name: str = DEFAULT_PROCESSOR) -> Processor:
+        """Return a processor. Raises UserError if the board has none of that name."""
+        if name not in self.processors:
+            known = ", ".join(self.processors)
+            raise UserError(f"device profile {self.name}: no processor {name!r}, accepted: {known}")
+        return self.processors[name]
+
+    def tables(self, processor: str, number_format: Format) -> FormatTables:
+        """Return a processor's tables in a format. Raises UserError if it has none."""
+        formats = self.processor(processor).formats
+        if number_format not in formats:
+            raise UserError(
+                f"device profile {self.name}: no tables for {number_format} on the processor {processor!r}, "
+                f"accepted: {', '.join(formats) or 'none'}"
+            )
+        return formats[number_format]
 
 
 def built_in_profiles() -> tuple[str, ...]:
@@ -49,24 +73,21 @@ def built_in_profiles() -> tuple[str, ...]:
 def load_profile(name_or_path: str, base: Path) -> DeviceProfile:
     """Load a built-in profile by name, or a user's by the path of its .toml file (relative ones start at `base`).
 
-    Two kinds of missing tables are filled in, as `scaled` or as sure as what they are made from: peak memory by the
-    published tables, and cached adapters by adapters without cache less the forward pass of the blocks below them.
-    Raises UserError, naming file and key.
+    Tables that are missing in fp32 are filled in where a rule covers them; see `fedlab.devices.filled_tables`. Raises
+    UserError, naming file and key.
     """
     read = functools.cache(read_profile_file)
-    path = _locate(name_or_path, base)
+    path = locate_profile(name_or_path, base)
     file = read(path)
-    figures: dict[str, FigureEntry] = {key: getattr(file, key) for key in SCALARS}
+    figures: dict[str, FigureEntry] = {key: getattr(file, key) for key in BOARD_FIGURES}
     return DeviceProfile(
         name=name_or_path,
         description=file.description,
         memory_bytes=round(file.memory_bytes.value),
-        computing_watts=file.computing_watts.value,
         communicating_watts=file.communicating_watts.value,
         idle_watts=file.idle_watts.value,
-        latency_seconds=_with_cached(_tables(path, "latency_seconds", read), read),
-        peak_memory_bytes={**_published_memory(read), **_tables(path, "peak_memory_bytes", read)},
-        provenance={key: Provenance(standing=f.provenance, source=f.source) for key, f in figures.items()},
+        processors=_processors(path, read),
+        provenance={key: _provenance(figure) for key, figure in figures.items()},
     )
 
 
@@ -76,7 +97,8 @@ def at_throughput(profile: DeviceProfile, factor: float) -> DeviceProfile:
     return replace(profile, name=f"{profile.name} x{factor:.2g}", relative_throughput=factor)
 
 
-def _locate(text: str, base: Path) -> Path:
+def locate_profile(text: str, base: Path) -> Path:
+    """Return the file of a built-in profile, or of a user's. Raises UserError for an unknown name."""
     if text.endswith(".toml") or "/" in text:
         return base / Path(text).expanduser()
     names = built_in_profiles()
@@ -88,91 +110,28 @@ def _locate(text: str, base: Path) -> Path:
     return _FOLDER / f"{text}.toml"
 
 
-def _tables(path: Path, quantity: Quantity, read: _Read) -> Tables:
-    given: Entries = getattr(read(path), quantity)
-    return {(family, name): _table(path, quantity, family, name, read) for family in given for name in given[family]}
+def _processors(path: Path, read: Callable[[Path], ProfileFile]) -> dict[str, Processor]:
+    """Return the processors of a file: the default one first, which is the only one of most."""
+    file = read(path)
+    formats: dict[str, dict[Format, FormatTables]] = {}
+    for name, number_format, _ in file.formats():
+        place = Place(processor=name, format=number_format)
+        formats.setdefault(name, {})[number_format] = filled_tables(path, place, read, locate_profile)
+    entries = {name: file.processor(name) for name in dict.fromkeys((DEFAULT_PROCESSOR, *file.processors))}
+    return {name: _processor(name, entry, formats.get(name, {})) for name, entry in entries.items() if entry}
 
 
-def _table(
-    path: Path, quantity: Quantity, family: Family, name: TableName, read: _Read, trail: tuple[Path, ...] = ()
-) -> DepthTable:
-    """Return a table of a file, or follow its `of`; `trail` are the profiles that led here."""
-    file, where = read(path), f"device profile {path}: {quantity}.{family}.{name}"
-    entry: TableEntry | None = getattr(file, quantity).get(family, {}).get(name)
-    if entry is None:
-        raise UserError(f"{where}: missing, {trail[-1]} is to be scaled from it")
-    if path.resolve() in trail:
-        raise UserError(f"{where}: is scaled from itself, expected `of` to lead to a table with values")
-    if entry.of is None:
-        return _own(entry, file, family, where)
-    origin_path = _origin(entry.of, path.parent, where)
-    origin = _table(origin_path, quantity, family, name, read, (*trail, path.resolve()))
-    source = entry.source or f"{entry.factor:g} x {entry.of}"
-    standing = least_sure(entry.provenance or "scaled", origin.provenance.standing)
-    return _times(origin, entry.factor, Provenance(standing=standing, source=source))
-
-
-def _own(entry: TableEntry, file: ProfileFile, family: Family, where: str) -> DepthTable:
-    shape = file.measured_at.shape(family)
-    values, expected = entry.values or [], shape.blocks + 1
-    if len(values) != expected:
-        raise UserError(f"{where}: has {len(values)} values, expected {expected} (depth 0 to {expected - 1})")
-    return DepthTable(
-        values=tuple(values),
-        shape=shape,
-        point=file.measured_at.point,
-        provenance=Provenance(standing=entry.provenance or "assumed", source=entry.source),
-        fixed=entry.fixed,
+def _processor(name: str, entry: ProcessorEntry, formats: Mapping[Format, FormatTables]) -> Processor:
+    watts, bandwidth = entry.computing_watts, entry.memory_bandwidth_bytes_per_second
+    assert watts is not None, "the file was checked for it"
+    return Processor(
+        name=name,
+        computing_watts=watts.value,
+        formats=formats,
+        watts_provenance=_provenance(watts),
+        memory_bandwidth_bytes_per_second=None if bandwidth is None else bandwidth.value,
     )
 
 
-def _origin(text: str, base: Path, where: str) -> Path:
-    try:
-        return _locate(text, base)
-    except UserError as error:
-        raise UserError(f"{where}.of: {error}") from error
-
-
-def _times(table: DepthTable, factor: float, provenance: Provenance) -> DepthTable:
-    values = tuple(factor * value for value in table.values)
-    fixed = None if table.fixed is None else factor * table.fixed
-    return replace(table, values=values, fixed=fixed, provenance=provenance)
-
-
-def _published_memory(read: _Read) -> Tables:
-    source = f"peak memory is the model's, not the board's: that of {_PUBLISHED}"
-    tables = _tables(_locate(_PUBLISHED, _FOLDER), "peak_memory_bytes", read)
-    return {key: _times(table, 1.0, Provenance(standing="scaled", source=source)) for key, table in tables.items()}
-
-
-def _with_cached(tables: Tables, read: _Read) -> Tables:
-    """Add what is missing of cached adapters.
-
-    They take what adapters without cache do, less the forward pass of the blocks below; of that pass, what is stored
-    saves the share that the published tables show for the head alone (0.55 s of 0.57 s), so that nothing is free.
-    """
-    added: dict[tuple[Family, TableName], DepthTable] = {}
-    for (family, name), table in tables.items():
-        if name == "adapter" and (family, "cached_adapter") not in tables:
-            added[family, "cached_adapter"] = _cached(table, _saved_share(family, read))
-    return {**tables, **added}
-
-
-def _cached(table: DepthTable, saved_share: float) -> DepthTable:
-    blocks, forward = table.shape.blocks, table.values[0]
-    values = tuple(
-        max(value, forward) - saved_share * forward * (blocks - depth) / blocks
-        for depth, value in enumerate(table.values)
-    )
-    source = "adapter without cache, less the forward pass of the blocks below"
-    standing = least_sure("scaled", table.provenance.standing)
-    return replace(table, values=values, provenance=Provenance(standing=standing, source=source))
-
-
-def _saved_share(family: Family, read: _Read) -> float:
-    published = _locate(_PUBLISHED, _FOLDER)
-
-    def head_alone(name: TableName) -> float:
-        return _table(published, "latency_seconds", family, name, read).values[0]
-
-    return 1 - head_alone("cached_adapter") / head_alone("adapter")
+def _provenance(figure: FigureEntry) -> Provenance:
+    return Provenance(level=figure.provenance, source=figure.source)

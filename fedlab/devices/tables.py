@@ -18,9 +18,9 @@ _FROM_SUREST: tuple[ProvenanceLevel, ...] = ("measured", "published", "scaled", 
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """Where a figure comes from: its standing, and the source or the reason in words."""
+    """Where a figure comes from: its level of certainty, and the source or the reason in words."""
 
-    standing: ProvenanceLevel
+    level: ProvenanceLevel
     source: str
 
 
@@ -51,6 +51,14 @@ class DepthTable:
 Tables = Mapping[tuple[Family, TableName], DepthTable]
 
 
-def least_sure(*standings: ProvenanceLevel) -> ProvenanceLevel:
-    """Return the least sure of some standings: measured is surer than published, scaled and assumed, in this order."""
-    return max(standings, key=_FROM_SUREST.index)
+@dataclass(frozen=True, kw_only=True)
+class FormatTables:
+    """What a processor needs for one batch in one number format."""
+
+    latency_seconds: Tables
+    peak_memory_bytes: Tables
+
+
+def least_sure(*levels: ProvenanceLevel) -> ProvenanceLevel:
+    """Return the least sure of some levels: measured is surer than published, scaled and assumed, in this order."""
+    return max(levels, key=_FROM_SUREST.index)

@@ -8,7 +8,7 @@ nobody. How closely that is looked at is a matter of `Rules`: those of the publi
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from fedlab.billing.costs import charge
 from fedlab.devices.profile import DeviceProfile
@@ -16,8 +16,9 @@ from fedlab.errors import UserError
 from fedlab.estimate.spec import EstimateMethod
 from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
+from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload, training_passes
 
 
 class Traffic(NamedTuple):
@@ -147,18 +148,17 @@ def _segments(parts: Sequence[Stretch], slot: Slot, rules: Rules) -> Iterator[Se
 def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cost:
     depth, width = slot.trained_depth(part.segment.depth), part.segment.width
     traffic = rules.traffic(depth, width)
-    workload = Workload(
-        method=_METHODS[slot.method],
-        depth=depth,
-        width=rules.latency_width or max(1, width),
+    passes = training_passes(
         batches=slot.batches,
         cached_batches=slot.batches if cached else 0,
         batch_size=slot.batch_size,
-        sequence_length=slot.sequence_length,
-        num_examples=slot.batches * slot.batch_size,
+        input_shape=(slot.sequence_length,),
+        model_blocks=slot.shape.blocks,
+        depth=depth,
+        trained=bottleneck(rules.latency_width or max(1, width)) if slot.adapts else WHOLE,
     )
     return charge(
-        workload,
+        Workload(passes=passes, num_examples=slot.batches * slot.batch_size),
         profile=slot.profile,
         link=slot.link,
         shape=slot.shape,
@@ -168,14 +168,6 @@ def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cos
         server_round=part.first_round,
         start_seconds=0.0,
     )
-
-
-_METHODS: dict[EstimateMethod, Literal["adapter", "full", "freeze"]] = {
-    "adapter": "adapter",
-    "adapter-nocache": "adapter",
-    "full": "full",
-    "freeze": "freeze",
-}
 
 
 def _segment(part: Stretch, depth: int, width: int, costs: Sequence[tuple[int, Cost]]) -> SegmentEstimate:

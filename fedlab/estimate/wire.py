@@ -1,8 +1,8 @@
 """How many bytes messages take, from the shapes of their arrays alone: Flower's encoding without Flower.
 
 Exact for the arrays, whose records are protocol buffers around NumPy's file format. What else a message holds (round,
-group, metrics, workload) depends on values of a few bytes each, and counts as a fixed `ORDER_BYTES` or `REPLY_BYTES`;
-a message of ours is within `TOLERANCE_BYTES` of that.
+group, configuration, metrics, passes) depends on values of a few bytes each, and counts as a fixed `ORDER_BYTES` or
+`REPLY_BYTES`; a message of ours is within `TOLERANCE_BYTES` of that.
 """
 
 import io
@@ -15,7 +15,7 @@ from fedlab.codecs.pipeline import Pipeline
 from fedlab.common.arrays import Shape
 from fedlab.common.protobuf import field_bytes, varint_bytes
 
-ORDER_BYTES = 48
+ORDER_BYTES = 104
 REPLY_BYTES = 224
 TOLERANCE_BYTES = 128
 _FRAME = "fedlab.frame"  # as `fedlab.codecs.transport.delta` calls it

@@ -8,7 +8,8 @@
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays                                             |
 |              | `metrics`          | `num-examples` and `train-loss`                                |
-|              | `workload`         | what the client did (`fedlab.workload.workload.Workload`)               |
+|              | `workload`         | what the client did: `num-examples`, and `passes` as JSON      |
+|              |                    | (`fedlab.workload.encoding`, of a `Workload`)                  |
 | evaluate     | `arrays`, `config` | as train                                                       |
 | its reply    | `metrics`          | `num-examples`, `eval-accuracy`; and `workload`                |
 | either, with | `codec`            | `terms` (`fedlab.codecs.spec`), and the `ticket` to put into  |
@@ -39,6 +40,7 @@ from fedlab.workload.workload import Configuration
 
 CONFIGURATION = "configuration"
 PREFILL = f"{MessageType.QUERY}.prefill"  # asks to fill the activation cache
+PREFILL_GROUP = "prefill"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,7 +138,7 @@ def server_round_of(message: Message) -> int:
 
 def prefill_content(configuration: Configuration) -> RecordDict:
     """Return what asks clients to fill their activation caches for this configuration, before round 1."""
-    config = ConfigRecord({"server-round": 1, "group": "prefill"})
+    config = ConfigRecord({"server-round": 1, "group": PREFILL_GROUP})
     config[CONFIGURATION] = packed_configuration(configuration)
     return RecordDict({"config": config})
 

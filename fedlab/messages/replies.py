@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from flwr.app import ConfigRecord, Message, MetricRecord, RecordDict
+from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 
 from fedlab.common.arrays import Arrays
+from fedlab.errors import UserError
 from fedlab.messages.measurements import Measures, from_fields, to_fields
+from fedlab.messages.orders import PREFILL
 from fedlab.messages.pack import CODEC, NUM_EXAMPLES, config_of, number_of, records_of, to_record
+from fedlab.workload.encoding import passes_from_text, passes_to_text
 from fedlab.workload.workload import Cost, Workload
 
 
@@ -61,13 +64,46 @@ def prefill_reply(order: Message, workload: Workload) -> Message:
 
 def workload_record(workload: Workload) -> ConfigRecord:
     """Pack a workload; a custom client puts it into its reply under the key `workload`."""
-    return ConfigRecord(vars(workload))
+    return ConfigRecord({"passes": passes_to_text(workload.passes), NUM_EXAMPLES: workload.num_examples})
 
 
 def read_workload(reply: Message) -> Workload | None:
-    """Return the workload a client reported, None if it did not."""
-    record = records_of(reply.content, ConfigRecord).get("workload")
-    return None if record is None else Workload(**record)  # type: ignore[arg-type]
+    """Return the workload a client reported, None if it did not.
+
+    Raises:
+        UserError: it reported something else; the message says what.
+    """
+    record = reply.content.get("workload")
+    if record is None:
+        return None
+    if not isinstance(record, ConfigRecord) or set(record) != {"passes", NUM_EXAMPLES}:
+        raise UserError(f"workload: expected a config record of passes and {NUM_EXAMPLES}")
+    passes, num_examples = record["passes"], record[NUM_EXAMPLES]
+    if not isinstance(passes, str):
+        raise UserError("workload: passes is not text")
+    return Workload(passes=passes_from_text(passes), num_examples=num_examples)  # type: ignore[arg-type]
+
+
+def unreadable_workload(reply: Message) -> str | None:
+    """Say what is wrong with what a client reports of its work, None if nothing is, or it reports none."""
+    try:
+        read_workload(reply)
+    except UserError as error:
+        return str(error)
+    return None
+
+
+def workload_flaw(reply: Message) -> str | None:
+    """Say what is wrong with the workload of a reply to an order; None if nothing is.
+
+    It must be there, and be readable. Answers to a question, and errors, have none.
+    """
+    kind = reply.metadata.message_type
+    ordered = kind.partition(".")[0] in (MessageType.TRAIN, MessageType.EVALUATE) or kind == PREFILL
+    if reply.has_error() or not ordered:
+        return None
+    missing = None if "workload" in reply.content else "it reports no workload"
+    return missing or unreadable_workload(reply)
 
 
 def read_train_loss(reply: Message) -> float | None:

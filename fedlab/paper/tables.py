@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from fedlab.config.schema import BackboneTable
-from fedlab.devices.costmodel.transformer import compute_seconds
+from fedlab.devices.costmodel.base import compute_seconds
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.devices.tables import Point
 from fedlab.estimate.exact import trained_shapes
@@ -18,7 +18,8 @@ from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
 from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import METHODS, SHARES, Boards, Figures, PaperMethod, PaperTask
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import WHOLE, bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 _BOARD = "jetson-tx2"
 _BACKBONE = "bert-base"
@@ -211,17 +212,16 @@ def _mean(cells: Sequence[PaperCell]) -> PaperCell:
 
 def _batch_seconds(board: str, sizes: EncoderSizes, method: EstimateMethod) -> float:
     point = Point()
-    workload = Workload(
-        method="full" if method == "full" else "adapter",
-        depth=sizes.shape.blocks,
-        width=point.width,
+    blocks = sizes.shape.blocks
+    passes = training_passes(
         batches=1,
-        cached_batches=0,
         batch_size=point.batch_size,
-        sequence_length=point.sequence_length,
-        num_examples=point.batch_size,
+        input_shape=(point.sequence_length,),
+        model_blocks=blocks,
+        depth=blocks,
+        trained=WHOLE if method == "full" else bottleneck(point.width),
     )
-    return compute_seconds(_board(board), workload, sizes.shape)
+    return compute_seconds(_board(board), Workload(passes=passes, num_examples=point.batch_size), sizes.shape)
 
 
 @cache

@@ -86,7 +86,7 @@ def profile_table(readings: Readings, machine: Machine, power: Power) -> dict[st
         },
         "peak_memory_bytes": {
             shape.family: {
-                name: {"fixed": loaded + weight_bytes(shape)}
+                name: {"fixed": loaded + round(weight_bytes(shape))}
                 | _entry(values, f"{source}, most of a fresh process resident")
                 for name, values in memory.items()
             }

@@ -3,13 +3,16 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby
-from typing import cast
 
 from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import UserError
+from fedlab.reprice.old_work import old_workload
 from fedlab.results.records import ClientRecord, RoundRecord, group_records
-from fedlab.workload.workload import FORWARD_ONLY, Method, Workload
+from fedlab.workload.encoding import read_pass
+from fedlab.workload.workload import Workload
+
+_WITHOUT_TRAINING = ("evaluate", "prefill")  # groups of messages that bring back no model
 
 
 def rebilled(
@@ -42,36 +45,52 @@ def _batches(records: Sequence[ClientRecord]) -> Iterator[list[ClientRecord]]:
 
 
 def _kind(record: ClientRecord) -> str:
-    """Return the method or group that says which of them a client is of; one that failed has no method."""
-    return next((name for name in FORWARD_ONLY if name in (record.method, record.group)), "")
+    """Return what a client was asked for; one that failed has a group alone."""
+    if record.group in _WITHOUT_TRAINING:
+        return record.group
+    if record.old_work is not None:
+        return str(record.old_work["method"]) if record.old_work["method"] in _WITHOUT_TRAINING else ""
+    kinds = {each["kind"] for each in record.passes or []}
+    return "evaluate" if kinds == {"forward"} else ""
 
 
 def _bills(
     batch: Sequence[ClientRecord], physics: SimulatedPhysics, now_seconds: float, place: str
 ) -> tuple[float, Mapping[int, Bill]]:
-    """Return when a batch is done, and the bills of its clients by their places; what failed costs nothing."""
-    parts = {at: _part(each, now_seconds) for at, each in enumerate(batch) if each.dropout != "failed"}
+    """Return when a batch is done, and the bills of its clients by their places; what is not known costs nothing."""
+    blocks = physics.shape.blocks
+    parts = {at: _part(each, now_seconds, blocks) for at, each in enumerate(batch) if says_work(each)}
     bills = dict(zip(parts, physics.bill(list(parts.values()), {}), strict=True))
     for at, bill in bills.items():
-        if bill.dropout is not None:
+        if bill.dropout not in (None, "refused"):
             raise UserError(
                 f"{place}: cannot be billed anew: client {batch[at].partition_id} would drop out: {bill.reason}"
             )
     return max((bill.round_ends_seconds for bill in bills.values()), default=now_seconds), bills
 
 
-def _part(record: ClientRecord, now_seconds: float) -> Participation:
+def says_work(record: ClientRecord) -> bool:
+    """Tell whether a record says what its client did."""
+    return record.passes is not None or record.old_work is not None
+
+
+def _workload(record: ClientRecord, model_blocks: int) -> Workload:
+    """Return what a client did. Raises UserError if its record makes no sense."""
+    if record.passes is not None:
+        return Workload(passes=tuple(map(read_pass, record.passes)), num_examples=record.num_examples)
+    assert record.old_work is not None, "the record says what was done"
+    return old_workload(
+        record.old_work,
+        batches=record.batches,
+        cached_batches=record.cached_batches,
+        num_examples=record.num_examples,
+        model_blocks=model_blocks,
+    )
+
+
+def _part(record: ClientRecord, now_seconds: float, model_blocks: int) -> Participation:
     return Participation(
-        workload=Workload(
-            method=cast("Method", record.method),
-            depth=record.depth,
-            width=record.width,
-            batches=record.batches,
-            cached_batches=record.cached_batches,
-            batch_size=record.batch_size,
-            sequence_length=record.sequence_length,
-            num_examples=record.num_examples,
-        ),
+        workload=_workload(record, model_blocks),
         partition_id=record.partition_id,
         server_round=record.server_round,
         bytes_down=record.bytes_down,
@@ -97,7 +116,7 @@ def _record(record: ClientRecord, bill: Bill | None, physics: SimulatedPhysics) 
         joules=cost.joules,
         idle_joules=cost.idle_joules,
         peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.standing,
-        energy_standing=bill.energy_standing,
-        memory_standing=bill.memory_standing,
+        latency_standing=bill.latency_provenance,
+        energy_standing=bill.energy_provenance,
+        memory_standing=bill.memory_provenance,
     )

@@ -20,7 +20,7 @@ from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes
-from fedlab.reprice.rebill import rebilled
+from fedlab.reprice.rebill import rebilled, says_work
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Recorder
 from fedlab.results.records import ClientRecord, RoundRecord
@@ -104,7 +104,7 @@ def _checked(source: RunFolder, own: Experiment) -> tuple[list[RoundRecord], lis
         raise UserError(f"{source.path}: cannot be billed anew: its strategy searched by what its trials took")
     if lost := next((each for each in clients if each.dropout not in (None, "failed", "refused")), None):
         raise UserError(f"{source.path}: cannot be billed anew: client {lost.partition_id} dropped out: {lost.error}")
-    if any(each.dropout != "failed" and not each.method for each in clients):
+    if any(each.dropout not in ("failed", "refused") and not says_work(each) for each in clients):
         raise UserError(
             f"{source.path}: cannot be billed anew: its records, of an earlier version, lack what clients did"
         )

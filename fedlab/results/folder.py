@@ -13,7 +13,14 @@ import tomli_w
 
 from fedlab.common.files import read_text, replace_text
 from fedlab.errors import UserError
-from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.results.records import (
+    CandidateRecord,
+    ClientRecord,
+    GroupRecord,
+    RoundRecord,
+    TrialRecord,
+    client_record,
+)
 
 if TYPE_CHECKING:
     from fedlab.config.schema import Experiment
@@ -105,7 +112,7 @@ class RunFolder:
 
     def clients(self) -> list[ClientRecord]:
         """Return the clients' parts written so far; raises as `rounds` does."""
-        return list(_read(self.clients_file, lambda line: ClientRecord(**line)))
+        return list(_read(self.clients_file, client_record))
 
     def trials(self) -> list[TrialRecord]:
         """Return the trials written so far; raises as `rounds` does."""

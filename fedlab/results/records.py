@@ -1,10 +1,11 @@
 """What is written down of a run, as it happens: plain records of clients, rounds and trials."""
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 Dropout = Literal["failed", "memory", "gone", "late", "refused"]
+_OLD_WORK = ("method", "batch_size", "sequence_length")  # in place of passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,8 +16,10 @@ class ClientRecord:
     not enough `memory`, was `gone` before it was done, was `late`, or what it sent was `refused`. Costs are what it
     spent until then, zero for one that failed. Batches are those it did, `num_examples` those of its update.
     `joules` holds the `idle_joules` of waiting for the round's end. Work of `late_seconds` was handed in so long after
-    that end. `latency_standing` says how sure the latency is that was charged for, "" where nothing was computed,
-    `energy_standing` the board's powers, `memory_standing` its memory and what the work takes of it.
+    that end. `passes` are what it ran, as `fedlab.workload.encoding` writes them, None where that is not known; records
+    of earlier versions have `old_work` in their place. `latency_standing` says how sure the latency is that was charged
+    for, "" where nothing was computed, `energy_standing` the powers, `memory_standing` the board's memory and what the
+    work takes of it.
     """
 
     server_round: int
@@ -38,16 +41,15 @@ class ClientRecord:
     error: str | None = None
     # Records of earlier versions have none of what follows.
     dropout: Dropout | None = None
-    method: str = ""
+    passes: list[dict[str, Any]] | None = None
     cached_batches: int = 0
-    batch_size: int = 0
-    sequence_length: int = 0
     idle_seconds: float = 0.0
     idle_joules: float = 0.0
     late_seconds: float = 0.0
     latency_standing: str = ""
     energy_standing: str = ""
     memory_standing: str = ""
+    old_work: dict[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
@@ -137,6 +139,14 @@ class TrialRecord:
     depth: int
     width: int
     merged_accuracy: float | None = None
+
+
+def client_record(table: Mapping[str, Any]) -> ClientRecord:
+    """Return a client's record as it was written, by this version or by one that knew no passes."""
+    new = {key: value for key, value in table.items() if key not in _OLD_WORK}
+    if table.get("method"):
+        new["old_work"] = {key: table[key] for key in (*_OLD_WORK, "depth", "width")}
+    return ClientRecord(**new)
 
 
 def group_records(clients: Iterable[ClientRecord], failed: Collection[str] = ()) -> list[GroupRecord]:

@@ -1,1 +1,1 @@
-"""What a client did, in counts, and what it cost."""
+"""What a client did, as passes through a model, and what it cost."""

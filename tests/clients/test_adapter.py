@@ -13,7 +13,8 @@ from fedlab.messages.replies import read_workload
 from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
 from fedlab.models.peft.head import Head
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
 BATCHES = 4  # of 4 texts, the last of 2
@@ -61,13 +62,15 @@ def test_a_reply_says_on_how_many_examples_and_with_what_loss(device, first_mode
 def test_a_workload_counts_what_was_done(device, first_model, workbench):
     reply = device(epochs=2)(first_model(2, 16))
     assert read_workload(reply) == Workload(
-        method="adapter",
-        depth=2,
-        width=16,
-        batches=2 * BATCHES,
-        cached_batches=BATCHES,
-        batch_size=4,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
+        passes=training_passes(
+            batches=2 * BATCHES,
+            cached_batches=BATCHES,
+            batch_size=4,
+            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            model_blocks=2,
+            depth=2,
+            trained=bottleneck(16),
+        ),
         num_examples=TEXTS,
     )
 
@@ -197,13 +200,9 @@ def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_mode
 def test_evaluation_is_a_workload_of_its_own_and_sends_no_arrays(device, first_model, workbench):
     reply = device()(first_model(2, 16), kind=MessageType.EVALUATE)
     assert read_workload(reply) == Workload(
-        method="evaluate",
-        depth=2,
-        width=16,
-        batches=BATCHES,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=workbench.tokens("train").input_ids.shape[1],
+        passes=forward_passes(
+            batches=BATCHES, batch_size=4, input_shape=(workbench.tokens("train").input_ids.shape[1],), model_blocks=2
+        ),
         num_examples=TEXTS,
     )
     assert not reply.content.array_records

@@ -11,7 +11,8 @@ from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.head import Head
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import WHOLE
+from fedlab.workload.workload import Workload, training_passes
 
 TEXTS = 14  # 160 texts less 16 and 32 held out, over 8 clients
 BATCHES = 4  # of 4 texts, the last of 2
@@ -48,13 +49,14 @@ def test_a_workload_counts_what_was_done_without_a_cache(device, first_model, wo
     for server_round in (1, 2):
         reply = client(first_model(depth), server_round=server_round)
         assert read_workload(reply) == Workload(
-            method=method,
-            depth=depth,
-            width=1,
-            batches=2 * BATCHES,
-            cached_batches=0,
-            batch_size=4,
-            sequence_length=workbench.tokens("train").input_ids.shape[1],
+            passes=training_passes(
+                batches=2 * BATCHES,
+                batch_size=4,
+                input_shape=(workbench.tokens("train").input_ids.shape[1],),
+                model_blocks=2,
+                depth=depth,
+                trained=WHOLE,
+            ),
             num_examples=TEXTS,
         )
         assert reply.content["metrics"]["num-examples"] == TEXTS

@@ -22,7 +22,8 @@ from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.context import Attached, Resumable, Searching, Server
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Cost, Workload, training_passes
 from strategies.adafl import AdaFL, clients_in_group
 
 if TYPE_CHECKING:
@@ -34,13 +35,14 @@ PARTITIONS = {100 + partition: partition for partition in range(30)}
 
 def workload_of(depth, width):
     return Workload(
-        method="adapter",
-        depth=depth,
-        width=width,
-        batches=1,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=64,
+        passes=training_passes(
+            batches=1,
+            batch_size=4,
+            input_shape=(64,),
+            model_blocks=BLOCKS,
+            depth=depth,
+            trained=bottleneck(width),
+        ),
         num_examples=4,
     )
 
@@ -60,7 +62,7 @@ class Paced:
         for part, cost in zip(parts, costs, strict=True):
             ends[part.group] = max(ends.get(part.group, 0.0), part.start_seconds + cost.seconds)
         return [
-            Bill(cost=cost, round_ends_seconds=ends[part.group], standing="measured")
+            Bill(cost=cost, round_ends_seconds=ends[part.group], latency_provenance="measured")
             for part, cost in zip(parts, costs, strict=True)
         ]
 

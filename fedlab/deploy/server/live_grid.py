@@ -11,7 +11,6 @@ from flwr.serverapp import Grid
 from fedlab.common.clock import stopwatch
 from fedlab.common.units import human_seconds
 from fedlab.deploy.server.node_registry import NodeRegistry, UnansweredOrders
-from fedlab.deploy.server.validate_reply import flaw
 from fedlab.deploy.settings import WaitSettings
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
@@ -25,6 +24,7 @@ from fedlab.messages.flower_private import (
 )
 from fedlab.messages.grids import GridAround
 from fedlab.messages.orders import group_of, read_terms
+from fedlab.messages.replies import workload_flaw
 from fedlab.messages.round_terms import RoundTerms
 
 # An order expires this much later than its reply can count, to allow for polls, transfers and differing clocks.
@@ -180,5 +180,5 @@ def _validated(reply: Message) -> Message:
     if reply.has_error():
         killed = reply.error.code == CLIENT_CRASHED
         return unusable(reply, reply.error.reason or "", CLIENT_UNAVAILABLE) if killed else reply
-    reason = flaw(reply)
+    reason = workload_flaw(reply)
     return unusable(reply, reason) if reason else reply

@@ -7,7 +7,8 @@ from fedlab.billing.simulated import Bill, Participation
 from fedlab.devices.profile import DeviceProfile
 from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.workload.workload import Cost
+from fedlab.workload.passes import DEFAULT_PROCESSOR
+from fedlab.workload.workload import Cost, Workload
 
 _NOTHING = Measures(compute_seconds=0.0, prepare_seconds=0.0, peak_memory_bytes=0)
 
@@ -40,7 +41,7 @@ class Measured:
 
     def _bill(self, part: Participation, now_seconds: float) -> Bill:
         cost = _cost(part, self._board(part.partition_id)[1], now_seconds)
-        return Bill(cost=cost, round_ends_seconds=now_seconds, standing="measured" if part.measures else "")
+        return Bill(cost=cost, round_ends_seconds=now_seconds, latency_provenance="measured" if part.measures else "")
 
 
 def _cost(part: Participation, profile: DeviceProfile | None, now_seconds: float) -> Cost:
@@ -51,7 +52,7 @@ def _cost(part: Participation, profile: DeviceProfile | None, now_seconds: float
         upload_seconds=measures.upload_seconds(part.bytes_up),
     )
     idle_seconds = max(0.0, now_seconds - part.start_seconds - stages.seconds)
-    computing, communicating, idle = _watts(profile)
+    computing, communicating, idle = _watts(profile, part.workload)
     return Cost(
         compute_seconds=stages.compute_seconds,
         download_seconds=stages.download_seconds,
@@ -66,7 +67,16 @@ def _cost(part: Participation, profile: DeviceProfile | None, now_seconds: float
     )
 
 
-def _watts(profile: DeviceProfile | None) -> tuple[float, float, float]:
+def _watts(profile: DeviceProfile | None, workload: Workload | None) -> tuple[float, float, float]:
     if profile is None:
         return 0.0, 0.0, 0.0
-    return profile.computing_watts, profile.communicating_watts, profile.idle_watts
+    return _computing_watts(profile, workload), profile.communicating_watts, profile.idle_watts
+
+
+def _computing_watts(profile: DeviceProfile, workload: Workload | None) -> float:
+    """Return the power of the one processor that ran; 0 where it is unknown, or where several shared the time."""
+    names = {each.processor for each in workload.passes} if workload else set()
+    known = {
+        profile.processors[name].computing_watts for name in names or {DEFAULT_PROCESSOR} if name in profile.processors
+    }
+    return known.pop() if len(known) == 1 and len(names) <= 1 else 0.0

@@ -1,114 +1,178 @@
-"""What a workload needs on a board: the one place that carries the tables over to other sizes.
+"""What a step of training needs of a board, for encoders like BERT: tables of one point, carried over by rule.
 
-A table holds for one encoder (the workload's own family where the profile has it, else the other), one batch size,
-sequence length and adapter width. From that point:
+The families are BERT, DistilBERT, RoBERTa and ALBERT. A table holds for one encoder (the step's own family where the
+profile has it, else another of these), one batch size, sequence length and adapter width. From that point:
 
 * Latency is linear in batch size and in sequence length (published: length 64 takes a quarter of length 256).
 * A frozen block of another size takes its share of matrix products, 4 H^2 + 2 H I a token. A block that carries an
   adapter of width w takes its share of 4 H^2 + 2 H I + 2 H w.
-* Of an uncached batch, the depth-0 figure is the forward pass and grows with the number of blocks; the rest is what
-  training the top blocks adds. A cached batch takes the cached table as it is, but never more than an uncached one.
+* Of a step without cache, the depth-0 figure is the forward pass and grows with the number of blocks; the rest is what
+  training the top blocks adds. A cached step takes the cached table as it is, but never more than one without cache.
 * Depths beyond a table go on with its mean step. Training all blocks whole also trains the embeddings: the excess of
   `full`'s last step over the mean of those before belongs to them, at whatever depth all blocks are reached.
 * More depth never costs less time: a depth takes the most that any depth up to it takes.
-* Peak memory is a fixed part (the process and the blocks' weights, 4 bytes each, which change with the encoder alone)
-  and the rest, which is linear in batch size, sequence length and hidden size, and goes on beyond the table as latency
-  does. By depth it is the table's own, also where that falls (DistilBERT's published adapters do, from 2 to 3).
-* A board that is n times as fast as its profile takes an n-th of the time.
+* Peak memory is a fixed part (the process and the blocks' weights, which change with the encoder alone; ALBERT's blocks
+  share one block's weights) and the rest, which is linear in batch size, sequence length and hidden size, and goes on
+  beyond the table as latency does. By depth it is the table's own, also where that falls (DistilBERT's published
+  adapters do, from 2 to 3).
+* A forward pass alone, through all blocks, and training the head alone take the depth-0 figure of `adapter`, or of
+  `full` where a profile has no adapters.
 
-At the measured point, each is the table's own figure, or that of a lower depth which takes longer.
+At the measured point, each is the table's own figure, or that of a lower depth which takes longer. Everything else,
+such as LoRA, biases alone, whole blocks from stored activations, or blocks that are not the top ones, has no rule.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
+from fedlab.devices.costmodel.base import Figure, misfit
+from fedlab.devices.filled_tables import Place
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import DepthTable, Point, Provenance, ProvenanceLevel, Quantity, TableName, least_sure
+from fedlab.devices.tables import DepthTable, FormatTables, Point, Provenance, Quantity, TableName, Tables, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.shape import REFERENCE_SHAPES, Family, ModelShape
-from fedlab.workload.workload import FORWARD_ONLY, Workload
+from fedlab.workload.passes import Format, Pass
+from fedlab.workload.shape import Family, ModelShape
+from fedlab.workload.workload import Step
 
-_WEIGHT_BYTES = 4
-
-
-def compute_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
-    """Return the seconds the board computes for a workload.
-
-    Only adapters start from stored activations: `cached_batches` of other methods are billed like the rest. Raises
-    UserError where the profile lacks the table the method needs.
-    """
-    assert 0 <= workload.depth <= shape.blocks, f"depth {workload.depth} of {shape.blocks} blocks"
-    cached = _cached_batches(workload)
-    uncached = workload.batches - cached
-    seconds = 0.0
-    if uncached:
-        seconds += uncached * _uncached_batch_seconds(profile, workload, shape)
-    if cached:
-        seconds += cached * _cached_batch_seconds(profile, workload, shape)
-    return seconds / profile.relative_throughput
+FAMILIES: tuple[Family, ...] = ("bert", "distilbert", "roberta", "albert")
+_SHARES_BLOCKS: tuple[Family, ...] = ("albert",)
+_WEIGHT_BYTES: Mapping[Format, float] = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1, "int4": 0.5}
 
 
-def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> int:
-    """Return the peak memory of a workload; a single uncached batch makes it the uncached peak."""
-    uncached = _peak_bytes(profile, workload, shape, _uncached_name(profile, workload))
-    if not _all_cached(workload):
-        return uncached
-    # Beyond the tables' depth their slopes lead on, and the cached one's is the steeper.
-    return min(uncached, _peak_bytes(profile, workload, shape, "cached_adapter"))
+class TransformerCosts:
+    """The cost model of encoders like BERT (`fedlab.devices.costmodel.base.CostModel`)."""
+
+    def seconds(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
+        """Return the seconds of a step's batches; raises UserError where the profile lacks a table, or a rule does."""
+        case = _case(device, step, shape)
+        batch = _cached_batch_seconds(case) if case.table == "cached_adapter" else _uncached_batch_seconds(case)
+        return Figure(value=step.count * batch, provenance=_provenance(case, "latency_seconds"))
+
+    def peak_bytes(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
+        """Return the peak memory of a step; raises UserError as `seconds` does."""
+        case = _case(device, step, shape)
+        peak = _peak_bytes(case, case.uncached_table)
+        if case.table == "cached_adapter":  # beyond the tables' depth their slopes lead on, and its own is the steeper
+            peak = min(peak, _peak_bytes(case, "cached_adapter"))
+        return Figure(value=peak, provenance=_provenance(case, "peak_memory_bytes"))
 
 
-def standing(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> ProvenanceLevel:
-    """Return how sure the latency of a workload is. Raises as `compute_seconds`."""
-    return provenance(profile, workload, shape, "latency_seconds").standing
-
-
-def provenance(
-    profile: DeviceProfile, workload: Workload, shape: ModelShape, quantity: Quantity = "latency_seconds"
-) -> Provenance:
-    """Return where a workload's figure comes from; a scaled one names the point it was scaled from.
-
-    Where several tables have a part in it, that is the least sure of them. A figure is never surer than the table it
-    is scaled from. Raises UserError where the profile lacks a table.
-    """
-    found = [_of_table(profile, workload, shape, quantity, name) for name in _names(profile, workload, quantity)]
-    least = least_sure(*(each.standing for each in found))
-    return next(each for each in found if each.standing == least)
-
-
-def weight_bytes(shape: ModelShape) -> int:
+def weight_bytes(shape: ModelShape, number_format: Format = "fp32") -> float:
     """Return the bytes of the weights of all blocks, embeddings apart."""
-    return shape.blocks * _block_products(shape) * _WEIGHT_BYTES
+    blocks = 1 if shape.family in _SHARES_BLOCKS else shape.blocks
+    return blocks * _block_products(shape) * _WEIGHT_BYTES[number_format]
 
 
-def _names(profile: DeviceProfile, workload: Workload, quantity: Quantity) -> list[TableName]:
-    """Return the tables a workload is billed by; one of no batches is known as an uncached one."""
-    if _all_cached(workload):
-        return ["cached_adapter"]
-    uncached = _uncached_name(profile, workload)
-    return ["cached_adapter", uncached] if quantity == "latency_seconds" and _cached_batches(workload) else [uncached]
+@dataclass(frozen=True, kw_only=True)
+class _Case:
+    """A step, the table it is priced by, and the number of top blocks it trains, of adapters of `width` if any."""
+
+    device: DeviceProfile
+    shape: ModelShape
+    run: Pass  # its forward pass
+    tables: FormatTables
+    table: TableName
+    depth: int
+    width: int | None
+
+    @property
+    def uncached_table(self) -> TableName:
+        return "adapter" if self.table == "cached_adapter" else self.table
+
+    @property
+    def sequence_length(self) -> int:
+        return self.run.input_shape[0]
+
+    def find(self, quantity: Quantity, name: TableName) -> DepthTable:
+        """Return the nearest table: the family's own, else another's. Raises UserError if there is none."""
+        tables = self.tables.latency_seconds if quantity == "latency_seconds" else self.tables.peak_memory_bytes
+        for candidate in (self.shape.family, *FAMILIES):
+            if (candidate, name) in tables:
+                return tables[candidate, name]
+        present = ", ".join(f"{quantity}.{family}.{other}" for family, other in tables) or "none"
+        raise UserError(
+            f"device profile {self.device.name}: {self.place}{quantity}.{self.shape.family}.{name}: missing, needed "
+            f"here; it has {present}"
+        )
+
+    @property
+    def place(self) -> Place:
+        return Place(processor=self.run.processor, format=self.run.format)
 
 
-def _of_table(
-    profile: DeviceProfile, workload: Workload, shape: ModelShape, quantity: Quantity, name: TableName
-) -> Provenance:
-    table = _find(profile, quantity, shape.family, name)
-    trains_adapters = workload.method == "adapter" and workload.depth > 0 and quantity == "latency_seconds"
-    at = Point(
-        batch_size=workload.batch_size,
-        sequence_length=workload.sequence_length,
-        width=workload.width if trains_adapters else table.point.width,
+def _case(device: DeviceProfile, step: Step, shape: ModelShape) -> _Case:
+    """Return by which table a step is priced. Raises UserError if no table or rule is for such a step."""
+    run, backward = step.forward, step.backward
+    if problem := misfit([run, *([backward] if backward else [])], shape):
+        raise UserError(problem)
+    if len(run.input_shape) != 1:
+        raise UserError(f"workload: input_shape is {run.input_shape}, expected (tokens,) for a {shape.family}")
+    tables = device.tables(run.processor, run.format)
+    depth = len(backward.blocks) if backward else 0
+    name = _table_name(run, backward, shape, tables.latency_seconds)
+    if name is None:
+        raise UserError(
+            f"device profile {device.name}: no table or rule for {_words(run, backward, shape)}; {_ACCEPTED}"
+        )
+    width = backward.trained.width if backward and backward.trained.kind == "bottleneck" else None
+    return _Case(device=device, shape=shape, run=run, tables=tables, table=name, depth=depth, width=width)
+
+
+_ACCEPTED = "accepted: a whole forward pass, and training the top blocks whole, their adapters or the head alone"
+
+
+def _table_name(run: Pass, backward: Pass | None, shape: ModelShape, tables: Tables) -> TableName | None:
+    """Return which table is for a step, None if none is."""
+    forward: TableName = "full" if not _has(tables, "adapter") and _has(tables, "full") else "adapter"
+    whole = run.blocks == range(shape.blocks) and not run.cached
+    if backward is None:
+        return forward if whole else None
+    if backward.blocks and backward.blocks.stop != shape.blocks:
+        return None
+    if not (run.blocks == backward.blocks if run.cached else whole):
+        return None
+    adapter: TableName = "cached_adapter" if run.cached else "adapter"
+    if backward.trained.kind == "none":
+        return None if backward.blocks else "cached_adapter" if run.cached else forward
+    if backward.trained.kind == "whole":
+        return None if run.cached else "full"
+    return adapter if backward.trained.kind == "bottleneck" else None
+
+
+def _words(run: Pass, backward: Pass | None, shape: ModelShape) -> str:
+    """Describe a step that has no rule."""
+    stored = " from stored activations" if run.cached else ""
+    if backward is None:
+        return f"a forward pass{stored} through {_span(run.blocks)} of {shape.blocks} of a {shape.family}"
+    return (
+        f"training '{backward.trained.kind}' in {_span(backward.blocks)} of {shape.blocks} of a {shape.family}{stored}"
     )
-    speed = profile.relative_throughput if quantity == "latency_seconds" else 1.0
+
+
+def _span(blocks: range) -> str:
+    return f"blocks {blocks.start} to {blocks.stop - 1}" if blocks else "no blocks"
+
+
+def _provenance(case: _Case, quantity: Quantity) -> Provenance:
+    """Return where a figure comes from; one that is not the table's own names the point it was scaled from."""
+    table = case.find(quantity, case.table)
+    of_latency = quantity == "latency_seconds"
+    trains_adapters = of_latency and case.width is not None and case.depth > 0
+    at = Point(
+        batch_size=case.run.batch_size,
+        sequence_length=case.sequence_length,
+        width=case.width if trains_adapters and case.width else table.point.width,
+    )
+    speed = case.device.relative_throughput if of_latency else 1.0
     known = table.provenance
-    depth = workload.depth if name == "cached_adapter" else _trained_depth(workload)
-    raised = quantity == "latency_seconds" and max(table.values[: depth + 1]) > _extended(table.values, depth)
-    if (shape, at, speed) == (table.shape, table.point, 1.0) and not raised:
+    raised = of_latency and max(table.values[: case.depth + 1]) > _extended(table.values, case.depth)
+    if (case.shape, at, speed) == (table.shape, table.point, 1.0) and not raised:
         return known
     as_fast = "" if speed == 1.0 else f", x{speed:.2g} as fast"
-    place = f"{quantity}.{table.shape.family}.{name} at {_place(table)}{as_fast}"
+    place = f"{case.place}{quantity}.{table.shape.family}.{case.table} at {_place(table)}{as_fast}"
     return Provenance(
-        standing=least_sure(known.standing, "scaled"),
-        source=f"from {place} ({known.standing}: {known.source or 'no source given'})",
+        level=least_sure(known.level, "scaled"),
+        source=f"from {place} ({known.level}: {known.source or 'no source given'})",
     )
 
 
@@ -120,80 +184,48 @@ def _place(table: DepthTable) -> str:
     ).format(**sizes, **point)
 
 
-def _peak_bytes(profile: DeviceProfile, workload: Workload, shape: ModelShape, name: TableName) -> int:
-    table = _find(profile, "peak_memory_bytes", shape.family, name)
-    value, weights = _at_depth(table, name, _trained_depth(workload), shape.blocks), weight_bytes(table.shape)
+def _peak_bytes(case: _Case, name: TableName) -> int:
+    table, shape, number_format = case.find("peak_memory_bytes", name), case.shape, case.run.format
+    value, weights = _at_depth(table, name, case.depth, shape.blocks), weight_bytes(table.shape, number_format)
     fixed = min(value, weights if table.fixed is None else table.fixed)
     # Only this much of the fixed part is weights: those of blocks that are never run are not in memory.
     share_of_weights = min(fixed, weights) / weights
     process = fixed - weights * share_of_weights
-    batch = (value - fixed) * shape.hidden / table.shape.hidden * _batch_share(table, workload)
-    return round(process + weight_bytes(shape) * share_of_weights + batch)
+    batch = (value - fixed) * shape.hidden / table.shape.hidden * _batch_share(table, case)
+    return round(process + weight_bytes(shape, number_format) * share_of_weights + batch)
 
 
-def _uncached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
-    name = _uncached_name(profile, workload)
-    table = _find(profile, "latency_seconds", shape.family, name)
+def _uncached_batch_seconds(case: _Case) -> float:
+    name, shape = case.uncached_table, case.shape
+    table = case.find("latency_seconds", name)
     blocks, forward = table.shape.blocks, table.values[0]
-    frozen, adapted = _frozen_share(shape, table), _adapted_share(shape, table, workload)
+    frozen, trained = _frozen_share(shape, table), _trained_share(table, case)
 
     def seconds(depth: int) -> float:
         value = _at_depth(table, name, depth, shape.blocks)
         every = value + forward * (shape.blocks / blocks - 1)
-        in_adapted = value - forward + forward * depth / blocks
-        return frozen * every + (adapted - frozen) * max(0.0, in_adapted)
+        in_trained = value - forward + forward * depth / blocks
+        return frozen * every + (trained - frozen) * max(0.0, in_trained)
 
-    return _most_up_to(_trained_depth(workload), seconds) * _batch_share(table, workload)
+    return _most_up_to(case.depth, seconds) * _batch_share(table, case)
 
 
-def _cached_batch_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
-    table = _find(profile, "latency_seconds", shape.family, "cached_adapter")
-    frozen, adapted = _frozen_share(shape, table), _adapted_share(shape, table, workload)
+def _cached_batch_seconds(case: _Case) -> float:
+    table = case.find("latency_seconds", "cached_adapter")
+    frozen, trained = _frozen_share(case.shape, table), _trained_share(table, case)
 
     def seconds(depth: int) -> float:
-        value = _at_depth(table, "cached_adapter", depth, shape.blocks)
-        return frozen * value + (adapted - frozen) * max(0.0, value - table.values[0])
+        value = _at_depth(table, "cached_adapter", depth, case.shape.blocks)
+        return frozen * value + (trained - frozen) * max(0.0, value - table.values[0])
 
-    cached = _most_up_to(workload.depth, seconds) * _batch_share(table, workload)
-    if not _has(profile.latency_seconds, "adapter"):
+    cached = _most_up_to(case.depth, seconds) * _batch_share(table, case)
+    if not _has(case.tables.latency_seconds, "adapter"):
         return cached
-    return min(cached, _uncached_batch_seconds(profile, workload, shape))
+    return min(cached, _uncached_batch_seconds(case))
 
 
-def _cached_batches(workload: Workload) -> int:
-    assert 0 <= workload.cached_batches <= workload.batches, "cached batches are some of the batches"
-    return workload.cached_batches if workload.method == "adapter" else 0
-
-
-def _all_cached(workload: Workload) -> bool:
-    return _cached_batches(workload) == workload.batches > 0
-
-
-def _uncached_name(profile: DeviceProfile, workload: Workload) -> TableName:
-    if workload.method in ("full", "freeze"):
-        return "full"
-    only_full = not _has(profile.latency_seconds, "adapter") and _has(profile.latency_seconds, "full")
-    return "full" if workload.method in FORWARD_ONLY and only_full else "adapter"
-
-
-def _trained_depth(workload: Workload) -> int:
-    return 0 if workload.method in FORWARD_ONLY else workload.depth
-
-
-def _has(tables: Mapping[tuple[Family, TableName], DepthTable], name: TableName) -> bool:
-    return any((family, name) in tables for family in REFERENCE_SHAPES)
-
-
-def _find(profile: DeviceProfile, quantity: Quantity, family: Family, name: TableName) -> DepthTable:
-    """Return the nearest table: the family's own, else another's."""
-    tables: Mapping[tuple[Family, TableName], DepthTable] = getattr(profile, quantity)
-    for candidate in (family, *REFERENCE_SHAPES):
-        if (candidate, name) in tables:
-            return tables[candidate, name]
-    present = ", ".join(f"{quantity}.{f}.{n}" for f, n in tables) or "none"
-    raise UserError(
-        f"device profile {profile.name}: {quantity}.{family}.{name}: missing, needed here; it has {present}"
-    )
+def _has(tables: Tables, name: TableName) -> bool:
+    return any((family, name) in tables for family in FAMILIES)
 
 
 def _at_depth(table: DepthTable, name: TableName, depth: int, blocks: int) -> float:
@@ -228,15 +260,15 @@ def _frozen_share(shape: ModelShape, table: DepthTable) -> float:
     return _block_products(shape) / _block_products(table.shape)
 
 
-def _adapted_share(shape: ModelShape, table: DepthTable, workload: Workload) -> float:
+def _trained_share(table: DepthTable, case: _Case) -> float:
     """Return the products of a trained block, its adapter included, as a share of those of the table's."""
-    if workload.method != "adapter":
-        return _frozen_share(shape, table)
-    here = _block_products(shape) + 2 * shape.hidden * workload.width
+    if case.width is None:
+        return _frozen_share(case.shape, table)
+    here = _block_products(case.shape) + 2 * case.shape.hidden * case.width
     there = _block_products(table.shape) + 2 * table.shape.hidden * table.point.width
     return here / there
 
 
-def _batch_share(table: DepthTable, workload: Workload) -> float:
+def _batch_share(table: DepthTable, case: _Case) -> float:
     point = table.point
-    return (workload.batch_size * workload.sequence_length) / (point.batch_size * point.sequence_length)
+    return (case.run.batch_size * case.sequence_length) / (point.batch_size * point.sequence_length)

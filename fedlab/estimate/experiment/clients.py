@@ -72,7 +72,7 @@ class PlannedClients(AnsweringGrid):
             return prefill_reply(message, work)
         order = read_order(message)
         if message.metadata.message_type == MessageType.EVALUATE:
-            work = self._work.evaluation(self._config(order), count)
+            work = self._work.evaluation(count)
             return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=0.0, workload=work))
         return train_reply(message, self._report(order, partition))
 

@@ -5,14 +5,18 @@ from dataclasses import dataclass, replace
 
 from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.estimate.slot import Traffic
-from fedlab.estimate.wire import ORDER_BYTES, REPLY_BYTES
+from fedlab.messages.orders import PREFILL_GROUP
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.workload.workload import FORWARD_ONLY
+from fedlab.workload.shape import ModelShape
+from fedlab.workload.workload import Configuration, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedPhysics:
-    """Bills parts as `physics` does, with the traffic of their depth and width."""
+    """Bills parts as `physics` does, with the traffic of their depth and width.
+
+    Messages that hold no arrays have the size they will have.
+    """
 
     physics: SimulatedPhysics
     traffic: Callable[[int, int], Traffic]
@@ -28,9 +32,15 @@ class PlannedPhysics:
     def _sized(self, part: Participation) -> Participation:
         if part.workload is None:
             return part
-        traffic, method = self.traffic(part.workload.depth, part.workload.width), part.workload.method
+        traffic = self.traffic(*_axes(part.configuration, part.workload, self.physics.shape))
         return replace(
             part,
-            bytes_down=ORDER_BYTES if method == "prefill" else traffic.bytes_down,
-            bytes_up=REPLY_BYTES if method in FORWARD_ONLY else traffic.bytes_up,
+            bytes_down=part.bytes_down if part.group == PREFILL_GROUP else traffic.bytes_down,
+            bytes_up=part.bytes_up if part.workload.forward_only else traffic.bytes_up,
         )
+
+
+def _axes(configuration: Configuration, workload: Workload, shape: ModelShape) -> tuple[int, int]:
+    """Return depth and width of the model in a message, of the order's or of what was trained where it does not say."""
+    whole = shape.blocks if configuration.get("set") == "everything" else workload.trained_blocks
+    return int(configuration.get("depth", whole)), int(configuration.get("width", 1))

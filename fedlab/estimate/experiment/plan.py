@@ -34,8 +34,8 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
     assembled = assemble(experiment)
-    work = _work(experiment)
     sizes = read_sizes(experiment.backbone, resolve=experiment.path)
+    work = _work(experiment, sizes.shape.blocks)
     if batches is None:
         holdings = count_examples(experiment)
     else:
@@ -60,7 +60,7 @@ def _shapes(experiment: Experiment, model: ModelSizes) -> Shapes:
     return lambda depth, width: Bottleneck(depth=depth, width=max(1, width)).shapes(model)
 
 
-def _work(experiment: Experiment) -> PlannedWork:
+def _work(experiment: Experiment, model_blocks: int) -> PlannedWork:
     options: dict[str, Any] = dict(experiment.client.options)
     caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
     training = {field.name for field in fields(LocalTraining)}
@@ -71,6 +71,7 @@ def _work(experiment: Experiment) -> PlannedWork:
         max_batches=settings.max_batches,
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
+        model_blocks=model_blocks,
     )
 
 

@@ -5,7 +5,8 @@ from typing import Literal
 
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import WHOLE, bottleneck
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +14,7 @@ class PlannedWork:
     """How the clients of an experiment train, as far as it costs anything.
 
     With `cached_depths` above 0 the first epoch runs every block and later batches start from what was stored, at so
-    many depths.
+    many depths. `model_blocks` is how many blocks the encoder has.
     """
 
     batch_size: int
@@ -21,6 +22,7 @@ class PlannedWork:
     max_batches: int | None
     cached_depths: int
     sequence_length: int
+    model_blocks: int
 
     def workload(
         self,
@@ -37,35 +39,28 @@ class PlannedWork:
             uncached, cache = filling(
                 cache, depth=config.depth, depths=self.cached_depths, batches=batches, epoch_batches=an_epoch
             )
-        work = Workload(
-            method=method,
-            depth=config.depth,
-            width=config.width,
+        passes = training_passes(
             batches=batches,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
-            sequence_length=self.sequence_length,
-            num_examples=num_examples,
+            input_shape=(self.sequence_length,),
+            model_blocks=self.model_blocks,
+            depth=config.depth,
+            trained=bottleneck(config.width) if method == "adapter" else WHOLE,
         )
-        return work, cache
+        return Workload(passes=passes, num_examples=num_examples), cache
 
     def prefill(self, depth: int, num_examples: int) -> tuple[Workload, ActivationCache]:
         """Return what a client does to fill its cache, and the cache."""
-        work = self._forward("prefill", Bottleneck(depth=depth, width=1), num_examples)
+        work = self.evaluation(num_examples)
         return work, ActivationCache(depth=depth, filled_batches=work.batches)
 
-    def evaluation(self, config: Bottleneck, num_examples: int) -> Workload:
-        """Return what a client does to evaluate a model."""
-        return self._forward("evaluate", config, num_examples)
-
-    def _forward(self, method: Literal["evaluate", "prefill"], config: Bottleneck, num_examples: int) -> Workload:
-        return Workload(
-            method=method,
-            depth=config.depth,
-            width=config.width,
+    def evaluation(self, num_examples: int) -> Workload:
+        """Return what a client does to evaluate a model: it runs its examples through all blocks once."""
+        passes = forward_passes(
             batches=epoch_batches(num_examples, self.batch_size),
-            cached_batches=0,
             batch_size=self.batch_size,
-            sequence_length=self.sequence_length,
-            num_examples=num_examples,
+            input_shape=(self.sequence_length,),
+            model_blocks=self.model_blocks,
         )
+        return Workload(passes=passes, num_examples=num_examples)

@@ -1,28 +1,23 @@
 """A client's part in a round, worked out by hand: its stages, its energy, and how far it has come at any time."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.billing.costs import Stages, charge, cost_of
+from fedlab.billing.costs import Stages, charge, compute_joules, cost_of
+from fedlab.devices.costmodel.base import Computing
 from fedlab.devices.profile import load_profile
 from fedlab.network.links import constant, per_client
+from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.shape import REFERENCE_SHAPES
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.workload import Cost, Workload, training_passes
 
 BERT = REFERENCE_SHAPES["bert"]
 TX2 = load_profile("jetson-tx2", Path())
 FULL = Workload(
-    method="full",
-    depth=12,
-    width=0,
-    batches=29,
-    cached_batches=0,
-    batch_size=4,
-    sequence_length=256,
+    passes=training_passes(batches=29, batch_size=4, input_shape=(256,), model_blocks=12, depth=12, trained=WHOLE),
     num_examples=113,
 )
 FULL_BYTES = 109_500_000 * 4
@@ -53,8 +48,16 @@ def test_a_round_of_full_fine_tuning_on_20news():
 
 
 def test_a_round_of_the_head_alone_from_stored_activations():
-    head = replace(FULL, method="adapter", depth=0, width=8, cached_batches=29)
-    one = cost(head, num_bytes=20_000 * 4)
+    passes = training_passes(
+        batches=29,
+        cached_batches=29,
+        batch_size=4,
+        input_shape=(256,),
+        model_blocks=12,
+        depth=0,
+        trained=bottleneck(8),
+    )
+    one = cost(Workload(passes=passes, num_examples=113), num_bytes=20_000 * 4)
     assert one.seconds == pytest.approx(29 * 0.02 + 2 * 0.08)
     assert one.joules == pytest.approx(12 * 0.58 + 4 * 0.16)
     assert one.peak_memory_bytes == 720_000_000
@@ -82,11 +85,19 @@ def test_the_upload_starts_when_the_work_is_done():
 
 def test_energy_is_each_power_times_its_seconds():
     stages = Stages(download_seconds=3.0, compute_seconds=10.0, upload_seconds=2.0)
-    one = cost_of(stages, profile=TX2, bytes_down=1, bytes_up=2, memory_bytes=3, idle_seconds=7.0)
+    ran = (Computing(watts=12.0, seconds=10.0),)
+    one = cost_of(stages, profile=TX2, computing=ran, bytes_down=1, bytes_up=2, memory_bytes=3, idle_seconds=7.0)
     assert (one.compute_joules, one.transfer_joules) == (12 * 10, 4 * 5)
     assert one.idle_joules == TX2.idle_watts * 7 > 0
     assert one.joules == 120 + 20 + one.idle_joules
     assert (one.seconds, one.idle_seconds) == (15.0, 7.0)
+
+
+@pytest.mark.parametrize(("seconds", "joules"), [(0.0, 0), (2.0, 20), (4.0, 40), (5.0, 43), (10.0, 58), (12.0, 58)])
+def test_each_processor_draws_its_own_power_as_far_as_it_came(seconds, joules):
+    ran = (Computing(watts=10.0, seconds=4.0), Computing(watts=3.0, seconds=6.0))
+    assert compute_joules(ran, seconds) == joules
+    assert compute_joules((), seconds) == 0
 
 
 @pytest.mark.parametrize(

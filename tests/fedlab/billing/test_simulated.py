@@ -1,5 +1,6 @@
 """The bills of clients that work side by side: stages, energy, memory, absence, deadlines, and a shared server."""
 
+from dataclasses import replace
 from math import inf
 
 import pytest
@@ -10,18 +11,21 @@ from fedlab.billing.costs import charge
 from fedlab.billing.simulated import Participation
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.links import constant, per_client
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 
 def work(batches=5, *, depth=2, cached=0):
     return Workload(
-        method="adapter",
-        depth=depth,
-        width=8,
-        batches=batches,
-        cached_batches=cached,
-        batch_size=4,
-        sequence_length=64,
+        passes=training_passes(
+            batches=batches,
+            cached_batches=cached,
+            batch_size=4,
+            input_shape=(64,),
+            model_blocks=4,
+            depth=depth,
+            trained=bottleneck(8),
+        ),
         num_examples=4 * batches,
     )
 
@@ -60,7 +64,7 @@ def test_a_part_is_download_work_and_upload_one_after_the_other(bill):
     assert stages(one) == (3.0, 10.0, 1.0)
     assert (one.cost.bytes_down, one.cost.bytes_up, one.cost.peak_memory_bytes) == (3000, 1000, 30_000)
     assert (one.cost.compute_joules, one.cost.transfer_joules, one.cost.idle_joules) == (100.0, 16.0, 0.0)
-    assert (one.round_ends_seconds, one.standing, one.dropout, one.reason, one.done) == (
+    assert (one.round_ends_seconds, one.latency_provenance, one.dropout, one.reason, one.done) == (
         14.0,
         "measured",
         None,
@@ -123,11 +127,40 @@ def test_uploads_that_do_not_meet_have_the_line_to_themselves(bill):
     assert (stages(first), stages(second)) == ((3.0, 10.0, 1.0), (3.0, 16.0, 1.0))
 
 
+def test_a_client_whose_work_cannot_be_of_the_model_is_refused_and_pays_for_its_messages(bill):
+    beyond = forward_passes(batches=3, batch_size=4, input_shape=(64,), model_blocks=5)
+    refused, other = bill(part(0, workload=Workload(passes=beyond, num_examples=12)), part(1))
+    assert (refused.dropout, refused.done, refused.latency_provenance) == ("refused", 0.0, "")
+    assert refused.reason == "workload: blocks is 0 to 4, expected some of 0 to 3: the model's"
+    assert stages(refused) == (3.0, 0.0, 1.0)
+    assert (refused.cost.joules, other.dropout) == (16.0 + refused.cost.idle_seconds, None)
+
+
+def test_a_client_that_did_nothing_computes_for_nothing(bill):
+    (idle,) = bill(part(workload=Workload(passes=(), num_examples=1)))
+    assert (stages(idle), idle.dropout) == ((3.0, 0.0, 1.0), None)
+    assert (idle.cost.compute_joules, idle.cost.peak_memory_bytes, idle.latency_provenance) == (0.0, 0, "")
+
+
+def test_each_processor_is_paid_for_at_its_power_until_the_work_is_cut_off(bill, plain_board):
+    board = plain_board()
+    gpu = replace(board.processor(), name="gpu", computing_watts=100.0)
+    board = replace(board, processors={"default": board.processor(), "gpu": gpu})
+    batch = {"batch_size": 4, "input_shape": (64,), "model_blocks": 4}
+    passes = (*forward_passes(batches=2, **batch), *forward_passes(batches=3, processor="gpu", **batch))
+    both = part(workload=Workload(passes=passes, num_examples=12))
+    (whole,) = bill(both, boards=[board])
+    (cut,) = bill(both, boards=[board], deadline_seconds=3.0 + 4.0 + 1.5)  # the GPU has come so far
+    assert whole.cost.compute_joules == 10 * 4.0 + 100 * 6.0
+    assert cut.cost.compute_joules == 10 * 4.0 + 100 * 1.5
+    assert (whole.energy_provenance, cut.done) == ("assumed", 0.55)
+
+
 def test_work_that_does_not_fit_costs_its_download_and_nobody_waits_for_more(bill, plain_board):
     boards = [plain_board("small", memory_bytes=25_000), plain_board()]
     small, other = bill(part(0, 5), part(1, 1), boards=boards)
     assert stages(small) == (3.0, 0.0, 0.0)
-    assert (small.dropout, small.done, small.standing) == ("memory", 0.0, "")
+    assert (small.dropout, small.done, small.latency_provenance) == ("memory", 0.0, "")
     assert small.reason == "out of memory: depth 2 needs 30.0 kB, small has 25.0 kB"
     assert (small.cost.bytes_down, small.cost.bytes_up, small.cost.peak_memory_bytes) == (3000, 0, 0)
     assert (small.cost.joules, small.cost.idle_seconds) == (12.0, 0.0)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
-from fedlab.errors import RunFailedError
+from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
@@ -19,7 +19,9 @@ from fedlab.messages.replies import query_reply, read_cost, workload_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.availability import always, bernoulli, schedule_of_times, scheduled
 from fedlab.network.links import constant
-from fedlab.workload.workload import Workload
+from fedlab.workload.encoding import plain_pass
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 # Node ids as of Flower's runtimes: random, in no order of their partitions.
 PARTITIONS = {901: 2, 17: 0, 333: 3, 250: 1}
@@ -27,13 +29,9 @@ PARTITIONS = {901: 2, 17: 0, 333: 3, 250: 1}
 
 def workload(batches=1):
     return Workload(
-        method="adapter",
-        depth=2,
-        width=8,
-        batches=batches,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=64,
+        passes=training_passes(
+            batches=batches, batch_size=4, input_shape=(64,), model_blocks=4, depth=2, trained=bottleneck(8)
+        ),
         num_examples=4 * batches,
     )
 
@@ -133,9 +131,10 @@ def test_a_record_tells_who_did_what_on_which_board(timed):
     grid.send_and_receive([order(250, group="deep", server_round=5)])
     ((record,),) = grid.told
     assert (record.server_round, record.group, record.partition_id, record.device) == (5, "deep", 1, "board-1")
-    assert (record.depth, record.width, record.num_examples, record.batches) == (2, 8, 12, 3)
+    assert (record.depth, record.num_examples, record.batches) == (2, 12, 3)
     assert (record.train_loss, record.error, record.dropout) == (0.25, None, None)
-    assert (record.method, record.cached_batches, record.batch_size, record.sequence_length) == ("adapter", 0, 4, 64)
+    assert record.cached_batches == 0
+    assert record.passes == [plain_pass(each) for each in workload(3).passes]
     assert record.latency_standing == "measured"
     assert (record.energy_standing, record.memory_standing) == ("assumed", "assumed")  # the board does not say
 
@@ -319,6 +318,50 @@ def test_work_that_does_not_fit_comes_back_as_an_error_that_says_so(timed, plain
     assert (record.batches, record.num_examples, record.train_loss, record.latency_standing) == (0, 0, None, "")
     assert record.download_seconds > 0 == record.compute_seconds
     assert clock.now() == read_cost(good).seconds
+
+
+def telling(record_of_250):
+    """Return nodes that work for a batch, of which node 250 says this of its work."""
+    honest = reply_after([1] * 4)
+
+    def answer(message):
+        reply = honest(message)
+        if message.metadata.dst_node_id == 250:
+            reply.content["workload"] = record_of_250
+        return reply
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ({"method": "adapter", "batches": 2.5}, "workload: expected a config record of passes and num-examples"),
+        ({"passes": '[["forward",2.5,4,[64],[0,4]]]', "num-examples": 4}, "workload: count is 2.5, expected a whole"),
+        (
+            {"passes": '[["forward",1,4,[64],[0,99]]]', "num-examples": 4},
+            "workload: blocks is 0 to 98, expected some of",
+        ),
+    ],
+)
+def test_one_client_that_talks_nonsense_of_its_work_is_refused_and_the_others_count(timed, said, reason):
+    clock = VirtualClock()
+    grid = timed(telling(ConfigRecord(said)), clock=clock)
+    good, bad = grid.send_and_receive([order(17), order(250)])
+    assert not good.has_error()
+    assert bad.error.reason.startswith(reason)
+    assert bad.metadata.src_node_id == 250
+    _, record = grid.told[0]
+    assert (record.dropout, record.error) == ("refused", bad.error.reason)
+    assert (record.compute_seconds, record.num_examples, record.train_loss, record.batches) == (0.0, 0, None, 0)
+    assert clock.now() >= read_cost(good).seconds > 2.0
+
+
+def test_work_that_can_be_read_and_has_no_rule_ends_the_run_in_a_line(timed):
+    said = {"passes": '[["forward",1,4,[64],[0,4],false,{"kind":"none"},"int8","npu"]]', "num-examples": 4}
+    grid = timed(telling(ConfigRecord(said)))
+    with pytest.raises(UserError, match="device profile board-1: no processor 'npu', accepted: default"):
+        grid.send_and_receive([order(17), order(250)])
 
 
 def there(*times):

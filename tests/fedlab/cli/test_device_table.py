@@ -39,7 +39,7 @@ def test_a_board_is_described_by_depth_with_figures_and_provenance():
     assert [each.depth for each in rows] == list(range(13))
     cell = rows[2].cells["cached_adapter"]
     assert (cell.seconds, cell.memory_bytes) == (0.18, 900_000_000)
-    assert cell.seconds_provenance.standing == cell.memory_provenance.standing == "published"
+    assert cell.seconds_provenance.level == cell.memory_provenance.level == "published"
     assert rows[12].cells["full"].seconds == 1.7
 
 
@@ -82,10 +82,10 @@ def test_power_and_memory_of_the_board_stand_below_with_their_sources():
 
 def test_the_same_as_json():
     table = json.loads(json.dumps(device_as_json(TX2, "bert-base", BERT, Point(width=8))))
-    assert table["idle_watts"] == {"value": 2.0, "standing": "assumed", "source": table["idle_watts"]["source"]}
+    assert table["idle_watts"] == {"value": 2.0, "level": "assumed", "source": table["idle_watts"]["source"]}
     assert (table["width"], table["shape"]["blocks"]) == (8, 12)
     cell = table["by_depth"][12]["full"]
-    assert (cell["latency_seconds"]["value"], cell["latency_seconds"]["standing"]) == (1.7, "published")
+    assert (cell["latency_seconds"]["value"], cell["latency_seconds"]["level"]) == (1.7, "published")
     assert cell["peak_memory_bytes"]["value"] == 5_300_000_000
 
 

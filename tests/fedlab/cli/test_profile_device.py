@@ -48,8 +48,8 @@ def test_the_profile_is_written_and_shown(profile, tmp_path):
     assert done.exit_code == 0, done.output
     board = load_profile("mine.toml", tmp_path)
     assert board.description == "my board"
-    assert board.latency_seconds["bert", "full"].values == (2.0, 2.25, 2.5)
-    assert board.latency_seconds["bert", "cached_adapter"].point.sequence_length == 64
+    assert board.tables("default", "fp32").latency_seconds["bert", "full"].values == (2.0, 2.25, 2.5)
+    assert board.tables("default", "fp32").latency_seconds["bert", "cached_adapter"].point.sequence_length == 64
     assert board.provenance["idle_watts"].source == "a meter"
     assert "mine.toml: my board" in " ".join(done.output.split())
     assert "2.25 m" in done.output
@@ -70,14 +70,14 @@ def test_the_table_is_printed_as_one_json_object_on_the_last_line(profile):
 
 def test_one_method_alone_can_be_measured(profile, tmp_path):
     assert profile("--method", "full").exit_code == 0
-    assert set(load_profile("mine.toml", tmp_path).latency_seconds) == {("bert", "full")}
+    assert set(load_profile("mine.toml", tmp_path).tables("default", "fp32").latency_seconds) == {("bert", "full")}
 
 
 def test_what_could_not_be_measured_is_said_and_the_rest_is_kept(profile, tmp_path):
     done = profile(fails=lambda job: job.table == "full" and job.depth == 2)
     assert isinstance(done.exception, RunFailedError)
     assert str(done.exception).endswith("is written, but some measurements failed: full: depth 2: no memory")
-    assert ("bert", "full") not in load_profile("mine.toml", tmp_path).latency_seconds
+    assert ("bert", "full") not in load_profile("mine.toml", tmp_path).tables("default", "fp32").latency_seconds
 
 
 def test_no_profile_is_written_of_nothing(profile, tmp_path):

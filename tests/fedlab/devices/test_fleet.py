@@ -10,22 +10,19 @@ from hypothesis import strategies as st
 
 from fedlab.config.schema import FleetTable
 from fedlab.devices import fleet as fleets
-from fedlab.devices.costmodel.transformer import compute_seconds, standing
+from fedlab.devices.costmodel.base import compute_seconds, provenance_level
 from fedlab.devices.fleet import Fleet, apportion
 from fedlab.errors import UserError
+from fedlab.workload.passes import bottleneck
 from fedlab.workload.shape import REFERENCE_SHAPES
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, training_passes
 
 THREE = {"jetson-tx2": 1.0, "jetson-nano": 1.0, "rpi-4b": 1.0}
 PUBLISHED = {"distribution": "truncated-normal", "mean": 10, "sd": 6, "low": 1, "high": 20}
 WORK = Workload(
-    method="adapter",
-    depth=2,
-    width=32,
-    batches=1,
-    cached_batches=0,
-    batch_size=4,
-    sequence_length=256,
+    passes=training_passes(
+        batches=1, batch_size=4, input_shape=(256,), model_blocks=12, depth=2, trained=bottleneck(32)
+    ),
     num_examples=4,
 )
 
@@ -71,8 +68,8 @@ def test_clients_of_a_throughput_take_their_share_of_the_time_at_the_same_power(
     boards = [fleet.profile(partition) for partition in range(3)]
     bert = REFERENCE_SHAPES["bert"]
     assert [compute_seconds(board, WORK, bert) for board in boards] == [0.63, 0.63 / 0.5, 0.63 / 2]
-    assert {board.computing_watts for board in boards} == {12}
-    assert [standing(board, WORK, bert) for board in boards] == ["published", "scaled", "scaled"]
+    assert {board.processor().computing_watts for board in boards} == {12}
+    assert [provenance_level(board, WORK, bert) for board in boards] == ["published", "scaled", "scaled"]
 
 
 def test_a_mixed_fleet_has_throughputs_too():
@@ -90,7 +87,7 @@ def test_throughputs_leave_the_order_of_the_boards_as_it_is():
 def test_a_hundred_thousand_clients_share_the_tables_of_one_profile():
     fleet = build_fleet({"jetson-tx2": 1.0}, 100_000, **PUBLISHED)
     first, last = fleet.profile(0), fleet.profile(99_999)
-    assert first.latency_seconds is last.latency_seconds
+    assert first.tables("default", "fp32").latency_seconds is last.tables("default", "fp32").latency_seconds
     assert len(fleet.profiles) == 1
     same = replace(first, name=last.name, relative_throughput=last.relative_throughput)
     assert same == last

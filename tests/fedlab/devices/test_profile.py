@@ -8,7 +8,7 @@ import pytest
 
 import fedlab.devices.profile
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
-from fedlab.devices.tables import Point
+from fedlab.devices.tables import FormatTables, Point
 from fedlab.errors import UserError
 from fedlab.workload.shape import ModelShape
 
@@ -42,6 +42,10 @@ def profile_of(folder: Path, text: str, name: str = "board.toml") -> DeviceProfi
     return load_profile(name, folder)
 
 
+def tables(profile: DeviceProfile) -> FormatTables:
+    return profile.tables("default", "fp32")
+
+
 def problem_of(folder: Path, text: str) -> str:
     with pytest.raises(UserError) as caught:
         profile_of(folder, text)
@@ -59,7 +63,7 @@ def test_the_boards_of_the_paper_are_built_in():
     ("table", "published"), [("full", BERT_FULL), ("adapter", BERT_ADAPTER), ("cached_adapter", BERT_CACHED)]
 )
 def test_bert_latency_is_the_published_table_times_the_boards_factor(board, table, published):
-    values = load_profile(board, HERE).latency_seconds["bert", table].values
+    values = tables(load_profile(board, HERE)).latency_seconds["bert", table].values
     assert values == tuple(OF_TX2[board] * value for value in published)
 
 
@@ -73,29 +77,31 @@ def test_bert_latency_is_the_published_table_times_the_boards_factor(board, tabl
     ],
 )
 def test_distilbert_latency_is_the_pis_table_times_the_boards_factor(board, table, published):
-    values = load_profile(board, HERE).latency_seconds["distilbert", table].values
+    values = tables(load_profile(board, HERE)).latency_seconds["distilbert", table].values
     assert values == pytest.approx([OF_RPI[board] * value for value in published], rel=1e-12)
 
 
 @pytest.mark.parametrize("board", OF_TX2)
 @pytest.mark.parametrize("key", MEMORY)
 def test_peak_memory_is_the_published_table_on_every_board(board, key):
-    assert load_profile(board, HERE).peak_memory_bytes[key].values == tuple(round(gb * GB) for gb in MEMORY[key])
+    assert tables(load_profile(board, HERE)).peak_memory_bytes[key].values == tuple(
+        round(gb * GB) for gb in MEMORY[key]
+    )
 
 
 def test_power_and_memory_of_the_boards():
     tx2, nano, pi = (load_profile(name, HERE) for name in ("jetson-tx2", "jetson-nano", "rpi-4b"))
-    assert (tx2.computing_watts, tx2.communicating_watts) == (12, 4)
+    assert (tx2.processor().computing_watts, tx2.communicating_watts) == (12, 4)
     assert [board.memory_bytes for board in (tx2, nano, pi)] == [8 * GB, 4 * GB, 8 * GB]
-    assert tx2.provenance["computing_watts"].standing == "published"
-    assert {board.provenance["computing_watts"].standing for board in (nano, pi)} == {"assumed"}
+    assert tx2.processor().watts_provenance.level == "published"
+    assert {board.processor().watts_provenance.level for board in (nano, pi)} == {"assumed"}
 
 
 @pytest.mark.parametrize("board", OF_TX2)
 def test_a_board_draws_least_when_idle_and_most_when_it_computes(board):
     profile = load_profile(board, HERE)
-    assert 0 < profile.idle_watts < profile.communicating_watts < profile.computing_watts
-    assert profile.provenance["idle_watts"].standing == "assumed"
+    assert 0 < profile.idle_watts < profile.communicating_watts < profile.processor().computing_watts
+    assert profile.provenance["idle_watts"].level == "assumed"
     assert profile.provenance["idle_watts"].source.startswith("not in the paper")
 
 
@@ -117,13 +123,13 @@ DISAGREEING = [
 
 @pytest.mark.parametrize(("board", "family", "table", "published"), AGREEING)
 def test_cells_of_the_papers_tables_are_met_within_two_percent_where_sources_agree(board, family, table, published):
-    values = load_profile(board, HERE).latency_seconds[family, table].values
+    values = tables(load_profile(board, HERE)).latency_seconds[family, table].values
     assert values[-1] == pytest.approx(published, rel=0.02)
 
 
 @pytest.mark.parametrize(("board", "family", "table", "other"), DISAGREEING)
 def test_where_sources_disagree_the_artifact_stands_and_the_other_figure_is_told(board, family, table, other):
-    found = load_profile(board, HERE).latency_seconds[family, table]
+    found = tables(load_profile(board, HERE)).latency_seconds[family, table]
     assert found.values[-1] != pytest.approx(float(other), rel=0.02)
     assert re.search(rf"sources disagree.*\b{re.escape(other)}\b", found.provenance.source)
 
@@ -131,9 +137,10 @@ def test_where_sources_disagree_the_artifact_stands_and_the_other_figure_is_told
 @pytest.mark.parametrize("board", OF_TX2)
 def test_every_figure_says_where_it_comes_from(board):
     profile = load_profile(board, HERE)
-    tables = [*profile.latency_seconds.values(), *profile.peak_memory_bytes.values()]
-    assert all(table.provenance.source for table in tables)
+    found = [*tables(profile).latency_seconds.values(), *tables(profile).peak_memory_bytes.values()]
+    assert all(table.provenance.source for table in found)
     assert all(provenance.source for provenance in profile.provenance.values())
+    assert profile.processor().watts_provenance.source
 
 
 def test_a_published_number_stands_in_one_file_only():
@@ -152,30 +159,30 @@ def test_a_published_number_stands_in_one_file_only():
 
 def test_a_profile_with_one_table_has_memory_and_cached_latency_filled_in(tmp_path):
     profile = profile_of(tmp_path, MINIMAL)
-    cached = profile.latency_seconds["bert", "cached_adapter"]
+    cached = tables(profile).latency_seconds["bert", "cached_adapter"]
     # The published tables store all of the forward pass but 0.02 of 0.57: the head alone still takes that.
     assert cached.values[0] == pytest.approx(0.02 / 0.57)
     assert cached.values[6] == pytest.approx(7 - (1 - 0.02 / 0.57) * 6 / 12)
     assert cached.values[12] == 13
-    assert profile.peak_memory_bytes["bert", "full"].values[12] == 5.3 * GB
-    assert ("bert", "full") not in profile.latency_seconds
+    assert tables(profile).peak_memory_bytes["bert", "full"].values[12] == 5.3 * GB
+    assert ("bert", "full") not in tables(profile).latency_seconds
 
 
 def test_a_table_may_be_a_factor_of_another_profiles(tmp_path):
     profile_of(tmp_path, MINIMAL, "slow.toml")
     text = f"{POWER}[latency_seconds.bert]\nadapter = {{ of = 'slow.toml', factor = 0.5 }}"
-    table = profile_of(tmp_path, text).latency_seconds["bert", "adapter"]
+    table = tables(profile_of(tmp_path, text)).latency_seconds["bert", "adapter"]
     assert table.values == tuple((depth + 1) / 2 for depth in range(13))
     assert table.provenance.source == "0.5 x slow.toml"
 
 
 def test_a_profile_says_the_point_it_was_measured_at(tmp_path):
-    table = profile_of(tmp_path, MINIMAL + "[measured_at]\nbatch_size = 8\n").latency_seconds["bert", "adapter"]
+    table = tables(profile_of(tmp_path, MINIMAL + "[measured_at]\nbatch_size = 8\n")).latency_seconds["bert", "adapter"]
     assert table.point == Point(batch_size=8, sequence_length=256, width=32)
 
 
 def test_the_shortest_profile_defaults_to_the_published_point(tmp_path):
-    assert profile_of(tmp_path, MINIMAL).latency_seconds["bert", "adapter"].point == Point(
+    assert tables(profile_of(tmp_path, MINIMAL)).latency_seconds["bert", "adapter"].point == Point(
         batch_size=4, sequence_length=256, width=32
     )
 
@@ -184,7 +191,7 @@ SMALL = MINIMAL.replace(BERT_ROW, "[1, 2, 3]") + "[measured_at]\nblocks = 2\nhid
 
 
 def test_a_profile_may_be_measured_with_an_encoder_of_another_size(tmp_path):
-    table = profile_of(tmp_path, SMALL).latency_seconds["bert", "adapter"]
+    table = tables(profile_of(tmp_path, SMALL)).latency_seconds["bert", "adapter"]
     assert table.shape == ModelShape(family="bert", blocks=2, hidden=128, intermediate=512)
     assert table.values == (1, 2, 3)
 
@@ -192,28 +199,28 @@ def test_a_profile_may_be_measured_with_an_encoder_of_another_size(tmp_path):
 def test_a_table_scaled_from_another_profile_keeps_the_encoder_that_was_measured(tmp_path):
     profile_of(tmp_path, SMALL, "small.toml")
     text = f"{POWER}[latency_seconds.bert]\nadapter = {{ of = 'small.toml', factor = 3 }}"
-    table = profile_of(tmp_path, text).latency_seconds["bert", "adapter"]
+    table = tables(profile_of(tmp_path, text)).latency_seconds["bert", "adapter"]
     assert (table.values, table.shape.blocks) == ((3, 6, 9), 2)
 
 
 def test_the_fixed_part_of_a_peak_is_read_and_scaled_with_its_table(tmp_path):
     row = f"[peak_memory_bytes.bert.adapter]\nvalues = {BERT_ROW}\nfixed = 0.5\n"
-    assert profile_of(tmp_path, MINIMAL + row, "light.toml").peak_memory_bytes["bert", "adapter"].fixed == 0.5
+    assert tables(profile_of(tmp_path, MINIMAL + row, "light.toml")).peak_memory_bytes["bert", "adapter"].fixed == 0.5
     heavy = "[peak_memory_bytes.bert.adapter]\nof = 'light.toml'\nfactor = 4\n"
-    assert profile_of(tmp_path, MINIMAL + heavy).peak_memory_bytes["bert", "adapter"].fixed == 2
+    assert tables(profile_of(tmp_path, MINIMAL + heavy)).peak_memory_bytes["bert", "adapter"].fixed == 2
 
 
 def test_no_derived_latency_is_zero_even_where_the_measured_ones_fall(tmp_path):
     text = MINIMAL.replace(BERT_ROW, "[2, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1]")
-    assert min(profile_of(tmp_path, text).latency_seconds["bert", "cached_adapter"].values) > 0
+    assert min(tables(profile_of(tmp_path, text)).latency_seconds["bert", "cached_adapter"].values) > 0
 
 
 def test_a_board_at_another_throughput_has_it_in_its_name_and_shares_its_tables():
     tx2 = load_profile("jetson-tx2", HERE)
     slow = at_throughput(tx2, 0.4549)
     assert (slow.name, slow.relative_throughput) == ("jetson-tx2 x0.45", 0.4549)
-    assert slow.latency_seconds is tx2.latency_seconds
-    assert slow.computing_watts == tx2.computing_watts
+    assert tables(slow).latency_seconds is tables(tx2).latency_seconds
+    assert slow.processor() is tx2.processor()
 
 
 @pytest.mark.parametrize("key", ["memory_bytes", "computing_watts", "communicating_watts", "idle_watts"])
@@ -288,8 +295,8 @@ def test_a_missing_file_is_named(tmp_path):
 
 def test_a_board_is_as_sure_of_several_figures_as_of_the_least_sure():
     tx2 = load_profile("jetson-tx2", HERE)
-    assert tx2.standing("computing_watts", "communicating_watts") == "published"
-    assert tx2.standing("computing_watts", "idle_watts") == "assumed"
+    assert tx2.provenance_level("communicating_watts") == "published"
+    assert tx2.provenance_level("communicating_watts", "idle_watts") == "assumed"
 
 
 @pytest.mark.parametrize(("known", "made"), [("assumed", "assumed"), ("measured", "scaled")])
@@ -299,5 +306,118 @@ def test_what_is_made_from_a_table_is_never_surer_than_it(tmp_path, known, made)
     text = f"{POWER}[latency_seconds.bert]\nadapter = {{ of = 'origin.toml', factor = 2 }}"
     other = profile_of(tmp_path, text)
 
-    assert origin.latency_seconds["bert", "cached_adapter"].provenance.standing == made
-    assert other.latency_seconds["bert", "adapter"].provenance.standing == made
+    assert tables(origin).latency_seconds["bert", "cached_adapter"].provenance.level == made
+    assert tables(other).latency_seconds["bert", "adapter"].provenance.level == made
+
+
+PHONE = (
+    MINIMAL
+    + f"""
+[processors.dsp]
+computing_watts = {{ value = 1.5, provenance = "measured", source = "a meter" }}
+memory_bandwidth_bytes_per_second = 3e10
+[processors.dsp.int8.latency_seconds.bert]
+adapter = {{ values = {BERT_ROW}, provenance = "measured", source = "by us" }}
+[processors.gpu]
+computing_watts = 4
+[processors.gpu.fp32.latency_seconds.bert]
+adapter = {BERT_ROW}
+[processors.default.int8.peak_memory_bytes.bert]
+full = {BERT_ROW}
+"""
+)
+
+
+def test_todays_profiles_are_the_case_of_one_processor():
+    tx2 = load_profile("jetson-tx2", HERE)
+    assert list(tx2.processors) == ["default"]
+    assert list(tx2.processor().formats) == ["fp32"]
+    assert tx2.processor().memory_bandwidth_bytes_per_second is None
+
+
+def test_a_board_has_named_processors_each_with_its_watts_formats_and_tables(tmp_path):
+    phone = profile_of(tmp_path, PHONE)
+    dsp = phone.processor("dsp")
+    assert list(phone.processors) == ["default", "dsp", "gpu"]
+    assert (phone.processor().computing_watts, dsp.computing_watts, phone.processor("gpu").computing_watts) == (
+        5,
+        1.5,
+        4,
+    )
+    assert (dsp.watts_provenance.level, dsp.memory_bandwidth_bytes_per_second) == ("measured", 3e10)
+    assert phone.tables("dsp", "int8").latency_seconds["bert", "adapter"].values[12] == 13
+    assert set(phone.processor().formats) == {"fp32", "int8"}
+
+
+def test_a_processors_table_may_be_a_factor_of_the_same_place_of_another_profile(tmp_path):
+    profile_of(tmp_path, PHONE, "slow.toml")
+    place = "processors.dsp.int8.latency_seconds.bert.adapter"
+    text = f"{MINIMAL}[processors.dsp]\ncomputing_watts = 1\n[{place}]\nof = 'slow.toml'\nfactor = 0.5\n"
+    assert profile_of(tmp_path, text).tables("dsp", "int8").latency_seconds["bert", "adapter"].values[12] == 6.5
+    assert f"slow.toml: {place.replace('int8', 'bf16')}: missing" in problem_of(tmp_path, text.replace("int8", "bf16"))
+
+
+def test_gaps_are_filled_in_for_fp32_alone(tmp_path):
+    phone = profile_of(tmp_path, PHONE)
+    gpu, dsp = phone.tables("gpu", "fp32"), phone.tables("dsp", "int8")
+    assert ("bert", "cached_adapter") in gpu.latency_seconds
+    assert gpu.peak_memory_bytes["bert", "full"].values[12] == 5.3 * GB
+    assert set(dsp.latency_seconds) == {("bert", "adapter")}
+    assert dsp.peak_memory_bytes == {}
+
+
+def test_a_board_may_have_tables_for_a_named_processor_only(tmp_path):
+    text = (
+        f"{POWER}[processors.npu]\ncomputing_watts = 2\n[processors.npu.int8.latency_seconds.bert]\nfull = {BERT_ROW}"
+    )
+    board = profile_of(tmp_path, text)
+    assert board.tables("npu", "int8").latency_seconds["bert", "full"].values[0] == 1
+    assert tables(board).latency_seconds == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("[processors.dsp]\n", "processors.dsp.computing_watts: missing, expected here"),
+        ("[processors.dsp]\ncomputing_watts = 0\n", "processors.dsp.computing_watts.value"),
+        ("[processors.dsp]\ncomputing_watts = true\n", "processors.dsp.computing_watts.value"),
+        (
+            "[processors.dsp]\ncolour = 1\n",
+            "processors.dsp.colour: unknown key, expected one of computing_watts, memory_b",
+        ),
+        ("[processors.dsp.int7]\n", "processors.dsp.int7: unknown key, expected one of computing_watts"),
+        ("[processors.dsp.int8.speed]\n", "dsp.int8.speed: unknown key, expected one of latency_seconds, peak_memory"),
+        (
+            "[processors.dsp.computing_watts]\nvalue = 1\nunit = 'W'\n",
+            "processors.dsp.computing_watts.unit: unknown key, expected one of value",
+        ),
+        (
+            "[processors.dsp.int8.latency_seconds.bert]\nadapter = [1, 0]\n",
+            "int8.latency_seconds.bert.adapter.values.1",
+        ),
+        ("[processors.dsp.int8.latency_seconds.gpt]\nadapter = [1]\n", "processors.dsp.int8.latency_seconds.gpt"),
+        (
+            "[processors.dsp]\ncomputing_watts = 1\n[processors.dsp.int8.latency_seconds.bert]\nadapter = [1, 2]\n",
+            "processors.dsp.int8.latency_seconds.bert.adapter: has 2 values, expected 13",
+        ),
+        ("[processors.'a b']\ncomputing_watts = 1\n", "processors.a b"),
+        (
+            "[processors.default]\ncomputing_watts = 1\n",
+            "processors.default.computing_watts: expected as computing_watts",
+        ),
+        (
+            "[processors.default.fp32]\n",
+            "processors.default.fp32: expected as latency_seconds and peak_memory_bytes at",
+        ),
+    ],
+)
+def test_a_wrong_processor_is_refused_naming_file_and_key(tmp_path, text, key):
+    assert key in problem_of(tmp_path, MINIMAL + text)
+
+
+def test_an_unknown_processor_or_format_names_the_board_and_what_it_has(tmp_path):
+    phone = profile_of(tmp_path, PHONE)
+    with pytest.raises(UserError, match=r"board\.toml: no processor 'npu', accepted: default, dsp, gpu"):
+        phone.processor("npu")
+    with pytest.raises(UserError, match=r"board\.toml: no tables for bf16 on the processor 'dsp', accepted: int8"):
+        phone.tables("dsp", "bf16")

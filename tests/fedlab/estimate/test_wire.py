@@ -20,7 +20,8 @@ from fedlab.messages.flower_private import record_bytes, with_id
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import TrainReport, train_reply
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 SHAPES = {
     "block.10.down.weight": (8, 768),
@@ -29,15 +30,18 @@ SHAPES = {
     "odd": (3, 5, 200_000),
 }
 WORK = Workload(
-    method="adapter",
-    depth=12,
-    width=64,
-    batches=2900,
-    cached_batches=2871,
-    batch_size=16,
-    sequence_length=512,
+    passes=training_passes(
+        batches=2900,
+        cached_batches=2871,
+        batch_size=16,
+        input_shape=(512,),
+        model_blocks=12,
+        depth=12,
+        trained=bottleneck(64),
+    ),
     num_examples=50_000,
 )
+CONFIGURATION = {"set": "bottleneck", "depth": 12, "width": 64}
 
 
 def arrays(shapes=SHAPES):
@@ -47,7 +51,7 @@ def arrays(shapes=SHAPES):
 
 @pytest.fixture
 def order(server_identity):
-    content = order_content(to_record(arrays()), server_round=300, group="shallow")
+    content = order_content(to_record(arrays()), server_round=300, group="shallow", configuration=CONFIGURATION)
     return with_id(Message(content, 3, MessageType.TRAIN), "1")
 
 

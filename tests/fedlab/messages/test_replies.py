@@ -23,12 +23,16 @@ from fedlab.messages.replies import (
     read_workload,
     train_reply,
 )
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Cost, Workload, training_passes
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 
 WORKLOAD = Workload(
-    method="adapter", depth=2, width=8, batches=6, cached_batches=3, batch_size=4, sequence_length=64, num_examples=11
+    passes=training_passes(
+        batches=6, cached_batches=3, batch_size=4, input_shape=(64,), model_blocks=4, depth=2, trained=bottleneck(8)
+    ),
+    num_examples=11,
 )
 COST = Cost(
     compute_seconds=1 / 3,

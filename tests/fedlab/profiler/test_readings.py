@@ -2,14 +2,15 @@
 
 import pytest
 
-from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, standing
+from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance_level
 from fedlab.devices.file import write_profile_file
 from fedlab.devices.profile import load_profile
 from fedlab.devices.tables import Point
 from fedlab.profiler.plan import Job, MeasurementPlan, Reading
 from fedlab.profiler.readings import Machine, Power, Readings, profile_table
+from fedlab.workload.passes import bottleneck
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, training_passes
 
 SHAPE = ModelShape(family="bert", blocks=2, hidden=8, intermediate=16)
 WEIGHTS = 2 * (4 * 8 * 8 + 2 * 8 * 16) * 4
@@ -46,19 +47,15 @@ def test_the_profile_gives_back_what_was_measured_as_measured(readings, tmp_path
     write_profile_file(tmp_path / "mine.toml", profile_table(readings, MACHINE, POWER))
     board = load_profile("mine.toml", tmp_path)
     workload = Workload(
-        method="adapter",
-        depth=1,
-        width=4,
-        batches=1,
-        cached_batches=0,
-        batch_size=2,
-        sequence_length=10,
+        passes=training_passes(
+            batches=1, batch_size=2, input_shape=(10,), model_blocks=SHAPE.blocks, depth=1, trained=bottleneck(4)
+        ),
         num_examples=2,
     )
     assert compute_seconds(board, workload, SHAPE) == 0.2469
     assert peak_memory_bytes(board, workload, SHAPE) == 9001
-    assert standing(board, workload, SHAPE) == "measured"
-    known = board.latency_seconds["bert", "adapter"].provenance
+    assert provenance_level(board, workload, SHAPE) == "measured"
+    known = board.tables("default", "fp32").latency_seconds["bert", "adapter"].provenance
     assert known.source == "a board, today, 2 thread(s), median of 3 rounds of 4 batches"
 
 

@@ -145,7 +145,7 @@ def let_fail(folder, at):
     nothing = dict.fromkeys((*spent, "bytes_down", "bytes_up", "peak_memory_bytes", "batches", "num_examples"), 0)
     clients, rounds = folder.clients(), folder.rounds()
     clients[at] = replace(
-        clients[at], error="ValueError: broken", dropout="failed", method="", latency_standing="", train_loss=None,
+        clients[at], error="ValueError: broken", dropout="failed", passes=None, latency_standing="", train_loss=None,
         **nothing,
     )  # fmt: skip
     rounds = [replace(r, groups=group_records(c for c in clients if c.server_round == r.server_round)) for r in rounds]
@@ -214,8 +214,34 @@ def test_records_that_do_not_follow_from_the_runs_own_boards_are_refused(source,
     assert "its records are not what its own boards and links come to" in message
 
 
+def rewrite(folder, change):
+    """Change the clients' records of a run, as they stand in its file."""
+    records = [change(json.loads(line)) for line in folder.clients_file.read_text().splitlines()]
+    folder.clients_file.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def with_a_method(record):
+    """Return a record as it was written before there were passes."""
+    known = {key: value for key, value in record.items() if key not in ("passes", "old_work")}
+    return known | {"method": "adapter", "batch_size": 4, "sequence_length": 16}
+
+
+def test_records_that_name_a_method_are_billed_as_the_passes_they_stood_for(source, tmp_path):
+    there = experiment(**ELSEWHERE["other boards"])
+    reprice(source, there, tmp_path / "new")
+    rewrite(source, with_a_method)
+    assert {record.old_work["method"] for record in source.clients()} == {"adapter"}
+
+    reprice(source, there, tmp_path / "old")
+
+    old, new = (type(source)(tmp_path / name).clients() for name in ("old", "new"))
+    assert [replace(record, passes=None, old_work=None) for record in old] == [
+        replace(record, passes=None) for record in new
+    ]
+
+
 def test_records_of_an_earlier_version_are_refused(source, tmp_path):
-    source.clients_file.write_text(source.clients_file.read_text().replace('"method": "adapter"', '"method": ""'))
+    rewrite(source, lambda record: record | {"passes": None})
 
     assert "of an earlier version" in refusal(lambda: reprice(source, experiment(), tmp_path / "billed"))
 

@@ -23,8 +23,9 @@ from fedlab.results.recorder import Recorder
 from fedlab.server.assemble import assemble
 from fedlab.server.bench import Bench
 from fedlab.server.serve import World, serve
+from fedlab.workload.passes import bottleneck
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 SHAPE = ModelShape(family="bert", blocks=4, hidden=12, intermediate=24)
 LABELS = 3
@@ -75,20 +76,18 @@ class Watcher:
         self.told.append(("message", text))
 
 
+AXES = {"depth": SHAPE.blocks, "width": 1}  # of sets that do not have them
+
+
 def answer(message):
     """Train by adding what round and partition say; evaluate by the mean of the arrays."""
     order = read_order(message)
     partition = PARTITIONS[message.metadata.dst_node_id]
-    work = Workload(
-        method="adapter" if message.metadata.message_type == MessageType.TRAIN else "evaluate",
-        depth=int(order.configuration.get("depth", SHAPE.blocks)),
-        width=int(order.configuration.get("width", 1)),
-        batches=2 + partition,
-        cached_batches=0,
-        batch_size=4,
-        sequence_length=16,
-        num_examples=8 + partition,
-    )
+    batch = {"batches": 2 + partition, "batch_size": 4, "input_shape": (16,), "model_blocks": SHAPE.blocks}
+    depth, width = (int(order.configuration.get(axis, number)) for axis, number in AXES.items())
+    training = training_passes(depth=depth, trained=bottleneck(width), **batch)
+    trains = message.metadata.message_type == MessageType.TRAIN
+    work = Workload(passes=training if trains else forward_passes(**batch), num_examples=8 + partition)
     content = RecordDict({"workload": workload_record(work)})
     if message.metadata.message_type == MessageType.TRAIN:
         step = np.float32(0.01 * (partition - 3) * order.server_round)

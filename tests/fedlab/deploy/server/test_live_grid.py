@@ -15,13 +15,15 @@ from fedlab.messages.flower_private import (
 )
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
-from fedlab.messages.replies import TrainReport, add_board, query_reply, train_reply
+from fedlab.messages.replies import TrainReport, add_board, query_reply, train_reply, workload_record
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 ARRAYS = {"w": np.ones(2, np.float32)}
 WORKLOAD = Workload(
-    method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14
+    passes=training_passes(batches=4, batch_size=4, input_shape=(16,), model_blocks=2, depth=1, trained=bottleneck(8)),
+    num_examples=14,
 )
 
 
@@ -308,10 +310,11 @@ def test_a_message_that_is_not_taken_is_answered_with_an_error(world):
     ("workload", "reason"),
     [
         (None, "it reports no workload"),
-        ({"method": "adapter"}, "its workload cannot be read"),
-        (vars(WORKLOAD) | {"batches": -1}, "its workload says batches = -1"),
-        (vars(WORKLOAD) | {"depth": "deep"}, "its workload says depth = 'deep'"),
-        (vars(WORKLOAD) | {"method": "magic"}, "its workload has the method 'magic'"),
+        ({"method": "adapter"}, "workload: expected a config record of passes and num-examples"),
+        ({"passes": 3}, "workload: passes is not text"),
+        ({"num-examples": -1}, "workload: num_examples is -1"),
+        ({"passes": '[["forward",-1,4,[16],[0,2]]]'}, "workload: count is -1"),
+        ({"passes": '[["magic",1,4,[16],[0,2]]]'}, "workload: kind is 'magic'"),
     ],
 )
 def test_a_reply_whose_workload_makes_no_sense_is_an_error(world, workload, reason):
@@ -321,7 +324,8 @@ def test_a_reply_whose_workload_makes_no_sense_is_an_error(world, workload, reas
         reply = honest(message)
         del reply.content["workload"]
         if workload is not None:
-            reply.content["workload"] = ConfigRecord(workload)
+            packed = dict(workload_record(WORKLOAD))
+            reply.content["workload"] = ConfigRecord(packed | workload)
         return reply
 
     world.train = train

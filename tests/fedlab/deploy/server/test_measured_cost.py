@@ -6,10 +6,12 @@ from fedlab.billing.simulated import Participation
 from fedlab.deploy.server.measured_cost import Measured
 from fedlab.devices.profile import load_profile
 from fedlab.messages.measurements import Measures, Upload
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 WORKLOAD = Workload(
-    method="adapter", depth=1, width=8, batches=4, cached_batches=0, batch_size=4, sequence_length=16, num_examples=14
+    passes=training_passes(batches=4, batch_size=4, input_shape=(16,), model_blocks=2, depth=1, trained=bottleneck(8)),
+    num_examples=14,
 )
 MEASURES = Measures(
     compute_seconds=3.0,
@@ -30,6 +32,14 @@ PART = Participation(
 )
 
 
+def board_of(folder, computing_watts, **others):
+    """Return a TX2 of 2 W to communicate and 1 W to wait, with processors of these powers."""
+    board = load_profile("jetson-tx2", folder)
+    powers = {"default": computing_watts, **others}
+    processors = {name: replace(board.processor(), name=name, computing_watts=watts) for name, watts in powers.items()}
+    return replace(board, communicating_watts=2.0, idle_watts=1.0, processors=processors)
+
+
 def billed(part, board=lambda partition_id: ("a laptop", None)):
     (bill,) = Measured(now_seconds=lambda: 20.0, board=board).bill([part], {})
     return bill
@@ -41,23 +51,33 @@ def test_a_part_is_billed_what_its_client_measured_and_the_rest_of_the_round_as_
     assert bill.cost.idle_seconds == 6.0  # of the ten seconds since it was asked
     assert (bill.cost.bytes_down, bill.cost.bytes_up, bill.cost.peak_memory_bytes) == (1000, 50, 5000)
     assert bill.cost.joules == 0  # the power of a laptop is not known
-    assert (bill.round_ends_seconds, bill.standing, bill.dropout) == (20.0, "measured", None)
+    assert (bill.round_ends_seconds, bill.latency_provenance, bill.dropout) == (20.0, "measured", None)
 
 
 def test_the_energy_is_the_power_of_the_board_over_measured_seconds(tmp_path):
-    profile = replace(
-        load_profile("jetson-tx2", tmp_path), computing_watts=8.0, communicating_watts=2.0, idle_watts=1.0
-    )
+    profile = board_of(tmp_path, 8.0)
     bill = billed(PART, board=lambda partition_id: ("jetson-tx2", profile))
     assert bill.cost.compute_joules == 24.0
     assert bill.cost.transfer_joules == 2.0
     assert bill.cost.idle_joules == 6.0
 
 
+def test_the_power_is_that_of_the_processor_that_ran_and_unknown_where_several_shared_the_time(tmp_path):
+    profile = board_of(tmp_path, 8.0, gpu=3.0)
+    gpu = tuple(replace(each, processor="gpu") for each in WORKLOAD.passes)
+    for passes, joules in ((gpu, 9.0), (WORKLOAD.passes + gpu, 0.0), ((), 24.0)):
+        workload = Workload(passes=passes, num_examples=14)
+        bill = billed(replace(PART, workload=workload), board=lambda partition_id: ("mine", profile))
+        assert bill.cost.compute_joules == joules
+    npu = tuple(replace(each, processor="npu") for each in WORKLOAD.passes)
+    unknown = replace(PART, workload=Workload(passes=npu, num_examples=14))
+    assert billed(unknown, board=lambda partition_id: ("mine", profile)).cost.compute_joules == 0.0
+
+
 def test_a_client_that_measured_nothing_is_charged_its_bytes_alone():
     bill = billed(replace(PART, measures=None))
     assert (bill.cost.seconds, bill.cost.idle_seconds, bill.cost.bytes_up) == (0.0, 10.0, 50)
-    assert bill.standing == ""
+    assert bill.latency_provenance == ""
 
 
 @pytest.mark.parametrize("partition_id", [0, 7])

@@ -7,25 +7,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fedlab.devices.costmodel.transformer import compute_seconds, peak_memory_bytes, provenance, standing
+from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance, provenance_level
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.errors import UserError
+from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
-from fedlab.workload.workload import Workload
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 BERT, DISTILBERT = REFERENCE_SHAPES["bert"], REFERENCE_SHAPES["distilbert"]
 BOARDS = {name: load_profile(name, Path()) for name in built_in_profiles()}
 TX2 = BOARDS["jetson-tx2"]
-ONE = Workload(
-    method="adapter",
-    depth=0,
-    width=32,
-    batches=1,
-    cached_batches=0,
-    batch_size=4,
-    sequence_length=256,
-    num_examples=4,
-)
 USERS_BOARD = """
 memory_bytes = 1e9
 computing_watts = 5
@@ -36,20 +27,46 @@ adapter = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13]
 """
 
 
+def work(
+    shape: ModelShape = BERT,
+    *,
+    trains: str = "adapter",
+    depth: int = 0,
+    width: int = 32,
+    batches: int = 1,
+    cached_batches: int = 0,
+    batch_size: int = 4,
+    sequence_length: int = 256,
+    **on,
+) -> Workload:
+    """Return batches of training the top blocks: their `adapter`, `whole`, or the `head` alone; or a `forward` pass."""
+    batch = {"batches": batches, "batch_size": batch_size, "input_shape": (sequence_length,), **on}
+    if trains == "forward":
+        return Workload(passes=forward_passes(model_blocks=shape.blocks, **batch), num_examples=4)
+    trained = {"adapter": bottleneck(width), "whole": WHOLE, "head": NOTHING}[trains]
+    passes = training_passes(
+        model_blocks=shape.blocks, depth=depth, trained=trained, cached_batches=cached_batches, **batch
+    )
+    return Workload(passes=passes, num_examples=4)
+
+
 def seconds(shape: ModelShape = BERT, profile=TX2, **changes) -> float:
-    return compute_seconds(profile, replace(ONE, **changes), shape)
+    return compute_seconds(profile, work(shape, **changes), shape)
 
 
 def memory(shape: ModelShape = BERT, **changes) -> int:
-    return peak_memory_bytes(TX2, replace(ONE, **changes), shape)
+    return peak_memory_bytes(TX2, work(shape, **changes), shape)
 
 
-def work(table: str) -> dict:
-    return {
-        "full": {"method": "full"},
-        "adapter": {"method": "adapter"},
-        "cached_adapter": {"method": "adapter", "cached_batches": 1},
-    }[table]
+def level(profile: DeviceProfile, shape: ModelShape = BERT, **changes) -> str:
+    return provenance_level(profile, work(shape, **changes), shape)
+
+
+BY_TABLE = {
+    "full": {"trains": "whole"},
+    "adapter": {"trains": "adapter"},
+    "cached_adapter": {"trains": "adapter", "cached_batches": 1},
+}
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -58,30 +75,36 @@ def work(table: str) -> dict:
 def test_every_cell_is_exact_at_the_measured_point(board, shape, table):
     profile = BOARDS[board]
     for depth in range(shape.blocks + 1):
-        workload = replace(ONE, depth=depth, **work(table))
-        key = (shape.family, table)
-        assert compute_seconds(profile, workload, shape) == profile.latency_seconds[key].values[depth]
-        assert peak_memory_bytes(profile, workload, shape) == profile.peak_memory_bytes[key].values[depth]
+        workload = work(shape, depth=depth, **BY_TABLE[table])
+        key, tables = (shape.family, table), profile.tables("default", "fp32")
+        assert compute_seconds(profile, workload, shape) == tables.latency_seconds[key].values[depth]
+        assert peak_memory_bytes(profile, workload, shape) == tables.peak_memory_bytes[key].values[depth]
 
 
 def test_cached_adapters_in_every_block_take_as_long_as_uncached_ones():
     assert seconds(depth=12, cached_batches=1) == seconds(depth=12) == 1.08
 
 
-def test_freezing_is_read_from_the_same_table_as_full():
-    assert seconds(method="freeze", depth=2) == 0.696
-    assert seconds(method="freeze", depth=12) == seconds(method="full", depth=12) == 1.7
+def test_whole_blocks_are_read_from_the_table_of_full():
+    assert seconds(trains="whole", depth=2) == 0.696
+    assert seconds(trains="whole", depth=12) == 1.7
 
 
-def test_evaluation_is_the_uncached_forward_pass_at_any_depth_and_width():
-    assert seconds(method="evaluate", depth=5, width=64) == 0.57
-    assert memory(method="evaluate", depth=5, width=64) == 1_200_000_000
+def test_a_forward_pass_alone_is_that_of_the_adapter_table():
+    assert seconds(trains="forward") == 0.57
+    assert memory(trains="forward") == 1_200_000_000
+
+
+def test_the_head_alone_takes_the_forward_pass_and_from_stored_activations_almost_nothing():
+    assert seconds(trains="head") == seconds(depth=0) == 0.57
+    assert seconds(trains="head", cached_batches=1) == seconds(depth=0, cached_batches=1) == 0.02
+    assert seconds(trains="whole", depth=0) == 0.5325
 
 
 def test_latency_is_linear_in_length_batch_size_and_batches():
     assert seconds(depth=2, sequence_length=64) == 0.63 / 4
     assert seconds(depth=2, batch_size=8) == 0.63 * 2
-    assert seconds(method="full", depth=12, batches=29) == 29 * 1.7  # 49.3 s, a round of 20NEWS
+    assert seconds(trains="whole", depth=12, batches=29) == 29 * 1.7  # 49.3 s, a round of 20NEWS
     assert seconds(batches=0) == 0
 
 
@@ -89,9 +112,12 @@ def test_cached_and_uncached_batches_are_mixed():
     assert seconds(depth=2, batches=30, cached_batches=20) == pytest.approx(10 * 0.63 + 20 * 0.18)
 
 
-def test_only_adapters_start_from_stored_activations():
-    assert seconds(method="freeze", depth=2, cached_batches=1) == 0.696
-    assert seconds(method="evaluate", cached_batches=1) == 0.57
+def test_a_cached_batch_of_another_size_costs_its_share_of_tokens():
+    # 0.18 s are for 4 texts of 256 tokens: 6 of 64 are 3/8 of that, in time and in what memory has beyond the weights.
+    batch = {"depth": 2, "cached_batches": 1, "batch_size": 6, "sequence_length": 64}
+    assert seconds(**batch) == pytest.approx(0.0675)
+    weights = 12 * 7_077_888 * 4
+    assert memory(**batch) == weights + (900_000_000 - weights) * 3 // 8
 
 
 def test_a_block_of_another_size_costs_its_share_of_matrix_products():
@@ -101,7 +127,7 @@ def test_a_block_of_another_size_costs_its_share_of_matrix_products():
     frozen_seconds = 0.57 * 9 / 12
     assert seconds(small, depth=3) == pytest.approx(frozen_seconds / 4 + (0.66 - frozen_seconds) * trained)
     assert seconds(small, depth=3, cached_batches=1) == pytest.approx(0.02 / 4 + 0.25 * trained)
-    assert seconds(small, method="full", depth=12) == 1.7 / 4
+    assert seconds(small, trains="whole", depth=12) == 1.7 / 4
 
 
 def test_fewer_blocks_take_a_shorter_forward_pass():
@@ -125,9 +151,9 @@ def test_full_includes_the_embeddings_only_where_all_blocks_are_trained():
     half, large = replace(BERT, blocks=6), replace(BERT, blocks=24)
     step = (1.51 - 0.5325) / 11
     embeddings = (1.7 - 1.51) - step
-    assert seconds(half, method="full", depth=6) == pytest.approx(1.064 - 0.5325 / 2 + embeddings)
-    assert seconds(large, method="freeze", depth=12) == pytest.approx(0.5325 + 1.51 + step)
-    assert seconds(large, method="full", depth=24) == pytest.approx(0.5325 + 1.51 + 13 * step + embeddings)
+    assert seconds(half, trains="whole", depth=6) == pytest.approx(1.064 - 0.5325 / 2 + embeddings)
+    assert seconds(large, trains="whole", depth=12) == pytest.approx(0.5325 + 1.51 + step)
+    assert seconds(large, trains="whole", depth=24) == pytest.approx(0.5325 + 1.51 + 13 * step + embeddings)
 
 
 def test_width_adds_the_adapters_own_products():
@@ -161,13 +187,13 @@ def test_a_profile_of_one_table_serves_that_work_and_refuses_other_work_by_name(
     with pytest.raises(
         UserError, match=r"board\.toml: latency_seconds\.bert\.full: missing.*latency_seconds\.bert\.ad"
     ):
-        seconds(profile=board, method="freeze", depth=2)
+        seconds(profile=board, trains="whole", depth=2)
 
 
 def test_a_profile_of_whole_blocks_only_still_evaluates(tmp_path):
     text = USERS_BOARD.replace("adapter =", "full =")
     (tmp_path / "board.toml").write_text(text)
-    assert seconds(profile=load_profile("board.toml", tmp_path), method="evaluate", depth=3) == 1
+    assert seconds(profile=load_profile("board.toml", tmp_path), trains="forward", depth=3) == 1
 
 
 MEASURED = """
@@ -208,7 +234,7 @@ def test_a_board_measured_with_another_encoder_is_exact_there_and_scaled_from_th
 
 def test_the_fixed_part_of_memory_grows_with_the_weights_alone(measured):
     def peak(shape: ModelShape = OWN, **changes) -> int:
-        return peak_memory_bytes(measured, replace(ONE, depth=2, **OWN_POINT | changes), shape)
+        return peak_memory_bytes(measured, work(shape, depth=2, **OWN_POINT | changes), shape)
 
     weights = 2 * (4 * 128**2 + 2 * 128 * 512) * 4  # 1,572,864 of the 4,000,000
     assert peak() == 7_000_000
@@ -218,7 +244,7 @@ def test_the_fixed_part_of_memory_grows_with_the_weights_alone(measured):
 
 def test_a_faster_board_takes_less_time_and_as_much_memory():
     fast = at_throughput(TX2, 4.0)
-    workload = replace(ONE, depth=2, batches=3)
+    workload = work(depth=2, batches=3)
     assert compute_seconds(fast, workload, BERT) == pytest.approx(3 * 0.63 / 4)
     assert peak_memory_bytes(fast, workload, BERT) == peak_memory_bytes(TX2, workload, BERT)
 
@@ -229,50 +255,49 @@ def test_a_faster_board_takes_less_time_and_as_much_memory():
         ({"depth": 2}, "published"),
         ({"depth": 2, "cached_batches": 1}, "published"),
         ({"depth": 2, "batches": 2, "cached_batches": 1}, "published"),
-        ({"method": "full", "depth": 12, "width": 1}, "published"),
-        ({"method": "evaluate", "depth": 2, "width": 8}, "published"),
+        ({"trains": "whole", "depth": 12}, "published"),
+        ({"trains": "forward"}, "published"),
         ({"depth": 0, "width": 8}, "published"),  # there is no adapter that could be wide
         ({"depth": 2, "width": 8}, "scaled"),
         ({"depth": 2, "batch_size": 8}, "scaled"),
         ({"depth": 2, "sequence_length": 64}, "scaled"),
-        ({"depth": 2, "batches": 0}, "published"),
     ],
 )
-def test_the_standing_of_a_latency_is_the_tables_at_its_point_and_scaled_elsewhere(changes, known):
-    assert standing(TX2, replace(ONE, **changes), BERT) == known
+def test_a_latency_is_as_sure_as_its_table_at_its_point_and_scaled_elsewhere(changes, known):
+    assert level(TX2, **changes) == known
 
 
 def test_a_latency_is_scaled_for_other_encoders_other_boards_and_other_throughputs():
-    assert standing(TX2, replace(ONE, depth=2), replace(BERT, blocks=6)) == "scaled"
-    assert standing(BOARDS["rpi-4b"], replace(ONE, depth=2), BERT) == "scaled"
-    assert standing(at_throughput(TX2, 0.5), replace(ONE, depth=2), BERT) == "scaled"
-    assert standing(TX2, replace(ONE, depth=2), DISTILBERT) == "scaled"
-    assert standing(BOARDS["rpi-4b"], replace(ONE, depth=2), DISTILBERT) == "published"
+    assert level(TX2, replace(BERT, blocks=6), depth=2) == "scaled"
+    assert level(BOARDS["rpi-4b"], depth=2) == "scaled"
+    assert level(at_throughput(TX2, 0.5), depth=2) == "scaled"
+    assert level(TX2, DISTILBERT, depth=2) == "scaled"
+    assert level(BOARDS["rpi-4b"], DISTILBERT, depth=2) == "published"
 
 
 def test_a_figure_is_never_surer_than_the_one_it_is_scaled_from(tmp_path, measured):
     (tmp_path / "board.toml").write_text(USERS_BOARD)  # its table does not say where it comes from
     board = load_profile("board.toml", tmp_path)
-    assert standing(board, replace(ONE, depth=2), BERT) == "assumed"
-    assert standing(board, replace(ONE, depth=2, batch_size=8), BERT) == "assumed"
-    assert standing(measured, replace(ONE, depth=2, **OWN_POINT), OWN) == "measured"
+    assert level(board, depth=2) == "assumed"
+    assert level(board, depth=2, batch_size=8) == "assumed"
+    assert level(measured, OWN, depth=2, **OWN_POINT) == "measured"
     # The table falls there, and more depth never takes less time.
     (tmp_path / "falling.toml").write_text(MEASURED.replace("[1, 2, 3]", "[1, 3, 2]"))
     falling = load_profile("falling.toml", tmp_path)
     assert [seconds(OWN, falling, depth=depth, **OWN_POINT) for depth in (1, 2)] == [3, 3]
-    assert standing(falling, replace(ONE, depth=1, **OWN_POINT), OWN) == "measured"
-    assert standing(falling, replace(ONE, depth=2, **OWN_POINT), OWN) == "scaled"
+    assert level(falling, OWN, depth=1, **OWN_POINT) == "measured"
+    assert level(falling, OWN, depth=2, **OWN_POINT) == "scaled"
     # Of two tables the less sure one counts: the cached one is derived from the measured one.
-    assert standing(measured, replace(ONE, depth=2, batches=2, cached_batches=1, **OWN_POINT), OWN) == "scaled"
+    assert level(measured, OWN, depth=2, batches=2, cached_batches=1, **OWN_POINT) == "scaled"
 
 
 def test_a_scaled_figure_names_the_point_it_was_scaled_from(measured):
-    of_memory = provenance(TX2, replace(ONE, depth=2, sequence_length=64), BERT, "peak_memory_bytes")
+    of_memory = provenance(TX2, work(depth=2, sequence_length=64), BERT, "peak_memory_bytes")
     assert of_memory.source == (
         "from peak_memory_bytes.bert.adapter at 12 blocks of 768 x 3072, batches of 4 x 256 tokens, width 32 "
         "(published: AdaFL artifact, adapters without the activation cache)"
     )
-    at_half = provenance(at_throughput(measured, 0.5), replace(ONE, depth=2, **OWN_POINT), OWN)
+    at_half = provenance(at_throughput(measured, 0.5), work(OWN, depth=2, **OWN_POINT), OWN)
     assert at_half.source == (
         "from latency_seconds.bert.adapter at 2 blocks of 128 x 512, batches of 8 x 64 tokens, width 16, x0.5 as fast "
         "(measured: by us)"
@@ -281,7 +306,7 @@ def test_a_scaled_figure_names_the_point_it_was_scaled_from(measured):
 
 shapes = st.builds(
     ModelShape,
-    family=st.sampled_from(["bert", "distilbert"]),
+    family=st.sampled_from(["bert", "distilbert", "roberta", "albert"]),
     blocks=st.integers(1, 30),
     hidden=st.integers(1, 1200),
     intermediate=st.integers(1, 4096),
@@ -289,18 +314,20 @@ shapes = st.builds(
 
 
 @st.composite
-def workloads(draw, shape: ModelShape) -> Workload:
-    batches = draw(st.integers(0, 40))
-    return Workload(
-        method=draw(st.sampled_from(["adapter", "full", "freeze", "evaluate"])),
-        depth=draw(st.integers(0, shape.blocks)),
-        width=draw(st.integers(1, 256)),
-        batches=batches,
-        cached_batches=draw(st.integers(0, batches)),
-        batch_size=draw(st.integers(1, 64)),
-        sequence_length=draw(st.integers(1, 512)),
-        num_examples=batches,
-    )
+def counts(draw, shape: ModelShape) -> dict:
+    """Draw what `work` takes: how much of what is trained."""
+    trains = draw(st.sampled_from(["adapter", "whole", "head", "forward"]))
+    batches = draw(st.integers(1, 40))
+    caches = trains in ("adapter", "head")
+    return {
+        "trains": trains,
+        "depth": 0 if trains in ("head", "forward") else draw(st.integers(0, shape.blocks)),
+        "width": draw(st.integers(1, 256)),
+        "batches": batches,
+        "cached_batches": draw(st.integers(0, batches)) if caches else 0,
+        "batch_size": draw(st.integers(1, 64)),
+        "sequence_length": draw(st.integers(1, 512)),
+    }
 
 
 @given(
@@ -308,22 +335,22 @@ def workloads(draw, shape: ModelShape) -> Workload:
 )
 def test_more_work_never_takes_less_time_or_memory(data, board, field):
     shape = data.draw(shapes)
-    workload = data.draw(workloads(shape))
-    more = replace(workload, **{field: getattr(workload, field) + data.draw(st.integers(0, 100))})
-    assert compute_seconds(BOARDS[board], workload, shape) <= compute_seconds(BOARDS[board], more, shape)
-    assert peak_memory_bytes(BOARDS[board], workload, shape) <= peak_memory_bytes(BOARDS[board], more, shape)
+    given_counts = data.draw(counts(shape))
+    more = work(shape, **given_counts | {field: given_counts[field] + data.draw(st.integers(0, 100))})
+    less = work(shape, **given_counts)
+    assert compute_seconds(BOARDS[board], less, shape) <= compute_seconds(BOARDS[board], more, shape)
+    assert peak_memory_bytes(BOARDS[board], less, shape) <= peak_memory_bytes(BOARDS[board], more, shape)
 
 
 @given(st.data(), st.sampled_from(sorted(BOARDS)), st.sampled_from(["hidden", "intermediate", "blocks"]))
 def test_a_larger_encoder_never_takes_less_time_or_memory(data, board, field):
     shape = data.draw(shapes)
-    workload = data.draw(workloads(shape))
+    given_counts = data.draw(counts(shape))
     larger = replace(shape, **{field: getattr(shape, field) + data.draw(st.integers(0, 40))})
-    if field == "blocks" and workload.method in ("full", "freeze") and workload.depth == shape.blocks:
-        workload_of_larger = replace(workload, depth=larger.blocks)  # all blocks, for the embeddings come with them
-    else:
-        workload_of_larger = workload
-    less, more = (workload, shape), (workload_of_larger, larger)
+    more_counts = given_counts
+    if given_counts["trains"] == "whole" and given_counts["depth"] == shape.blocks:
+        more_counts = given_counts | {"depth": larger.blocks}  # all blocks, for the embeddings come with them
+    less, more = (work(shape, **given_counts), shape), (work(larger, **more_counts), larger)
     assert compute_seconds(BOARDS[board], *less) <= compute_seconds(BOARDS[board], *more) * (1 + 1e-12)
     assert peak_memory_bytes(BOARDS[board], *less) <= peak_memory_bytes(BOARDS[board], *more)
 
@@ -331,17 +358,20 @@ def test_a_larger_encoder_never_takes_less_time_or_memory(data, board, field):
 @given(st.data(), st.sampled_from(sorted(BOARDS)))
 def test_more_depth_never_takes_less_time(data, board):
     shape = data.draw(shapes)
-    workload = data.draw(workloads(shape))
-    deeper = replace(workload, depth=data.draw(st.integers(workload.depth, shape.blocks)))
-    assert 0 <= compute_seconds(BOARDS[board], workload, shape) <= compute_seconds(BOARDS[board], deeper, shape)
+    given_counts = data.draw(counts(shape))
+    depth = data.draw(st.integers(given_counts["depth"], shape.blocks))
+    if given_counts["trains"] == "head":
+        depth = 0
+    shallow, deep = work(shape, **given_counts), work(shape, **given_counts | {"depth": depth})
+    assert 0 < compute_seconds(BOARDS[board], shallow, shape) <= compute_seconds(BOARDS[board], deep, shape)
 
 
 @given(st.data())
 def test_more_depth_never_takes_less_memory_by_berts_tables(data):
     shape = replace(data.draw(shapes), family="bert")
-    workload = data.draw(workloads(shape))
-    deeper = replace(workload, depth=data.draw(st.integers(workload.depth, shape.blocks)))
-    assert peak_memory_bytes(TX2, workload, shape) <= peak_memory_bytes(TX2, deeper, shape)
+    given_counts = data.draw(counts(shape).filter(lambda each: each["trains"] != "head"))
+    deeper = given_counts | {"depth": data.draw(st.integers(given_counts["depth"], shape.blocks))}
+    assert memory(shape, **given_counts) <= memory(shape, **deeper)
 
 
 def test_the_only_depth_that_takes_less_memory_is_where_the_published_figures_fall():
@@ -349,7 +379,7 @@ def test_the_only_depth_that_takes_less_memory_is_where_the_published_figures_fa
         (name, depth)
         for name in ("full", "adapter", "cached_adapter")
         for depth in range(6)
-        if memory(DISTILBERT, depth=depth + 1, **work(name)) < memory(DISTILBERT, depth=depth, **work(name))
+        if memory(DISTILBERT, depth=depth + 1, **BY_TABLE[name]) < memory(DISTILBERT, depth=depth, **BY_TABLE[name])
     ]
     assert falls == [("adapter", 2), ("cached_adapter", 2)]
 
@@ -357,25 +387,119 @@ def test_the_only_depth_that_takes_less_memory_is_where_the_published_figures_fa
 @given(st.data())
 def test_more_cached_batches_never_take_more_time(data):
     shape = data.draw(shapes)
-    workload = data.draw(workloads(shape))
-    fewer = replace(workload, cached_batches=data.draw(st.integers(0, workload.cached_batches)))
-    assert compute_seconds(TX2, workload, shape) <= compute_seconds(TX2, fewer, shape) * (1 + 1e-12)
+    given_counts = data.draw(counts(shape))
+    fewer = given_counts | {"cached_batches": data.draw(st.integers(0, given_counts["cached_batches"]))}
+    assert seconds(shape, **given_counts) <= seconds(shape, **fewer) * (1 + 1e-12)
 
 
 @given(st.data())
 def test_memory_is_never_below_the_weights(data):
     shape = data.draw(shapes)
-    weights = shape.blocks * (4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate) * 4
-    assert peak_memory_bytes(TX2, data.draw(workloads(shape)), shape) >= weights
+    blocks = 1 if shape.family == "albert" else shape.blocks
+    weights = blocks * (4 * shape.hidden**2 + 2 * shape.hidden * shape.intermediate) * 4
+    assert memory(shape, **data.draw(counts(shape))) >= weights
 
 
-def test_a_cached_batch_is_scaled_to_its_own_batch_size_and_length():
-    # The published cached batch of 4 x 256 tokens takes 0.18 s at depth 2, an uncached one 0.63 s.
-    assert seconds(depth=2, cached_batches=1) == 0.18
-    assert seconds(depth=2, cached_batches=1, batch_size=8) == pytest.approx(2 * 0.18)
-    assert seconds(depth=2, cached_batches=1, batch_size=1) == pytest.approx(0.18 / 4)
-    assert seconds(depth=2, cached_batches=1, sequence_length=64) == pytest.approx(0.18 / 4)
-    assert seconds(depth=2, batches=3, cached_batches=3, batch_size=2, sequence_length=64) == pytest.approx(
-        3 * 0.18 / 8
+@given(st.data())
+def test_seconds_add_up_over_passes_and_the_peak_is_the_largest(data):
+    shape = data.draw(shapes)
+    parts = [work(shape, **data.draw(counts(shape))) for _ in range(data.draw(st.integers(1, 4)))]
+    whole = Workload(passes=tuple(each for part in parts for each in part.passes), num_examples=1)
+    assert compute_seconds(TX2, whole, shape) == pytest.approx(sum(compute_seconds(TX2, each, shape) for each in parts))
+    assert peak_memory_bytes(TX2, whole, shape) == max(peak_memory_bytes(TX2, each, shape) for each in parts)
+
+
+def test_a_family_without_tables_of_its_own_takes_anothers_by_the_rule_and_says_so():
+    roberta, albert = REFERENCE_SHAPES["roberta"], REFERENCE_SHAPES["albert"]
+    assert seconds(roberta, depth=2) == seconds(albert, depth=2) == 0.63
+    known = provenance(TX2, work(roberta, depth=2), roberta)
+    assert known.level == "scaled"
+    assert known.source.startswith("from latency_seconds.bert.adapter at 12 blocks of 768 x 3072, batches of 4 x 256")
+
+
+def test_blocks_that_share_their_weights_hold_them_once():
+    weights = 12 * 7_077_888 * 4
+    assert memory(REFERENCE_SHAPES["roberta"], depth=2) == 1_300_000_000
+    assert memory(REFERENCE_SHAPES["albert"], depth=2) == 1_300_000_000 - weights * 11 // 12
+
+
+def one(**changes) -> tuple[Pass, Pass]:
+    """Return the two passes of a step that trains whole blocks 10 and 11, changed alike."""
+    batch = {"count": 1, "batch_size": 4, "input_shape": (256,)} | changes
+    trained = batch.pop("trained", WHOLE)
+    runs, goes_back = batch.pop("runs", range(12)), batch.pop("goes_back", range(10, 12))
+    cached = batch.pop("cached", False)
+    return (
+        Pass(kind="forward", blocks=runs, cached=cached, **batch),
+        Pass(kind="backward", blocks=goes_back, trained=trained, **batch),
     )
-    assert seconds(depth=2, batches=2, cached_batches=1, batch_size=8) == pytest.approx(2 * 0.18 + 2 * 0.63)
+
+
+NO_RULE = {
+    "lora": ({"trained": TrainedSpec(kind="lora", rank=4, targets=("query",))}, "no table or rule for training 'lora'"),
+    "biases": ({"trained": TrainedSpec(kind="bias")}, "no table or rule for training 'bias' in blocks 10 to 11 of 12"),
+    "nothing in blocks": ({"trained": NOTHING}, "no table or rule for training 'none'"),
+    "whole blocks from a cache": ({"cached": True, "runs": range(10, 12)}, "'whole' in .* from stored activations"),
+    "middle blocks": ({"goes_back": range(4, 6)}, "no table or rule for training 'whole' in blocks 4 to 5 of 12"),
+    "a cache below the trained blocks": (
+        {"cached": True, "runs": range(6, 12), "trained": bottleneck(8)},
+        "no table or rule for training 'bottleneck'",
+    ),
+    "not all blocks": ({"runs": range(11), "goes_back": range(10, 11)}, "no table or rule"),
+    "images": ({"input_shape": (3, 32, 32)}, r"input_shape is \(3, 32, 32\), expected \(tokens,\) for a bert"),
+    "another format": ({"format": "int8"}, "jetson-tx2: no tables for int8 on the processor 'default', accepted: fp32"),
+    "another processor": ({"processor": "dsp"}, "jetson-tx2: no processor 'dsp', accepted: default"),
+    "blocks outside the model": (
+        {"runs": range(14), "goes_back": range(12, 14)},
+        "blocks is 0 to 13, expected some of",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", NO_RULE)
+def test_what_no_table_or_rule_covers_is_refused_in_a_line_and_never_guessed(case):
+    changes, problem = NO_RULE[case]
+    workload = Workload(passes=one(**changes), num_examples=4)
+    for price in (compute_seconds, peak_memory_bytes):
+        with pytest.raises(UserError, match=problem) as caught:
+            price(TX2, workload, BERT)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("forward", [{"blocks": range(6)}, {"blocks": range(6, 12), "cached": True}])
+def test_a_part_of_a_forward_pass_alone_has_no_rule(forward):
+    lone = Pass(kind="forward", count=1, batch_size=4, input_shape=(256,), **forward)
+    with pytest.raises(UserError, match=r"no table or rule for a forward pass.* through blocks"):
+        compute_seconds(TX2, Workload(passes=(lone,), num_examples=4), BERT)
+
+
+PHONE = """
+[processors.dsp]
+computing_watts = 1.5
+[processors.dsp.int8.latency_seconds.bert]
+adapter = [0.1, 0.2, 0.3]
+[processors.dsp.int8.peak_memory_bytes.bert]
+adapter = [2e6, 3e6, 4e6]
+"""
+
+
+def test_each_processor_and_format_has_its_own_tables_and_gaps_stay_gaps(tmp_path):
+    (tmp_path / "phone.toml").write_text(MEASURED + PHONE)
+    phone, on = load_profile("phone.toml", tmp_path), {"processor": "dsp", "format": "int8"}
+    here = work(OWN, depth=2, **OWN_POINT, **on)
+    assert compute_seconds(phone, here, OWN) == 0.3
+    assert peak_memory_bytes(phone, here, OWN) == 4_000_000
+    scaled = provenance(phone, work(OWN, depth=2, **OWN_POINT | {"batch_size": 1}, **on), OWN)
+    assert scaled.source.startswith("from processors.dsp.int8.latency_seconds.bert.adapter at 2 blocks of 128 x 512")
+    with pytest.raises(
+        UserError, match=r"phone\.toml: processors\.dsp\.int8\.latency_seconds\.bert\.cached_adapter: mis"
+    ):
+        compute_seconds(phone, work(OWN, depth=2, cached_batches=1, **OWN_POINT, **on), OWN)
+
+
+def test_weights_of_a_format_count_with_its_bytes(tmp_path):
+    (tmp_path / "phone.toml").write_text(MEASURED + PHONE)
+    phone, on = load_profile("phone.toml", tmp_path), {"processor": "dsp", "format": "int8"}
+    weights = 2 * (4 * 128**2 + 2 * 128 * 512)  # of int8: a byte each; no batch changes them
+    twice = work(OWN, depth=0, **OWN_POINT | {"batch_size": 16}, **on)
+    assert peak_memory_bytes(phone, twice, OWN) == weights + 2 * (2_000_000 - weights)

@@ -57,7 +57,7 @@ def assert_same(ours, real):
     """Compare record by record: whoever took part did the same for the same time, headers apart."""
     assert len(ours.clients) == len(real.clients)
     for mine, theirs in zip(ours.clients, real.clients, strict=True):
-        for what in ("server_round", "group", "partition_id", "device", "method", "depth", "batches", "cached_batches"):
+        for what in ("server_round", "group", "partition_id", "device", "passes", "depth", "batches", "cached_batches"):
             assert getattr(mine, what) == getattr(theirs, what), what
         assert (mine.dropout, mine.latency_standing) == (theirs.dropout, theirs.latency_standing)
         assert mine.compute_seconds == pytest.approx(theirs.compute_seconds, rel=1e-6)

@@ -7,12 +7,15 @@ from hypothesis import strategies as st
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.training.device_cache import ActivationCache
+from fedlab.workload.passes import WHOLE, bottleneck
+from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 CONFIG = Bottleneck(depth=2, width=8)
+KEYS = {"batch_size": 4, "cached_depths": 1, "sequence_length": 64, "model_blocks": 12}
 
 
 def work(method="adapter", num_examples=14, *, filled=False, **changes):
-    keys = {"batch_size": 4, "epochs": 1, "max_batches": None, "cached_depths": 1, "sequence_length": 64} | changes
+    keys = KEYS | {"epochs": 1, "max_batches": None} | changes
     cache = ActivationCache(depth=CONFIG.depth, filled_batches=-(-num_examples // 4)) if filled else None
     done, _ = PlannedWork(**keys).workload(method, CONFIG, num_examples, cache)
     return done.batches, done.cached_batches
@@ -36,9 +39,17 @@ def test_only_adapters_with_a_cache_start_from_it():
 
 
 def test_an_evaluation_runs_every_block_of_every_text_once():
-    plan = PlannedWork(batch_size=4, epochs=3, max_batches=2, cached_depths=1, sequence_length=64)
-    done = plan.evaluation(CONFIG, 14)
-    assert (done.method, done.batches, done.cached_batches, done.num_examples) == ("evaluate", 4, 0, 14)
+    plan = PlannedWork(epochs=3, max_batches=2, **KEYS)
+    passes = forward_passes(batches=4, batch_size=4, input_shape=(64,), model_blocks=12)
+    assert plan.evaluation(14) == Workload(passes=passes, num_examples=14)
+    assert plan.prefill(3, 14) == (plan.evaluation(14), ActivationCache(depth=3, filled_batches=4))
+
+
+@pytest.mark.parametrize(("method", "trained"), [("adapter", bottleneck(8)), ("freeze", WHOLE), ("full", WHOLE)])
+def test_the_passes_are_those_of_the_real_client(method, trained):
+    done, _ = PlannedWork(epochs=1, max_batches=None, **KEYS).workload(method, CONFIG, 14, None)
+    passes = training_passes(batches=4, batch_size=4, input_shape=(64,), model_blocks=12, depth=2, trained=trained)
+    assert done == Workload(passes=passes, num_examples=14)
 
 
 @given(st.integers(1, 500), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 100)), st.booleans())

@@ -1,0 +1,99 @@
+"""Passes through a model: in which direction, how often, over which blocks, on what inputs, and on what hardware.
+
+A pass is checked when it is made, so that whatever holds one can rely on it: counts are whole numbers in a sane range,
+and a name is one of those that exist.
+"""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from fedlab.workload.checks import LARGEST, check_axis, check_choice, check_name, check_whole, refuse
+
+PassKind = Literal["forward", "backward"]
+TrainedKind = Literal["none", "bottleneck", "lora", "bias", "whole"]
+Format = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+
+FORMATS: tuple[Format, ...] = get_args(Format)
+DEFAULT_PROCESSOR = "default"
+_INPUT_RANKS = (1, 3)  # tokens; channels, height and width
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedSpec:
+    """What a backward pass leaves gradients for in the blocks it runs; those of the head come with any backward pass.
+
+    `none`: the head alone. `bottleneck`: adapters of `width` units. `lora`: pairs of `rank` beside the projections
+    `targets`. `bias`: the biases. `whole`: all weights, and the embeddings as well where all blocks are trained.
+    """
+
+    kind: TrainedKind = "none"
+    width: int = 0
+    rank: int = 0
+    targets: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Check it. Raises UserError."""
+        check_choice("trained.kind", self.kind, get_args(TrainedKind))
+        check_axis("trained.width", self.width, given=self.kind == "bottleneck")
+        check_axis("trained.rank", self.rank, given=self.kind == "lora")
+        if type(self.targets) is not tuple or bool(self.targets) != (self.kind == "lora"):
+            refuse("trained.targets", self.targets, "names of projections for lora, nothing for other kinds")
+        for target in self.targets:
+            check_name("trained.targets", target)
+
+
+NOTHING = TrainedSpec()
+WHOLE = TrainedSpec(kind="whole")
+
+
+def bottleneck(width: int) -> TrainedSpec:
+    """Return what trains adapters of a width."""
+    return TrainedSpec(kind="bottleneck", width=width)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """`count` passes of one kind, each over a batch of `batch_size` inputs.
+
+    `input_shape` is that of one input: (tokens,) as padded, or (channels, height, width). `blocks` are those that run,
+    counted from the input. A forward pass is `cached` where it starts from stored activations: those below its first
+    block, which at block 0 are the embeddings. `trained` belongs to backward passes.
+    """
+
+    kind: PassKind
+    count: int
+    batch_size: int
+    input_shape: tuple[int, ...]
+    blocks: range
+    cached: bool = False
+    trained: TrainedSpec = NOTHING
+    format: Format = "fp32"
+    processor: str = DEFAULT_PROCESSOR
+
+    def __post_init__(self) -> None:
+        """Check it. Raises UserError."""
+        check_choice("kind", self.kind, get_args(PassKind))
+        check_whole("count", self.count, least=0)
+        check_whole("batch_size", self.batch_size, least=1)
+        _check_input(self.input_shape)
+        check_choice("format", self.format, FORMATS)
+        check_name("processor", self.processor)
+        if type(self.cached) is not bool or (self.cached and self.kind == "backward"):
+            refuse("cached", self.cached, "true or false, and false for a backward pass")
+        if type(self.trained) is not TrainedSpec or (self.kind == "forward" and self.trained != NOTHING):
+            refuse("trained", self.trained, "a TrainedSpec, and none for a forward pass")
+        self._check_blocks()
+
+    def _check_blocks(self) -> None:
+        blocks = self.blocks
+        if type(blocks) is not range or blocks.step != 1 or not 0 <= blocks.start <= blocks.stop <= LARGEST:
+            refuse("blocks", blocks, f"a range of blocks from 0 to {LARGEST}, without gaps")
+        if self.kind == "forward" and not self.cached and blocks and blocks.start:
+            refuse("blocks", blocks, "those from block 0 on, for a pass that does not start from stored activations")
+
+
+def _check_input(shape: Any) -> None:
+    if type(shape) is not tuple or len(shape) not in _INPUT_RANKS:
+        refuse("input_shape", shape, "(tokens,) or (channels, height, width)")
+    for size in shape:
+        check_whole("input_shape", size, least=1)
