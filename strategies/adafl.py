@@ -19,6 +19,7 @@ from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig, configuration_for
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
+from fedlab.workload.workload import Configuration
 from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
 from strategies.aggregate import Update, busy_nodes, fits, gather, restored
 from strategies.base import AttachedStrategy
@@ -136,9 +137,9 @@ class AdaFL(AttachedStrategy):
         self._coming: tuple[Update, ...] = ()
 
     @property
-    def configuration(self) -> AdapterConfig:
+    def configuration(self) -> Configuration:
         """Return the configuration of the global model."""
-        return self.search.current
+        return configuration_for("adapters", self.search.current)
 
     @property
     def trial(self) -> int | None:
@@ -219,8 +220,7 @@ class AdaFL(AttachedStrategy):
                 budget_seconds=trial.budget_seconds,
                 candidates=[_candidate(name, group, accuracies[name]) for name, group in trial.groups.items()],
                 winner=winner,
-                depth=self.search.current.depth,
-                width=self.search.current.width,
+                configuration=dict(self.configuration),
                 merged_accuracy=merged_accuracy,
             )
         )
@@ -330,8 +330,7 @@ class AdaFL(AttachedStrategy):
 def _candidate(name: str, group: Group, accuracy: float) -> CandidateRecord:
     return CandidateRecord(
         group=name,
-        depth=group.config.depth,
-        width=group.config.width,
+        configuration=dict(configuration_for("adapters", group.config)),
         rounds=group.rounds,
         seconds=group.seconds,
         joules=group.joules,

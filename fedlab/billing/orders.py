@@ -110,7 +110,7 @@ def bill_of_failure(sent: SentMessage, reply: Message) -> Bill:
 
 
 def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: Message, device: str) -> ClientRecord:
-    """Return what is written down of a client's part; of one that failed nothing is known."""
+    """Return the record of a client's part; of the work of one that failed nothing is known."""
     workload, cost = part.workload if part else None, bill.cost
     lost = bill.dropout is not None
     return ClientRecord(
@@ -119,8 +119,7 @@ def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: 
         partition_id=sent.partition_id,
         device=device,
         method=workload.method if workload else "",
-        depth=workload.depth if workload else 0,
-        width=workload.width if workload else 1,
+        configuration=dict(sent.order.configuration),
         num_examples=workload.num_examples if workload and not lost else 0,
         batches=_done(bill, workload.batches if workload else 0),
         cached_batches=_done(bill, workload.cached_batches if workload else 0),
@@ -137,9 +136,9 @@ def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: 
         bytes_down=cost.bytes_down,
         bytes_up=cost.bytes_up,
         peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.standing,
-        energy_standing=bill.energy_standing,
-        memory_standing=bill.memory_standing,
+        latency_provenance=bill.standing,
+        energy_provenance=bill.energy_standing,
+        memory_provenance=bill.memory_standing,
         dropout=bill.dropout,
         error=bill.reason,
     )

@@ -50,7 +50,9 @@ def _bills(
     batch: Sequence[ClientRecord], physics: SimulatedPhysics, now_seconds: float, place: str
 ) -> tuple[float, Mapping[int, Bill]]:
     """Return when a batch is done, and the bills of its clients by their places; what failed costs nothing."""
-    parts = {at: _part(each, now_seconds) for at, each in enumerate(batch) if each.dropout != "failed"}
+    parts = {
+        at: _part(each, now_seconds, physics.shape.blocks) for at, each in enumerate(batch) if each.dropout != "failed"
+    }
     bills = dict(zip(parts, physics.bill(list(parts.values()), {}), strict=True))
     for at, bill in bills.items():
         if bill.dropout is not None:
@@ -60,12 +62,13 @@ def _bills(
     return max((bill.round_ends_seconds for bill in bills.values()), default=now_seconds), bills
 
 
-def _part(record: ClientRecord, now_seconds: float) -> Participation:
+def _part(record: ClientRecord, now_seconds: float, blocks: int) -> Participation:
+    """Return a client's part; of a set without a depth all `blocks` are trained."""
     return Participation(
         workload=Workload(
             method=cast("Method", record.method),
-            depth=record.depth,
-            width=record.width,
+            depth=int(record.configuration.get("depth", blocks)),
+            width=int(record.configuration.get("width", 1)),
             batches=record.batches,
             cached_batches=record.cached_batches,
             batch_size=record.batch_size,
@@ -97,7 +100,7 @@ def _record(record: ClientRecord, bill: Bill | None, physics: SimulatedPhysics) 
         joules=cost.joules,
         idle_joules=cost.idle_joules,
         peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.standing,
-        energy_standing=bill.energy_standing,
-        memory_standing=bill.memory_standing,
+        latency_provenance=bill.standing,
+        energy_provenance=bill.energy_standing,
+        memory_provenance=bill.memory_standing,
     )

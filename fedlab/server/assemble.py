@@ -268,7 +268,8 @@ def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Run
 def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
     save_file(final.arrays, folder.final)
     last = folder.rounds()[-1]
-    config = AdapterConfig(depth=last.depth, width=last.width)
+    depth, width = (int(last.configuration.get(axis, default)) for axis, default in (("depth", 0), ("width", 1)))
+    config = AdapterConfig(depth=depth, width=width)
     bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
     return write_results(
         folder,

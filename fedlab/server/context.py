@@ -11,6 +11,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import TrialRecord
+from fedlab.workload.workload import Configuration
 
 Measure = Callable[[Arrays, Literal["validation", "test"]], float]
 UpdateLimit = Callable[[Arrays], float | None]
@@ -55,8 +56,8 @@ class Searching(Protocol):
     """A strategy that changes the model's configuration by trials."""
 
     @property
-    def configuration(self) -> AdapterConfig:
-        """Return the configuration of the global model."""
+    def configuration(self) -> Configuration:
+        """Return the configuration of the global model: the set that is trained, and its axes."""
 
     @property
     def trial(self) -> int | None:

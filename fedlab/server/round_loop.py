@@ -13,7 +13,6 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.bottleneck import configuration_of
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records
 from fedlab.server.context import Searching, Server
@@ -158,15 +157,12 @@ class RoundLoop:
 
     def _record(self, before: RunState, after: RunState) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
-        config = configuration_of(after.arrays, default_width=int(self.configuration.get("width", 1)))
-        config = searching.configuration if searching else config
         measured = after.validations > before.validations
         return RoundRecord(
             server_round=after.server_round,
             trial=searching.trial if searching else None,
             simulated_seconds=self.server.clock.latest(),
-            depth=config.depth,
-            width=config.width,
+            configuration=dict(searching.configuration if searching else self.configuration),
             groups=group_records(self.server.ledger.clients, self.server.ledger.failed),
             validation_accuracy=after.validation_accuracy if measured else None,
             test_accuracy=after.test_accuracy if after.tests > before.tests else None,

@@ -13,6 +13,7 @@ from fedlab.estimate.experiment.plan import plan_of
 from fedlab.estimate.experiment.report import PlannedCost, cost_of_run, plain_cost, render_cost
 from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
+from fedlab.models.peft.config import configuration_for
 from fedlab.server.assemble import initial_configuration
 
 _FIXED = "one configuration throughout"
@@ -79,7 +80,8 @@ def _check(trajectory: Sequence[Segment], blocks: int) -> None:
 
 
 def _cost(plan: ExperimentPlan, run: PlannedRun) -> PlannedCost:
-    return cost_of_run(run, initial_configuration(plan.experiment, plan.sizes.shape))
+    initial = initial_configuration(plan.experiment, plan.sizes.shape)
+    return cost_of_run(run, configuration_for(plan.experiment.client.trained, initial))
 
 
 def _title(experiment: Experiment, plan: ExperimentPlan) -> str:
