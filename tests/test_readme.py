@@ -131,8 +131,9 @@ def test_the_client_lets_every_fourth_ride_free(mine):
 
 def test_a_strategy_of_flowers_own_trains_the_configuration_of_the_file(fedadam):
     clients = records(fedadam / "clients.jsonl")
-    assert [(each["depth"], each["width"]) for each in clients] == [(2, 16)] * 4
-    assert json.loads((fedadam / "summary.json").read_text())["configuration"] == {"depth": 2, "width": 16}
+    adapters = {"set": "bottleneck", "depth": 2, "width": 16}
+    assert [each["configuration"] for each in clients] == [adapters] * 4
+    assert json.loads((fedadam / "summary.json").read_text())["configuration"] == adapters
 
 
 def test_the_saved_adapter_opens_in_its_library(fedadam, folder, cache):

@@ -95,9 +95,7 @@ def verify(
     if differences := compare_runs(*runs):
         raise RunFailedError("the runs differ: " + "; ".join(differences))
     unshared = ", ".join(unshared_fields(*runs))
-    typer.echo(
-        "the runs are identical" + (f"; not compared, as only one of them has it: {unshared}" if unshared else "")
-    )
+    typer.echo("the runs are identical" + (f"; only one of them records {unshared}" if unshared else ""))
 
 
 _PUBLISHED_SIZES: dict[str, Any] = {"backbone": "bert-base", "seq_len": 256, "batch_size": 4, "width": 32}

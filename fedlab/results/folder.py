@@ -228,14 +228,14 @@ def _readable_lines(path: Path) -> Iterator[Line]:
         for line in file:
             try:
                 yield _object(line)
-            except ValueError:
+            except (ValueError, TypeError):
                 return
 
 
 def _object(line: str) -> Line:
     value = json.loads(line)
     if not isinstance(value, dict):
-        raise ValueError("expected a JSON object")
+        raise TypeError("expected a JSON object")
     return value
 
 

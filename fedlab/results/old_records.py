@@ -59,9 +59,10 @@ def _sent(line: Line, trained: str) -> Line:
 def _known_axes(line: Line, trained: str) -> tuple[str, ...]:
     """Return the axes that an earlier version knew of what a client was sent.
 
-    It wrote a width of 1 where no adapters were trained, and a depth of 0 for clients that failed (`method` is empty).
+    It wrote a width of 1 where no adapters were trained, and a depth of 0 where it did not know what a client had done
+    (`method` is empty, and there is an error).
     """
-    if line.get("method") == "":
+    if line.get("method") == "" and line.get("error") is not None:
         return ()
     trains_adapters = line["depth"] > 0 and line["group"] != "prefill"
     return tuple(axis for axis in _AXES[trained] if trains_adapters or axis != "width")

@@ -20,8 +20,8 @@ _GREY = "#8A8A8A"
 _LABEL_SPACING = 0.022  # of the width of the plot: the height of a line of rotated text
 _AXIS_SPACING = 44.0  # points between the scales of two axes on the right
 
-# How each axis of the configuration is drawn: colour, line style, and the room above its largest value. The rooms differ
-# so that lines do not lie on each other while nothing changes.
+# How each axis of the configuration is drawn: colour, line style, and where its scale ends, in multiples of its largest
+# value. The multiples differ so that lines do not lie on each other while nothing changes.
 _AXIS_STYLES = (("#009E73", "-", 1.15), ("#AA4499", "--", 1.4), ("#E69F00", "-.", 1.7), ("#56B4E9", ":", 2.0))
 
 _UNITS = (("hours", 3600.0, 7200.0), ("minutes", 60.0, 90.0), ("seconds", 1.0, 0.0))  # and from how long on

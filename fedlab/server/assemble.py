@@ -268,8 +268,9 @@ def _first_standing(experiment: Experiment, server: Server, bench: Bench) -> Run
 def _write_results(experiment: Experiment, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
     save_file(final.arrays, folder.final)
     last = folder.rounds()[-1]
-    depth, width = (int(last.configuration.get(axis, default)) for axis, default in (("depth", 0), ("width", 1)))
-    config = AdapterConfig(depth=depth, width=width)
+    config = AdapterConfig(
+        depth=int(last.configuration.get("depth", bench.shape.blocks)), width=int(last.configuration.get("width", 1))
+    )
     bench.export(final.arrays, config, folder.model if isinstance(cut_of(final.arrays), Whole) else folder.adapter)
     return write_results(
         folder,

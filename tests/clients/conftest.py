@@ -40,7 +40,10 @@ class Device:
 
     def prefill(self, *, depth):
         """Have it fill its cache and return the reply."""
-        return self.app(with_id(Message(prefill_content({"set": "bottleneck", "depth": depth, "width": 8}), 7, PREFILL), "1"), self.context)
+        return self.app(
+            with_id(Message(prefill_content({"set": "bottleneck", "depth": depth, "width": 8}), 7, PREFILL), "1"),
+            self.context,
+        )
 
     def partition(self):
         """Ask which partition it holds."""

@@ -28,10 +28,10 @@ def test_full_fine_tuning_sends_every_parameter_there_and_back(full_run):
     embeddings = (30_522 + 512 + 1) * 128 + 2 * 128
     parameters = embeddings + 2 * BLOCK + HEAD
     for client in full_run.records("clients.jsonl"):
-        assert (client["method"], client["depth"], client["width"], client["cached_batches"]) == ("full", 2, 1, 0)
+        assert (client["configuration"], client["cached_batches"]) == ({"set": "everything"}, 0)
         for moved in (client["bytes_down"], client["bytes_up"]):
             assert 4 * parameters < moved < 4 * parameters + 300 * 31  # headers of 31 arrays
-    assert full_run.summary["configuration"] == {"depth": 2, "width": 1}
+    assert full_run.summary["configuration"] == {"set": "everything"}
 
 
 def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_run, fedlab, monkeypatch, tmp_path):
@@ -63,7 +63,7 @@ def test_layer_freezing_sends_its_blocks_and_leaves_the_others_as_they_are(fedla
     ended = fedlab.results("freeze", *settings(name="freeze", depth=1))
     assert ended.code == 0, ended.err
     for client in ended.records("clients.jsonl"):
-        assert (client["method"], client["depth"], client["width"]) == ("freeze", 1, 1)
+        assert client["configuration"] == {"set": "blocks", "depth": 1}
         assert 4 * (BLOCK + HEAD) < client["bytes_up"] < 4 * (BLOCK + HEAD) + 300 * 14
     assert set(load_file(ended.run / "final.safetensors")) == {
         *(f"block.1.{part}.{which}" for part in PARTS for which in ("weight", "bias")), "head.weight", "head.bias",

@@ -237,7 +237,7 @@ def test_the_folder_of_a_run_holds_what_its_summary_says(serve_into):
 
 def test_the_final_arrays_have_the_final_configuration_and_are_exported_with_it(serve_into):
     folder, summary = serve_into("run", "adafl")
-    config = AdapterConfig(**summary["configuration"])
+    config = AdapterConfig(depth=summary["configuration"]["depth"], width=summary["configuration"]["width"])
     arrays = load_file(folder.final)
     expected = array_shapes(config, blocks=SHAPE.blocks, hidden=SHAPE.hidden, labels=LABELS)
     assert {name: array.shape for name, array in arrays.items()} == expected
@@ -277,9 +277,14 @@ def test_the_first_model_is_the_one_the_client_table_names(serve_into):
 
 
 @pytest.mark.parametrize(
-    ("client", "depth"), [({"name": "freeze", "depth": 2}, 2), ({"name": "freeze"}, 0), ({"name": "full"}, 4)]
+    ("client", "depth", "configuration"),
+    [
+        ({"name": "freeze", "depth": 2}, 2, {"set": "blocks", "depth": 2}),
+        ({"name": "freeze"}, 0, {"set": "blocks", "depth": 0}),
+        ({"name": "full"}, 4, {"set": "everything"}),
+    ],
 )
-def test_whole_blocks_begin_with_the_pretrained_weights(serve_into, client, depth):
+def test_whole_blocks_begin_with_the_pretrained_weights(serve_into, client, depth, configuration):
     seen = []
 
     def watch(message):
@@ -292,7 +297,7 @@ def test_whole_blocks_begin_with_the_pretrained_weights(serve_into, client, dept
     assert list(seen[0]) == [*expected, "head.weight", "head.bias"]
     assert all(np.array_equal(seen[0][name], array) for name, array in expected.items())
     assert seen[0]["head.weight"].std() == pytest.approx(0.02, rel=0.5)
-    assert summary["configuration"] == {"depth": depth, "width": 1}
+    assert summary["configuration"] == configuration
     told = folder.model if depth else folder.adapter  # a head alone is an adapter of depth 0
     assert json.loads((told / "told.json").read_text())[:2] == [depth, 1]
 

@@ -13,7 +13,6 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.bottleneck import initial_arrays
 from fedlab.models.peft.config import AdapterConfig
 from fedlab.results.records import ClientRecord
 from fedlab.server.context import Server
@@ -59,7 +58,7 @@ class Counting(Strategy):
 class Searching(Counting):
     """A strategy with a trial under way, which ends only when it is told to conclude: the arrays are then 100."""
 
-    configuration, trial, budget_seconds = AdapterConfig(depth=3, width=24), 2, 60.0
+    configuration, trial, budget_seconds = {"set": "lora", "depth": 3, "rank": 8}, 2, 60.0
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -217,18 +216,10 @@ def test_a_round_that_measures_the_same_accuracy_again_still_says_so(run):
     assert log.rounds_with("test_accuracy") == [1, 2, 3]
 
 
-def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
-    log = run(Counting(), rounds=1)
-    assert (log.records[0].depth, log.records[0].width) == (0, 16)
-
-
-def test_the_configuration_is_read_off_the_arrays(run):
-    config = AdapterConfig(depth=2, width=24)
-    arrays = initial_arrays(config, blocks=4, hidden=8, labels=3, generator=np.random.default_rng(0))
-    log = run(Counting(), standing=RunState(server_round=0, arrays=arrays), rounds=1)
-    record = log.records[0]
-    assert (record.depth, record.width, record.trial, record.budget_seconds) == (2, 24, None, None)
-    assert record.wall_seconds == 1.25
+def test_the_configuration_is_the_runs_own_where_the_strategy_does_not_search(run):
+    record = run(Counting(), rounds=1).records[0]
+    assert record.configuration == {"set": "bottleneck", "depth": 0, "width": 16}
+    assert (record.trial, record.budget_seconds, record.wall_seconds) == (None, None, 1.25)
 
 
 def test_a_round_is_told_before_it_is_saved(run):
@@ -272,7 +263,8 @@ def test_a_trial_that_ends_with_the_run_is_not_concluded_twice(run):
 
 def test_a_searching_strategy_tells_configuration_trial_and_budget(run):
     record = run(Searching(), rounds=1).records[0]
-    assert (record.depth, record.width, record.trial, record.budget_seconds) == (3, 24, 2, 60.0)
+    assert record.configuration == {"set": "lora", "depth": 3, "rank": 8}
+    assert (record.trial, record.budget_seconds) == (2, 60.0)
 
 
 def test_federated_evaluation_measures_the_model_the_round_made(run):
@@ -316,7 +308,7 @@ def test_a_strategy_that_asks_nobody_ends_the_run(run):
 
 def bill(partition_id, dropout=None):
     return ClientRecord(
-        server_round=1, group="train", partition_id=partition_id, device="board", depth=1, width=8, num_examples=1,
+        server_round=1, group="train", partition_id=partition_id, device="board", configuration={}, num_examples=1,
         batches=1, train_loss=None, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0, joules=1.0,
         bytes_down=1, bytes_up=1, peak_memory_bytes=1, error=dropout, dropout=dropout,
     )  # fmt: skip
