@@ -144,7 +144,11 @@ def test_the_saved_adapter_opens_in_its_library(fedadam, folder, cache):
 def test_the_records_are_read_by_pandas_in_a_line(fedadam, monkeypatch):
     line = re.search(r"^ {4}pandas\.read_json\(\"(.*?)\", lines=True\)$", README, re.MULTILINE)
     path = fedadam / Path(line[1]).name
-    assert list(pd.read_json(path, lines=True)["server_round"]) == [1, 2]
+    frame = pd.read_json(path, lines=True)
+    assert list(frame["server_round"]) == [1, 2]
+    columns = re.search(r"`(pandas\.json_normalize\(.*?\))` makes columns", README)
+    found = eval(columns[1], {"pandas": pd, "frame": frame})
+    assert list(found["configuration.depth"]) == [2, 2]
 
 
 @pytest.mark.parametrize("command", ["show RUN", "verify RUN", "verify RUN RUN", "run --resume RUN"])
