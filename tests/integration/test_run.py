@@ -188,7 +188,7 @@ def test_verify_finds_the_run_as_it_was_written_and_a_changed_byte_in_it(base, f
 
 @pytest.mark.slow
 def test_states_that_have_no_room_are_computed_anew_and_it_is_said(fedlab):
-    ended = fedlab.results("no-room", "--set", "rounds=1", "--set", "engine.cache_bytes=0")
+    ended = fedlab.run("no-room", "--set", "rounds=1", "--set", "engine.cache_bytes=0")
 
     assert ended.code == 0, ended.err
     assert "the room for them is 0.0 GB (engine.cache_bytes): they are computed anew each time" in ended.out + ended.err
