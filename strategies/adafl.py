@@ -222,8 +222,7 @@ class AdaFL(AttachedStrategy):
                 budget_seconds=trial.budget_seconds,
                 candidates=[_candidate(name, group, accuracies[name]) for name, group in trial.groups.items()],
                 winner=winner,
-                depth=self.search.current.depth,
-                width=self.search.current.width,
+                configuration=dict(self.configuration),
                 merged_accuracy=merged_accuracy,
             )
         )
@@ -341,8 +340,7 @@ def clients_in_group(index: int, *, groups: int, clients: int) -> int:
 def _candidate(name: str, group: Group, accuracy: float) -> CandidateRecord:
     return CandidateRecord(
         group=name,
-        depth=group.config.depth,
-        width=group.config.width,
+        configuration=dict(group.config.configuration),
         rounds=group.rounds,
         seconds=group.seconds,
         joules=group.joules,

@@ -131,8 +131,9 @@ def test_the_client_lets_every_fourth_ride_free(mine):
 
 def test_a_strategy_of_flowers_own_trains_the_configuration_of_the_file(fedadam):
     clients = records(fedadam / "clients.jsonl")
-    assert [(each["depth"], each["width"]) for each in clients] == [(2, 16)] * 4
-    assert json.loads((fedadam / "summary.json").read_text())["configuration"] == {"depth": 2, "width": 16}
+    adapters = {"set": "bottleneck", "depth": 2, "width": 16}
+    assert [each["configuration"] for each in clients] == [adapters] * 4
+    assert json.loads((fedadam / "summary.json").read_text())["configuration"] == adapters
 
 
 def test_the_saved_adapter_opens_in_its_library(fedadam, folder, cache):
@@ -143,7 +144,11 @@ def test_the_saved_adapter_opens_in_its_library(fedadam, folder, cache):
 def test_the_records_are_read_by_pandas_in_a_line(fedadam, monkeypatch):
     line = re.search(r"^ {4}pandas\.read_json\(\"(.*?)\", lines=True\)$", README, re.MULTILINE)
     path = fedadam / Path(line[1]).name
-    assert list(pd.read_json(path, lines=True)["server_round"]) == [1, 2]
+    frame = pd.read_json(path, lines=True)
+    assert list(frame["server_round"]) == [1, 2]
+    columns = re.search(r"`(pandas\.json_normalize\(.*?\))` makes columns", README)
+    found = eval(columns[1], {"pandas": pd, "frame": frame})
+    assert list(found["configuration.depth"]) == [2, 2]
 
 
 @pytest.mark.parametrize("command", ["show RUN", "verify RUN", "verify RUN RUN", "run --resume RUN"])

@@ -120,16 +120,15 @@ def bill_of_failure(sent: SentMessage, reply: Message) -> Bill:
 
 
 def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: Message, device: str) -> ClientRecord:
-    """Return the record of a client's part; of one that failed its configuration alone is known."""
-    workload, cost, configuration = part.workload if part else None, bill.cost, sent.order.configuration
+    """Return the record of a client's part; of the work of one that failed nothing is known."""
+    workload, cost = part.workload if part else None, bill.cost
     lost = bill.dropout is not None
     return ClientRecord(
         server_round=sent.order.server_round,
         group=sent.order.group or sent.message.metadata.message_type,
         partition_id=sent.partition_id,
         device=device,
-        depth=int(configuration.get("depth", workload.trained_blocks if workload else 0)),
-        width=int(configuration.get("width", 1)),
+        configuration=dict(sent.order.configuration),
         num_examples=workload.num_examples if workload and not lost else 0,
         batches=_done(bill, workload.batches if workload else 0),
         cached_batches=_done(bill, workload.cached_batches if workload else 0),
@@ -145,9 +144,9 @@ def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: 
         bytes_down=cost.bytes_down,
         bytes_up=cost.bytes_up,
         peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.latency_provenance,
-        energy_standing=bill.energy_provenance,
-        memory_standing=bill.memory_provenance,
+        latency_provenance=bill.latency_provenance,
+        energy_provenance=bill.energy_provenance,
+        memory_provenance=bill.memory_provenance,
         dropout=bill.dropout,
         error=bill.reason,
     )

@@ -84,17 +84,20 @@ def verify(
     folder: RunArgument,
     other: Annotated[Path | None, typer.Argument(metavar="[RUN]", help="Run to compare with.")] = None,
 ) -> None:
-    """Recompute the digests of a run and compare them with its summary, and with another run."""
-    from fedlab.results.digests import compare_runs, verify_run  # noqa: PLC0415
+    """Recompute the digests of a run, compare them with its summary, and the run with another one."""
+    from fedlab.results.digests import compare_runs, unshared_fields, verify_run  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
 
     runs = [open_run(each) for each in (folder, other) if each is not None]
     for each in runs:
         verify_run(each)
-    differences = compare_runs(*runs) if len(runs) > 1 else []
-    if differences:
+    if other is None:
+        typer.echo("the run is what its summary says")
+        return
+    if differences := compare_runs(*runs):
         raise RunFailedError("the runs differ: " + "; ".join(differences))
-    typer.echo("the runs are identical" if len(runs) > 1 else "the run matches its summary")
+    unshared = ", ".join(unshared_fields(*runs))
+    typer.echo("the runs are identical" + (f"; only one of them records {unshared}" if unshared else ""))
 
 
 _PUBLISHED_SIZES: dict[str, Any] = {"backbone": "bert-base", "seq_len": 256, "batch_size": 4, "width": 32}

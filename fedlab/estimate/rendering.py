@@ -10,6 +10,7 @@ from rich.table import Table
 
 from fedlab.common.units import human_bytes, human_joules, human_seconds
 from fedlab.estimate.slot import Estimate, SegmentEstimate
+from fedlab.results.configuration import axis_names
 
 
 def as_plain(estimate: Estimate) -> dict[str, Any]:
@@ -29,12 +30,14 @@ def render_estimate(estimate: Estimate, title: str, *, room_bytes: int) -> Rende
         pad_edge=False,
         collapse_padding=True,
     )
-    total = ["all", str(sum(part.rounds for part in estimate.by_segment)), "", "", *_amounts(estimate)]
-    names = ("up to", "rounds", "depth", "width", "time", "down", "up", "energy", "memory")
+    axes = axis_names(part.configuration for part in estimate.by_segment)
+    total = ["all", str(sum(part.rounds for part in estimate.by_segment)), *("" for _ in axes), *_amounts(estimate)]
+    names = ("up to", "rounds", *axes, "time", "down", "up", "energy", "memory")
     for name, footer in zip(names, total, strict=True):
         table.add_column(name, footer=footer, justify="right", no_wrap=True)
     for part in estimate.by_segment:
-        table.add_row(str(part.last_round), str(part.rounds), str(part.depth), str(part.width), *_amounts(part))
+        cells = (str(part.configuration.get(axis, "-")) for axis in axes)
+        table.add_row(str(part.last_round), str(part.rounds), *cells, *_amounts(part))
     return table
 
 

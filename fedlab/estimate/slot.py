@@ -18,7 +18,7 @@ from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
 from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Cost, Workload, training_passes
+from fedlab.workload.workload import Configuration, Cost, Workload, training_passes
 
 
 class Traffic(NamedTuple):
@@ -65,13 +65,12 @@ class Rules:
 
 @dataclass(frozen=True, kw_only=True)
 class SegmentEstimate:
-    """What the rounds of one segment cost the client."""
+    """What the rounds of one segment, all of one configuration, cost the client."""
 
     first_round: int
     last_round: int
     rounds: int
-    depth: int
-    width: int
+    configuration: Configuration
     seconds: float
     bytes_down: int
     bytes_up: int
@@ -136,12 +135,12 @@ def _check(trajectory: Sequence[Segment], slot: Slot) -> None:
 def _segments(parts: Sequence[Stretch], slot: Slot, rules: Rules) -> Iterator[SegmentEstimate]:
     filled: int | None = None  # the depth the client's cache is filled for
     for part in parts:
-        depth, width = slot.trained_depth(part.segment.depth), part.segment.width
+        depth = slot.trained_depth(part.segment.depth)
         priced = partial(_round_cost, slot, rules, part)
         caches = slot.method == "adapter"
         fresh = int(caches and rules.fills_cache and depth != filled)
         costs = [(fresh, priced(cached=False)), (part.rounds - fresh, priced(cached=caches))]
-        yield _segment(part, depth, width, [(rounds, cost) for rounds, cost in costs if rounds])
+        yield _segment(part, _configuration(slot, part), [(rounds, cost) for rounds, cost in costs if rounds])
         filled = depth
 
 
@@ -170,13 +169,19 @@ def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cos
     )
 
 
-def _segment(part: Stretch, depth: int, width: int, costs: Sequence[tuple[int, Cost]]) -> SegmentEstimate:
+def _configuration(slot: Slot, part: Stretch) -> Configuration:
+    """Return what is trained in a stretch of rounds: the set that the method trains, and its axes."""
+    if slot.adapts:
+        return {"set": "bottleneck", "depth": part.segment.depth, "width": part.segment.width}
+    return {"set": "everything"} if slot.method == "full" else {"set": "blocks", "depth": part.segment.depth}
+
+
+def _segment(part: Stretch, configuration: Configuration, costs: Sequence[tuple[int, Cost]]) -> SegmentEstimate:
     return SegmentEstimate(
         first_round=part.first_round,
         last_round=part.segment.last_round,
         rounds=part.rounds,
-        depth=depth,
-        width=width,
+        configuration=configuration,
         seconds=sum(rounds * cost.seconds for rounds, cost in costs),
         bytes_down=sum(rounds * cost.bytes_down for rounds, cost in costs),
         bytes_up=sum(rounds * cost.bytes_up for rounds, cost in costs),

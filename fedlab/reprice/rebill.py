@@ -116,7 +116,7 @@ def _record(record: ClientRecord, bill: Bill | None, physics: SimulatedPhysics) 
         joules=cost.joules,
         idle_joules=cost.idle_joules,
         peak_memory_bytes=cost.peak_memory_bytes,
-        latency_standing=bill.latency_provenance,
-        energy_standing=bill.energy_provenance,
-        memory_standing=bill.memory_provenance,
+        latency_provenance=bill.latency_provenance,
+        energy_provenance=bill.energy_provenance,
+        memory_provenance=bill.memory_provenance,
     )

@@ -1,9 +1,12 @@
-"""Digests of what a run computed: whether a run is as it was left, and whether two runs are the same."""
+"""Digests of what a run computed: whether a run is unchanged since it ended, and whether two runs are the same.
+
+A run's digest is of its lines as they were written, so that a run of an earlier version still is what its summary says.
+Two runs are compared with the fields of this version, and by those that both record.
+"""
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from collections.abc import Iterator, Mapping
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,10 @@ from safetensors.numpy import load_file
 
 from fedlab.errors import RunFailedError
 from fedlab.results.folder import RunFolder
-from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.results.old_records import Line, RecordKind
 
 _WALL_CLOCK = "wall_seconds"
-_READERS: dict[str, Callable[[RunFolder], list[Any]]] = {
-    "rounds.jsonl": RunFolder.rounds,
-    "clients.jsonl": RunFolder.clients,
-    "trials.jsonl": RunFolder.trials,
-}
+_KINDS: tuple[RecordKind, ...] = ("rounds", "clients", "trials")
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
@@ -37,18 +36,18 @@ def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 def digest_records(folder: RunFolder) -> str:
     """Return the SHA-256 of a run's rounds, clients and trials, wall-clock times left out; raises `UserError`."""
     sha = hashlib.sha256()
-    for name, read in _READERS.items():
-        sha.update(f"{name}\n".encode())
-        for record in read(folder):
-            sha.update(f"{json.dumps(_timeless(record), sort_keys=True)}\n".encode())
+    for kind in _KINDS:
+        sha.update(f"{folder.records_file(kind).name}\n".encode())
+        for line in folder.written_lines(kind):
+            sha.update(f"{json.dumps(_timeless(line), sort_keys=True)}\n".encode())
     return sha.hexdigest()
 
 
 def verify_run(folder: RunFolder) -> None:
-    """Check that a run's records and final arrays are those its summary was made from.
+    """Check that a run's records and final arrays are those its summary was made from, and that no round is missing.
 
-    Raises `RunFailedError` naming what differs, or saying that the run has no summary or no final arrays,
-    and `UserError` where a file of records cannot be read.
+    Raises `RunFailedError` with what differs or is missing, a summary or final arrays among it, and `UserError` if a
+    file of records cannot be read.
     """
     summary = folder.summary()
     if summary is None:
@@ -59,19 +58,38 @@ def verify_run(folder: RunFolder) -> None:
     ):
         if summary.get(key) != found:
             raise RunFailedError(f"{folder.path}: {what} are not what the run wrote: {key} is {found}")
+    for number, record in enumerate(folder.rounds(), start=1):
+        if record.server_round != number:
+            raise RunFailedError(
+                f"{folder.rounds_file}, line {number}: is of round {record.server_round}, expected round {number}"
+            )
 
 
 def compare_runs(a: RunFolder, b: RunFolder) -> list[str]:
     """Return how two runs differ, one line a file with the first difference in it; empty if they are the same.
 
+    Fields that only one of them records, as one of another version does, are not compared; see `unshared_fields`.
     Raises `RunFailedError` where final arrays are missing, `UserError` where records cannot be read.
     """
-    differences = [_first_record(name, read(a), read(b)) for name, read in _READERS.items()]
+    differences = [_first_record(a.records_file(kind).name, *_both(kind, a, b)) for kind in _KINDS]
     differences.append(_first_array(a.final.name, _arrays(a.final), _arrays(b.final)))
     return [difference for difference in differences if difference]
 
 
-def _first_record(file: str, first: list[Any], second: list[Any]) -> str | None:
+def unshared_fields(a: RunFolder, b: RunFolder) -> list[str]:
+    """Return the fields that only one of two runs records, such as `clients.jsonl: configuration.width`."""
+    return [
+        f"{a.records_file(kind).name}: {field}"
+        for kind in _KINDS
+        for field in sorted({each for pair in zip(*_both(kind, a, b), strict=False) for each in _unshared(*pair)})
+    ]
+
+
+def _both(kind: RecordKind, a: RunFolder, b: RunFolder) -> tuple[list[Line], list[Line]]:
+    return a.upgraded_lines(kind), b.upgraded_lines(kind)
+
+
+def _first_record(file: str, first: list[Line], second: list[Line]) -> str | None:
     for number, (left, right) in enumerate(zip_longest(first, second), start=1):
         if left is None or right is None:
             return f"{file}: {len(first)} records against {len(second)}; the first {number - 1} are the same"
@@ -82,13 +100,27 @@ def _first_record(file: str, first: list[Any], second: list[Any]) -> str | None:
 
 def _differing(left: Any, right: Any, place: str = "") -> Iterator[str]:
     if isinstance(left, dict) and isinstance(right, dict):
-        for key in left:
-            yield from _differing(left[key], right[key], f"{place}.{key}" if place else key)
+        for key in (each for each in left if each in right):  # in the order of the fields
+            yield from _differing(left[key], right[key], _within(place, key))
     elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
         for index, pair in enumerate(zip(left, right, strict=True)):
             yield from _differing(*pair, f"{place}[{index}]")
     elif json.dumps(left) != json.dumps(right):  # as text, so that a loss that is not a number equals itself
         yield f"{place} is {json.dumps(left)} against {json.dumps(right)}"
+
+
+def _unshared(left: Any, right: Any, place: str = "") -> Iterator[str]:
+    if isinstance(left, dict) and isinstance(right, dict):
+        yield from (_within(place, key) for key in left.keys() ^ right.keys())
+        for key in left.keys() & right.keys():
+            yield from _unshared(left[key], right[key], _within(place, key))
+    elif isinstance(left, list) and isinstance(right, list):
+        for pair in zip(left, right, strict=False):
+            yield from _unshared(*pair, place)
+
+
+def _within(place: str, key: str) -> str:
+    return f"{place}.{key}" if place else key
 
 
 def _first_array(file: str, first: Mapping[str, np.ndarray], second: Mapping[str, np.ndarray]) -> str | None:
@@ -103,14 +135,14 @@ def _first_array(file: str, first: Mapping[str, np.ndarray], second: Mapping[str
     return None
 
 
-def _name(record: ClientRecord | RoundRecord | TrialRecord) -> str:
-    if isinstance(record, ClientRecord):
-        return f"round {record.server_round}, client {record.partition_id}"
-    return f"round {record.server_round}" if isinstance(record, RoundRecord) else f"trial {record.trial}"
+def _name(line: Line) -> str:
+    if "partition_id" in line:
+        return f"round {line['server_round']}, client {line['partition_id']}"
+    return f"trial {line['trial']}" if "candidates" in line else f"round {line['server_round']}"
 
 
-def _timeless(record: ClientRecord | RoundRecord | TrialRecord) -> dict[str, Any]:
-    return {key: value for key, value in asdict(record).items() if key != _WALL_CLOCK}
+def _timeless(line: Line) -> Line:
+    return {key: value for key, value in line.items() if key != _WALL_CLOCK}
 
 
 def _arrays(path: Path) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""What a run shows in the terminal as it goes: a live screen, plain lines, or nothing."""
+"""The display of a run in the terminal: a live screen, plain lines, or nothing."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,18 +13,19 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlab.common.units import human_seconds, human_share
+from fedlab.results.configuration import axis_names, cell, describe
 from fedlab.results.records import ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.workload.workload import Configuration
 
 _TRIALS_SHOWN = 5
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupProgress:
-    """How far one group has come: since the trial began or, without trials, since the run did."""
+    """The progress of one group since the trial began or, without trials, since the run began."""
 
     group: str
-    depth: int
-    width: int
+    configuration: Configuration
     rounds: int = 0
     seconds: float = 0.0
     failures: int = 0
@@ -33,11 +34,11 @@ class GroupProgress:
 
 @dataclass(frozen=True, kw_only=True)
 class Progress:
-    """All that the live screen shows. The budget of a trial is known once the trial has ended."""
+    """What the live screen shows. The budget of a trial is known when the trial has ended."""
 
     server_round: int = 0
     simulated_seconds: float = 0.0
-    configuration: tuple[int, int] | None = None
+    configuration: Configuration | None = None
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
     trial: int | None = None
@@ -47,7 +48,7 @@ class Progress:
 
 
 class QuietDisplay:
-    """Shows nothing. An observer that is also a context: what is shown live is shown within `with`."""
+    """Shows nothing. An observer that is also a context manager: a live screen is shown within `with`."""
 
     def __enter__(self) -> Self:
         """Start to show."""
@@ -56,10 +57,10 @@ class QuietDisplay:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Leave the terminal in order, whatever happened."""
+        """Restore the terminal, also after an error."""
 
     def on_clients(self, records: Sequence[ClientRecord]) -> None:
-        """Show nothing: a round's groups say enough."""
+        """Show nothing: the round's groups are shown instead."""
 
     def on_round(self, record: RoundRecord) -> None:
         """Show a round that has ended."""
@@ -72,7 +73,7 @@ class QuietDisplay:
 
 
 class PlainDisplay(QuietDisplay):
-    """Prints a line a round and a line a trial, for pipes and logs."""
+    """Prints a line for each round and each trial, for pipes and logs."""
 
     def __init__(self, console: Console, total_rounds: int | None) -> None:
         self._console = console
@@ -87,15 +88,15 @@ class PlainDisplay(QuietDisplay):
         self.on_message(trial_line(record))
 
     def on_message(self, text: str, detail: str | None = None) -> None:
-        """Print the text as it is, however long."""
+        """Print the text without wrapping or markup."""
         self._console.print(text, markup=False, highlight=False, emoji=False, soft_wrap=True)
 
 
 class LiveDisplay(QuietDisplay):
-    """Keeps a screen of the run up to date; messages scroll by above it.
+    """Keeps a screen of the run up to date; messages scroll above it.
 
-    Events only change what is to be shown. It is drawn by one thread, four times a second, so a burst of short
-    rounds neither flickers nor waits for the terminal.
+    Events change only what is to be shown. One thread draws it, four times a second, so a burst of short rounds neither
+    flickers nor waits for the terminal.
     """
 
     def __init__(self, console: Console, total_rounds: int | None) -> None:
@@ -118,11 +119,11 @@ class LiveDisplay(QuietDisplay):
         self._live.stop()
 
     def on_round(self, record: RoundRecord) -> None:
-        """Take the round into the next drawing."""
+        """Add the round to the next drawing."""
         self._show(after_round(self._progress, record))
 
     def on_trial(self, record: TrialRecord) -> None:
-        """Take the trial into the next drawing."""
+        """Add the trial to the next drawing."""
         self._show(after_trial(self._progress, record))
 
     def on_message(self, text: str, detail: str | None = None) -> None:
@@ -140,14 +141,14 @@ class LiveDisplay(QuietDisplay):
 
 
 def choose_display(console: Console, *, plain: bool, total_rounds: int | None) -> QuietDisplay:
-    """Return the display that suits a console: live on a terminal, plain lines elsewhere or if asked for."""
+    """Return the display for a console: live on a terminal, plain lines elsewhere or if `plain`."""
     if plain or not console.is_terminal or console.is_dumb_terminal:
         return PlainDisplay(console, total_rounds)
     return LiveDisplay(console, total_rounds)
 
 
 def after_round(progress: Progress, record: RoundRecord) -> Progress:
-    """Return the progress after a round; the first round of a trial starts its groups afresh."""
+    """Return the progress after a round; the first round of a trial resets the groups."""
     fresh = record.trial != progress.trial
     groups = {} if fresh else {group.group: group for group in progress.groups}
     groups |= {group.group: _after_part(groups.get(group.group), group) for group in record.groups}
@@ -156,7 +157,7 @@ def after_round(progress: Progress, record: RoundRecord) -> Progress:
         progress,
         server_round=record.server_round,
         simulated_seconds=record.simulated_seconds,
-        configuration=(record.depth, record.width),
+        configuration=record.configuration,
         validation_accuracy=progress.validation_accuracy if validation is None else validation,
         test_accuracy=progress.test_accuracy if test is None else test,
         trial=record.trial,
@@ -166,11 +167,11 @@ def after_round(progress: Progress, record: RoundRecord) -> Progress:
 
 
 def after_trial(progress: Progress, record: TrialRecord) -> Progress:
-    """Return the progress after a trial; its groups stay on show until the next one's first round."""
+    """Return the progress after a trial; its groups are shown until the first round of the next one."""
     return replace(
         progress,
         simulated_seconds=record.ended_seconds,
-        configuration=(record.depth, record.width),
+        configuration=record.configuration,
         budget_seconds=record.budget_seconds,
         trials=(*progress.trials, record)[-_TRIALS_SHOWN:],
     )
@@ -181,7 +182,7 @@ def round_line(record: RoundRecord, total_rounds: int | None) -> str:
     parts = [_round_of(record.server_round, total_rounds), human_seconds(record.simulated_seconds)]
     if record.trial is not None:
         parts.append(f"trial {record.trial}")
-    parts.append(f"depth {record.depth}, width {record.width}")
+    parts.append(describe(record.configuration))
     losses = [f"{group.group} {_loss(group.train_loss)}" for group in record.groups]
     parts.append(f"loss {', '.join(losses)}" if losses else "no client")
     if failures := sum(group.failures for group in record.groups):
@@ -195,29 +196,29 @@ def round_line(record: RoundRecord, total_rounds: int | None) -> str:
 def trial_line(record: TrialRecord) -> str:
     """Return a trial's outcome as one line of text."""
     reached = ", ".join(f"{each.group} {human_share(each.validation_accuracy)}" for each in record.candidates)
-    outcome = f"{record.winner} wins, depth {record.depth}, width {record.width}"
+    outcome = f"{record.winner} wins, {describe(record.configuration)}"
     return f"trial {record.trial}  {human_seconds(record.ended_seconds)}  {outcome}  ({reached})"
 
 
 def render_header(progress: Progress, total_rounds: int | None) -> RenderableType:
-    """Return where the run stands, in two lines."""
+    """Return the state of the run, in two lines."""
     where = [_round_of(progress.server_round, total_rounds), f"{human_seconds(progress.simulated_seconds)} simulated"]
     if progress.trial is not None:
         where.insert(1, f"trial {progress.trial}")
     model = [f"validation {human_share(progress.validation_accuracy)}", f"test {human_share(progress.test_accuracy)}"]
     if progress.configuration:
-        model.insert(0, "depth {}, width {}".format(*progress.configuration))
+        model.insert(0, describe(progress.configuration))
     return Group(Text(" · ".join(where), style="bold"), Text(" · ".join(model)))
 
 
 def render_groups(progress: Progress) -> RenderableType:
-    """Return the groups side by side, a column each."""
+    """Return the groups side by side, one column each."""
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("")
     for group in progress.groups:
         table.add_column(group.group, justify="right", min_width=12)
-    widths = (str(group.width) if group.depth else "-" for group in progress.groups)  # no adapters, no width
-    table.add_row("depth, width", *(f"{g.depth}, {width}" for g, width in zip(progress.groups, widths, strict=True)))
+    if axes := axis_names(group.configuration for group in progress.groups):
+        table.add_row(", ".join(axes), *(_cells(group, axes) for group in progress.groups))
     table.add_row("rounds", *(str(group.rounds) for group in progress.groups))
     table.add_row("elapsed", *(human_seconds(group.seconds) for group in progress.groups))
     if progress.trial is not None:
@@ -231,21 +232,24 @@ def render_groups(progress: Progress) -> RenderableType:
 
 
 def render_outcomes(trials: Sequence[TrialRecord]) -> RenderableType:
-    """Return the trials that ended last, a line each, the latest first."""
+    """Return the trials that ended last, one line each, the latest first."""
     return Group(*(Text(trial_line(trial), style="dim", overflow="ellipsis", no_wrap=True) for trial in trials[::-1]))
 
 
 def _after_part(before: GroupProgress | None, part: GroupRecord) -> GroupProgress:
-    start = before or GroupProgress(group=part.group, depth=part.depth, width=part.width)
+    start = before or GroupProgress(group=part.group, configuration=part.configuration)
     return GroupProgress(
         group=part.group,
-        depth=part.depth,
-        width=part.width,
+        configuration=part.configuration,
         rounds=start.rounds + 1,
         seconds=start.seconds + part.seconds,
         failures=start.failures + part.failures,
         train_loss=start.train_loss if part.train_loss is None else part.train_loss,
     )
+
+
+def _cells(group: GroupProgress, axes: Sequence[str]) -> str:
+    return ", ".join(cell(group.configuration, axis) for axis in axes)
 
 
 def _round_of(server_round: int, total_rounds: int | None) -> str:

@@ -1,4 +1,4 @@
-"""A run folder: where everything a run writes lies, and how it is read back."""
+"""A run folder: the files a run writes, and how they are read back."""
 
 import itertools
 import json
@@ -13,14 +13,8 @@ import tomli_w
 
 from fedlab.common.files import read_text, replace_text
 from fedlab.errors import UserError
-from fedlab.results.records import (
-    CandidateRecord,
-    ClientRecord,
-    GroupRecord,
-    RoundRecord,
-    TrialRecord,
-    client_record,
-)
+from fedlab.results.old_records import Line, RecordKind, trained_set, upgraded
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 if TYPE_CHECKING:
     from fedlab.config.schema import Experiment
@@ -32,7 +26,7 @@ _Record = TypeVar("_Record")
 
 @dataclass(frozen=True)
 class RunFolder:
-    """The files of one run. Those that appear as a run goes on need not exist yet."""
+    """The files of one run. Files that a run writes later need not exist yet."""
 
     path: Path
 
@@ -43,7 +37,7 @@ class RunFolder:
 
     @property
     def environment(self) -> Path:
-        """The versions and the machine the run was made with."""
+        """The package versions and the machine of the run."""
         return self.path / "environment.json"
 
     @property
@@ -68,7 +62,7 @@ class RunFolder:
 
     @property
     def client_states(self) -> Path:
-        """The folder of what simulated clients keep between messages, to which the checkpoint refers."""
+        """The folder of the state that simulated clients keep between messages; the checkpoint refers to it."""
         return self.path / "states"
 
     @property
@@ -93,30 +87,46 @@ class RunFolder:
 
     @property
     def client_totals(self) -> Path:
-        """What each client did and spent over the whole run, a line a client."""
+        """What each client did and spent over the whole run, one line per client."""
         return self.path / "client_totals.csv"
 
     @property
     def summary_file(self) -> Path:
-        """What came of the run; written last."""
+        """The results of the run; written last."""
         return self.path / "summary.json"
 
     @property
     def log(self) -> Path:
-        """What was said as the run went on."""
+        """The messages of the run."""
         return self.path / "run.log"
 
+    def records_file(self, kind: RecordKind) -> Path:
+        """One record of this kind a line."""
+        return self.path / f"{kind}.jsonl"
+
     def rounds(self) -> list[RoundRecord]:
-        """Return the rounds written so far; raises `UserError` naming the file and line of a broken record."""
-        return list(_read(self.rounds_file, _round))
+        """Return the rounds recorded so far; raises `UserError` with the file and line of a broken record."""
+        return self._read("rounds", _round)
 
     def clients(self) -> list[ClientRecord]:
-        """Return the clients' parts written so far; raises as `rounds` does."""
-        return list(_read(self.clients_file, client_record))
+        """Return the clients' parts recorded so far; raises as `rounds` does."""
+        return self._read("clients", lambda line: ClientRecord(**line))
 
     def trials(self) -> list[TrialRecord]:
-        """Return the trials written so far; raises as `rounds` does."""
-        return list(_read(self.trials_file, _trial))
+        """Return the trials recorded so far; raises as `rounds` does."""
+        return self._read("trials", _trial)
+
+    def written_lines(self, kind: RecordKind) -> list[Line]:
+        """Return the lines of a file of records as they were written, by whatever version; raises as `rounds` does."""
+        return list(_lines(self.records_file(kind), lambda line: line))
+
+    def upgraded_lines(self, kind: RecordKind) -> list[Line]:
+        """Return the lines of a file of records with the fields of this version; raises as `rounds` does."""
+        return self._read(kind, lambda line: line)
+
+    def _read(self, kind: RecordKind, build: Callable[[Line], _Record]) -> list[_Record]:
+        trained = trained_set(_readable_lines(self.clients_file))
+        return list(_lines(self.records_file(kind), lambda line: build(upgraded(kind, line, trained))))
 
     def experiment_table(self) -> dict[str, Any]:
         """Return the experiment as it stands in its file, not validated; raises `UserError` if it is not TOML."""
@@ -126,19 +136,19 @@ class RunFolder:
             raise UserError(f"{self.experiment}: not valid TOML: {error}") from error
 
     def summary(self) -> dict[str, Any] | None:
-        """Return what came of the run, or None while it has not ended; raises `UserError` if it is not JSON."""
+        """Return the results of the run, None while it has not ended; raises `UserError` if they are not JSON."""
         return _json_object(self.summary_file) if self.summary_file.exists() else None
 
     def deployed(self) -> bool:
-        """Tell whether the run was made on real machines, and not simulated; raises `UserError` as `summary` does."""
+        """Tell whether the run was on real machines instead of simulated; raises `UserError` as `summary` does."""
         return self.environment.exists() and _json_object(self.environment).get("deployed") is True
 
     def write_experiment(self, experiment: "Experiment") -> None:
-        """Write the resolved experiment; what is None is left out, as TOML has no word for it."""
+        """Write the resolved experiment; fields that are None are left out, because TOML has no null."""
         replace_text(self.experiment, tomli_w.dumps(experiment.model_dump(mode="json", exclude_none=True)))
 
     def write_environment(self, environment: Mapping[str, Any]) -> None:
-        """Write what the run was made with."""
+        """Write the package versions and the machine of the run."""
         replace_text(self.environment, json.dumps(environment, indent=2) + "\n")
 
     def write_engine(self, engine: Mapping[str, Any]) -> None:
@@ -146,15 +156,15 @@ class RunFolder:
         replace_text(self.path / "engine.json", json.dumps(engine, indent=2) + "\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
-        """Write what came of the run; a reader sees the whole of it or nothing."""
+        """Write the results of the run; a reader sees all of them or none."""
         replace_text(self.summary_file, json.dumps(summary, indent=2) + "\n")
 
 
 def create(path: Path) -> RunFolder:
-    """Make a run folder, with its parents, that belongs to this process alone.
+    """Create a run folder, with its parents, that belongs to this process alone.
 
-    An empty folder is taken over. Raises `UserError` if the folder holds anything, if another process takes it at
-    the same moment, or if it cannot be made.
+    An empty folder is used as it is. Raises `UserError` if the folder holds anything, if another process takes it at
+    the same moment, or if it cannot be created.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,7 +172,7 @@ def create(path: Path) -> RunFolder:
         raise UserError(f"{path.parent}: cannot make this folder: {error.strerror}") from error
     try:
         _make_or_adopt(path)
-        # The claim: of several processes that find the folder empty, one alone makes this file.
+        # The claim: of several processes that find the folder empty, only one creates this file.
         with (path / RECORD_FILES[0]).open("xb"):
             pass
     except FileExistsError as error:
@@ -173,7 +183,7 @@ def create(path: Path) -> RunFolder:
 
 
 def next_free(path: Path) -> Path:
-    """Return the path if nothing is there, else the first of path-2, path-3, ... where nothing is."""
+    """Return the path if it does not exist, else the first of path-2, path-3, ... that does not."""
     candidates = itertools.chain([path], (path.with_name(f"{path.name}-{number}") for number in itertools.count(2)))
     return next(candidate for candidate in candidates if not candidate.exists())
 
@@ -200,21 +210,40 @@ def _make_or_adopt(path: Path) -> None:
             raise
 
 
-def _read(path: Path, build: Callable[[dict[str, Any]], _Record]) -> Iterator[_Record]:
+def _lines(path: Path, build: Callable[[Line], _Record]) -> Iterator[_Record]:
     # The newline is written last: a line without one was cut short when the process was killed.
     whole, _, _ = read_text(path).rpartition("\n") if path.exists() else ("", "", "")
     for number, line in enumerate(whole.split("\n") if whole else [], start=1):
         try:
-            yield build(json.loads(line))
+            yield build(_object(line))
         except (ValueError, TypeError, KeyError) as error:
             raise UserError(f"{path}, line {number}: not a record of this version of fedlab: {error}") from error
 
 
-def _round(line: dict[str, Any]) -> RoundRecord:
+def _readable_lines(path: Path) -> Iterator[Line]:
+    """Yield the records of a file, one by one, up to the first that cannot be read."""
+    if not path.exists():
+        return
+    with path.open(encoding="utf-8", errors="replace") as file:
+        for line in file:
+            try:
+                yield _object(line)
+            except (ValueError, TypeError):
+                return
+
+
+def _object(line: str) -> Line:
+    value = json.loads(line)
+    if not isinstance(value, dict):
+        raise TypeError("expected a JSON object")
+    return value
+
+
+def _round(line: Line) -> RoundRecord:
     return RoundRecord(**line | {"groups": [GroupRecord(**group) for group in line["groups"]]})
 
 
-def _trial(line: dict[str, Any]) -> TrialRecord:
+def _trial(line: Line) -> TrialRecord:
     return TrialRecord(**line | {"candidates": [CandidateRecord(**candidate) for candidate in line["candidates"]]})
 
 

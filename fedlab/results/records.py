@@ -1,33 +1,39 @@
-"""What is written down of a run, as it happens: plain records of clients, rounds and trials."""
+"""What is recorded of a run as it happens: plain records of clients, rounds and trials.
 
-from collections.abc import Collection, Iterable, Mapping
+`configuration` names what is trained: the set and its axes, such as {"set": "bottleneck", "depth": 2, "width": 8}
+(`fedlab.workload.workload.Configuration`). `fedlab.results.old_records` reads what earlier versions wrote.
+"""
+
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from fedlab.devices.tables import ProvenanceLevel
 
 Dropout = Literal["failed", "memory", "gone", "late", "refused"]
-_OLD_WORK = ("method", "batch_size", "sequence_length")  # in place of passes
 
 
 @dataclass(frozen=True, kw_only=True)
 class ClientRecord:
     """One client's part in one round.
 
-    Where its work is lost, `error` says why in words and `dropout` in one: it `failed` with an error of its own, had
-    not enough `memory`, was `gone` before it was done, was `late`, or what it sent was `refused`. Costs are what it
-    spent until then, zero for one that failed. Batches are those it did, `num_examples` those of its update.
-    `joules` holds the `idle_joules` of waiting for the round's end. Work of `late_seconds` was handed in so long after
-    that end. `passes` are what it ran, as `fedlab.workload.encoding` writes them, None where that is not known; records
-    of earlier versions have `old_work` in their place. `latency_standing` says how sure the latency is that was charged
-    for, "" where nothing was computed, `energy_standing` the powers, `memory_standing` the board's memory and what the
-    work takes of it.
+    `configuration` is what the order asked it to train; empty if the order did not say.
+    Where its work is lost, `error` gives the reason in words and `dropout` its kind: the client `failed` with an error,
+    had not enough `memory`, was `gone` before it finished, was `late`, or its update was `refused`. Costs are what it
+    spent until then, zero for one that failed. `batches` counts those it processed, `num_examples` the examples of its
+    update. `joules` includes the `idle_joules` of waiting for the round's end. `late_seconds` is how long after that
+    end its update arrived. The provenance levels say how sure the charged latency, the board's powers, and its memory
+    with the work's need of it are; "" where nothing was computed. `passes` are what the client ran, as
+    `fedlab.workload.encoding` writes them, None where that is not known; records of earlier versions have `old_work` in
+    their place.
     """
 
     server_round: int
     group: str
     partition_id: int
     device: str
-    depth: int
-    width: int
+    configuration: dict[str, int | str]
     num_examples: int
     batches: int
     train_loss: float | None
@@ -39,40 +45,39 @@ class ClientRecord:
     bytes_up: int
     peak_memory_bytes: int
     error: str | None = None
-    # Records of earlier versions have none of what follows.
+    # Records of earlier versions do not have the following fields.
     dropout: Dropout | None = None
     passes: list[dict[str, Any]] | None = None
     cached_batches: int = 0
     idle_seconds: float = 0.0
     idle_joules: float = 0.0
     late_seconds: float = 0.0
-    latency_standing: str = ""
-    energy_standing: str = ""
-    memory_standing: str = ""
+    latency_provenance: "ProvenanceLevel | Literal['']" = ""
+    energy_provenance: "ProvenanceLevel | Literal['']" = ""
+    memory_provenance: "ProvenanceLevel | Literal['']" = ""
     old_work: dict[str, Any] | None = None
 
     @property
     def seconds(self) -> float:
-        """What the client was busy for: download, then compute, then upload."""
+        """The time the client was busy: download, then compute, then upload."""
         return self.download_seconds + self.compute_seconds + self.upload_seconds
 
     @property
     def round_seconds(self) -> float:
-        """How long it had to do with its round, with the wait for the round's end, and without work done after it."""
+        """The time the client spent on the round: with the wait for the round's end, without work done after it."""
         return self.seconds + self.idle_seconds - self.late_seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroupRecord:
-    """One group of clients in one round: all share a configuration.
+    """One group of clients in one round: all were sent the same configuration.
 
-    `seconds` is how long the round took it, `failures` counts the clients whose work is lost. Where the group itself
-    has `failed`, too few updates were left to average, and its model stayed as it was.
+    `seconds` is the duration of the group's round, `failures` counts the clients whose work is lost. If the group
+    itself `failed`, too few updates were left to average, and its model did not change.
     """
 
     group: str
-    depth: int
-    width: int
+    configuration: dict[str, int | str]
     clients: int
     failures: int
     seconds: float
@@ -87,17 +92,16 @@ class GroupRecord:
 class RoundRecord:
     """One server round.
 
-    `simulated_seconds` is the virtual clock at the round's end, `depth` and `width` the configuration of the global
-    model then, `budget_seconds` what the trial under way gives each group. Accuracies are None where nothing was
+    `simulated_seconds` is the virtual clock at the round's end, `configuration` that of the global model after the
+    round, `budget_seconds` the time that the current trial gives each group. Accuracies are None where nothing was
     measured. `wall_seconds` is the real time since the start of the run: the only field that may differ between two
-    runs of one seed. `notes` are what the strategy had to remark.
+    runs of one seed. `notes` are remarks of the strategy.
     """
 
     server_round: int
     trial: int | None
     simulated_seconds: float
-    depth: int
-    width: int
+    configuration: dict[str, int | str]
     groups: list[GroupRecord]
     validation_accuracy: float | None
     test_accuracy: float | None
@@ -108,11 +112,10 @@ class RoundRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class CandidateRecord:
-    """How one group of a trial did: its configuration, what it spent and its validation accuracy."""
+    """One group of a trial: its configuration, what it spent and its validation accuracy."""
 
     group: str
-    depth: int
-    width: int
+    configuration: dict[str, int | str]
     rounds: int
     seconds: float
     joules: float
@@ -123,10 +126,10 @@ class CandidateRecord:
 
 @dataclass(frozen=True, kw_only=True)
 class TrialRecord:
-    """One trial of the search: the groups that ran side by side, and the one all go on from.
+    """One trial of the search: the groups that ran side by side, and the winner, from which all continue.
 
-    `merged_accuracy` is what all groups' weights, averaged into the winner's configuration, reached on the validation
-    split, if they were; where that is more than the winner's, all go on from them.
+    `configuration` is the winner's. `merged_accuracy` is the validation accuracy of all groups' weights averaged into
+    that configuration, None if they were not averaged; if it is above the winner's, all continue from those weights.
     """
 
     trial: int
@@ -136,21 +139,12 @@ class TrialRecord:
     budget_seconds: float
     candidates: list[CandidateRecord]
     winner: str
-    depth: int
-    width: int
+    configuration: dict[str, int | str]
     merged_accuracy: float | None = None
 
 
-def client_record(table: Mapping[str, Any]) -> ClientRecord:
-    """Return a client's record as it was written, by this version or by one that knew no passes."""
-    new = {key: value for key, value in table.items() if key not in _OLD_WORK}
-    if table.get("method"):
-        new["old_work"] = {key: table[key] for key in (*_OLD_WORK, "depth", "width")}
-    return ClientRecord(**new)
-
-
 def group_records(clients: Iterable[ClientRecord], failed: Collection[str] = ()) -> list[GroupRecord]:
-    """Sum up the clients of one round by group, groups in the order they first appear; these groups `failed`."""
+    """Sum up the clients of one round by group, groups in the order of their first client; these groups `failed`."""
     groups: dict[str, list[ClientRecord]] = {}
     for client in clients:
         groups.setdefault(client.group, []).append(client)
@@ -162,8 +156,7 @@ def _group_record(group: str, members: list[ClientRecord], failed: bool) -> Grou
     losses = [member.train_loss for member in replied if member.train_loss is not None]
     return GroupRecord(
         group=group,
-        depth=max(member.depth for member in members),
-        width=max(member.width for member in members),
+        configuration=_common_configuration(members),
         clients=len(members),
         failures=len(members) - len(replied),
         seconds=max(member.round_seconds for member in members),
@@ -173,3 +166,8 @@ def _group_record(group: str, members: list[ClientRecord], failed: bool) -> Grou
         train_loss=sum(losses) / len(losses) if losses else None,
         failed=failed,
     )
+
+
+def _common_configuration(members: list[ClientRecord]) -> dict[str, int | str]:
+    """Return what all members were sent. Earlier versions did not record the axes for those that failed."""
+    return max((member.configuration for member in members), key=len)

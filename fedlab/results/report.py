@@ -1,4 +1,4 @@
-"""What came of a run, in figures and in tables for the terminal."""
+"""The results of a run, as figures and as tables for the terminal."""
 
 import csv
 import io
@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
+from fedlab.results.configuration import axis_names, describe, size
 from fedlab.results.folder import RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.workload.workload import Configuration
 
-# How a client's work was lost (`fedlab.results.records.Dropout`), as a person reads it.
+# How a client's work was lost (`fedlab.results.records.Dropout`), in words.
 _KINDS: Mapping[str, str] = {
     "failed": "with an error",
     "memory": "out of memory",
@@ -53,53 +55,33 @@ def summarise(
     arrays_digest: str | None = None,
     records_digest: str | None = None,
 ) -> dict[str, Any]:
-    """Return what came of a run, as written to summary.json.
-
-    Accuracies are the last measured and None where none was; bytes and joules are summed over the clients, and
-    `peak_memory_bytes` is that of the client that needed most. `idle_joules` are those of `joules` that were spent
-    waiting. `dropouts` counts clients' parts whose work was lost by the reason, `provenance` parts by how sure their
-    latency is, the other two by their board's powers and its memory. `status` says how the run ended.
-    """
-    last = rounds[-1] if rounds else None
+    """Return the results of a run, as written to summary.json. `status` says how the run ended."""
     return {
         "status": status,
-        "accuracy": _last(record.test_accuracy for record in rounds),
-        "validation_accuracy": _last(record.validation_accuracy for record in rounds),
-        "rounds": len(rounds),
-        "simulated_seconds": last.simulated_seconds if last else 0.0,
-        "wall_seconds": last.wall_seconds if last else 0.0,
-        "bytes_down": sum(record.bytes_down for record in clients),
-        "bytes_up": sum(record.bytes_up for record in clients),
-        "joules": sum(record.joules for record in clients),
-        "idle_joules": sum(record.idle_joules for record in clients),
-        "peak_memory_bytes": max((record.peak_memory_bytes for record in clients), default=0),
-        "configuration": {"depth": last.depth, "width": last.width} if last else None,
+        **_of_rounds(rounds),
+        **_spent(clients),
+        "configuration": rounds[-1].configuration if rounds else None,
         "trials": len(trials),
         "upgrades": sum(is_upgrade(record) for record in trials),
-        "client_failures": sum(record.error is not None for record in clients),
-        "dropouts": _counts(record.dropout or "failed" for record in clients if record.error is not None),
-        "late": sum(record.late_seconds > 0 for record in clients),
-        "failed_rounds": sum(_failed(record) for record in rounds),
-        "provenance": _counts(record.latency_standing for record in clients if record.latency_standing),
-        "energy_provenance": _counts(record.energy_standing for record in clients if record.energy_standing),
-        "memory_provenance": _counts(record.memory_standing for record in clients if record.memory_standing),
+        **_lost(rounds, clients),
+        **_provenance(clients),
         "arrays_digest": arrays_digest,
         "records_digest": records_digest,
     }
 
 
-def starting_configuration(trial: TrialRecord) -> tuple[int, int]:
-    """Return the (depth, width) a trial set out from: its smallest candidate's, since the others grow from it."""
-    return min((candidate.depth, candidate.width) for candidate in trial.candidates)
+def starting_configuration(trial: TrialRecord) -> Configuration:
+    """Return the configuration a trial started from: its smallest candidate's, since the others grow from it."""
+    return min((candidate.configuration for candidate in trial.candidates), key=size)
 
 
 def is_upgrade(trial: TrialRecord) -> bool:
     """Tell whether a trial changed the configuration of the global model."""
-    return (trial.depth, trial.width) != starting_configuration(trial)
+    return trial.configuration != starting_configuration(trial)
 
 
 def client_totals(clients: Iterable[ClientRecord]) -> list[ClientTotal]:
-    """Return what each client did over a run, in the order of their partitions."""
+    """Return what each client did over a run, in the order of the partitions."""
     ordered = sorted(clients, key=lambda record: record.partition_id)
     return [_total(list(parts)) for _, parts in groupby(ordered, key=lambda record: record.partition_id)]
 
@@ -114,9 +96,9 @@ def totals_csv(totals: Sequence[ClientTotal]) -> str:
 
 
 def render_trials(trials: Sequence[TrialRecord], rounds: Sequence[RoundRecord]) -> Table:
-    """Return a table of the trials: what each candidate reached, which won, and what the trial cost.
+    """Return a table of the trials: the accuracy of each candidate, the winner, and the cost of the trial.
 
-    The test accuracy is that of the round a trial ended with, where it was measured.
+    The test accuracy is that of a trial's last round, if it was measured.
     """
     test = {record.server_round: record.test_accuracy for record in rounds}
     groups = list(dict.fromkeys(candidate.group for trial in trials for candidate in trial.candidates))
@@ -124,10 +106,11 @@ def render_trials(trials: Sequence[TrialRecord], rounds: Sequence[RoundRecord]) 
     table = Table(box=box.SIMPLE_HEAD, padding=0, pad_edge=False, caption=caption)
     table.add_column("trial", justify="right", no_wrap=True)
     table.add_column("winner", no_wrap=True)
-    for heading in ("depth", "width", *groups, "test", "time", "traffic", "energy"):
+    axes = axis_names(trial.configuration for trial in trials)
+    for heading in (*axes, *groups, "test", "time", "traffic", "energy"):
         table.add_column(heading, justify="right", no_wrap=True)
     for trial in trials:
-        table.add_row(*_trial_row(trial, groups, test.get(trial.server_round)))
+        table.add_row(*_trial_row(trial, axes, groups, test.get(trial.server_round)))
     return table
 
 
@@ -141,6 +124,51 @@ def render_summary(summary: Mapping[str, Any], run_dir: Path) -> RenderableType:
     for what, path in _written(run):
         files.add_row(Text(what, style="dim"), Text(str(path), overflow="fold"))
     return Group(figures, Text(), files)
+
+
+def _of_rounds(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
+    """Return the accuracies, the last ones measured (None if none was), and the times at the last round's end."""
+    last = rounds[-1] if rounds else None
+    return {
+        "accuracy": _last(record.test_accuracy for record in rounds),
+        "validation_accuracy": _last(record.validation_accuracy for record in rounds),
+        "rounds": len(rounds),
+        "simulated_seconds": last.simulated_seconds if last else 0.0,
+        "wall_seconds": last.wall_seconds if last else 0.0,
+    }
+
+
+def _spent(clients: Sequence[ClientRecord]) -> dict[str, Any]:
+    """Return the sums over all clients, and the peak memory of the client that needed most.
+
+    `joules` includes `idle_joules`, the energy of waiting.
+    """
+    return {
+        "bytes_down": sum(record.bytes_down for record in clients),
+        "bytes_up": sum(record.bytes_up for record in clients),
+        "joules": sum(record.joules for record in clients),
+        "idle_joules": sum(record.idle_joules for record in clients),
+        "peak_memory_bytes": max((record.peak_memory_bytes for record in clients), default=0),
+    }
+
+
+def _lost(rounds: Sequence[RoundRecord], clients: Sequence[ClientRecord]) -> dict[str, Any]:
+    """Count the clients' parts whose work is lost, in all and by the reason, the late ones, and the failed rounds."""
+    return {
+        "client_failures": sum(record.error is not None for record in clients),
+        "dropouts": _counts(record.dropout or "failed" for record in clients if record.error is not None),
+        "late": sum(record.late_seconds > 0 for record in clients),
+        "failed_rounds": sum(_failed(record) for record in rounds),
+    }
+
+
+def _provenance(clients: Sequence[ClientRecord]) -> dict[str, dict[str, int]]:
+    """Count the clients' parts by the provenance of their latency, of their board's powers and of its memory."""
+    return {
+        "provenance": _counts(record.latency_provenance for record in clients if record.latency_provenance),
+        "energy_provenance": _counts(record.energy_provenance for record in clients if record.energy_provenance),
+        "memory_provenance": _counts(record.memory_provenance for record in clients if record.memory_provenance),
+    }
 
 
 def _counts(kinds: Iterable[str]) -> dict[str, int]:
@@ -172,13 +200,14 @@ def _total(parts: Sequence[ClientRecord]) -> ClientTotal:
     )
 
 
-def _trial_row(trial: TrialRecord, groups: Sequence[str], test: float | None) -> list[RenderableType]:
+def _trial_row(
+    trial: TrialRecord, axes: Sequence[str], groups: Sequence[str], test: float | None
+) -> list[RenderableType]:
     reached = {candidate.group: candidate.validation_accuracy for candidate in trial.candidates}
     return [
         str(trial.trial),
         Text(trial.winner, style="bold" if is_upgrade(trial) else ""),
-        str(trial.depth),
-        str(trial.width),
+        *(str(trial.configuration.get(axis, "-")) for axis in axes),
         *(Text(human_share(reached.get(group)), style="bold" if group == trial.winner else "") for group in groups),
         human_share(test),
         human_seconds(trial.ended_seconds),
@@ -188,7 +217,7 @@ def _trial_row(trial: TrialRecord, groups: Sequence[str], test: float | None) ->
 
 
 def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, RenderableType]]:
-    """Return what came of a run by name; of a deployed one costs were measured, and not computed."""
+    """Return the results of a run by name; the costs of a deployed one were measured, not computed."""
     configuration = summary["configuration"]
     rows: list[tuple[str, RenderableType]] = [
         ("status", str(summary["status"]) + (", on real machines" if deployed else "")),
@@ -203,10 +232,10 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
     if source := summary.get("repriced_from"):
         rows.append(("billed anew from", str(source)))
     if configuration:
-        rows.append(("configuration", f"depth {configuration['depth']}, width {configuration['width']}"))
+        rows.append(("configuration", describe(configuration)))
     if summary["trials"]:
         rows.append(("trials", f"{summary['trials']}, of which {summary['upgrades']} changed the configuration"))
-    # Summaries of earlier versions have none of the following but the number of failures.
+    # Of the following, summaries of earlier versions have only the number of failures.
     for name, key in (("latencies", "provenance"), ("powers", "energy_provenance"), ("memory", "memory_provenance")):
         if provenance := summary.get(key):
             rows.append((name, _enumerated(provenance)))

@@ -59,7 +59,7 @@ class Searching(Protocol):
 
     @property
     def configuration(self) -> Configuration:
-        """Return the configuration of the global model."""
+        """Return the configuration of the global model: the set that is trained, and its axes."""
 
     @property
     def trial(self) -> int | None:

@@ -14,7 +14,6 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.base import SET
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records
 from fedlab.server.context import Searching, Server
@@ -172,14 +171,12 @@ class RoundLoop:
 
     def _record(self, before: RunState, after: RunState) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
-        depth, width = _depth_and_width(after.configuration, self.server.blocks)
         measured = after.validations > before.validations
         return RoundRecord(
             server_round=after.server_round,
             trial=searching.trial if searching else None,
             simulated_seconds=self.server.clock.latest(),
-            depth=depth,
-            width=width,
+            configuration=dict(after.configuration),
             groups=group_records(self.server.ledger.clients, self.server.ledger.failed),
             validation_accuracy=after.validation_accuracy if measured else None,
             test_accuracy=after.test_accuracy if after.tests > before.tests else None,
@@ -197,9 +194,3 @@ def _config(server_round: int, configuration: Configuration) -> ConfigRecord:
 def _model(record: ArrayRecord, before: RunState) -> Arrays:
     """Return the model that a strategy made of the one before."""
     return in_dtypes_of(from_record(record), before.arrays)
-
-
-def _depth_and_width(configuration: Configuration, blocks: int) -> tuple[int, int]:
-    """Return a configuration as the two columns of a round's record; a set without a depth trains all blocks."""
-    default = 0 if configuration[SET] == "head" else blocks
-    return int(configuration.get("depth", default)), int(configuration.get("width", 1))

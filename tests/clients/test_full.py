@@ -72,12 +72,12 @@ def test_adapters_are_refused_in_one_line(device, new_model):
 @pytest.mark.parametrize("head", [Head(), Bottleneck(depth=0, width=8)])
 def test_the_head_alone_is_trained_whatever_the_set_is_called(device, new_model, first_model, distance, head):
     reply = device()(new_model(head))
-    assert (read_workload(reply).method, read_workload(reply).depth) == ("freeze", 0)
+    assert read_workload(reply).trained_blocks == 0
     assert distance(device().trained(new_model(head)), device().trained(first_model(0))) == 0.0
 
 
 def test_everything_is_the_same_as_all_blocks(device, new_model, first_model, distance):
-    assert read_workload(device()(new_model(Everything()))).method == "full"
+    assert read_workload(device()(new_model(Everything()))).trained_blocks == 2
     assert distance(device().trained(new_model(Everything())), device().trained(first_model(2))) == 0.0
 
 
@@ -119,7 +119,7 @@ def test_evaluation_scores_the_model_on_the_clients_own_texts(device, first_mode
 
     assert reply.content["metrics"]["eval-accuracy"] == pytest.approx(np.mean(labels == 0))
     workload = read_workload(reply)
-    assert (workload.method, workload.depth, workload.width, workload.batches) == ("evaluate", depth, 1, BATCHES)
+    assert [(each.kind, each.count, each.blocks) for each in workload.passes] == [("forward", BATCHES, range(2))]
     assert not reply.content.array_records
 
 

@@ -45,7 +45,7 @@ def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measu
     for record in records:
         assert record["compute_seconds"] > 0
         assert record["peak_memory_bytes"] > 50e6
-        assert record["latency_standing"] == "measured"
+        assert record["latency_provenance"] == "measured"
         assert record["error"] is None
     shown = subprocess.run(
         [FEDLAB, "compare", "deployed", "simulated", "--json"],

@@ -285,6 +285,7 @@ def planned_run() -> Callable[..., Any]:
     return run
 
 
+ADAPTERS = {"set": "bottleneck", "depth": 2, "width": 8}
 CLIENT_BYTES, CLIENT_JOULES = 1000, 50.0  # of a recorded client in a round, half of the bytes down and half up
 
 
@@ -292,9 +293,10 @@ def client_record(server_round: int, partition_id: int) -> Any:
     from fedlab.results.records import ClientRecord
 
     return ClientRecord(
-        server_round=server_round, group="train", partition_id=partition_id, device="jetson-tx2", depth=2, width=8,
-        num_examples=4, batches=1, train_loss=1.0, compute_seconds=1.0, download_seconds=0.5, upload_seconds=0.5,
-        joules=CLIENT_JOULES, bytes_down=CLIENT_BYTES // 2, bytes_up=CLIENT_BYTES // 2, peak_memory_bytes=10**9,
+        server_round=server_round, group="train", partition_id=partition_id, device="jetson-tx2",
+        configuration=dict(ADAPTERS), num_examples=4, batches=1, train_loss=1.0, compute_seconds=1.0,
+        download_seconds=0.5, upload_seconds=0.5, joules=CLIENT_JOULES, bytes_down=CLIENT_BYTES // 2,
+        bytes_up=CLIENT_BYTES // 2, peak_memory_bytes=10**9,
     )  # fmt: skip
 
 
@@ -302,11 +304,11 @@ def round_record(server_round: int, seconds: float, test: float | None, validati
     from fedlab.results.records import GroupRecord, RoundRecord
 
     group = GroupRecord(
-        group="train", depth=2, width=8, clients=2, failures=0, seconds=1.0, joules=2.0, bytes_down=1000, bytes_up=1000,
-        train_loss=1.0,
+        group="train", configuration=dict(ADAPTERS), clients=2, failures=0, seconds=1.0, joules=2.0, bytes_down=1000,
+        bytes_up=1000, train_loss=1.0,
     )  # fmt: skip
     return RoundRecord(
-        server_round=server_round, trial=None, simulated_seconds=seconds, depth=2, width=8, groups=[group],
+        server_round=server_round, trial=None, simulated_seconds=seconds, configuration=dict(ADAPTERS), groups=[group],
         validation_accuracy=validation, test_accuracy=test, wall_seconds=0.1 * server_round,
     )  # fmt: skip
 

@@ -33,7 +33,7 @@ def test_a_failure_is_recorded_with_its_reason_and_costs_nothing(some_fail):
 
 def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
     settings = ["--set", "client.name=clients.py:failing", "--set", f"client.options.partitions={list(range(9))}"]
-    ended = fedlab.results("all-fail", *settings)
+    ended = fedlab.run("all-fail", *settings)
 
     assert ended.code == 1
     assert ended.err.count("\n") == 1
@@ -45,7 +45,7 @@ def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
 
 @pytest.mark.slow
 def test_clients_that_can_be_trained_alone_but_not_together_are_and_it_is_said(fedlab):
-    ended = fedlab.results("lonely", "--set", "client.name=clients.py:lonely", "--set", "rounds=1")
+    ended = fedlab.run("lonely", "--set", "client.name=clients.py:lonely", "--set", "rounds=1")
 
     assert (ended.code, ended.summary["client_failures"]) == (0, 0), ended.err
     assert "trained alone, not together, for MemoryError: 2 are too many" in ended.out + ended.err

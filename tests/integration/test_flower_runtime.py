@@ -60,4 +60,4 @@ def test_plain_flwr_run_works_with_as_few_nodes_as_flower_starts_by_default(flow
 
     summary = tmp_path / "runs" / "quickstart" / "summary.json"
     assert summary.exists(), done.stdout + done.stderr
-    assert json.loads(summary.read_text())["configuration"] == {"depth": 2, "width": 8}
+    assert json.loads(summary.read_text())["configuration"] == {"set": "bottleneck", "depth": 2, "width": 8}

@@ -19,7 +19,7 @@ def settings(**client):
 
 @pytest.fixture(scope="module")
 def full_run(fedlab):
-    ended = fedlab.results("full", *settings(name="full"))
+    ended = fedlab.run("full", *settings(name="full"))
     assert ended.code == 0, ended.err
     return ended
 
@@ -28,11 +28,11 @@ def test_full_fine_tuning_sends_every_parameter_there_and_back(full_run):
     embeddings = (30_522 + 512 + 1) * 128 + 2 * 128
     parameters = embeddings + 2 * BLOCK + HEAD
     for client in full_run.records("clients.jsonl"):
-        assert (client["depth"], client["width"], client["cached_batches"]) == (2, 1, 0)
         assert client["passes"][1]["trained"] == {"kind": "whole"}
+        assert (client["configuration"], client["cached_batches"]) == ({"set": "everything"}, 0)
         for moved in (client["bytes_down"], client["bytes_up"]):
             assert 4 * parameters < moved < 4 * parameters + 300 * 31  # headers of 31 arrays
-    assert full_run.summary["configuration"] == {"depth": 2, "width": 1}
+    assert full_run.summary["configuration"] == {"set": "everything"}
 
 
 def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_run, fedlab, monkeypatch, tmp_path):
@@ -61,11 +61,11 @@ def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_r
 
 @pytest.mark.slow
 def test_layer_freezing_sends_its_blocks_and_leaves_the_others_as_they_are(fedlab):
-    ended = fedlab.results("freeze", *settings(name="freeze", depth=1))
+    ended = fedlab.run("freeze", *settings(name="freeze", depth=1))
     assert ended.code == 0, ended.err
     for client in ended.records("clients.jsonl"):
-        assert (client["depth"], client["width"]) == (1, 1)
         assert (client["passes"][1]["trained"], client["passes"][1]["blocks"]) == ({"kind": "whole"}, [1, 2])
+        assert client["configuration"] == {"set": "blocks", "depth": 1}
         assert 4 * (BLOCK + HEAD) < client["bytes_up"] < 4 * (BLOCK + HEAD) + 300 * 14
     assert set(load_file(ended.run / "final.safetensors")) == {
         *(f"block.1.{part}.{which}" for part in PARTS for which in ("weight", "bias")), "head.weight", "head.bias",
@@ -77,7 +77,7 @@ PARTS = ("attention.in", "attention.out", "attention.norm", "feed_forward.in", "
 
 @pytest.mark.slow
 def test_the_number_of_actors_changes_no_bit(full_run, fedlab, same_numbers):
-    other = fedlab.results("full-alone", *settings(name="full"), workers=1)
+    other = fedlab.run("full-alone", *settings(name="full"), workers=1)
     assert other.code == 0, other.err
     same_numbers(full_run.run, other.run)
 

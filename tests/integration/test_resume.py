@@ -32,7 +32,7 @@ def test_a_run_killed_in_mid_trial_ends_as_one_left_alone(fedlab, base, same_num
 
 @pytest.mark.slow
 def test_a_killed_run_of_flowers_fedadam_ends_as_one_left_alone(fedlab, same_numbers):
-    whole = fedlab.results("fedadam", *FEDADAM)
+    whole = fedlab.run("fedadam", *FEDADAM)
     assert whole.code == 0, whole.err
     run = fedlab.kill_in_round(3, "fedadam-killed", *FEDADAM)
     check_resumed(fedlab, run, killed_in=3, rounds=4)

@@ -20,7 +20,7 @@ KEYS = {
 def test_the_last_line_is_the_summary_as_one_json_object(base):
     assert base.summary.keys() >= KEYS
     assert base.summary == json.loads((base.run / "summary.json").read_text())
-    assert base.summary["configuration"].keys() == {"depth", "width"}
+    assert base.summary["configuration"].keys() == {"set", "depth", "width"}
     assert base.summary["rounds"] == 7
     assert base.summary["run_dir"] == "base"
 
@@ -51,8 +51,9 @@ def test_the_records_are_read_by_pandas_in_one_line(base):
     assert rounds["simulated_seconds"].is_monotonic_increasing
     trials = pd.read_json(base.run / "trials.jsonl", lines=True)
     assert set(trials["winner"]) <= {"shallow", "deep", "wide"}
-    clients = pd.read_json(base.run / "clients.jsonl", lines=True)
+    clients = pd.json_normalize(pd.read_json(base.run / "clients.jsonl", lines=True).to_dict("records"))
     assert clients["partition_id"].between(0, 8).all()
+    assert clients["configuration.depth"].between(1, 2).all()
 
 
 def test_the_totals_are_the_sums_of_the_records(base):
@@ -63,7 +64,7 @@ def test_the_totals_are_the_sums_of_the_records(base):
     assert base.summary["joules"] == pytest.approx(clients["joules"].sum())
     assert base.summary["simulated_seconds"] == rounds[-1]["simulated_seconds"] == trials[-1]["ended_seconds"]
     assert base.summary["trials"] == len(trials)
-    assert base.summary["configuration"] == {key: rounds[-1][key] for key in ("depth", "width")}
+    assert base.summary["configuration"] == rounds[-1]["configuration"]
     by_group = sum(part["bytes_down"] for record in rounds for part in record["groups"])
     by_candidate = sum(each["bytes_down"] for trial in trials for each in trial["candidates"])
     assert by_group == by_candidate == base.summary["bytes_down"]
@@ -72,19 +73,20 @@ def test_the_totals_are_the_sums_of_the_records(base):
 def test_bytes_are_at_least_those_of_the_parameters_that_travelled(base):
     # An adapter of width w in an encoder 128 wide has 2 x 128 w + w + 128 parameters, the head of 2 labels 258.
     for client in base.records("clients.jsonl"):
-        adapter = 2 * 128 * client["width"] + client["width"] + 128
-        parameters = client["depth"] * adapter + 258
+        width = client["configuration"]["width"]
+        adapter = 2 * 128 * width + width + 128
+        parameters = client["configuration"]["depth"] * adapter + 258
         for moved in (client["bytes_down"], client["bytes_up"]):
             assert 4 * parameters < moved < 4 * parameters + 3000
 
 
 def test_every_group_of_a_trial_is_in_its_rounds(base):
     first = base.records("rounds.jsonl")[0]
-    assert sorted((part["group"], part["depth"], part["width"], part["clients"]) for part in first["groups"]) == [
-        ("deep", 2, 8, 2),
-        ("shallow", 1, 8, 2),
-        ("wide", 1, 16, 2),
-    ]
+    assert {part["group"]: (part["configuration"], part["clients"]) for part in first["groups"]} == {
+        "deep": ({"set": "bottleneck", "depth": 2, "width": 8}, 2),
+        "shallow": ({"set": "bottleneck", "depth": 1, "width": 8}, 2),
+        "wide": ({"set": "bottleneck", "depth": 1, "width": 16}, 2),
+    }
 
 
 def test_the_fleet_has_the_boards_asked_for(base):
@@ -188,7 +190,7 @@ def test_verify_finds_the_run_as_it_was_written_and_a_changed_byte_in_it(base, f
 
 @pytest.mark.slow
 def test_states_that_have_no_room_are_computed_anew_and_it_is_said(fedlab):
-    ended = fedlab.results("no-room", "--set", "rounds=1", "--set", "engine.cache_bytes=0")
+    ended = fedlab.run("no-room", "--set", "rounds=1", "--set", "engine.cache_bytes=0")
 
     assert ended.code == 0, ended.err
     assert "the room for them is 0.0 GB (engine.cache_bytes): they are computed anew each time" in ended.out + ended.err

@@ -16,14 +16,19 @@ from fedlab.server.checkpoint import load_tree, save_tree
 from strategies.aggregate import Update, average, busy_nodes, fits, gather, restored
 from strategies.cohort import CohortRules
 
+
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 SENT = {"x": np.zeros(2, np.float32)}
 
 
 def bill(partition_id):
     return ClientRecord(
-        server_round=1, group="train", partition_id=partition_id, device="board", depth=1, width=8, num_examples=1,
-        batches=1, train_loss=1.0, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0, joules=1.0,
-        bytes_down=1, bytes_up=1, peak_memory_bytes=1,
+        server_round=1, group="train", partition_id=partition_id, device="board", configuration=adapters(1, 8),
+        num_examples=1, batches=1, train_loss=1.0, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0,
+        joules=1.0, bytes_down=1, bytes_up=1, peak_memory_bytes=1,
     )  # fmt: skip
 
 

@@ -13,7 +13,6 @@ from fedlab.estimate.experiment.plan import plan_of
 from fedlab.estimate.experiment.report import PlannedCost, cost_of_run, plain_cost, render_cost
 from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
-from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.server.bench import initial_set
 
 _FIXED = "one configuration throughout"
@@ -80,10 +79,7 @@ def _check(trajectory: Sequence[Segment], blocks: int) -> None:
 
 
 def _cost(plan: ExperimentPlan, run: PlannedRun) -> PlannedCost:
-    shape = plan.sizes.shape
-    first = initial_set(plan.experiment, shape)
-    depth, width = shape.blocks - first.split_point(shape.blocks).block, first.configuration.get("width", 1)
-    return cost_of_run(run, Bottleneck(depth=depth, width=int(width)))
+    return cost_of_run(run, initial_set(plan.experiment, plan.sizes.shape).configuration)
 
 
 def _title(experiment: Experiment, plan: ExperimentPlan) -> str:

@@ -1,4 +1,4 @@
-"""What a planned run comes to: for a client slot of every round, board by board, and for all clients."""
+"""The cost of a planned run: for a client slot of every round, for each board, and for all clients."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,13 +13,13 @@ from fedlab.common.units import human_bytes, human_joules, human_seconds
 from fedlab.estimate.experiment.dry_run import PlannedRun
 from fedlab.estimate.rendering import as_plain
 from fedlab.estimate.slot import Estimate, SegmentEstimate, total
-from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord
+from fedlab.workload.workload import Configuration
 
 
 @dataclass(frozen=True, kw_only=True)
 class BoardShare:
-    """What clients of one board do: how often they take part and lose their work, and what a slot costs on it."""
+    """The clients of one board: how often they take part and lose their work, and what a slot costs on it."""
 
     device: str
     participations: int
@@ -31,8 +31,8 @@ class BoardShare:
 class PlannedCost:
     """A planned run's cost.
 
-    `slot` is for a client that takes part in every round, on the mean of those that did; its time is that of the
-    rounds, waits and all. A board's time is that of its own work, so that the slowest one's is nearest to it.
+    `slot` is for a client that takes part in every round, at the mean of those that did; its time is that of the
+    rounds, including waits. A board's time is that of its own work, so the slowest board's is nearest to it.
     """
 
     slot: Estimate
@@ -43,7 +43,7 @@ class PlannedCost:
     joules: float
 
 
-def cost_of_run(run: PlannedRun, initial: Bottleneck) -> PlannedCost:
+def cost_of_run(run: PlannedRun, initial: Configuration) -> PlannedCost:
     """Sum up a planned run that started from a configuration."""
     return PlannedCost(
         slot=_slot(run, initial),
@@ -108,7 +108,7 @@ def _amounts(estimate: Estimate, rounds: int) -> Sequence[str]:
     )
 
 
-def _board(run: PlannedRun, initial: Bottleneck, device: str) -> BoardShare:
+def _board(run: PlannedRun, initial: Configuration, device: str) -> BoardShare:
     records = [record for record in run.clients if record.device == device]
     whole = _FixedConfiguration(initial, 1, len(run.rounds), 0.0)
     return BoardShare(
@@ -119,8 +119,8 @@ def _board(run: PlannedRun, initial: Bottleneck, device: str) -> BoardShare:
     )
 
 
-def _slot(run: PlannedRun, initial: Bottleneck) -> Estimate:
-    """Return what a slot costs: the mean of the parts of each stretch of rounds, times these; and the clock's time."""
+def _slot(run: PlannedRun, initial: Configuration) -> Estimate:
+    """Return what a slot costs: for each stretch of rounds their number times the mean part; and the clock's time."""
     by_round: dict[int, list[ClientRecord]] = {}
     for record in run.clients:
         by_round.setdefault(record.server_round, []).append(record)
@@ -133,7 +133,7 @@ def _slot(run: PlannedRun, initial: Bottleneck) -> Estimate:
 
 @dataclass(frozen=True)
 class _FixedConfiguration:
-    config: Bottleneck
+    configuration: Configuration
     first: int
     last: int
     seconds: float
@@ -143,15 +143,14 @@ class _FixedConfiguration:
         return self.last - self.first + 1
 
 
-def _stretches(run: PlannedRun, initial: Bottleneck) -> list[_FixedConfiguration]:
+def _stretches(run: PlannedRun, initial: Configuration) -> list[_FixedConfiguration]:
     """Return the stretches of rounds that began from one configuration: a record has the one after its round."""
-    after = [Bottleneck(depth=record.depth, width=record.width) for record in run.rounds]
-    began = [initial, *after[:-1]]
+    began = [initial, *(record.configuration for record in run.rounds[:-1])]
     found, at, clock = [], 0, 0.0
-    for config, same in groupby(began):
+    for configuration, same in groupby(began):
         count = len(list(same))
         end = run.rounds[at + count - 1].simulated_seconds
-        found.append(_FixedConfiguration(config, at + 1, at + count, end - clock))
+        found.append(_FixedConfiguration(configuration, at + 1, at + count, end - clock))
         at, clock = at + count, end
     return found
 
@@ -162,8 +161,7 @@ def _segment(stretch: _FixedConfiguration, records: Sequence[ClientRecord]) -> S
         first_round=stretch.first,
         last_round=stretch.last,
         rounds=stretch.rounds,
-        depth=stretch.config.depth,
-        width=stretch.config.width,
+        configuration=stretch.configuration,
         seconds=share * sum(record.seconds for record in records),
         bytes_down=round(share * sum(record.bytes_down for record in records)),
         bytes_up=round(share * sum(record.bytes_up for record in records)),

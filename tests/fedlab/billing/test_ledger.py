@@ -6,7 +6,7 @@ from fedlab.results.records import ClientRecord
 
 def client(partition_id, group="train", **rest):
     defaults = {
-        "depth": 2, "width": 8, "num_examples": 4, "batches": 1, "train_loss": 0.5, "joules": 7.0, "bytes_down": 0,
+        "configuration": {}, "num_examples": 4, "batches": 1, "train_loss": 0.5, "joules": 7.0, "bytes_down": 0,
         "bytes_up": 0, "peak_memory_bytes": 0, "compute_seconds": 1.0, "download_seconds": 0.0, "upload_seconds": 0.0,
     }  # fmt: skip
     return ClientRecord(server_round=1, group=group, partition_id=partition_id, device="board", **defaults | rest)

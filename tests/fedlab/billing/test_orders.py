@@ -33,9 +33,12 @@ COST = Cost(
 )  # fmt: skip
 
 
-def sent(*, leaves_seconds=inf, message=None):
+ADAPTERS = {"set": "bottleneck", "depth": 2, "width": 8}
+
+
+def sent(*, leaves_seconds=inf, message=None, configuration=ADAPTERS):
     arrays = to_record({"x": np.zeros(20, np.float32)})
-    content = order_content(arrays, server_round=6, group="deep", terms=TERMS)
+    content = order_content(arrays, server_round=6, configuration=configuration, group="deep", terms=TERMS)
     message = message or with_id(Message(content, 17, MessageType.TRAIN), "1")
     return SentMessage(
         message=message, order=order_of(message), partition_id=3, start_seconds=50.0, leaves_seconds=leaves_seconds
@@ -105,7 +108,7 @@ def test_an_order_says_what_is_trained_where_its_client_cannot():
     ordered = sent(message=with_id(Message(content, 17, MessageType.TRAIN), "1"))
     failure = error_reply(ordered.message, CLIENT_RAISED, "ValueError: no")
     record = record_of(ordered, bill_of_failure(ordered, failure), None, failure, "rpi-4b")
-    assert (record.depth, record.width) == (3, 16)
+    assert record.configuration == configuration
     part = participation_of(ordered, reply(workload=workload_record(WORK)))
     assert part.configuration == configuration
 
@@ -122,7 +125,8 @@ def test_a_record_says_what_was_done_and_what_it_cost():
     assert (record.server_round, record.group, record.partition_id, record.device) == (6, "deep", 3, "rpi-4b")
     assert (record.batches, record.cached_batches, record.num_examples) == (10, 4, 38)
     assert record.passes == [plain_pass(each) for each in WORK.passes]
-    assert (record.train_loss, record.error, record.latency_standing) == (0.5, None, "scaled")
+    assert (record.train_loss, record.error, record.latency_provenance) == (0.5, None, "scaled")
+    assert record.configuration == ADAPTERS
     assert (record.joules, record.idle_joules, record.seconds, record.round_seconds) == (86.0, 4.0, 10.0, 14.0)
 
 
@@ -131,11 +135,17 @@ def test_a_record_of_lost_work_says_how_far_it_came():
     bill = Bill(cost=COST, round_ends_seconds=64.0, dropout="gone", reason="went away", done=0.75)
     record = record_of(sent(), bill, participation_of(sent(), answer), answer, "rpi-4b")
     assert (record.batches, record.cached_batches, record.num_examples, record.train_loss) == (7, 3, 0, None)
-    assert (record.dropout, record.error, record.depth) == ("gone", "went away", 2)
+    assert (record.dropout, record.error) == ("gone", "went away")
 
 
 def test_of_a_client_that_failed_nothing_is_known_but_why():
     failure = error_reply(sent().message, CLIENT_RAISED, "ValueError: no")
     record = record_of(sent(), bill_of_failure(sent(), failure), None, failure, "rpi-4b")
-    assert (record.dropout, record.error) == ("failed", "ValueError: no")
     assert (record.seconds, record.joules, record.bytes_down, record.batches, record.passes) == (0.0, 0.0, 0, 0, None)
+    assert (record.dropout, record.error, record.configuration) == ("failed", "ValueError: no", ADAPTERS)
+
+
+def test_an_order_that_names_no_configuration_is_recorded_with_none():
+    order, answer = sent(configuration=None), reply(workload=workload_record(WORK))
+    bill = Bill(cost=COST, round_ends_seconds=64.0, latency_provenance="scaled")
+    assert record_of(order, bill, participation_of(order, answer), answer, "rpi-4b").configuration == {}

@@ -131,12 +131,12 @@ def test_a_record_tells_who_did_what_on_which_board(timed):
     grid.send_and_receive([order(250, group="deep", server_round=5)])
     ((record,),) = grid.told
     assert (record.server_round, record.group, record.partition_id, record.device) == (5, "deep", 1, "board-1")
-    assert (record.depth, record.num_examples, record.batches) == (2, 12, 3)
+    assert (record.num_examples, record.batches) == (12, 3)
     assert (record.train_loss, record.error, record.dropout) == (0.25, None, None)
     assert record.cached_batches == 0
     assert record.passes == [plain_pass(each) for each in workload(3).passes]
-    assert record.latency_standing == "measured"
-    assert (record.energy_standing, record.memory_standing) == ("assumed", "assumed")  # the board does not say
+    assert record.latency_provenance == "measured"
+    assert (record.energy_provenance, record.memory_provenance) == ("assumed", "assumed")  # the board does not say
 
 
 def test_a_message_without_a_group_is_recorded_under_its_type(timed):
@@ -314,8 +314,8 @@ def test_work_that_does_not_fit_comes_back_as_an_error_that_says_so(timed, plain
     assert bad.error.reason == "out of memory: depth 2 needs 30.0 kB, small has 20.0 kB"
     assert bad.metadata.src_node_id == 250
     _, record = grid.told[0]
-    assert (record.dropout, record.error, record.depth) == ("memory", bad.error.reason, 2)
-    assert (record.batches, record.num_examples, record.train_loss, record.latency_standing) == (0, 0, None, "")
+    assert (record.dropout, record.error) == ("memory", bad.error.reason)
+    assert (record.batches, record.num_examples, record.train_loss, record.latency_provenance) == (0, 0, None, "")
     assert record.download_seconds > 0 == record.compute_seconds
     assert clock.now() == read_cost(good).seconds
 

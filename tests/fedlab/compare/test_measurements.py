@@ -6,9 +6,13 @@ from fedlab.compare.measurements import Measurement, best_accuracy, first_reachi
 from fedlab.results.records import ClientRecord, RoundRecord
 
 
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 def client(server_round, *, num_bytes=100, joules=5.0):
     return ClientRecord(
-        server_round=server_round, group="train", partition_id=0, device="jetson-tx2", depth=2, width=8,
+        server_round=server_round, group="train", partition_id=0, device="jetson-tx2", configuration=adapters(2, 8),
         num_examples=4, batches=1, train_loss=1.0, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0,
         joules=joules, bytes_down=num_bytes, bytes_up=1, peak_memory_bytes=1,
     )  # fmt: skip
@@ -16,7 +20,7 @@ def client(server_round, *, num_bytes=100, joules=5.0):
 
 def round_(number, *, test=None, validation=None):
     return RoundRecord(
-        server_round=number, trial=None, simulated_seconds=10.0 * number, depth=2, width=8, groups=[],
+        server_round=number, trial=None, simulated_seconds=10.0 * number, configuration=adapters(2, 8), groups=[],
         validation_accuracy=validation, test_accuracy=test, wall_seconds=0.0,
     )  # fmt: skip
 

@@ -14,8 +14,7 @@ def part(first_round, rounds, **changes) -> SegmentEstimate:
         first_round=first_round,
         last_round=first_round + rounds - 1,
         rounds=rounds,
-        depth=12,
-        width=64,
+        configuration={"set": "bottleneck", "depth": 12, "width": 64},
         peak_memory_bytes=10**9 * first_round,
         **figures | changes,
     )
@@ -52,6 +51,6 @@ def test_plain_values_are_the_figures_and_those_of_each_segment():
     assert plain["peak_memory_bytes"] == 2 * 10**9
     assert [each["last_round"] for each in plain["by_segment"]] == [1, 3]
     assert set(plain["by_segment"][0]) == {
-        *("first_round", "last_round", "rounds", "depth", "width"),
+        *("first_round", "last_round", "rounds", "configuration"),
         *("seconds", "bytes_down", "bytes_up", "joules", "peak_memory_bytes"),
     }

@@ -45,6 +45,20 @@ def test_a_trajectory_is_the_sum_of_its_segments():
     assert whole.peak_memory_bytes == 900_000_000
 
 
+@pytest.mark.parametrize(
+    ("method", "configuration"),
+    [
+        ("adapter", {"set": "bottleneck", "depth": 2, "width": 8}),
+        ("adapter-nocache", {"set": "bottleneck", "depth": 2, "width": 8}),
+        ("freeze", {"set": "blocks", "depth": 2}),
+        ("full", {"set": "everything"}),
+    ],
+)
+def test_a_segment_names_what_its_method_trains(method, configuration):
+    (segment,) = estimate([Segment(10, 2, 8)], replace(SLOT, method=method), FREE).by_segment
+    assert segment.configuration == configuration
+
+
 def test_the_first_round_at_a_new_depth_runs_every_block_of_every_batch():
     assert seconds([(10, 2, 8)], FILLED) == pytest.approx(29 * (0.63 + 9 * 0.18))
     assert seconds([(10, 2, 8)]) == pytest.approx(29 * 10 * 0.18)

@@ -145,7 +145,7 @@ def let_fail(folder, at):
     nothing = dict.fromkeys((*spent, "bytes_down", "bytes_up", "peak_memory_bytes", "batches", "num_examples"), 0)
     clients, rounds = folder.clients(), folder.rounds()
     clients[at] = replace(
-        clients[at], error="ValueError: broken", dropout="failed", passes=None, latency_standing="", train_loss=None,
+        clients[at], error="ValueError: broken", dropout="failed", passes=None, latency_provenance="", train_loss=None,
         **nothing,
     )  # fmt: skip
     rounds = [replace(r, groups=group_records(c for c in clients if c.server_round == r.server_round)) for r in rounds]

@@ -1,39 +1,45 @@
 import dataclasses
 import hashlib
+import json
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
 from fedlab.errors import RunFailedError
-from fedlab.results.digests import compare_runs, digest_arrays, digest_records, verify_run
+from fedlab.results.digests import compare_runs, digest_arrays, digest_records, unshared_fields, verify_run
 from fedlab.results.folder import create
 from fedlab.results.recorder import Recorder
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
+
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 ARRAYS = {"head.bias": np.array([1.0, 2.0], np.float32), "head.weight": np.arange(6, dtype=np.float32).reshape(2, 3)}
 CLIENT = ClientRecord(
-    server_round=1, group="deep", partition_id=7, device="jetson-tx2", depth=2, width=8, num_examples=40, batches=10,
-    train_loss=float("nan"), compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25, joules=9.0, bytes_down=10,
-    bytes_up=20, peak_memory_bytes=1000,
+    server_round=1, group="deep", partition_id=7, device="jetson-tx2", configuration=adapters(2, 8), num_examples=40,
+    batches=10, train_loss=float("nan"), compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25, joules=9.0,
+    bytes_down=10, bytes_up=20, peak_memory_bytes=1000,
 )  # fmt: skip
 GROUP = GroupRecord(
-    group="deep", depth=2, width=8, clients=1, failures=0, seconds=3.75, joules=9.0, bytes_down=10, bytes_up=20,
-    train_loss=float("nan"),
+    group="deep", configuration=adapters(2, 8), clients=1, failures=0, seconds=3.75, joules=9.0, bytes_down=10,
+    bytes_up=20, train_loss=float("nan"),
 )  # fmt: skip
 TRIAL = TrialRecord(
-    trial=1, server_round=3, started_seconds=0.0, ended_seconds=60.0, budget_seconds=60.0, winner="deep", depth=2,
-    width=8, candidates=[
-        CandidateRecord(group="deep", depth=2, width=8, rounds=3, seconds=60.0, joules=5.0, bytes_down=1, bytes_up=2,
-                        validation_accuracy=0.5),
+    trial=1, server_round=3, started_seconds=0.0, ended_seconds=60.0, budget_seconds=60.0, winner="deep",
+    configuration=adapters(2, 8), candidates=[
+        CandidateRecord(group="deep", configuration=adapters(2, 8), rounds=3, seconds=60.0, joules=5.0, bytes_down=1,
+                        bytes_up=2, validation_accuracy=0.5),
     ],
 )  # fmt: skip
 
 
 def round_(server_round, *, simulated_seconds=10.0, wall_seconds=1.0, group=GROUP):
     return RoundRecord(
-        server_round=server_round, trial=1, simulated_seconds=simulated_seconds, depth=2, width=8, groups=[group],
-        validation_accuracy=None, test_accuracy=None, wall_seconds=wall_seconds,
+        server_round=server_round, trial=1, simulated_seconds=simulated_seconds, configuration=adapters(2, 8),
+        groups=[group], validation_accuracy=None, test_accuracy=None, wall_seconds=wall_seconds,
     )  # fmt: skip
 
 
@@ -110,6 +116,22 @@ def test_a_record_changed_afterwards_is_found(tmp_path):
         verify_run(folder)
 
 
+@pytest.mark.parametrize(
+    ("numbers", "message"),
+    [
+        ((1, 3), r"rounds\.jsonl, line 2: is of round 3, expected round 2"),
+        ((1, 1), "line 2: is of round 1, expected round 2"),
+        ((2, 3), "line 1: is of round 2, expected round 1"),
+    ],
+    ids=["missing", "twice", "first missing"],
+)
+def test_rounds_that_do_not_increase_by_one_are_found(tmp_path, numbers, message):
+    folder = run(tmp_path / "run", rounds=[round_(number) for number in numbers])
+
+    with pytest.raises(RunFailedError, match=message):
+        verify_run(folder)
+
+
 def test_arrays_changed_afterwards_are_found(tmp_path):
     folder = run(tmp_path / "run")
     save_file(ARRAYS | {"head.bias": np.zeros(2, np.float32)}, folder.final)
@@ -178,3 +200,56 @@ def test_arrays_of_another_shape_or_name_are_told(tmp_path):
 
     assert compare_runs(first, wider) == ["final.safetensors: head.bias is float32[2] against float32[3]"]
     assert compare_runs(first, more) == ["final.safetensors: extra is in one run only"]
+
+
+def test_the_digest_of_records_is_of_the_lines_as_they_were_written(tmp_path):
+    folder = run(tmp_path / "run")
+    files = {"rounds.jsonl": [], "clients.jsonl": [], "trials.jsonl": []}
+    for name, lines in files.items():
+        for line in (folder.path / name).read_text().splitlines():
+            timeless = {key: value for key, value in json.loads(line).items() if key != "wall_seconds"}
+            lines.append(json.dumps(timeless, sort_keys=True))
+    text = "".join(f"{name}\n" + "".join(f"{line}\n" for line in lines) for name, lines in files.items())
+
+    assert digest_records(folder) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def as_earlier(folder):
+    """Change a run's records to those an earlier version would have written of it."""
+
+    def to_earlier(line):
+        found = line.pop("configuration")
+        line.update(depth=found["depth"], width=found["width"])
+        for name in ("latency", "energy", "memory"):
+            if f"{name}_provenance" in line:
+                line[f"{name}_standing"] = line.pop(f"{name}_provenance")
+
+    for file in (folder.rounds_file, folder.clients_file, folder.trials_file):
+        lines = [json.loads(line) for line in file.read_text().splitlines()]
+        parts = [part for line in lines for part in line.get("groups", []) + line.get("candidates", [])]
+        for each in [*lines, *parts]:
+            to_earlier(each)
+        file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return folder
+
+
+def test_runs_of_two_versions_are_the_same_in_all_that_both_record(tmp_path):
+    old, new = as_earlier(run(tmp_path / "old")), run(tmp_path / "new")
+
+    assert (compare_runs(old, new), compare_runs(new, old)) == ([], [])
+    assert unshared_fields(old, new) == []
+
+
+def test_fields_that_one_version_does_not_record_are_named(tmp_path):
+    head = dataclasses.replace(CLIENT, configuration=adapters(0, 8))
+    old, new = as_earlier(run(tmp_path / "old", clients=[head])), run(tmp_path / "new", clients=[head])
+
+    assert compare_runs(old, new) == []
+    assert unshared_fields(old, new) == unshared_fields(new, old) == ["clients.jsonl: configuration.width"]
+
+
+def test_a_configuration_that_both_versions_record_is_compared(tmp_path):
+    old = as_earlier(run(tmp_path / "old"))
+    new = run(tmp_path / "new", clients=[dataclasses.replace(CLIENT, configuration=adapters(3, 8))])
+
+    assert compare_runs(old, new) == ["clients.jsonl, line 1 (round 1, client 7): configuration.depth is 2 against 3"]

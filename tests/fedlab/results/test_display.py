@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
@@ -20,16 +21,20 @@ from fedlab.results.display import (
 from fedlab.results.records import CandidateRecord, GroupRecord, RoundRecord, TrialRecord
 
 
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 def group(name, seconds, *, loss=1.0, failures=0, depth=0, width=8):
     return GroupRecord(
-        group=name, depth=depth, width=width, clients=5, failures=failures, seconds=seconds, joules=1.0, bytes_down=1,
-        bytes_up=1, train_loss=loss,
+        group=name, configuration=adapters(depth, width), clients=5, failures=failures, seconds=seconds, joules=1.0,
+        bytes_down=1, bytes_up=1, train_loss=loss,
     )  # fmt: skip
 
 
 def round_(server_round, trial, *groups, validation=None, test=None):
     return RoundRecord(
-        server_round=server_round, trial=trial, simulated_seconds=60.0 * server_round, depth=0, width=8,
+        server_round=server_round, trial=trial, simulated_seconds=60.0 * server_round, configuration=adapters(0, 8),
         groups=list(groups), validation_accuracy=validation, test_accuracy=test, wall_seconds=1.0,
     )  # fmt: skip
 
@@ -37,13 +42,13 @@ def round_(server_round, trial, *groups, validation=None, test=None):
 def trial(number):
     accuracies = {"shallow": 0.5, "deep": 0.75}
     candidates = [
-        CandidateRecord(group=name, depth=0, width=8, rounds=1, seconds=1.0, joules=1.0, bytes_down=1, bytes_up=1,
-                        validation_accuracy=accuracy)
+        CandidateRecord(group=name, configuration=adapters(0, 8), rounds=1, seconds=1.0, joules=1.0, bytes_down=1,
+                        bytes_up=1, validation_accuracy=accuracy)
         for name, accuracy in accuracies.items()
     ]  # fmt: skip
     return TrialRecord(
         trial=number, server_round=2, started_seconds=0.0, ended_seconds=90.0, budget_seconds=90.0,
-        candidates=candidates, winner="deep", depth=2, width=8,
+        candidates=candidates, winner="deep", configuration=adapters(2, 8),
     )  # fmt: skip
 
 
@@ -106,7 +111,7 @@ def test_accuracies_stay_until_they_are_measured_again():
 def test_a_trial_sets_configuration_clock_and_budget():
     progress = after_trial(after_round(Progress(), round_(1, 1, group("shallow", 10.0))), trial(1))
 
-    assert progress.configuration == (2, 8)
+    assert progress.configuration == adapters(2, 8)
     assert (progress.simulated_seconds, progress.budget_seconds) == (90.0, 90.0)
     assert len(progress.groups) == 1
 
@@ -139,6 +144,14 @@ def test_groups_stand_side_by_side():
     assert table["elapsed"] == ["30.0", "s", "45.0", "s"]
     assert table["budget"] == ["-", "-"]
     assert table["failures"] == ["0", "1"]
+
+
+def test_groups_of_a_set_without_axes_have_no_line_for_them():
+    everything = replace(group("train", 30.0), configuration={"set": "everything"})
+    progress = after_round(Progress(), replace(round_(1, None, everything), configuration={"set": "everything"}))
+
+    assert "depth," not in rows(progress)
+    assert "everything" in printed(render_header(progress, None))
 
 
 def test_the_budget_shows_when_the_trial_has_ended():

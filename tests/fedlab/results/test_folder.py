@@ -11,26 +11,31 @@ from fedlab.errors import UserError
 from fedlab.results.folder import RunFolder, create, open_run
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
+
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 GROUP = GroupRecord(
-    group="deep", depth=2, width=8, clients=5, failures=1, seconds=1 / 3, joules=4.0, bytes_down=10, bytes_up=20,
-    train_loss=None,
+    group="deep", configuration=adapters(2, 8), clients=5, failures=1, seconds=1 / 3, joules=4.0, bytes_down=10,
+    bytes_up=20, train_loss=None,
 )  # fmt: skip
 ROUND = RoundRecord(
-    server_round=1, trial=1, simulated_seconds=0.1 + 0.2, depth=0, width=8, groups=[GROUP], validation_accuracy=0.5,
-    test_accuracy=None, wall_seconds=2.0,
+    server_round=1, trial=1, simulated_seconds=0.1 + 0.2, configuration=adapters(0, 8), groups=[GROUP],
+    validation_accuracy=0.5, test_accuracy=None, wall_seconds=2.0,
 )  # fmt: skip
 CANDIDATE = CandidateRecord(
-    group="deep", depth=2, width=8, rounds=3, seconds=60.0, joules=5.0, bytes_down=1, bytes_up=2,
+    group="deep", configuration=adapters(2, 8), rounds=3, seconds=60.0, joules=5.0, bytes_down=1, bytes_up=2,
     validation_accuracy=0.5,
 )  # fmt: skip
 TRIAL = TrialRecord(
     trial=1, server_round=3, started_seconds=0.0, ended_seconds=60.0, budget_seconds=60.0, candidates=[CANDIDATE],
-    winner="deep", depth=2, width=8,
+    winner="deep", configuration=adapters(2, 8),
 )  # fmt: skip
 CLIENT = ClientRecord(
-    server_round=1, group="deep", partition_id=7, device="jetson-tx2", depth=2, width=8, num_examples=40, batches=10,
-    train_loss=1.25, compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25, joules=9.0, bytes_down=10,
-    bytes_up=20, peak_memory_bytes=1000, error=None,
+    server_round=1, group="deep", partition_id=7, device="jetson-tx2", configuration=adapters(2, 8), num_examples=40,
+    batches=10, train_loss=1.25, compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25, joules=9.0,
+    bytes_down=10, bytes_up=20, peak_memory_bytes=1000, error=None,
 )  # fmt: skip
 
 

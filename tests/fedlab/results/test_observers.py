@@ -4,6 +4,10 @@ from fedlab.results.observers import Audience
 from fedlab.results.records import RoundRecord, TrialRecord
 
 
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 class Noting:
     """Notes what it is told."""
 
@@ -25,7 +29,7 @@ class Noting:
 
 def round_(server_round, notes=()):
     return RoundRecord(
-        server_round=server_round, trial=1, simulated_seconds=1.0, depth=0, width=8, groups=[],
+        server_round=server_round, trial=1, simulated_seconds=1.0, configuration=adapters(0, 8), groups=[],
         validation_accuracy=None, test_accuracy=None, wall_seconds=0.0, notes=list(notes),
     )  # fmt: skip
 
@@ -33,7 +37,7 @@ def round_(server_round, notes=()):
 def trial(number):
     return TrialRecord(
         trial=number, server_round=1, started_seconds=0.0, ended_seconds=1.0, budget_seconds=1.0, candidates=[],
-        winner="deep", depth=2, width=8,
+        winner="deep", configuration=adapters(2, 8),
     )  # fmt: skip
 
 

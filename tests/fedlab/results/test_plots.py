@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,12 +11,17 @@ from matplotlib.image import imread
 from fedlab.results.plots import plot_accuracy
 from fedlab.results.records import CandidateRecord, RoundRecord, TrialRecord
 
+
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 HOUR = 3600.0
 
 
 def round_(seconds, validation=None, test=None, *, depth=0, width=8):
     return RoundRecord(
-        server_round=1, trial=1, simulated_seconds=seconds, depth=depth, width=width, groups=[],
+        server_round=1, trial=1, simulated_seconds=seconds, configuration=adapters(depth, width), groups=[],
         validation_accuracy=validation, test_accuracy=test, wall_seconds=0.0,
     )  # fmt: skip
 
@@ -23,13 +29,13 @@ def round_(seconds, validation=None, test=None, *, depth=0, width=8):
 def trial(started, ended, winner):
     places = {"shallow": (0, 8), "deep": (2, 8), "wide": (0, 16)}
     candidates = [
-        CandidateRecord(group=group, depth=depth, width=width, rounds=1, seconds=1.0, joules=1.0, bytes_down=1,
-                        bytes_up=1, validation_accuracy=0.5)
+        CandidateRecord(group=group, configuration=adapters(depth, width), rounds=1, seconds=1.0, joules=1.0,
+                        bytes_down=1, bytes_up=1, validation_accuracy=0.5)
         for group, (depth, width) in places.items()
     ]  # fmt: skip
     return TrialRecord(
         trial=1, server_round=1, started_seconds=started, ended_seconds=ended, budget_seconds=ended - started,
-        candidates=candidates, winner=winner, depth=places[winner][0], width=places[winner][1],
+        candidates=candidates, winner=winner, configuration=adapters(*places[winner]),
     )  # fmt: skip
 
 
@@ -102,6 +108,47 @@ def test_the_staircase_starts_where_the_first_trial_did(drawn):
     assert depth.get_xydata().tolist() == [[0.0, 0.0], [1.0, 2.0], [2.0, 2.0]]
     assert width.get_xydata().tolist() == [[0.0, 8.0], [1.0, 8.0], [2.0, 16.0]]
     assert (depth.get_drawstyle(), width.get_drawstyle()) == ("steps-post", "steps-post")
+
+
+def configured(seconds, **configuration):
+    return replace(round_(seconds), configuration=configuration)
+
+
+def test_each_numeric_axis_has_a_line_and_a_scale_of_its_own(drawn):
+    lora = {"set": "lora", "rank": 8, "alpha": 16, "targets": "q,v"}
+
+    figure = drawn([configured(60.0, depth=4, **lora), configured(120.0, depth=5, **lora)], [])
+
+    panels = figure.axes[1:]
+    assert [axes.get_ylabel() for axes in panels] == ["depth", "rank", "alpha"]
+    assert [axes.lines[-1].get_ydata().tolist() for axes in panels] == [[4, 4, 5], [8, 8, 8], [16, 16, 16]]
+    assert len({(axes.lines[-1].get_color(), axes.lines[-1].get_linestyle()) for axes in panels}) == 3
+    assert panels[1].spines["right"].get_position() != panels[2].spines["right"].get_position()
+
+
+def test_a_set_without_axes_has_no_lines(drawn):
+    figure = drawn([configured(60.0, set="everything")], [])
+
+    assert len(figure.axes) == 2
+    assert not figure.axes[1].lines
+    assert not list(figure.axes[1].get_yticks())
+
+
+def test_an_axis_has_a_gap_where_a_configuration_lacks_it(drawn):
+    figure = drawn([configured(60.0, set="blocks", depth=1), configured(120.0, set="lora", depth=1, rank=4)], [])
+
+    np.testing.assert_array_equal(figure.axes[2].lines[0].get_ydata(), [np.nan, np.nan, 4])
+
+
+def test_an_upgrade_of_other_axes_is_labelled_in_words(drawn):
+    shallow, deep = ({"set": "lora", "depth": depth, "rank": 8, "targets": "q,v"} for depth in (1, 2))
+    whole = trial(0.0, 60.0, "deep")
+    candidates = [replace(each, configuration=shallow) for each in whole.candidates]
+
+    figure = drawn([configured(60.0, **deep)], [replace(whole, configuration=deep, candidates=candidates)])
+
+    assert [text.get_text() for text in figure.axes[0].texts] == ["depth 2, rank 8, q,v"]
+    assert "upgrade" in [line.get_label() for line in figure.axes[0].lines]
 
 
 @pytest.mark.parametrize("rounds", [[], [round_(0.0)], [round_(60.0)], [round_(60.0, 0.5)]])

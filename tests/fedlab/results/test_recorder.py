@@ -9,33 +9,37 @@ from fedlab.results.recorder import Recorder
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 def client(server_round, partition_id):
     return ClientRecord(
-        server_round=server_round, group="all", partition_id=partition_id, device="jetson-tx2", depth=2, width=8,
-        num_examples=40, batches=10, train_loss=0.1 + 0.2, compute_seconds=1 / 3, download_seconds=0.5,
-        upload_seconds=0.25, joules=9.0, bytes_down=10, bytes_up=20, peak_memory_bytes=1000,
+        server_round=server_round, group="all", partition_id=partition_id, device="jetson-tx2",
+        configuration=adapters(2, 8), num_examples=40, batches=10, train_loss=0.1 + 0.2, compute_seconds=1 / 3,
+        download_seconds=0.5, upload_seconds=0.25, joules=9.0, bytes_down=10, bytes_up=20, peak_memory_bytes=1000,
     )  # fmt: skip
 
 
 def round_(server_round):
     group = GroupRecord(
-        group="all", depth=2, width=8, clients=2, failures=0, seconds=1 / 3, joules=4.0, bytes_down=20, bytes_up=40,
-        train_loss=0.1 + 0.2,
+        group="all", configuration=adapters(2, 8), clients=2, failures=0, seconds=1 / 3, joules=4.0, bytes_down=20,
+        bytes_up=40, train_loss=0.1 + 0.2,
     )  # fmt: skip
     return RoundRecord(
-        server_round=server_round, trial=None, simulated_seconds=server_round / 3, depth=2, width=8, groups=[group],
-        validation_accuracy=0.5, test_accuracy=None, wall_seconds=1.0,
+        server_round=server_round, trial=None, simulated_seconds=server_round / 3, configuration=adapters(2, 8),
+        groups=[group], validation_accuracy=0.5, test_accuracy=None, wall_seconds=1.0,
     )  # fmt: skip
 
 
 def trial(number):
     candidate = CandidateRecord(
-        group="deep", depth=2, width=8, rounds=3, seconds=60.0, joules=5.0, bytes_down=1, bytes_up=2,
+        group="deep", configuration=adapters(2, 8), rounds=3, seconds=60.0, joules=5.0, bytes_down=1, bytes_up=2,
         validation_accuracy=2 / 3,
     )  # fmt: skip
     return TrialRecord(
         trial=number, server_round=3, started_seconds=0.0, ended_seconds=60.0, budget_seconds=60.0,
-        candidates=[candidate], winner="deep", depth=2, width=8,
+        candidates=[candidate], winner="deep", configuration=adapters(2, 8),
     )  # fmt: skip
 
 
@@ -97,6 +101,19 @@ def test_pandas_reads_the_rounds(folder):
     assert frame.server_round.tolist() == [1, 2, 3]
     assert frame.simulated_seconds.tolist() == pytest.approx([1 / 3, 2 / 3, 1.0])
     assert frame.groups[0][0]["bytes_up"] == 40
+    assert frame.configuration[0] == adapters(2, 8)
+
+
+def test_pandas_makes_columns_of_the_configuration_in_one_line(folder):
+    recorder = Recorder(folder)
+    recorder.on_clients([client(1, 0), client(1, 1)])
+    recorder.close()
+
+    frame = pd.json_normalize(pd.read_json(folder.clients_file, lines=True).to_dict("records"))
+
+    assert frame["configuration.depth"].tolist() == [2, 2]
+    assert frame["configuration.width"].tolist() == [8, 8]
+    assert frame["partition_id"].tolist() == [0, 1]
 
 
 def test_a_mark_is_the_length_of_each_file(folder):

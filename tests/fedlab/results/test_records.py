@@ -3,11 +3,15 @@
 from fedlab.results.records import ClientRecord, GroupRecord, group_records
 
 
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 def client(partition_id, group, *, seconds=(0.0, 0.0, 0.0), error=None, **rest):
     download, compute, upload = seconds
     defaults = {
-        "depth": 2, "width": 8, "num_examples": 4, "batches": 1, "train_loss": None, "joules": 0.0, "bytes_down": 0,
-        "bytes_up": 0, "peak_memory_bytes": 0,
+        "configuration": adapters(2, 8), "num_examples": 4, "batches": 1, "train_loss": None, "joules": 0.0,
+        "bytes_down": 0, "bytes_up": 0, "peak_memory_bytes": 0,
     }  # fmt: skip
     return ClientRecord(
         server_round=1, group=group, partition_id=partition_id, device="jetson-tx2", download_seconds=download,
@@ -16,7 +20,7 @@ def client(partition_id, group, *, seconds=(0.0, 0.0, 0.0), error=None, **rest):
 
 
 def failed(partition_id, group):
-    return client(partition_id, group, error="ValueError: no", depth=0, width=1, num_examples=0, batches=0)
+    return client(partition_id, group, error="ValueError: no", configuration=adapters(0, 1), num_examples=0, batches=0)
 
 
 def test_no_clients_make_no_groups():
@@ -31,8 +35,7 @@ def test_a_group_sums_traffic_and_energy_and_lasts_as_long_as_its_slowest():
     assert group_records(members) == [
         GroupRecord(
             group="deep",
-            depth=2,
-            width=8,
+            configuration=adapters(2, 8),
             clients=2,
             failures=0,
             seconds=9.0,
@@ -45,11 +48,12 @@ def test_a_group_sums_traffic_and_energy_and_lasts_as_long_as_its_slowest():
 
 
 def test_groups_come_in_the_order_they_first_appear():
-    members = [client(0, "wide", width=16), client(1, "deep", depth=3), client(2, "wide", width=16)]
+    members = [client(0, "wide", configuration=adapters(2, 16)), client(1, "deep", configuration=adapters(3, 8))]
+    members += [client(2, "wide", configuration=adapters(2, 16))]
     groups = group_records(members)
-    assert [(each.group, each.depth, each.width, each.clients) for each in groups] == [
-        ("wide", 2, 16, 2),
-        ("deep", 3, 8, 1),
+    assert [(each.group, each.configuration, each.clients) for each in groups] == [
+        ("wide", adapters(2, 16), 2),
+        ("deep", adapters(3, 8), 1),
     ]
 
 
@@ -74,7 +78,13 @@ def test_a_group_that_failed_is_marked():
 def test_a_client_that_failed_is_counted_and_adds_nothing():
     (group,) = group_records([client(0, "deep", seconds=(0, 3, 0), train_loss=0.5), failed(1, "deep")])
     assert (group.clients, group.failures, group.seconds, group.train_loss) == (2, 1, 3.0, 0.5)
-    assert (group.depth, group.width) == (2, 8)
+    assert group.configuration == adapters(2, 8)
+
+
+def test_a_group_has_the_configuration_its_members_were_sent_as_far_as_it_is_known():
+    members = [client(0, "deep", configuration={"set": "bottleneck"}), client(1, "deep")]
+    assert group_records(members)[0].configuration == adapters(2, 8)
+    assert group_records(members[:1])[0].configuration == {"set": "bottleneck"}
 
 
 def test_a_group_of_failures_only_took_no_time():

@@ -19,10 +19,14 @@ from fedlab.results.report import (
 )
 
 
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
 def client(partition_id, *, error=None, joules=9.0, **rest):
     return ClientRecord(
-        server_round=1, partition_id=partition_id, device="jetson-tx2", depth=2, width=8, num_examples=40, batches=10,
-        train_loss=1.0, compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25,
+        server_round=1, partition_id=partition_id, device="jetson-tx2", configuration=adapters(2, 8), num_examples=40,
+        batches=10, train_loss=1.0, compute_seconds=3.0, download_seconds=0.5, upload_seconds=0.25,
         joules=joules, bytes_down=1000, bytes_up=2000, peak_memory_bytes=1000 * partition_id, error=error,
         **{"group": "all"} | rest,
     )  # fmt: skip
@@ -30,8 +34,9 @@ def client(partition_id, *, error=None, joules=9.0, **rest):
 
 def round_(server_round, *, validation=None, test=None, depth=0, width=8):
     return RoundRecord(
-        server_round=server_round, trial=1, simulated_seconds=100.0 * server_round, depth=depth, width=width,
-        groups=[], validation_accuracy=validation, test_accuracy=test, wall_seconds=2.0 * server_round,
+        server_round=server_round, trial=1, simulated_seconds=100.0 * server_round,
+        configuration=adapters(depth, width), groups=[], validation_accuracy=validation, test_accuracy=test,
+        wall_seconds=2.0 * server_round,
     )  # fmt: skip
 
 
@@ -39,13 +44,13 @@ def trial(number, winner, *, start=(0, 8), accuracies=(0.5, 0.6, 0.4)):
     depth, width = start
     places = {"shallow": (depth, width), "deep": (depth + 2, width), "wide": (depth, width + 8)}
     candidates = [
-        CandidateRecord(group=group, depth=place[0], width=place[1], rounds=3, seconds=60.0, joules=2000.0,
+        CandidateRecord(group=group, configuration=adapters(*place), rounds=3, seconds=60.0, joules=2000.0,
                         bytes_down=1_000_000, bytes_up=500_000, validation_accuracy=accuracy)
         for (group, place), accuracy in zip(places.items(), accuracies, strict=True)
     ]  # fmt: skip
     return TrialRecord(
         trial=number, server_round=3 * number, started_seconds=90.0 * (number - 1), ended_seconds=90.0 * number,
-        budget_seconds=90.0, candidates=candidates, winner=winner, depth=places[winner][0], width=places[winner][1],
+        budget_seconds=90.0, candidates=candidates, winner=winner, configuration=adapters(*places[winner]),
     )  # fmt: skip
 
 
@@ -83,14 +88,17 @@ def test_a_summary_counts_who_dropped_out_and_why():
 
 
 def test_a_summary_counts_how_sure_its_latencies_are():
-    clients = [client(1, latency_standing="scaled"), client(2, latency_standing="scaled"), client(3)]
-    clients.append(client(4, latency_standing="published"))
+    clients = [client(1, latency_provenance="scaled"), client(2, latency_provenance="scaled"), client(3)]
+    clients.append(client(4, latency_provenance="published"))
 
     assert summarise([round_(1)], [], clients, status="finished")["provenance"] == {"published": 1, "scaled": 2}
 
 
 def test_a_summary_counts_how_sure_powers_and_memory_are():
-    clients = [client(1, energy_standing="assumed", memory_standing="scaled"), client(2, energy_standing="published")]
+    clients = [
+        client(1, energy_provenance="assumed", memory_provenance="scaled"),
+        client(2, energy_provenance="published"),
+    ]
 
     summary = summarise([round_(1)], [], clients, status="finished")
 
@@ -114,7 +122,7 @@ def test_a_round_failed_where_all_its_groups_did():
 def test_what_came_of_the_clients_is_shown(tmp_path):
     clients = [client(1, error="late", dropout="late"), client(2, error="gone", dropout="gone")]
     clients += [client(3, error="late", dropout="late"), client(4, late_seconds=1.0)]
-    clients += [client(5, idle_joules=4.0, latency_standing="assumed")]
+    clients += [client(5, idle_joules=4.0, latency_provenance="assumed")]
     groups = group_records(clients, failed=["all"])
     summary = summarise([replace(round_(1), groups=groups)], [], clients, status="finished")
 
@@ -138,7 +146,7 @@ def test_a_summary_of_an_earlier_version_is_shown(tmp_path):
 def test_a_summary_has_the_configuration_the_last_round_left():
     summary = summarise([round_(1), round_(2, depth=2, width=16)], [], [], status="finished")
 
-    assert summary["configuration"] == {"depth": 2, "width": 16}
+    assert summary["configuration"] == adapters(2, 16)
 
 
 def test_a_summary_counts_trials_and_upgrades():
@@ -165,7 +173,7 @@ def test_a_summary_carries_status_and_digests():
 
 @pytest.mark.parametrize(("winner", "changed"), [("shallow", False), ("deep", True), ("wide", True)])
 def test_a_trial_is_an_upgrade_unless_the_smallest_candidate_won(winner, changed):
-    assert starting_configuration(trial(1, winner, start=(4, 16))) == (4, 16)
+    assert starting_configuration(trial(1, winner, start=(4, 16))) == adapters(4, 16)
     assert is_upgrade(trial(1, winner, start=(4, 16))) is changed
 
 
@@ -189,6 +197,17 @@ def test_a_trial_is_a_row_of_candidates_time_traffic_and_energy():
     row = printed(render_trials([trial(1, "deep")], rounds)).splitlines()[3].split()
 
     assert row == ["1", "deep", "2", "8", "0.500", "0.600", "0.400", "0.575", "1.50", "min", "4.50", "MB", "6.00", "kJ"]
+
+
+def test_the_table_of_trials_has_a_column_for_each_axis():
+    lora = {"set": "lora", "depth": 4, "rank": 8, "targets": "q,v"}
+    searched = [replace(trial(1, "deep"), configuration=lora), trial(2, "shallow")]
+
+    lines = [line.split() for line in printed(render_trials(searched, [])).splitlines()]
+
+    assert lines[1][:6] == ["trial", "winner", "depth", "rank", "targets", "width"]
+    assert lines[3][:6] == ["1", "deep", "4", "8", "q,v", "-"]
+    assert lines[4][:6] == ["2", "shallow", "0", "-", "-", "8"]
 
 
 def test_the_table_of_trials_fits_eighty_columns_whole():

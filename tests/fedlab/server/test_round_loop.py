@@ -67,7 +67,7 @@ class Counting(Strategy):
 class Searching(Counting):
     """A strategy with a trial under way, which ends only when it is told to conclude: the arrays are then 100."""
 
-    configuration, trial, budget_seconds = Bottleneck(depth=3, width=24).configuration, 2, 60.0
+    configuration, trial, budget_seconds = {"set": "lora", "depth": 3, "rank": 8}, 2, 60.0
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -232,25 +232,10 @@ def test_a_round_that_measures_the_same_accuracy_again_still_says_so(run):
     assert log.rounds_with("test_accuracy") == [1, 2, 3]
 
 
-def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
-    log = run(Counting(), rounds=1)
-    assert (log.records[0].depth, log.records[0].width) == (0, 16)
-
-
-@pytest.mark.parametrize(
-    ("configuration", "columns"),
-    [
-        ({"set": "bottleneck", "depth": 2, "width": 24}, (2, 24)),
-        ({"set": "blocks", "depth": 3}, (3, 1)),
-        ({"set": "everything"}, (4, 1)),
-        ({"set": "head"}, (0, 1)),
-        ({"set": "file.py:Lora", "rank": 3}, (4, 1)),
-    ],
-)
-def test_a_record_has_the_depth_and_width_of_the_runs_configuration(run, configuration, columns):
-    record = run(Counting(), state=state_after(0, configuration=configuration), rounds=1).records[0]
-    assert (record.depth, record.width, record.trial, record.budget_seconds) == (*columns, None, None)
-    assert record.wall_seconds == 1.25
+def test_the_configuration_is_the_runs_own_where_the_strategy_does_not_search(run):
+    record = run(Counting(), rounds=1).records[0]
+    assert record.configuration == {"set": "bottleneck", "depth": 0, "width": 16}
+    assert (record.trial, record.budget_seconds, record.wall_seconds) == (None, None, 1.25)
 
 
 def test_a_model_is_measured_and_kept_with_its_configuration(run):
@@ -324,7 +309,8 @@ def test_a_trial_that_ends_with_the_run_is_not_concluded_twice(run):
 
 def test_a_searching_strategy_tells_configuration_trial_and_budget(run):
     record = run(Searching(), rounds=1).records[0]
-    assert (record.depth, record.width, record.trial, record.budget_seconds) == (3, 24, 2, 60.0)
+    assert record.configuration == {"set": "lora", "depth": 3, "rank": 8}
+    assert (record.trial, record.budget_seconds) == (2, 60.0)
 
 
 def test_federated_evaluation_measures_the_model_the_round_made(run):
@@ -368,7 +354,7 @@ def test_a_strategy_that_asks_nobody_ends_the_run(run):
 
 def bill(partition_id, dropout=None):
     return ClientRecord(
-        server_round=1, group="train", partition_id=partition_id, device="board", depth=1, width=8, num_examples=1,
+        server_round=1, group="train", partition_id=partition_id, device="board", configuration={}, num_examples=1,
         batches=1, train_loss=None, compute_seconds=1.0, download_seconds=0.0, upload_seconds=0.0, joules=1.0,
         bytes_down=1, bytes_up=1, peak_memory_bytes=1, error=dropout, dropout=dropout,
     )  # fmt: skip

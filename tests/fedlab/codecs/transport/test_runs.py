@@ -102,8 +102,10 @@ def test_any_strategy_runs_on_encoded_messages_and_pays_for_those(run, strategy)
     for way in ("bytes_up", "bytes_down"):  # a message of 10 to 30 kB holds a kilobyte that is no array's values
         assert encoded[way] < plain[way] / 3
     assert encoded["simulated_seconds"] < plain["simulated_seconds"]
-    configurations = {(client.depth, client.width) for client in folder.clients()}
-    assert configurations == ({(1, 8), (2, 8), (1, 16)} if strategy == "adafl" else {(1, 8)})
+    configurations = {tuple(client.configuration.values()) for client in folder.clients()}
+    assert configurations == {
+        ("bottleneck", *each) for each in ([(1, 8), (2, 8), (1, 16)] if strategy == "adafl" else [(1, 8)])
+    }
 
 
 def test_what_is_learnt_is_much_the_same(run):

@@ -62,7 +62,7 @@ def test_adafl_runs_on_the_wall_clock_and_bills_what_was_measured(run, tmp_path)
     assert (summary["rounds"], summary["run_dir"]) == (3, str(folder))
     assert summary["trials"] == 3  # each round takes longer than a trial
     clients = records(folder, "clients.jsonl")
-    assert {each["latency_standing"] for each in clients} == {"measured"}
+    assert {each["latency_provenance"] for each in clients} == {"measured"}
     assert min(each["compute_seconds"] for each in clients) > 0
     times = [each["simulated_seconds"] for each in records(folder, "rounds.jsonl")]
     assert times == sorted(times)

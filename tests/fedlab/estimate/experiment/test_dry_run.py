@@ -53,13 +53,17 @@ def planned(experiment, judge=cheapest):
     return dry_run(plan_of(experiment, batches=None, labels=2), judge)
 
 
+WHO = ("server_round", "group", "partition_id", "device", "configuration")
+WORK = ("passes", "batches", "cached_batches")
+
+
 def assert_same(ours, real):
     """Compare record by record: whoever took part did the same for the same time, headers apart."""
     assert len(ours.clients) == len(real.clients)
     for mine, theirs in zip(ours.clients, real.clients, strict=True):
-        for what in ("server_round", "group", "partition_id", "device", "passes", "depth", "batches", "cached_batches"):
+        for what in (*WHO, *WORK):
             assert getattr(mine, what) == getattr(theirs, what), what
-        assert (mine.dropout, mine.latency_standing) == (theirs.dropout, theirs.latency_standing)
+        assert (mine.dropout, mine.latency_provenance) == (theirs.dropout, theirs.latency_provenance)
         assert mine.compute_seconds == pytest.approx(theirs.compute_seconds, rel=1e-6)
         assert mine.peak_memory_bytes == theirs.peak_memory_bytes
         if mine.dropout is None:
@@ -102,8 +106,8 @@ def test_a_search_costs_what_it_is_charged_when_its_trials_end_as_assumed(experi
     ours, real = planned(experiment, judge), run_for_real(experiment, measure)
     assert_same(ours, real)
     assert ours.searches
-    assert [(trial.winner, trial.depth, trial.width) for trial in ours.trials] == [
-        (trial.winner, trial.depth, trial.width) for trial in real.trials
+    assert [(trial.winner, trial.configuration) for trial in ours.trials] == [
+        (trial.winner, trial.configuration) for trial in real.trials
     ]
 
 
@@ -124,16 +128,16 @@ def test_with_caches_filled_beforehand_no_round_is_longer_for_want_of_one(experi
 def test_the_dearest_way_costs_more_than_the_cheapest(experiment_of):
     experiment = experiment_of(rounds=12, strategy=ADAFL, client={"depth": 0})
     low, high = (planned(experiment, judge).rounds[-1] for judge in (cheapest, dearest))
-    assert (low.depth, low.width) == (0, 8)
-    assert high.depth == 2
-    assert high.width > 8
+    assert low.configuration == {"set": "bottleneck", "depth": 0, "width": 8}
+    assert high.configuration["depth"] == 2
+    assert high.configuration["width"] > 8
     assert low.simulated_seconds < high.simulated_seconds
 
 
 def test_a_search_follows_a_trajectory(experiment_of):
     experiment = experiment_of(rounds=15, strategy=ADAFL, client={"depth": 0})
     ours = planned(experiment, following([Segment(4, 0, 8), Segment(30, 2, 24)]))
-    configurations = [(record.depth, record.width) for record in ours.rounds]
+    configurations = [(record.configuration["depth"], record.configuration["width"]) for record in ours.rounds]
     assert configurations[0] == (0, 8)
     assert configurations[-1] == (2, 24)
 

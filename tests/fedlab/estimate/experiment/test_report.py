@@ -7,18 +7,21 @@ from rich.console import Console
 
 from fedlab.estimate.experiment.dry_run import PlannedRun
 from fedlab.estimate.experiment.report import cost_of_run, plain_cost, render_cost
-from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord, RoundRecord
 
-START = Bottleneck(depth=0, width=8)
+
+def adapters(depth=2, width=8):
+    return {"set": "bottleneck", "depth": depth, "width": width}
+
+
+START = adapters(0, 8)
 
 
 def client(server_round, device, seconds, **changes) -> ClientRecord:
     record = {
         "group": "train",
         "partition_id": 0,
-        "depth": 0,
-        "width": 8,
+        "configuration": adapters(0, 8),
         "num_examples": 8,
         "batches": 2,
         "train_loss": 0.0,
@@ -38,8 +41,7 @@ def after(server_round, seconds, depth=0, width=8) -> RoundRecord:
         server_round=server_round,
         trial=None,
         simulated_seconds=seconds,
-        depth=depth,
-        width=width,
+        configuration=adapters(depth, width),
         groups=[],
         validation_accuracy=None,
         test_accuracy=None,
@@ -51,7 +53,7 @@ def after(server_round, seconds, depth=0, width=8) -> RoundRecord:
 def run():
     """Three rounds of a fast and a slow client; the second began at (0, 8), the third at (2, 8)."""
     clients = [client(each, device, seconds) for each in (1, 2) for device, seconds in (("fast", 1.0), ("slow", 4.0))]
-    clients += [client(3, "fast", 3.0, depth=2), client(3, "slow", 12.0, depth=2, bytes_up=600, dropout="late")]
+    clients += [client(3, "fast", 3.0), client(3, "slow", 12.0, bytes_up=600, dropout="late")]
     rounds = [after(1, 4.0), after(2, 8.0, depth=2), after(3, 20.0, depth=2)]
     return PlannedRun(clients=clients, rounds=rounds)
 
@@ -64,7 +66,10 @@ def test_all_clients_cost_the_sum_of_the_records(run):
 
 def test_a_slot_costs_the_mean_of_the_parts_of_each_stretch_and_the_clocks_time(run):
     slot = cost_of_run(run, START).slot
-    assert [(part.first_round, part.last_round, part.depth) for part in slot.by_segment] == [(1, 2, 0), (3, 3, 2)]
+    assert [(part.first_round, part.last_round, part.configuration) for part in slot.by_segment] == [
+        (1, 2, adapters(0, 8)),
+        (3, 3, adapters(2, 8)),
+    ]
     assert [part.seconds for part in slot.by_segment] == [8.0, 12.0]
     assert [part.joules for part in slot.by_segment] == [2 * 25.0, 75.0]
     assert slot.seconds == 20.0
