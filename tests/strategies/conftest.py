@@ -8,7 +8,7 @@ from fedlab.common.clock import VirtualClock
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import add_cost
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.server.context import Server
 from fedlab.workload.workload import Cost
 
@@ -48,8 +48,8 @@ def server():
         seed=5,
         clock=VirtualClock(),
         blocks=2,
-        initial=AdapterConfig(depth=1, width=8),
+        initial=Bottleneck(depth=1, width=8),
         partitions=PARTITIONS,
-        measure=lambda arrays, split: 0.0,
+        measure=lambda arrays, split, configuration: 0.0,
         on_trial=lambda trial: None,
     )

@@ -17,8 +17,8 @@ from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import group_of, read_order, read_terms
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import workload_record
-from fedlab.models.peft.bottleneck import configuration_of, initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.base import from_configuration
+from fedlab.models.peft.bottleneck import Bottleneck, array_shapes, initial_arrays
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.server.checkpoint import load_tree, save_tree
@@ -89,7 +89,7 @@ class Rehearsal:
         self.clock, self.trials, self.measured, self.asked = VirtualClock(), [], [], []
         self.server_round, self.ledger = 0, Ledger()
         self._accuracy, self._fails, self._trains = accuracy, fails, trains or (lambda order, partition: 1)
-        initial = AdapterConfig(depth=start[0], width=start[1])
+        initial = Bottleneck(depth=start[0], width=start[1])
         self.arrays: Arrays = initial_arrays(
             initial, blocks=BLOCKS, hidden=6, labels=2, generator=np.random.default_rng(1)
         )
@@ -144,19 +144,24 @@ class Rehearsal:
             {
                 "arrays": to_record({name: array + step for name, array in order.arrays.items()}),
                 "metrics": MetricRecord({"num-examples": 4, "train-loss": 1.0}),
-                "workload": workload_record(workload_of(configuration_of(order.arrays, default_width=self._width))),
+                "workload": workload_record(workload_of(_worked_on(order.configuration))),
             }
         )
         return Message(content, reply_to=message)
 
-    @property
-    def _width(self):
-        return self.strategy.configuration.width
-
-    def _measure(self, arrays, split):
-        config = configuration_of(arrays, default_width=self._width)
+    def _measure(self, arrays, split, configuration):
+        config = from_configuration(configuration)
+        assert {name: array.shape for name, array in arrays.items()} == array_shapes(
+            config, blocks=BLOCKS, hidden=6, labels=2
+        )
         self.measured.append((split, config.depth, config.width))
         return self._accuracy(config.depth, config.width)
+
+
+def _worked_on(configuration):
+    """Return the set that a client works on; a head alone takes the same time whatever width its adapters will have."""
+    trained = from_configuration(configuration)
+    return trained if trained.depth else Bottleneck(depth=0, width=8)
 
 
 @pytest.fixture
@@ -308,24 +313,24 @@ def test_the_most_accurate_group_wins_and_all_go_on_from_its_configuration_and_w
     before = run.arrays
     trial = run.trial()
     assert (trial.winner, trial.depth, trial.width) == ("deep", 2, 8)
-    assert run.strategy.configuration == AdapterConfig(depth=2, width=8)
+    assert run.strategy.configuration == {"set": "bottleneck", "depth": 2, "width": 8}
     # The deep group ran two rounds, in each of which every client added 1.
     np.testing.assert_allclose(run.arrays["head.weight"], before["head.weight"] + 2, rtol=1e-6)
     np.testing.assert_array_equal(run.arrays["block.3.up.weight"], np.full((6, 8), 2.0))
 
     run.round()
-    orders = {group: read_order(members[0]).arrays for group, members in run.asked[-1].items()}
-    assert {group: configuration_of(arrays) for group, arrays in orders.items()} == {
-        "shallow": AdapterConfig(depth=2, width=8),
-        "deep": AdapterConfig(depth=3, width=8),
-        "wide": AdapterConfig(depth=2, width=16),
+    orders = {group: read_order(members[0]) for group, members in run.asked[-1].items()}
+    assert {group: from_configuration(order.configuration) for group, order in orders.items()} == {
+        "shallow": Bottleneck(depth=2, width=8),
+        "deep": Bottleneck(depth=3, width=8),
+        "wide": Bottleneck(depth=2, width=16),
     }
-    for arrays in orders.values():
+    for arrays in [order.arrays for order in orders.values()]:
         np.testing.assert_array_equal(arrays["head.weight"], run.arrays["head.weight"])
         np.testing.assert_array_equal(arrays["block.3.down.weight"][:8], run.arrays["block.3.down.weight"])
         np.testing.assert_array_equal(arrays["block.3.up.weight"][:, :8], run.arrays["block.3.up.weight"])
-    np.testing.assert_array_equal(orders["wide"]["block.3.up.weight"][:, 8:], 0.0)
-    np.testing.assert_array_equal(orders["deep"]["block.1.up.weight"], 0.0)
+    np.testing.assert_array_equal(orders["wide"].arrays["block.3.up.weight"][:, 8:], 0.0)
+    np.testing.assert_array_equal(orders["deep"].arrays["block.1.up.weight"], 0.0)
 
 
 def merging(rehearse, merged, won):
@@ -442,7 +447,7 @@ def test_configuration_trial_and_budget_are_those_of_the_last_round(rehearse):
     assert (run.strategy.trial, run.strategy.budget_seconds) == (1, 60.0)
     run.round()
     assert (run.strategy.trial, run.strategy.budget_seconds) == (2, 540.0)
-    assert run.strategy.configuration == AdapterConfig(depth=2, width=8)
+    assert run.strategy.configuration == {"set": "bottleneck", "depth": 2, "width": 8}
 
 
 @pytest.mark.parametrize("interrupted_after", [3, 10, 11, 25])

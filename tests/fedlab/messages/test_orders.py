@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import strategy
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
 
 from fedlab.messages.flower_private import record_from_wire, record_to_wire, with_id
 from fedlab.messages.orders import group_of, order_content, query_message, read_order, read_terms, server_round_of
@@ -24,8 +27,7 @@ from fedlab.messages.replies import (
     train_reply,
 )
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck, array_shapes, initial_arrays
 from fedlab.workload.workload import Cost, Workload
 
 pytestmark = pytest.mark.usefixtures("server_identity")
@@ -74,9 +76,41 @@ def test_arrays_keep_name_order_shape_and_bits():
     assert_same(from_record(to_record(arrays)), arrays)
 
 
-def test_what_a_strategy_of_flowers_computed_in_double_precision_is_float32_again():
-    found = from_record(to_record({"x": np.array([1 / 3], np.float64)}))
-    assert_same(found, {"x": np.array([1 / 3], np.float32)})
+@given(
+    arrays=st.dictionaries(
+        st.text(max_size=4),
+        hnp.arrays(
+            st.sampled_from([np.float16, np.float32, np.float64, np.int8, np.uint16, np.int64, np.bool_]),
+            hnp.array_shapes(min_dims=0, max_dims=3, min_side=0, max_side=3),
+        ),
+        max_size=4,
+    )
+)
+@settings(max_examples=60)
+def test_dtypes_and_shapes_travel_as_they_are(arrays):
+    record = record_from_wire(record_to_wire(RecordDict({"arrays": to_record(arrays)})))["arrays"]
+    found = from_record(record)
+    assert list(found) == list(arrays)
+    for name, array in arrays.items():
+        assert (found[name].dtype, found[name].shape) == (array.dtype, array.shape)
+        assert found[name].tobytes() == array.tobytes()  # bits, for not a number is not equal to itself
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_arrays_that_travelled_are_read_only_and_not_copied(order):
+    packed = Array(np.asarray(np.arange(6, dtype=np.float32).reshape(2, 3), order=order))
+    found = values_of(packed)
+    np.testing.assert_array_equal(found, [[0, 1, 2], [3, 4, 5]])
+    with pytest.raises(ValueError, match="read-only"):
+        found[0, 0] = 9
+    if order == "C":
+        assert np.shares_memory(found, np.frombuffer(packed.data, np.uint8))
+
+
+def test_an_order_says_what_is_trained_if_it_is_told():
+    configuration = {"set": "bottleneck", "depth": 2, "width": 8}
+    assert read_order(order({}, configuration=configuration)).configuration == configuration
+    assert read_order(order({})).configuration == {}
 
 
 def test_arrays_that_are_views_arrive_as_their_values():
@@ -86,7 +120,7 @@ def test_arrays_that_are_views_arrive_as_their_values():
 
 def test_a_models_arrays_arrive_with_the_shapes_of_its_configuration():
     sizes = {"blocks": 3, "hidden": 16, "labels": 4}
-    config = AdapterConfig(depth=2, width=8)
+    config = Bottleneck(depth=2, width=8)
     arrays = initial_arrays(config, **sizes, generator=np.random.default_rng(0))
     found = read_order(order(arrays)).arrays
     assert {name: array.shape for name, array in found.items()} == array_shapes(config, **sizes)
@@ -211,7 +245,7 @@ def test_an_array_is_read_as_flower_reads_it(dtype, shape, order):
     read, expected = values_of(array), array.numpy()
     np.testing.assert_array_equal(read, expected)
     assert read.dtype == expected.dtype
-    assert read.flags.writeable
+    assert not read.flags.writeable
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64", "int8", "uint16", "bool", ">f4"])

@@ -13,17 +13,20 @@ from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.orders import read_order
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import workload_record
-from fedlab.models.peft.bottleneck import array_shapes, block_names, configuration_of
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.base import ModelSizes, depth_and_width, from_configuration
+from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
+from fedlab.models.peft.whole_blocks import TopBlocks
+from fedlab.models.sizes import EncoderSizes
 from fedlab.results.digests import compare_runs, digest_arrays, verify_run
 from fedlab.results.folder import RunFolder, create
 from fedlab.results.recorder import Recorder
-from fedlab.server.assemble import Bench, check_clients_suffice, initial_configuration, serve
+from fedlab.server.assemble import Bench, check_clients_suffice, initial_set, serve
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Workload
 
 SHAPE = ModelShape(family="bert", blocks=4, hidden=12, intermediate=24)
 LABELS = 3
+SIZES = ModelSizes(encoder=EncoderSizes(shape=SHAPE, vocabulary=50, positions=24), labels=LABELS)
 PARTITIONS = {40 + partition: partition for partition in range(8)}
 FLOWERS = "flwr.serverapp.strategy:"
 HALF = {"fraction_train": 0.5, "fraction_evaluate": 0.25}
@@ -71,11 +74,11 @@ def answer(message):
     """Train by adding what round and partition say; evaluate by the mean of the arrays."""
     order = read_order(message)
     partition = PARTITIONS[message.metadata.dst_node_id]
-    config = configuration_of(order.arrays)
+    depth, width = depth_and_width(from_configuration(order.configuration), SHAPE.blocks)
     work = Workload(
         method="adapter" if message.metadata.message_type == MessageType.TRAIN else "evaluate",
-        depth=config.depth,
-        width=config.width,
+        depth=depth,
+        width=width,
         batches=2 + partition,
         cached_batches=0,
         batch_size=4,
@@ -92,16 +95,14 @@ def answer(message):
     return Message(content, reply_to=message)
 
 
-def measure(arrays, split):
+def measure(arrays, split, configuration=None):
     """Return a figure below one that depends on every array."""
     total = sum(float(np.abs(array).sum()) for array in arrays.values())
     return total % 1.0 if split == "validation" else (total / 2) % 1.0
 
 
-def pretrained(depth):
-    """Return weights of the top blocks, and of the embeddings if these are all."""
-    blocks = [name for block in range(SHAPE.blocks - depth, SHAPE.blocks) for name in block_names(block).values()]
-    names = ["embedding.words", *blocks] if depth == SHAPE.blocks else blocks
+def pretrained(names):
+    """Return small arrays in place of the backbone's weights."""
     return {name: np.full(3, number, np.float32) for number, name in enumerate(names)}
 
 
@@ -119,12 +120,11 @@ def serve_into(memory_grid, tmp_path, monkeypatch):
         summary = serve(
             experiment,
             Bench(
-                shape=SHAPE,
-                labels=LABELS,
+                sizes=SIZES,
                 measure=measure,
-                export=lambda arrays, config, place: (
+                export=lambda arrays, trained, place: (
                     place.mkdir(exist_ok=True),
-                    (place / "told.json").write_text(json.dumps([config.depth, config.width, sorted(arrays)])),
+                    (place / "told.json").write_text(json.dumps([dict(trained.configuration), sorted(arrays)])),
                 ),
                 pretrained=pretrained,
             ),
@@ -237,12 +237,12 @@ def test_the_folder_of_a_run_holds_what_its_summary_says(serve_into):
 
 def test_the_final_arrays_have_the_final_configuration_and_are_exported_with_it(serve_into):
     folder, summary = serve_into("run", "adafl")
-    config = AdapterConfig(**summary["configuration"])
+    config = Bottleneck(**summary["configuration"])
     arrays = load_file(folder.final)
     expected = array_shapes(config, blocks=SHAPE.blocks, hidden=SHAPE.hidden, labels=LABELS)
     assert {name: array.shape for name, array in arrays.items()} == expected
     told = json.loads((folder.adapter / "told.json").read_text())
-    assert told == [config.depth, config.width, sorted(expected)]
+    assert told == [config.configuration, sorted(expected)]
 
 
 def test_a_trial_is_told_after_the_round_it_ends_with(serve_into):
@@ -269,11 +269,14 @@ def test_the_first_model_is_the_one_the_client_table_names(serve_into):
     seen = []
 
     def watch(message):
-        seen.append(configuration_of(from_record(message.content["arrays"])))
+        seen.append(read_order(message))
         return answer(message)
 
     serve_into("run", "fedavg", answer=watch, depth=2, rounds=1)
-    assert seen == [AdapterConfig(depth=2, width=8)] * 3
+    expected = Bottleneck(depth=2, width=8)
+    assert [order.configuration for order in seen] == [expected.configuration] * 3
+    for order in seen:
+        assert {name: array.shape for name, array in order.arrays.items()} == expected.shapes(SIZES)
 
 
 @pytest.mark.parametrize(
@@ -288,13 +291,13 @@ def test_whole_blocks_begin_with_the_pretrained_weights(serve_into, client, dept
 
     folder, summary = serve_into("run", "fedavg", answer=watch, client=client, rounds=1)
 
-    expected = pretrained(depth)
+    expected = pretrained(list(TopBlocks(depth=depth).shapes(SIZES))[:-2])
     assert list(seen[0]) == [*expected, "head.weight", "head.bias"]
     assert all(np.array_equal(seen[0][name], array) for name, array in expected.items())
     assert seen[0]["head.weight"].std() == pytest.approx(0.02, rel=0.5)
     assert summary["configuration"] == {"depth": depth, "width": 1}
-    told = folder.model if depth else folder.adapter  # a head alone is an adapter of depth 0
-    assert json.loads((told / "told.json").read_text())[:2] == [depth, 1]
+    configuration = {"set": "everything"} if client["name"] == "full" else {"set": "blocks", "depth": depth}
+    assert json.loads((folder.model / "told.json").read_text())[0] == configuration
 
 
 def test_the_same_seed_draws_the_head_of_whole_blocks_as_of_the_head_alone(serve_into):
@@ -340,4 +343,4 @@ def test_a_run_whose_clients_report_no_workload_fails_with_the_reason(serve_into
 def test_a_first_model_deeper_than_the_encoder_is_refused():
     experiment = experiment_from({"rounds": 1, "client": {"depth": 5}}, "test")
     with pytest.raises(UserError, match=r"client\.depth = 5: the encoder has 4 blocks"):
-        initial_configuration(experiment, SHAPE)
+        initial_set(experiment, SHAPE)

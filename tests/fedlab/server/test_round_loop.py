@@ -11,15 +11,20 @@ from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
-from fedlab.messages.orders import order_content
+from fedlab.messages.orders import order_content, passed_configuration
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord
 from fedlab.server.context import Server
 from fedlab.server.round_loop import RoundLoop, RunState, StopRule
 
 SECONDS_A_ROUND = 10.0
+HEAD = {"set": "bottleneck", "depth": 0, "width": 16}
+DEEP = {"set": "bottleneck", "depth": 3, "width": 24}
+
+
+def state_of(server_round, x=0.0, *, dtype=np.float32, configuration=HEAD):
+    return RunState(server_round=server_round, arrays={"x": np.array([x], dtype)}, configuration=configuration)
 
 
 class Counting(Strategy):
@@ -27,10 +32,11 @@ class Counting(Strategy):
 
     def __init__(self, *, keeps=(), nodes=(5,), evaluates=False, makes=np.float32):
         self.keeps, self.nodes, self.evaluates, self.makes = keeps, nodes, evaluates, makes
-        self.rounds, self.draws, self.evaluations = [], [], []
+        self.rounds, self.draws, self.evaluations, self.passed = [], [], [], []
 
     def configure_train(self, server_round, arrays, config, grid):
         self.rounds.append((server_round, config["server-round"]))
+        self.passed.append(passed_configuration(config))
         self.draws.append((random.random(), float(np.random.random())))
         self.arrays = from_record(arrays)
         content = order_content(arrays, server_round=server_round)
@@ -59,7 +65,7 @@ class Counting(Strategy):
 class Searching(Counting):
     """A strategy with a trial under way, which ends only when it is told to conclude: the arrays are then 100."""
 
-    configuration, trial, budget_seconds = AdapterConfig(depth=3, width=24), 2, 60.0
+    configuration, trial, budget_seconds = DEEP, 2, 60.0
 
     def __init__(self, **options):
         super().__init__(**options)
@@ -86,8 +92,9 @@ def run(memory_grid):
             x = float(from_record(message.content["arrays"])["x"][0]) if "x" in message.content["arrays"] else 0.0
             return Message(RecordDict({"metrics": MetricRecord({"x": x})}), reply_to=message)
 
-        def measure(arrays, split):
+        def measure(arrays, split, configuration):
             x = float(arrays["x"][0]) if "x" in arrays else 0.0
+            log.configurations.append(configuration)
             log.measured.append((split, x))
             return accuracy(x, split)
 
@@ -98,7 +105,7 @@ def run(memory_grid):
                 seed=3,
                 clock=clock,
                 blocks=4,
-                initial=AdapterConfig(depth=0, width=8),
+                initial=Bottleneck(depth=0, width=8),
                 partitions={node: at for at, node in enumerate(strategy.nodes)},
                 measure=measure,
                 on_trial=lambda trial: None,
@@ -107,12 +114,11 @@ def run(memory_grid):
             stop=StopRule(**stop),
             validation_every=validation_every,
             test_every=test_every,
-            configuration={"set": "bottleneck", "depth": 0, "width": 16},
             observer=log,
             save=lambda each: (log.saved.append(each), log.events.append(f"saved {each.server_round}")),
             wall_seconds=lambda: 1.25,
         )
-        log.final = loop.run(standing or RunState(server_round=0, arrays={"x": np.array([0.0], np.float32)}))
+        log.final = loop.run(standing or state_of(0))
         return log
 
     return call
@@ -123,6 +129,7 @@ class Log:
 
     def __init__(self):
         self.records, self.saved, self.events, self.measured, self.clients = [], [], [], [], []
+        self.configurations = []
         self.final = None
 
     def on_clients(self, records):
@@ -172,7 +179,7 @@ def test_whichever_rule_holds_first_ends_it(run, rules, rounds):
 
 
 def test_a_run_that_was_over_goes_no_further(run):
-    over = RunState(server_round=3, arrays={"x": np.array([3.0], np.float32)})
+    over = state_of(3, 3.0)
     log = run(Counting(), standing=over, rounds=3)
     assert log.final is over
     assert log.records == []
@@ -222,13 +229,54 @@ def test_a_model_of_depth_0_is_recorded_with_the_width_it_would_get(run):
     assert (log.records[0].depth, log.records[0].width) == (0, 16)
 
 
-def test_the_configuration_is_read_off_the_arrays(run):
-    config = AdapterConfig(depth=2, width=24)
-    arrays = initial_arrays(config, blocks=4, hidden=8, labels=3, generator=np.random.default_rng(0))
-    log = run(Counting(), standing=RunState(server_round=0, arrays=arrays), rounds=1)
+@pytest.mark.parametrize(
+    ("configuration", "columns"),
+    [
+        ({"set": "bottleneck", "depth": 2, "width": 24}, (2, 24)),
+        ({"set": "head"}, (0, 1)),
+        ({"set": "blocks", "depth": 2}, (2, 1)),
+        ({"set": "everything"}, (4, 1)),
+    ],
+)
+def test_a_round_is_recorded_with_the_configuration_of_the_state_that_it_starts_from(run, configuration, columns):
+    log = run(Counting(), standing=state_of(0, configuration=configuration), rounds=1)
     record = log.records[0]
-    assert (record.depth, record.width, record.trial, record.budget_seconds) == (2, 24, None, None)
-    assert record.wall_seconds == 1.25
+    assert (record.depth, record.width) == columns
+    assert (record.trial, record.budget_seconds, record.wall_seconds) == (None, None, 1.25)
+
+
+def test_the_configuration_is_passed_to_the_strategy_and_to_what_measures_and_is_saved(run):
+    strategy = Counting()
+    configuration = {"set": "blocks", "depth": 2}
+    log = run(strategy, standing=state_of(0, configuration=configuration), rounds=2)
+    assert strategy.passed == [configuration] * 2
+    assert log.configurations == [configuration] * 4
+    assert [each.configuration for each in log.saved] == [configuration] * 2
+
+
+def test_a_strategy_that_searches_says_the_configuration_of_the_model_itself(run):
+    strategy = Searching()
+    log = run(strategy, rounds=1)
+    assert strategy.passed == [HEAD]
+    assert log.configurations == [DEEP] * 2
+    assert log.final.configuration == DEEP
+
+
+@pytest.mark.parametrize("sent", [np.float32, np.float16, np.float64])
+def test_a_model_keeps_its_dtype_whatever_a_strategy_computes_in(run, sent):
+    log = run(Counting(makes=np.float64), standing=state_of(0, 0.5, dtype=sent), rounds=2)
+    assert log.final.arrays["x"].dtype == sent
+    assert log.final.arrays["x"].tolist() == [2.5]
+
+
+@pytest.mark.parametrize(("x", "rounded"), [(1.6, 2), (2.4, 2), (-1.6, -2)])
+def test_whole_numbers_that_a_strategy_averaged_are_rounded_to_the_nearest(run, x, rounded):
+    class Averaging(Counting):
+        def aggregate_train(self, server_round, replies):
+            return to_record({"x": np.array([x])}), None
+
+    log = run(Averaging(), standing=state_of(0, dtype=np.int8), rounds=1)
+    assert (log.final.arrays["x"].dtype, log.final.arrays["x"].tolist()) == (np.int8, [rounded])
 
 
 def test_a_round_is_told_before_it_is_saved(run):

@@ -61,7 +61,7 @@ def run_for_real(memory_grid, prepared, tmp_path, monkeypatch) -> Callable:
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_: None)
     node_config, workbench = prepared
 
-    def run(experiment, measure=lambda arrays, split: 0.0):
+    def run(experiment, measure=lambda arrays, split, at: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
         contexts = {
             node: Context(

@@ -92,8 +92,8 @@ def test_seconds_are_exact_where_no_bytes_are_moved(experiment_of, run_for_real)
 @pytest.mark.parametrize(
     ("judge", "measure"),
     [
-        (cheapest, lambda arrays, split: 0.0),
-        (dearest, lambda arrays, split: float(len(arrays)) + sum(array.size for array in arrays.values()) / 1e9),
+        (cheapest, lambda arrays, split, at: 0.0),
+        (dearest, lambda arrays, split, at: float(len(arrays)) + sum(array.size for array in arrays.values()) / 1e9),
     ],
     ids=["cheapest", "dearest"],
 )

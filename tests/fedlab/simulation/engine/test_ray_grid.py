@@ -1,6 +1,7 @@
 """Flower's grid on Ray actors: any ClientApp, any strategy, as many clients as one likes."""
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,9 +13,11 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_RAISED
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
-from fedlab.models.peft.whole_blocks import whole_arrays
+from fedlab.models.peft.base import SplitPoint
+from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import Head
+from fedlab.models.peft.whole_blocks import TopBlocks
+from fedlab.models.transformer.named_weights import weights_of
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 from fedlab.simulation.engine.ray_grid import RayGrid
 from fedlab.simulation.engine.state_log import StateLog
@@ -267,30 +270,31 @@ def test_flowers_own_fedadam_runs_on_it_unmodified(grid):
     np.testing.assert_allclose(from_record(result.arrays)["x"], [expected, expected], rtol=1e-6)
 
 
+def first_model(workbench, trained):
+    """Return the arrays of a new model of two labels, and where its set splits it."""
+    network = workbench.network
+    draws, weights = np.random.default_rng(4), partial(weights_of, network.encoder)
+    return trained.initial(network.sizes(2), draws, weights), trained.split_point(2)
+
+
 def test_a_model_is_measured_by_all_actors_as_by_one_process(grid, workbench):
-    shape = workbench.network.encoder.shape
-    draws = np.random.default_rng(4)
-    arrays = initial_arrays(
-        AdapterConfig(depth=1, width=8), blocks=shape.blocks, hidden=shape.hidden, labels=2, generator=draws
-    )
+    arrays, at = first_model(workbench, Bottleneck(depth=1, width=8))
     nodes = grid(workbench=workbench)
     for split in ("validation", "test"):
-        assert nodes.measure(arrays, split) == measure(workbench, arrays, split)
+        assert nodes.measure(arrays, split, at) == measure(workbench, arrays, split, at)
 
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_whole_blocks_are_measured_by_all_actors_as_by_one_process(grid, workbench, depth):
-    network = workbench.network
-    draws = np.random.default_rng(4)
-    head = initial_arrays(AdapterConfig(depth=0, width=1), blocks=2, hidden=128, labels=2, generator=draws)
-    arrays = whole_arrays(network.encoder, depth, pooler=False) | head
+    arrays, at = first_model(workbench, TopBlocks(depth=depth))
     nodes = grid(workbench=workbench)
     for split in ("validation", "test"):
-        assert nodes.measure(arrays, split) == measure(workbench, arrays, split) == measure(workbench, head, split)
+        head = measure(workbench, first_model(workbench, Head())[0], split, Head().split_point(2))
+        assert nodes.measure(arrays, split, at) == measure(workbench, arrays, split, at) == head
 
 
 def test_a_measurement_that_raises_fails_the_run_and_says_so(grid, workbench):
     nodes = grid(workbench=workbench)
     arrays = {"head.weight": np.zeros((2, 1), np.float32), "head.bias": np.zeros(2, np.float32)}
     with pytest.raises(RunFailedError, match="failed at measuring test"):
-        nodes.measure(arrays, "test")
+        nodes.measure(arrays, "test", SplitPoint(kind="features", block=2))
