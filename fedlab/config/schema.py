@@ -105,7 +105,7 @@ class ClientTable(_ExperimentTable):
     @classmethod
     def _known_set(cls, value: str | None) -> str | None:
         if value is not None and ":" not in value and value not in (*TRAINABLE_SETS, _ADAPTERS):
-            raise ValueError(f"no such set '{value}': {nearest(value, TRAINABLE_SETS)}, or a set of your own")
+            raise ValueError(f"no such set: {nearest(value, TRAINABLE_SETS)}, or a set of your own")
         return value
 
     @model_validator(mode="after")

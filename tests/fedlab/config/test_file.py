@@ -250,10 +250,13 @@ def test_any_table_is_an_experiment_or_refused_in_one_line(table):
 @pytest.mark.parametrize(
     ("client", "trained"),
     [
-        ({}, "adapters"),
+        ({}, "bottleneck"),
         ({"name": "full"}, "everything"),
         ({"name": "freeze"}, "blocks"),
-        ({"name": "mine.py:client"}, "adapters"),
+        ({"name": "mine.py:client"}, "bottleneck"),
+        ({"name": "mine.py:client", "trains": "adapters"}, "bottleneck"),
+        ({"name": "adapter", "trains": "head"}, "head"),
+        ({"name": "full", "trains": "mine.py:Biases"}, "mine.py:Biases"),
         ({"name": "mine.py:client", "trains": "blocks"}, "blocks"),
         ({"name": "full", "trains": "everything"}, "everything"),
     ],
@@ -265,3 +268,8 @@ def test_what_is_trained_goes_by_the_client_unless_the_file_says(client, trained
 def test_what_a_built_in_client_does_not_train_cannot_be_asked_of_it():
     with pytest.raises(UserError, match="the client 'freeze' trains blocks, not adapters"):
         experiment_from({"rounds": 1, "client": {"name": "freeze", "trains": "adapters"}}, "test")
+
+
+def test_a_set_that_is_not_built_in_has_to_be_a_reference():
+    with pytest.raises(UserError, match=r"client\.trains = 'blokcs': no such set: did you mean 'blocks'\? acc"):
+        experiment_from({"rounds": 1, "client": {"name": "mine.py:client", "trains": "blokcs"}}, "test")

@@ -13,8 +13,7 @@ from fedlab.messages.flower_private import envelope, record_to_wire, with_id
 from fedlab.messages.orders import order_content, read_codec
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.trains_together import TrainsTogether
-from fedlab.models.peft.bottleneck import initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
 from fedlab.server.factory import load_client
 from fedlab.simulation.engine.actor import Asked, ClientActor, ClientSetup
 
@@ -52,10 +51,10 @@ def context_of(partition, state=None):
 def sent(memory_grid, coding):
     """Return a function that gives orders as a server with codecs sends them."""
 
-    def orders(nodes, arrays, *, server_round=1, **codecs):
+    def orders(nodes, arrays, *, server_round=1, configuration=None, **codecs):
         inner = memory_grid(lambda message: None, nodes)
         grid = CodingGrid(inner, coding=coding(**codecs), reference=nothing, refuse=pytest.fail)
-        content = order_content(to_record(arrays), server_round=server_round)
+        content = order_content(to_record(arrays), server_round=server_round, configuration=configuration)
         grid.push_messages([Message(content, node, MessageType.TRAIN) for node in nodes])
         return inner.sent
 
@@ -160,8 +159,9 @@ def test_every_client_that_is_loaded_is_wrapped(tmp_path):
 def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(bundle, workbench, sent, tmp_path, monkeypatch):
     monkeypatch.setattr(ClientActor, "_answer", lambda *_: pytest.fail("asked alone"))
     shape = workbench.network.encoder.shape
+    trained = Bottleneck(depth=2, width=8)
     arrays = initial_arrays(
-        AdapterConfig(depth=2, width=8),
+        trained,
         blocks=shape.blocks,
         hidden=shape.hidden,
         labels=2,
@@ -174,7 +174,8 @@ def test_an_actor_trains_the_adapter_client_in_packs_on_encoded_models(bundle, w
         bundle=bundle,
         num_partitions=8,
     )
-    messages = sent([2, 3], arrays, up=["int8"], down=["int8"], memory=("int8",))
+    codecs = {"up": ["int8"], "down": ["int8"], "memory": ("int8",)}
+    messages = sent([2, 3], arrays, configuration=trained.configuration, **codecs)
     asked = [Asked(message=envelope(each), partition_id=each.metadata.dst_node_id, state=b"") for each in messages]
     answers = ClientActor(setup).handle(asked, messages[0].content).result
     assert [answer.traceback for answer in answers] == [None, None]

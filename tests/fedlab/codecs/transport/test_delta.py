@@ -89,10 +89,16 @@ def test_arrays_of_other_kinds_travel_beside_the_frame():
     assert list(found) == ["steps", "x"]
 
 
-def test_what_a_strategy_computed_in_double_precision_travels_as_float32():
-    sent = ArrayRecord({"x": Array(np.array([1 / 3]))})
-    found = decode_model(encode_model(sent, nothing, Pipeline(), draws()), nothing, Pipeline())
-    assert found["x"].numpy() == np.float32(1 / 3)
+@pytest.mark.parametrize("dtype", [np.float64, np.float16, np.uint16, np.int8])
+def test_a_codec_encodes_float32_and_other_dtypes_travel_as_they_are(dtype):
+    other = Array(np.array([1, 2], dtype))
+    sent = ArrayRecord({"other": other, **record_of(x=[100.0, 0.5])})
+    pipeline = Pipeline(codecs=(int8(rounding="nearest"),))
+    encoded = encode_model(sent, nothing, pipeline, draws())
+    found = decode_model(encoded, nothing, pipeline)
+    assert encoded["other"] == found["other"] == other
+    assert (found["x"].dtype, found["x"].numpy()[0]) == ("float32", 100.0)
+    assert found["x"].numpy()[1] != 0.5
 
 
 def test_a_model_is_sent_as_its_difference_to_the_reference():
