@@ -15,12 +15,14 @@ from fedlab.common.seeds import generator
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import Late, RoundTerms
+from fedlab.messages.updates import Update, restored
 from fedlab.models.peft.bottleneck import grow, merge
 from fedlab.models.peft.config import AdapterConfig, configuration_for
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
+from fedlab.workload.workload import Configuration
 from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
-from strategies.aggregate import Update, busy_nodes, fits, gather, restored
+from strategies.aggregate import TAKES, busy_nodes, fits, gather
 from strategies.base import AttachedStrategy
 from strategies.cohort import CohortRules, draw_cohort
 
@@ -81,6 +83,7 @@ class AdaFL(AttachedStrategy):
     """
 
     trains = "adapters"  # what its clients must
+    takes = TAKES
 
     def __init__(
         self,
@@ -174,7 +177,7 @@ class AdaFL(AttachedStrategy):
             name: order_content(
                 to_record(groups[name].arrays),
                 server_round=server_round,
-                configuration=configuration_for("adapters", groups[name].config),
+                configuration=_trained(groups[name]),
                 group=name,
                 terms=self._terms(name),
             )
@@ -269,7 +272,7 @@ class AdaFL(AttachedStrategy):
 
     def _drop_misfits(self, groups: Mapping[str, Group]) -> None:
         """Give up late updates to a configuration that no group of the trial has."""
-        kept = tuple(each for each in self._coming if any(fits(each, group.arrays) for group in groups.values()))
+        kept = tuple(each for each in self._coming if any(fits(each, _trained(group)) for group in groups.values()))
         if lost := len(self._coming) - len(kept):
             self.server.ledger.note(f"{lost} late updates are lost: no group has their configuration any more")
         self._coming = kept
@@ -298,14 +301,15 @@ class AdaFL(AttachedStrategy):
     def _after_round(self, name: str, group: Group, answers: Sequence[Message]) -> Group:
         assert self._trial is not None
         now = self.server.clock.now(name)
-        others = [update for update in self._coming if not fits(update, group.arrays)]
+        others = [update for update in self._coming if not fits(update, _trained(group))]
         gathered = gather(
             answers,
             group.arrays,
-            coming=[update for update in self._coming if fits(update, group.arrays)],
+            coming=[update for update in self._coming if fits(update, _trained(group))],
             rules=self._rules,
             server=self.server,
             group=name,
+            configuration=_trained(group),
             now_seconds=now,
         )
         self._coming = (*others, *gathered.coming)
@@ -325,6 +329,11 @@ class AdaFL(AttachedStrategy):
             bytes_down=group.bytes_down + sum(bill.bytes_down for bill in bills),
             bytes_up=group.bytes_up + sum(bill.bytes_up for bill in bills),
         )
+
+
+def _trained(group: Group) -> Configuration:
+    """Return what the clients of a group train, as their orders say it."""
+    return configuration_for("adapters", group.config)
 
 
 def _candidate(name: str, group: Group, accuracy: float) -> CandidateRecord:

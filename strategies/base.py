@@ -6,12 +6,19 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.messages.updates import MODELS_ONLY
 from fedlab.server.context import Server
 
 
 class AttachedStrategy(Strategy):
-    """A strategy that asks clients to train and never to evaluate, for the server has data to measure the model on."""
+    """A strategy that asks clients to train and never to evaluate, for the server has data to measure the model on.
 
+    `takes` names the kinds of updates it can aggregate (`fedlab.messages.updates.Kind`), `max_scalars` how long a
+    vector of scalars may be; replies of other kinds are refused before it sees them.
+    """
+
+    takes: frozenset[str] = MODELS_ONLY
+    max_scalars: int = 0
     _server: Server | None = None
 
     @property

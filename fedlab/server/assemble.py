@@ -29,8 +29,10 @@ from fedlab.results.recorder import Observer, Recorder
 from fedlab.results.write import write_results
 from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
 from fedlab.server.context import Attached, Measure, Resumable, Server, UpdateLimit, no_limit
+from fedlab.server.example_limits import ExampleLimits, PartitionSizes, Sizes, unknown_sizes
 from fedlab.server.factory import load_availability, load_coding, load_physics, load_strategy
 from fedlab.server.round_loop import RoundLoop, RunState, StopRule
+from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.training.bundle import Workbench, export, pretrained_arrays
 from fedlab.workload.shape import ModelShape
 
@@ -45,6 +47,7 @@ class Bench:
     export: Callable[[Arrays, AdapterConfig, Path], None]
     pretrained: Callable[[int], Arrays]  # the weights of so many top blocks, to be trained whole
     reference: Reference = nothing  # what models are sent as differences to
+    sizes: Sizes = unknown_sizes  # the examples of each partition
 
 
 def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> Bench:
@@ -56,6 +59,7 @@ def bench_of(experiment: Experiment, workbench: Workbench, measure: Measure) -> 
         export=partial(export, experiment, workbench),
         pretrained=partial(pretrained_arrays, experiment, workbench),
         reference=partial(reference_arrays, workbench.network),
+        sizes=lambda partition_id: len(workbench.partitions[partition_id]),
     )
 
 
@@ -71,11 +75,12 @@ def serve(
     observers: Sequence[Observer],
     physics: Physics | None = None,
     update_limit: UpdateLimit = no_limit,
+    limits: ExampleLimits | None = None,
 ) -> dict[str, Any]:
     """Run an experiment over a grid and write everything to its folder; return the summary.
 
     Costs are what `physics` says, by default the boards and links of the experiment. `update_limit` is for strategies
-    that have none of their own.
+    that have none of their own; `limits` bounds the examples that clients claim, by default by the partitions' sizes.
     A folder with a checkpoint is gone on with: what was recorded after the checkpoint is cut off and done again.
 
     Raises:
@@ -89,7 +94,10 @@ def serve(
         strategy.attach(server)
     physics = physics or load_physics(experiment, clients=len(partitions), shape=bench.shape)
     timed = _timed(grid, experiment, physics, server, strategy)
-    parts = _Parts(clock=clock, strategy=strategy, clients=grid, recorder=recorder, path=folder.checkpoint)
+    limits = limits or PartitionSizes(bench.sizes, partitions)
+    parts = _Parts(
+        clock=clock, strategy=strategy, clients=grid, limits=limits, recorder=recorder, path=folder.checkpoint
+    )
     before_seconds, standing = parts.restore() or (0.0, _first_standing(experiment, server, bench))
     elapsed = stopwatch()
 
@@ -98,7 +106,12 @@ def serve(
 
     loop = RoundLoop(
         strategy=strategy,
-        grid=_coded(timed, experiment, bench, server, audience),
+        grid=VettingGrid(
+            _coded(timed, experiment, bench, server, audience),
+            terms=terms_of(strategy),
+            limits=limits,
+            refuse=lambda node_id, reason: _refuse(server, audience, node_id, f"turned away: {reason}"),
+        ),
         server=server,
         stop=_stop_rule(experiment),
         validation_every=experiment.evaluation.validation_every,
@@ -157,6 +170,7 @@ class _Parts:
     clock: Clock
     strategy: Strategy
     clients: Grid
+    limits: ExampleLimits
     recorder: Recorder
     path: Path
 
@@ -168,6 +182,7 @@ class _Parts:
             "marks": self.recorder.mark(),
             "strategy": _state(self.strategy),
             "clients": self.clients.state() if isinstance(self.clients, Resumable) else {},
+            "limits": self.limits.state() if isinstance(self.limits, Resumable) else {},
         }
         save_tree(self.path, tree)
 
@@ -180,6 +195,8 @@ class _Parts:
         self.recorder.rewind(tree["marks"])
         if isinstance(self.clients, Resumable):
             self.clients.restore(tree["clients"])
+        if isinstance(self.limits, Resumable) and "limits" in tree:
+            self.limits.restore(tree["limits"])
         if isinstance(self.strategy, Resumable):
             self.strategy.restore(tree["strategy"])
         else:
@@ -238,12 +255,19 @@ def _coded(grid: Grid, experiment: Experiment, bench: Bench, server: Server, obs
     if coding is None:
         return grid
 
-    def refuse(node_id: int, reason: str) -> None:
-        partition_id = server.partitions[node_id]
-        server.ledger.refuse(partition_id, reason)
-        observer.on_message(f"client {partition_id}: {reason}")
+    return CodingGrid(
+        grid,
+        coding=coding,
+        reference=bench.reference,
+        refuse=lambda node_id, reason: _refuse(server, observer, node_id, reason),
+    )
 
-    return CodingGrid(grid, coding=coding, reference=bench.reference, refuse=refuse)
+
+def _refuse(server: Server, observer: Observer, node_id: int, reason: str) -> None:
+    """Note that the last work of a node is not used, and say why."""
+    partition_id = server.partitions[node_id]
+    server.ledger.refuse(partition_id, reason)
+    observer.on_message(f"client {partition_id}: {reason}")
 
 
 def _state(strategy: Strategy) -> dict[str, Any]:

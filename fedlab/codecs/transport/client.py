@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.spec import build_pipeline
 from fedlab.codecs.transport.delta import (
+    base_of,
     decode_model,
     decode_residual,
     encode_residual,
@@ -26,6 +27,7 @@ from fedlab.messages.orders import CodecOrder, plain_content, read_codec, server
 from fedlab.messages.pack import records_of
 from fedlab.messages.replies import add_ticket
 from fedlab.messages.trains_together import TrainsTogether
+from fedlab.messages.updates import kind_of
 
 _MEMORY = "codec-memory"  # in a client's state: the residual of each record it last sent
 
@@ -100,7 +102,8 @@ class CodedClient(ClientApp):
         content = RecordDict(dict(reply.content))  # the app may have answered with a content that others share
         for key, record in records_of(reply.content, ArrayRecord).items():
             if key in sent:
-                content[key] = _encoded(key, record, sent[key], up, memory, context.state, draws)
+                base = base_of(kind_of(reply.content), sent[key])
+                content[key] = _encoded(key, record, base, up, memory, context.state, draws)
         add_ticket(content, order.ticket)
         reply.content = content
 
@@ -111,7 +114,7 @@ class CodedClient(ClientApp):
 def _encoded(
     key: str,
     record: ArrayRecord,
-    sent: Arrays,
+    base: Arrays,
     up: Pipeline,
     memory: Pipeline | None,
     state: RecordDict,
@@ -119,10 +122,10 @@ def _encoded(
 ) -> ArrayRecord:
     """Encode one record; without a memory nothing is fed back."""
     if memory is None:
-        return encode_update(record, sent, None, up, draws)[0]
+        return encode_update(record, base, None, up, draws)[0]
     kept = records_of(state, ArrayRecord).get(_MEMORY, ArrayRecord())
     residual = decode_residual(kept[key], memory) if key in kept else {}
-    encoded, left = encode_update(record, sent, residual, up, draws)
+    encoded, left = encode_update(record, base, residual, up, draws)
     kept[key] = encode_residual(left, memory, draws)
     state[_MEMORY] = kept
     return encoded

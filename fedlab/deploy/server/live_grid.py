@@ -78,6 +78,10 @@ class LiveGrid(GridAround):
         """Return what the node of a partition says it runs on, empty if nothing."""
         return self._roster.boards.get(partition_id, "")
 
+    def parts_of(self, partition_id: int) -> int | None:
+        """Return into how many parts the node of a partition splits the experiment's data, None if it has its own."""
+        return self._roster.parts_of(partition_id)
+
     def gather(self) -> list[int]:
         """Wait for the nodes a run is to start with, and return those there are.
 

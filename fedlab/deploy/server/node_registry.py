@@ -82,6 +82,11 @@ class Roster:
         """What the node of each partition says it runs on."""
         return self._boards
 
+    def parts_of(self, partition_id: int) -> int | None:
+        """Return into how many parts the node of a partition splits the experiment's data, None if it has its own."""
+        node = self._holders.get(partition_id)
+        return None if node is None else self._parts_of.get(node)
+
     def there(self) -> list[int]:
         """Return the nodes that are there now, one a partition; ask those that are new, but wait for no answer."""
         listed = set(self._grid.get_node_ids())

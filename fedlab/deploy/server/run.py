@@ -1,6 +1,6 @@
 """A run over real nodes from beginning to end, or on from where one was cut off."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder, create, next_free
 from fedlab.results.recorder import Observer, Recorder
 from fedlab.server.assemble import bench_of, check_clients_suffice, serve
+from fedlab.server.example_limits import FirstAnswers
 from fedlab.server.factory import load_strategy
 from fedlab.training.bundle import open_workbench
 from fedlab.training.evaluate import measure
@@ -61,6 +62,7 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
         observers=[observer],
         physics=Measured(now_seconds=clock.now, board=partial(_board, live.board)),
         update_limit=furthest,
+        limits=FirstAnswers(partial(_most_examples, live.parts_of, [*map(len, workbench.partitions)]), live.partitions),
     )
 
 
@@ -115,6 +117,18 @@ def _check_same(now: Experiment, then: Experiment, path: Path) -> None:
 
 def _clients(experiment: Experiment) -> int:
     return experiment.task.partition.clients
+
+
+def _most_examples(parts_of: Callable[[int], int | None], sizes: Sequence[int], partition_id: int) -> int | None:
+    """Return how many examples the node of a partition can have, None if it has data of its own.
+
+    One that splits the experiment's data as the server does has its partition; of another it is known only that its
+    part is no more than all.
+    """
+    parts = parts_of(partition_id)
+    if parts is None:
+        return None
+    return sizes[partition_id] if parts == len(sizes) and 0 <= partition_id < parts else sum(sizes)
 
 
 def _board(board: Callable[[int], str], partition_id: int) -> tuple[str, DeviceProfile | None]:
