@@ -51,10 +51,10 @@ def gather(
         if not reply.has_error():
             arrives_seconds = now_seconds + late_seconds_of(reply)
             update = read_update(reply, configuration=configuration, arrives_seconds=arrives_seconds)
-            update = _as_model(update, sent)
-            reason = objection(update.arrays, sent, max_update_norm=math.inf if limit is None else limit)
+            model = _as_model(update, sent)
+            reason = _overflow(update, model) or objection(model.arrays, sent, max_update_norm=limit)
             if reason is None:
-                updates.append(update)
+                updates.append(model)
             else:
                 server.ledger.refuse(server.partitions[update.node_id], f"turned away: {reason}")
     there = [update for update in updates if update.arrives_seconds <= now_seconds]
@@ -70,12 +70,19 @@ def _as_model(update: Update, sent: Arrays) -> Update:
     if update.kind == "model":
         return update
     assert update.kind == "delta", f"replies of the kind {update.kind} are refused before"
-    return replace(update, kind="model", arrays={name: sent[name] + each for name, each in update.arrays.items()})
+    with np.errstate(over="ignore"):
+        return replace(update, kind="model", arrays={name: sent[name] + each for name, each in update.arrays.items()})
 
 
-def objection(arrays: Arrays, sent: Arrays, *, max_update_norm: float) -> str | None:
+def _overflow(update: Update, model: Update) -> str | None:
+    """Say so if adding a finite delta has led beyond what its type can hold; models were checked when they came."""
+    finite = update is model or all(np.isfinite(array).all() for array in model.arrays.values())
+    return None if finite else "leads to values that are not finite"
+
+
+def objection(arrays: Arrays, sent: Arrays, *, max_update_norm: float | None) -> str | None:
     """Say why a trained model is too far from what was sent to be averaged; None if it is not."""
-    if max_update_norm == math.inf:
+    if max_update_norm is None:
         return None
     with np.errstate(over="ignore"):  # too far for single precision is infinitely far
         norm = math.hypot(*(float(np.linalg.norm(array - sent[name])) for name, array in arrays.items()))

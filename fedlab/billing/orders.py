@@ -7,7 +7,7 @@ from flwr.app import Message, MessageType
 
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.errors import RunFailedError
-from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, record_bytes
+from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, REPLY_UNUSABLE, record_bytes
 from fedlab.messages.orders import configuration_of, group_of, read_terms, server_round_of
 from fedlab.messages.replies import read_measures, read_train_loss, read_workload
 from fedlab.messages.round_terms import RoundTerms
@@ -27,7 +27,7 @@ _NOTHING = Cost(
 
 
 # What the grid of real nodes says of those it waited for in vain.
-_DROPOUTS: Mapping[int, Dropout] = {CLIENT_UNAVAILABLE: "gone", REPLY_LATE: "late"}
+_DROPOUTS: Mapping[int, Dropout] = {CLIENT_UNAVAILABLE: "gone", REPLY_LATE: "late", REPLY_UNUSABLE: "refused"}
 
 
 @dataclass(frozen=True, kw_only=True)
