@@ -9,12 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, with_id
-from fedlab.messages.orders import query_message
 from fedlab.messages.npy import views_of
-from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.orders import query_message
+from fedlab.messages.pack import from_record
+from fedlab.messages.updates import Update, restored
 from fedlab.results.records import ClientRecord
 from fedlab.server.checkpoint import load_tree, save_tree
-from fedlab.messages.updates import Update, restored
 from strategies.aggregate import average, busy_nodes, fits, gather, objection
 from strategies.cohort import CohortRules
 
