@@ -15,12 +15,13 @@ from fedlab.common.seeds import generator
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import RoundTerms
+from fedlab.messages.updates import Update, restored
 from fedlab.models.peft.bottleneck import Bottleneck, merge
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
 from fedlab.workload.workload import Configuration
 from strategies.adapter_search import GROUPS, STAYS, AdapterSearch, SearchSpace
-from strategies.aggregate import Update, busy_nodes, fits, gather, restored
+from strategies.aggregate import TAKES, busy_nodes, fits, gather
 from strategies.base import AttachedStrategy, takes_options_of
 from strategies.cohort import CohortRules, draw_cohort
 
@@ -125,6 +126,7 @@ class AdaFL(AttachedStrategy):
     """
 
     trains = "bottleneck"
+    takes = TAKES
 
     @takes_options_of(AdaFLOptions)
     def __init__(self, **options: Any) -> None:
@@ -274,7 +276,9 @@ class AdaFL(AttachedStrategy):
 
     def _drop_misfits(self, groups: Mapping[str, Group]) -> None:
         """Give up late updates to a configuration that no group of the trial has."""
-        kept = tuple(each for each in self._coming if any(fits(each, group.arrays) for group in groups.values()))
+        kept = tuple(
+            each for each in self._coming if any(fits(each, group.config.configuration) for group in groups.values())
+        )
         if lost := len(self._coming) - len(kept):
             self.server.ledger.note(f"{lost} late updates are lost: no group has their configuration any more")
         self._coming = kept
@@ -303,14 +307,15 @@ class AdaFL(AttachedStrategy):
     def _after_round(self, name: str, group: Group, answers: Sequence[Message]) -> Group:
         assert self._trial is not None
         now = self.server.clock.now(name)
-        others = [update for update in self._coming if not fits(update, group.arrays)]
+        others = [update for update in self._coming if not fits(update, group.config.configuration)]
         gathered = gather(
             answers,
             group.arrays,
-            coming=[update for update in self._coming if fits(update, group.arrays)],
+            coming=[update for update in self._coming if fits(update, group.config.configuration)],
             rules=self._rules,
             server=self.server,
             group=name,
+            configuration=group.config.configuration,
             now_seconds=now,
         )
         self._coming = (*others, *gathered.coming)

@@ -1,37 +1,24 @@
-"""What becomes of a round's replies: vetted, put together with late ones of earlier rounds, and averaged."""
+"""What becomes of a round's replies: put together with late ones of earlier rounds, and averaged.
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+The replies have been checked below the strategy (`fedlab.server.vetting_grid`).
+"""
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from flwr.app import ArrayRecord, Message
 
 from fedlab.common.arrays import Arrays
-from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.pack import to_record
 from fedlab.messages.replies import late_seconds_of
+from fedlab.messages.updates import Update, read_update
 from fedlab.server.context import Server
+from fedlab.workload.workload import Configuration
 from strategies.cohort import CohortRules
-from strategies.validate import arrays_of, num_examples_of, objection
 
-
-@dataclass(frozen=True, kw_only=True)
-class Update:
-    """What one client has sent, or is still sending until `arrives_seconds` of simulated time."""
-
-    node_id: int
-    arrays: ArrayRecord
-    num_examples: float
-    arrives_seconds: float
-
-    def state(self) -> dict[str, Any]:
-        """Return it as a checkpoint holds it."""
-        return vars(self) | {"arrays": from_record(self.arrays)}
-
-
-def restored(state: Mapping[str, Any]) -> Update:
-    """Return an update as a checkpoint held it."""
-    return Update(**{**state, "arrays": to_record(state["arrays"])})
+TAKES: frozenset[str] = frozenset({"model", "delta"})  # the kinds of updates that `gather` can average
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,21 +37,26 @@ def gather(
     rules: CohortRules,
     server: Server,
     group: str,
+    configuration: Configuration,
     now_seconds: float,
 ) -> Gathered:
     """Average what a group's clients sent back, and what has come since of earlier rounds, weighted by examples.
 
-    Replies that cannot be used are noted in the server's ledger, as is a round that fails for want of others.
+    Updates that are too far from what was sent are noted in the server's ledger, as is a round that fails because too
+    few are left.
     """
     updates = [*coming]
     limit = server.update_limit(sent) if rules.max_update_norm is None else rules.max_update_norm
     for reply in replies:
         if not reply.has_error():
-            reason = objection(reply, sent, max_update_norm=limit)
+            arrives_seconds = now_seconds + late_seconds_of(reply)
+            update = read_update(reply, configuration=configuration, arrives_seconds=arrives_seconds)
+            model = _as_model(update, sent)
+            reason = _overflow(update, model) or objection(model.arrays, sent, max_update_norm=limit)
             if reason is None:
-                updates.append(_update(reply, now_seconds))
+                updates.append(model)
             else:
-                server.ledger.refuse(server.partitions[reply.metadata.src_node_id], f"turned away: {reason}")
+                server.ledger.refuse(server.partitions[update.node_id], f"turned away: {reason}")
     there = [update for update in updates if update.arrives_seconds <= now_seconds]
     still_coming = tuple(update for update in updates if update.arrives_seconds > now_seconds)
     if len(there) < rules.min_replies:
@@ -73,13 +65,28 @@ def gather(
     return Gathered(arrays=to_record(average(there)), coming=still_coming)
 
 
-def _update(reply: Message, now_seconds: float) -> Update:
-    return Update(
-        node_id=reply.metadata.src_node_id,
-        arrays=arrays_of(reply),
-        num_examples=num_examples_of(reply),
-        arrives_seconds=now_seconds + late_seconds_of(reply),
-    )
+def _as_model(update: Update, sent: Arrays) -> Update:
+    """Return an update as a trained model: a delta is added to what was sent."""
+    if update.kind == "model":
+        return update
+    assert update.kind == "delta", f"replies of the kind {update.kind} are refused before"
+    with np.errstate(over="ignore"):
+        return replace(update, kind="model", arrays={name: sent[name] + each for name, each in update.arrays.items()})
+
+
+def _overflow(update: Update, model: Update) -> str | None:
+    """Say so if adding a finite delta has led beyond what its type can hold; models were checked when they came."""
+    finite = update is model or all(np.isfinite(array).all() for array in model.arrays.values())
+    return None if finite else "leads to values that are not finite"
+
+
+def objection(arrays: Arrays, sent: Arrays, *, max_update_norm: float | None) -> str | None:
+    """Say why a trained model is too far from what was sent to be averaged; None if it is not."""
+    if max_update_norm is None:
+        return None
+    with np.errstate(over="ignore"):  # too far for single precision is infinitely far
+        norm = math.hypot(*(float(np.linalg.norm(array - sent[name])) for name, array in arrays.items()))
+    return f"is {norm:.3g} from what was sent, {max_update_norm:g} is the most" if norm > max_update_norm else None
 
 
 def average(updates: Sequence[Update]) -> Arrays:
@@ -87,8 +94,8 @@ def average(updates: Sequence[Update]) -> Arrays:
     total = sum(update.num_examples for update in updates)
     mean: Arrays = {}
     for update in updates:  # one after the other: whole models are large
-        for name, array in from_record(update.arrays).items():
-            part = array * (update.num_examples / total)
+        for name, array in update.arrays.items():
+            part = np.asarray(array * (update.num_examples / total))
             mean[name] = np.add(mean[name], part, out=mean[name]) if name in mean else part
     return mean
 
@@ -98,8 +105,6 @@ def busy_nodes(updates: Iterable[Update], now_seconds: float) -> set[int]:
     return {update.node_id for update in updates if update.arrives_seconds > now_seconds}
 
 
-def fits(update: Update, arrays: Arrays) -> bool:
-    """Tell whether an update is to a model of these names and shapes."""
-    return {name: tuple(array.shape) for name, array in update.arrays.items()} == {
-        name: array.shape for name, array in arrays.items()
-    }
+def fits(update: Update, configuration: Configuration) -> bool:
+    """Tell whether an update is to a model of this configuration; arrays alone do not tell configurations apart."""
+    return dict(update.configuration) == dict(configuration)

@@ -8,6 +8,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MetricRecord
 from flwr.serverapp import Grid
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.messages.updates import MODELS_ONLY
 from fedlab.server.context import Server
 from fedlab.server.requirements import Requirements
 
@@ -18,10 +19,14 @@ class AttachedStrategy(Strategy):
     """A strategy that asks clients to train and never to evaluate: the server measures the model on its own data.
 
     It needs `clients_per_round` clients; where `trains` names a trainable set, they must train that.
+    `takes` names the kinds of updates it can aggregate (`fedlab.messages.updates.Kind`), `max_scalars` how long a
+    vector of scalars may be; replies of other kinds are refused before it sees them.
     """
 
     clients_per_round: int
     trains: str | None = None
+    takes: frozenset[str] = MODELS_ONLY
+    max_scalars: int = 0
     _server: Server | None = None
 
     def requirements(self) -> Requirements:

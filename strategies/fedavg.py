@@ -1,16 +1,21 @@
 """FedAvg at one fixed configuration, with cohorts drawn by the experiment's seed."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType, MetricRecord
 from flwr.serverapp import Grid
 
+from fedlab.messages.npy import views_of
 from fedlab.messages.orders import order_content, passed_configuration
-from fedlab.messages.pack import from_record
-from strategies.aggregate import Update, busy_nodes, gather, restored
+from fedlab.messages.updates import Update, restored
+from strategies.aggregate import TAKES, busy_nodes, gather
 from strategies.base import AttachedStrategy, takes_options_of
 from strategies.cohort import CohortRules, draw_cohort
+
+if TYPE_CHECKING:
+    from fedlab.common.arrays import Arrays
+    from fedlab.workload.workload import Configuration
 
 
 class FedAvg(AttachedStrategy):
@@ -19,18 +24,21 @@ class FedAvg(AttachedStrategy):
     The options are those of `strategies.cohort.CohortRules`.
     """
 
+    takes = TAKES
+
     @takes_options_of(CohortRules)
     def __init__(self, **options: Any) -> None:
         self._rules = CohortRules(**options)
         self.clients_per_round = self._rules.clients_per_round
         self._coming: tuple[Update, ...] = ()
-        self._sent: ArrayRecord | None = None
+        self._sent: Arrays | None = None
+        self._configuration: Configuration = {}
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask this round's cohort to train the global model."""
-        self._sent = arrays
+        self._sent, self._configuration = views_of(arrays), passed_configuration(config)
         nodes = draw_cohort(
             list(grid.get_node_ids()),
             size=self._rules.asked,
@@ -41,7 +49,7 @@ class FedAvg(AttachedStrategy):
         content = order_content(
             arrays,
             server_round=server_round,
-            configuration=passed_configuration(config),
+            configuration=self._configuration,
             terms=self._rules.terms(self.clients_per_round),
         )
         return [Message(content, node, MessageType.TRAIN) for node in nodes]
@@ -53,11 +61,12 @@ class FedAvg(AttachedStrategy):
         assert self._sent is not None, "configure_train comes first"
         gathered = gather(
             replies,
-            from_record(self._sent),
+            self._sent,
             coming=self._coming,
             rules=self._rules,
             server=self.server,
             group=MessageType.TRAIN,
+            configuration=self._configuration,
             now_seconds=self.server.clock.now(),
         )
         self._coming = gathered.coming

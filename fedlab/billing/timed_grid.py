@@ -21,10 +21,17 @@ from fedlab.billing.orders import (
 from fedlab.billing.simulated import Bill, Participation
 from fedlab.common.clock import Clock, pause, stopwatch
 from fedlab.errors import RunFailedError
-from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, error_reply, unusable, with_id
+from fedlab.messages.flower_private import (
+    CLIENT_UNAVAILABLE,
+    REPLY_UNUSABLE,
+    error_reply,
+    record_bytes,
+    unusable,
+    with_id,
+)
 from fedlab.messages.grids import GridAround
 from fedlab.messages.orders import query_message
-from fedlab.messages.replies import add_cost, read_query_reply
+from fedlab.messages.replies import add_cost, read_query_reply, read_train_loss
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.results.records import ClientRecord
 
@@ -147,7 +154,12 @@ class TimedGrid(GridAround):
             if not sent.reached
         }
         arrived = self._grid.pull_messages([each for each in message_ids if each not in unsent])
-        return unsent | {reply.metadata.reply_to_message_id: reply for reply in arrived}
+        replies = {str(reply.metadata.reply_to_message_id): reply for reply in arrived}
+        return unsent | {
+            message_id: _sound(known[message_id], message_id, reply)
+            for message_id, reply in replies.items()
+            if message_id in known
+        }
 
     def _bill(self, arrived: Mapping[str, Message]) -> dict[str, Message]:
         """Bill replies that arrived together, as their senders worked concurrently; return the billed replies."""
@@ -183,6 +195,19 @@ class TimedGrid(GridAround):
             ends[lane] = max(ends.get(lane, 0.0), bills[message_id].round_ends_seconds)
         for lane, end in ends.items():
             self._clock.advance(max(0.0, end - self._clock.now(lane)), lane)
+
+
+def _sound(sent: SentMessage, message_id: str, reply: Message) -> Message:
+    """Return a reply, or an error in its place if it is not of the node that was asked or cannot be measured."""
+    node_id = sent.message.metadata.dst_node_id
+    try:
+        reason = None if reply.metadata.src_node_id == node_id else "the reply is another node's"
+        if reason is None and not reply.has_error():
+            record_bytes(reply.content)
+            read_train_loss(reply)
+    except Exception as error:  # whatever a client sends must not end the run
+        reason = f"the reply cannot be measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return reply if reason is None else error_reply(with_id(sent.message, message_id), REPLY_UNUSABLE, reason)
 
 
 def _billed(reply: Message, bill: Bill | None) -> Message:

@@ -6,7 +6,8 @@
 |              | `config`           | `server-round`, `configuration`; AdaFL adds `group`, FedProx `proximal-mu`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
-| its reply    | `arrays`           | the trained arrays                                             |
+| its reply    | `arrays`           | the trained arrays, or what `kind` says they are               |
+|              | `config`           | `kind` of the update (`fedlab.messages.updates`), absent for a model |
 |              | `metrics`          | `num-examples` and `train-loss`                                |
 |              | `workload`         | what the client did: `num-examples`, and `passes` as JSON      |
 |              |                    | (`fedlab.workload.encoding`, of a `Workload`)                  |

@@ -9,18 +9,20 @@ from fedlab.errors import UserError
 from fedlab.messages.measurements import Measures, from_fields, to_fields
 from fedlab.messages.orders import PREFILL
 from fedlab.messages.pack import CODEC, NUM_EXAMPLES, config_of, number_of, records_of, to_record
+from fedlab.messages.updates import Kind, add_kind
 from fedlab.workload.encoding import passes_from_text, passes_to_text
 from fedlab.workload.workload import Cost, Workload
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """What a client answers to an order to train."""
+    """What a client answers to an order to train; `kind` says what the arrays are (`fedlab.messages.updates`)."""
 
     arrays: Arrays
     num_examples: int
     train_loss: float
     workload: Workload
+    kind: Kind = "model"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +50,7 @@ def train_reply(order: Message, report: TrainReport) -> Message:
     metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "train-loss": report.train_loss})
     workload = workload_record(report.workload)
     content = RecordDict({"arrays": to_record(report.arrays), "metrics": metrics, "workload": workload})
+    add_kind(content, report.kind)
     return Message(content, reply_to=order)
 
 

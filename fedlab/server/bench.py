@@ -18,6 +18,7 @@ from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
+from fedlab.server.example_limits import Sizes, unknown_sizes
 from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
 from fedlab.training.workbench import Split, Workbench
@@ -30,7 +31,8 @@ class Bench:
     """What the server must know of model and data.
 
     `pretrained` returns the published weights of the backbone, for those that are trained; models are sent as
-    differences to `reference`; `export` saves the final model in a library's format.
+    differences to `reference`; `export` saves the final model in a library's format; `partition_sizes` returns how many
+    examples a partition has.
     """
 
     sizes: ModelSizes
@@ -38,6 +40,7 @@ class Bench:
     export: Callable[[Arrays, TrainableSet, Path], None]
     pretrained: BackboneWeights
     reference: Reference = nothing
+    partition_sizes: Sizes = unknown_sizes
 
     @property
     def shape(self) -> ModelShape:
@@ -65,6 +68,7 @@ def bench_of(
     return Bench(
         sizes=sizes,
         measure=measure_configured,
+        partition_sizes=lambda partition_id: len(workbench.partitions[partition_id]),
         export=export,
         pretrained=partial(pretrained_arrays, experiment, workbench.network),
         reference=partial(reference_arrays, workbench.network),

@@ -147,8 +147,8 @@ class RoundLoop:
         return replies
 
     def _may_come_back(self) -> bool:
-        """Tell whether clients were lost for this round only."""
-        return any(client.dropout in ("gone", "late") for client in self.server.ledger.clients)
+        """Tell whether clients were lost to this round only; one whose reply was refused may send a better one."""
+        return any(client.dropout in ("gone", "late", "refused") for client in self.server.ledger.clients)
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:
         orders = list(self.strategy.configure_evaluate(server_round, arrays, config, self.grid))

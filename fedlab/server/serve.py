@@ -19,6 +19,7 @@ from fedlab.results.write import write_results
 from fedlab.server.assemble import Assembled
 from fedlab.server.bench import Bench, first_model, initial_set
 from fedlab.server.context import UpdateLimit, no_limit
+from fedlab.server.example_limits import ExampleLimits, PartitionSizes
 from fedlab.server.factory import set_named
 from fedlab.server.round_loop import RoundLoop, RunState
 from fedlab.server.run_checkpoint import RunCheckpoint, resumable_parts
@@ -29,7 +30,8 @@ from fedlab.server.wiring import attached_server, grid_stack, round_loop
 class World:
     """Where a run takes place: the grid of its clients, the partition of each node, the clock, and what work costs.
 
-    `update_limit` is for strategies that have none of their own.
+    `update_limit` is for strategies that have none of their own. `limits` bounds the examples that clients claim; by
+    default these are the sizes of the partitions.
     """
 
     grid: Grid
@@ -37,6 +39,7 @@ class World:
     clock: Clock
     physics: Physics
     update_limit: UpdateLimit = no_limit
+    limits: ExampleLimits | None = None
 
 
 def serve(
@@ -56,13 +59,14 @@ def serve(
         UserError: the checkpoint cannot be used, or the first model does not fit the encoder.
         RunFailedError: the run cannot go on.
     """
+    limits = world.limits or PartitionSizes(bench.partition_sizes, world.partitions)
     checkpoint = RunCheckpoint(
         path=folder.checkpoint,
-        parts=resumable_parts(clock=world.clock, clients=world.grid, strategy=assembled.strategy),
+        parts=resumable_parts(clock=world.clock, clients=world.grid, limits=limits, strategy=assembled.strategy),
         recorder=recorder,
         every=assembled.experiment.checkpoint.every,
     )
-    loop = _loop(assembled, bench, world, checkpoint, Audience([recorder, *observers]))
+    loop = _loop(assembled, bench, world, limits, checkpoint, Audience([recorder, *observers]))
     state = checkpoint.restore()
     if state is None:
         state = _first_state(assembled, bench)
@@ -71,7 +75,14 @@ def serve(
     return _write_results(assembled, bench, folder, final)
 
 
-def _loop(assembled: Assembled, bench: Bench, world: World, checkpoint: RunCheckpoint, observer: Observer) -> RoundLoop:
+def _loop(
+    assembled: Assembled,
+    bench: Bench,
+    world: World,
+    limits: ExampleLimits,
+    checkpoint: RunCheckpoint,
+    observer: Observer,
+) -> RoundLoop:
     server = attached_server(
         assembled,
         shape=bench.shape,
@@ -83,7 +94,13 @@ def _loop(assembled: Assembled, bench: Bench, world: World, checkpoint: RunCheck
         update_limit=world.update_limit,
     )
     grid = grid_stack(
-        world.grid, assembled, physics=world.physics, reference=bench.reference, server=server, observer=observer
+        world.grid,
+        assembled,
+        physics=world.physics,
+        reference=bench.reference,
+        limits=limits,
+        server=server,
+        observer=observer,
     )
     return round_loop(
         assembled,

@@ -13,8 +13,12 @@ from fedlab.models.peft.base import TrainableSet
 from fedlab.results.recorder import Observer
 from fedlab.server.assemble import Assembled
 from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
+from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.round_loop import RoundLoop, Save
+from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.workload.shape import ModelShape
+
+Refuse = Callable[[int, str], None]  # notes that the last work of a node is not used, and why
 
 
 def attached_server(
@@ -45,11 +49,30 @@ def attached_server(
 
 
 def grid_stack(
-    grid: Grid, assembled: Assembled, *, physics: Physics, reference: Reference, server: Server, observer: Observer
+    grid: Grid,
+    assembled: Assembled,
+    *,
+    physics: Physics,
+    reference: Reference,
+    limits: ExampleLimits,
+    server: Server,
+    observer: Observer,
 ) -> Grid:
     """Return the grid that the strategy sees: each layer stands on the one before, the clients' own grid lowest."""
+
+    def refuse(node_id: int, reason: str) -> None:
+        partition_id = server.partitions[node_id]
+        server.ledger.refuse(partition_id, reason)
+        observer.on_message(f"client {partition_id}: {reason}")
+
     timed = timed_grid(grid, assembled, physics=physics, server=server)
-    return coding_grid(timed, assembled, reference=reference, server=server, observer=observer)
+    coded = coding_grid(timed, assembled, reference=reference, refuse=refuse)
+    return VettingGrid(
+        coded,
+        terms=terms_of(assembled.strategy),
+        limits=limits,
+        refuse=lambda node_id, reason: refuse(node_id, f"turned away: {reason}"),
+    )
 
 
 def timed_grid(grid: Grid, assembled: Assembled, *, physics: Physics, server: Server) -> TimedGrid:
@@ -70,16 +93,10 @@ def timed_grid(grid: Grid, assembled: Assembled, *, physics: Physics, server: Se
     )
 
 
-def coding_grid(grid: Grid, assembled: Assembled, *, reference: Reference, server: Server, observer: Observer) -> Grid:
+def coding_grid(grid: Grid, assembled: Assembled, *, reference: Reference, refuse: Refuse) -> Grid:
     """Return a grid that encodes and decodes with the experiment's codecs, the same grid if it names none."""
     if assembled.coding is None:
         return grid
-
-    def refuse(node_id: int, reason: str) -> None:
-        partition_id = server.partitions[node_id]
-        server.ledger.refuse(partition_id, reason)
-        observer.on_message(f"client {partition_id}: {reason}")
-
     return CodingGrid(grid, coding=assembled.coding, reference=reference, refuse=refuse)
 
 

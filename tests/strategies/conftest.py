@@ -8,6 +8,7 @@ from fedlab.common.clock import VirtualClock
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import add_cost
+from fedlab.messages.updates import add_kind
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.server.context import Server
 from fedlab.workload.workload import Cost
@@ -19,11 +20,11 @@ PARTITIONS = {100 + partition: partition for partition in range(9)}
 def reply_with(server_identity):
     """Return a function that makes the reply of a node with these arrays."""
 
-    def make(arrays, *, node=100, num_examples=1, late_seconds=None):
+    def make(arrays, *, node=100, num_examples=1, late_seconds=None, kind="model"):
         packed = arrays if not isinstance(arrays, dict) else to_record(arrays)
         content = RecordDict({"arrays": packed, "metrics": MetricRecord({"train-loss": 1.0})})
-        if num_examples is not None:
-            content["metrics"]["num-examples"] = num_examples
+        content["metrics"]["num-examples"] = num_examples
+        add_kind(content, kind)
         order = Message(order_content(to_record({}), server_round=1), node, MessageType.TRAIN)
         reply = Message(content, reply_to=order)
         if late_seconds is not None:

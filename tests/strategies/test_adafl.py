@@ -22,6 +22,8 @@ from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.context import Attached, Resumable, Searching, Server
+from fedlab.server.example_limits import PartitionSizes
+from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.workload.passes import bottleneck
 from fedlab.workload.workload import Cost, Workload, training_passes
 from strategies.adafl import AdaFL, clients_in_group
@@ -94,7 +96,7 @@ class Rehearsal:
         self.arrays: Arrays = initial_arrays(
             initial, blocks=BLOCKS, hidden=6, labels=2, generator=np.random.default_rng(1)
         )
-        self.grid = TimedGrid(
+        timed = TimedGrid(
             memory_grid(self._answer, PARTITIONS),
             clock=self.clock,
             physics=physics or Paced(seconds),
@@ -103,6 +105,12 @@ class Rehearsal:
             on_clients=self.ledger.bill,
         )
         self.strategy = AdaFL(**{"clients_per_round": 3} | options)
+        self.grid = VettingGrid(
+            timed,
+            terms=terms_of(self.strategy),
+            limits=PartitionSizes(lambda partition: 4, PARTITIONS),
+            refuse=lambda node, reason: self.ledger.refuse(PARTITIONS[node], reason),
+        )
         self.strategy.attach(
             Server(
                 seed=11,
@@ -602,6 +610,22 @@ def test_late_work_is_averaged_into_the_next_round_after_it_has_come(rehearse_on
     assert run.strategy.state()["coming"] == []
 
 
+def test_late_work_of_the_wide_group_is_not_averaged_into_another_whose_arrays_are_the_same(rehearse_on):
+    slow = slow_of_the_first_round(rehearse_on, "wide")
+    run = rehearse_on(
+        slow={slow}, deadline_seconds=15.0, late="carry", base_seconds=60.0, start=(0, 8),
+        trains=lambda order, partition: 3 if partition == slow else 1,
+    )  # fmt: skip
+    head = run.arrays["head.weight"]
+    for _ in range(4):
+        run.round()
+    after = {name: each["arrays"]["head.weight"] for name, each in run.strategy.state()["trial"]["groups"].items()}
+    assert after["shallow"].shape == after["wide"].shape  # at depth 0 there is a head and nothing else
+    # Shallow's own clients add 1 in each round. Wide loses its first round, and then gets (1 + 1 + 1) and the late 3.
+    assert [float(np.mean(after[name] - head)) for name in ("shallow", "wide")] == pytest.approx([4.0, 3.0], abs=1e-6)
+    assert run.strategy.state()["coming"] == []
+
+
 def test_a_client_that_is_still_at_work_is_not_asked_again(rehearse_on):
     run = rehearse_on(slow=range(30), deadline_seconds=5.0, late="carry", clients_per_round=9, base_seconds=1000.0)
     run.round()
@@ -652,6 +676,8 @@ def test_what_cannot_be_averaged_is_turned_away_and_the_round_goes_on(rehearse):
     run.round()
     refused = {record.partition_id for record in run.ledger.clients if record.dropout == "refused"}
     assert refused == bad & {record.partition_id for record in run.ledger.clients} != set()
+    reasons = {record.error for record in run.ledger.clients if record.dropout == "refused"}
+    assert all(reason.endswith("has values that are not finite") for reason in reasons)
     assert list(run.ledger.failed) == []
     for group in run.strategy.state()["trial"]["groups"].values():
         assert all(np.isfinite(array).all() for array in group["arrays"].values())

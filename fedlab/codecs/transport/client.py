@@ -11,6 +11,7 @@ from flwr.clientapp import ClientApp
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.spec import build_pipeline
 from fedlab.codecs.transport.delta import (
+    base_of,
     decode_model,
     decode_residual,
     encode_residual,
@@ -27,6 +28,7 @@ from fedlab.messages.orders import CodecOrder, plain_content, read_codec, server
 from fedlab.messages.pack import records_of
 from fedlab.messages.replies import add_ticket
 from fedlab.messages.trains_together import TrainsTogether
+from fedlab.messages.updates import kind_of
 
 _MEMORY = "codec-memory"  # key of a client's state: the residual of each record it last sent
 
@@ -93,7 +95,8 @@ class CodedClient(ClientApp):
         content = RecordDict(dict(reply.content))  # replies of the app may share one content
         for key, record in records_of(reply.content, ArrayRecord).items():
             if key in sent:
-                content[key] = _encoded(key, record, sent[key], up, memory, context.state, draws)
+                base = base_of(kind_of(reply.content), sent[key])
+                content[key] = _encoded(key, record, base, up, memory, context.state, draws)
         add_ticket(content, order.ticket)
         reply.content = content
 
@@ -126,7 +129,7 @@ def with_codecs(
 def _encoded(
     key: str,
     record: ArrayRecord,
-    sent: Arrays,
+    base: Arrays,
     up: Pipeline,
     memory: Pipeline | None,
     state: RecordDict,
@@ -134,10 +137,10 @@ def _encoded(
 ) -> ArrayRecord:
     """Encode one record; without a memory there is no error feedback."""
     if memory is None:
-        return encode_update(record, sent, None, up, draws)[0]
+        return encode_update(record, base, None, up, draws)[0]
     kept = records_of(state, ArrayRecord).get(_MEMORY, ArrayRecord())
     residual = decode_residual(kept[key], memory) if key in kept else {}
-    encoded, left = encode_update(record, sent, residual, up, draws)
+    encoded, left = encode_update(record, base, residual, up, draws)
     kept[key] = encode_residual(left, memory, draws)
     state[_MEMORY] = kept
     return encoded

@@ -16,6 +16,7 @@ from fedlab.codecs.frame import Layout, read_frame, write_frame
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.transport.reference import Reference
 from fedlab.common.arrays import Arrays, Shape
+from fedlab.messages.npy import view_of
 from fedlab.messages.pack import values_of
 
 _FRAME = "fedlab.frame"  # the name of the array that holds the frame
@@ -53,6 +54,11 @@ def decode_model(record: ArrayRecord, reference: Reference, pipeline: Pipeline) 
     known = reference(list(differences))
     whole = {name: change + _start(name, change.shape, known) for name, change in differences.items()}
     return _unframed(record, layout or {}, whole)
+
+
+def base_of(kind: str, sent: Arrays) -> Arrays:
+    """Return what an update of this kind is a difference to: a model to what was sent, others to zero."""
+    return sent if kind == "model" else {name: np.zeros_like(array) for name, array in sent.items()}
 
 
 def encode_update(
@@ -120,8 +126,9 @@ def _framed(
 
 def _frame_in(record: ArrayRecord) -> tuple[memoryview, Layout | None]:
     try:
-        frame = values_of(record[_FRAME])
-    except Exception as error:  # NumPy's message would advise to load it unsafely
+        array = record[_FRAME]
+        frame = view_of(array, np.dtype(np.uint8), tuple(array.shape))
+    except Exception as error:
         raise GarbledError("the frame is not an array") from error
     return read_frame(frame)
 

@@ -8,7 +8,7 @@ from flwr.serverapp import Grid
 
 from fedlab.codecs.codec import GarbledError
 from fedlab.codecs.spec import Coding
-from fedlab.codecs.transport.delta import decode_update, encode_model, floats, is_encoded
+from fedlab.codecs.transport.delta import base_of, decode_update, encode_model, floats, is_encoded
 from fedlab.codecs.transport.reference import Reference
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
@@ -17,6 +17,7 @@ from fedlab.messages.grids import GridAround
 from fedlab.messages.orders import CodecOrder, encoded_order, group_of, plain_content, server_round_of
 from fedlab.messages.pack import records_of
 from fedlab.messages.replies import read_ticket
+from fedlab.messages.updates import kind_of
 
 _KEPT = 4  # sending calls whose models are remembered, because replies may be this late
 
@@ -105,7 +106,7 @@ class CodingGrid(GridAround):
         if sent is None:
             raise GarbledError("it answers an order that is too old")
         records = {
-            key: decode_update(record, sent.base(key), self._coding.up)
+            key: decode_update(record, base_of(kind_of(content), sent.base(key)), self._coding.up)
             for key, record in records_of(content, ArrayRecord).items()
             if is_encoded(record)
         }

@@ -78,6 +78,10 @@ class LiveGrid(GridAround):
         """Return the board that the node of a partition reports, empty if it reports none."""
         return self._registry.boards.get(partition_id, "")
 
+    def parts_of(self, partition_id: int) -> int | None:
+        """Return into how many parts the node of a partition splits the experiment's data, None if it has its own."""
+        return self._registry.parts_of(partition_id)
+
     def gather(self) -> list[int]:
         """Wait for the nodes that a run starts with, and return those available.
 

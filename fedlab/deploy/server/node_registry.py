@@ -82,6 +82,11 @@ class NodeRegistry:
         """The board that the node of each partition reports."""
         return self._boards
 
+    def parts_of(self, partition_id: int) -> int | None:
+        """Return how many parts a partition's node splits the experiment's data into, None if it has its own data."""
+        node = self._holders.get(partition_id)
+        return None if node is None else self._parts_of.get(node)
+
     def available(self) -> list[int]:
         """Return the nodes available now, one for each partition; new nodes are asked, without waiting for answers."""
         listed = set(self._grid.get_node_ids())

@@ -1,6 +1,6 @@
 """A run over real nodes from beginning to end, or resumed from its checkpoint."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from fedlab.results.folder import RunFolder, create, next_free
 from fedlab.results.recorder import Observer, Recorder
 from fedlab.server.assemble import construct, refit
 from fedlab.server.bench import bench_of
+from fedlab.server.example_limits import FirstAnswers
 from fedlab.server.serve import World, serve
 from fedlab.training.bundle import prepare_workbench
 from fedlab.training.evaluate import measure
@@ -54,11 +55,18 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     recorder = Recorder(folder)
     log.record(recorder)
     bench = bench_of(experiment, workbench, partial(measure, workbench))
-    return serve(assembled, bench, _world(live), folder=folder, recorder=recorder, observers=[observer])
+    return serve(
+        assembled,
+        bench,
+        _world(live, [*map(len, workbench.partitions)]),
+        folder=folder,
+        recorder=recorder,
+        observers=[observer],
+    )
 
 
-def _world(live: LiveGrid) -> World:
-    """Return the real nodes, on the wall clock, with costs as they measure them."""
+def _world(live: LiveGrid, sizes: Sequence[int]) -> World:
+    """Return the real nodes, on the wall clock, with measured costs; `sizes` are the examples of the partitions."""
     clock = WallClock()
     return World(
         grid=live,
@@ -66,6 +74,7 @@ def _world(live: LiveGrid) -> World:
         clock=clock,
         physics=Measured(now_seconds=clock.now, board=partial(_board, live.board)),
         update_limit=furthest,
+        limits=FirstAnswers(partial(_most_examples, live.parts_of, sizes), live.partitions),
     )
 
 
@@ -124,6 +133,18 @@ def _check_same(now: Experiment, then: Experiment, path: Path) -> None:
 
 def _clients(experiment: Experiment) -> int:
     return experiment.task.partition.clients
+
+
+def _most_examples(parts_of: Callable[[int], int | None], sizes: Sequence[int], partition_id: int) -> int | None:
+    """Return how many examples the node of a partition can have, None if it has data of its own.
+
+    One that splits the experiment's data as the server does has its partition; of another it is known only that its
+    part is no more than all.
+    """
+    parts = parts_of(partition_id)
+    if parts is None:
+        return None
+    return sizes[partition_id] if parts == len(sizes) and 0 <= partition_id < parts else sum(sizes)
 
 
 def _board(board: Callable[[int], str], partition_id: int) -> tuple[str, DeviceProfile | None]:

@@ -14,6 +14,7 @@ from fedlab.common.spans import collecting
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
     CLIENT_CRASHED,
+    CLIENT_RAISED,
     assume_identity,
     envelope,
     error_reply,
@@ -190,12 +191,19 @@ class RayGrid(AnsweringGrid):
                     self._on_failure(f"client {partition_id}: {answers.reason}", None)
                 reply = error_reply(message, CLIENT_CRASHED, answers.reason)
             else:
-                reply = answers[place].reply
+                reply = _answer_to(message, answers[place].reply)
                 self._states.put(partition_id, answers[place].state)
                 if reply.has_error():
                     reason = _one_line(reply.error.reason or "")
                     self._on_failure(f"client {partition_id}: {reason}", answers[place].traceback)
             self._replies[message.metadata.message_id] = reply
+
+
+def _answer_to(message: Message, reply: object) -> Message:
+    """Return a reply, or an error in its place if what a client returned does not answer the message."""
+    if isinstance(reply, Message) and reply.metadata.reply_to_message_id == message.metadata.message_id:
+        return reply
+    return error_reply(message, CLIENT_RAISED, "what the client returned is not a reply to its message")
 
 
 def _one_line(text: str) -> str:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Array, ConfigRecord, Message, MessageType, MetricRecord, RecordDict
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -237,6 +237,42 @@ def test_a_reply_without_a_workload_is_refused_and_its_client_named(timed):
     grid = timed(lambda message: Message(RecordDict(), reply_to=message))
     with pytest.raises(RunFailedError, match=r"client 2 reported no workload.*workload_record"):
         grid.send_and_receive([order(901)])
+
+
+def with_a_shape_no_message_can_have(reply):
+    reply.content["arrays"]["x"] = Array("float32", (2**40,), "numpy.ndarray", b"")
+
+
+def with_an_endless_loss(reply):
+    reply.content["metrics"]["train-loss"] = 10**400
+
+
+def of_another_node(reply):
+    reply.metadata.__dict__["_src_node_id"] = 17
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reason"),
+    [
+        (with_a_shape_no_message_can_have, "the reply cannot be measured: ValueError: "),
+        (with_an_endless_loss, "the reply cannot be measured: OverflowError: "),
+        (of_another_node, "the reply is another node's"),
+    ],
+)
+def test_a_reply_that_cannot_be_measured_is_refused_and_the_others_are_billed(timed, spoil, reason):
+    answer = reply_after([1] * 4)
+
+    def hostile(message):
+        reply = answer(message)
+        if message.metadata.dst_node_id == 901:
+            spoil(reply)
+        return reply
+
+    grid = timed(hostile)
+    bad, good = grid.send_and_receive([order(901), order(250)])
+    assert bad.error.reason.startswith(reason)
+    assert (bad.metadata.src_node_id, good.has_error()) == (901, False)
+    assert [(each.partition_id, each.dropout) for each in grid.told[0]] == [(2, "refused"), (1, None)]
 
 
 def test_queries_are_free(timed):

@@ -9,8 +9,7 @@ from fedlab.messages.flower_private import record_from_wire, record_to_wire, wit
 from fedlab.messages.orders import group_of, order_content, read_order, read_terms, server_round_of
 from fedlab.messages.pack import to_record
 from fedlab.messages.round_terms import RoundTerms
-from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
-from fedlab.models.peft.config import AdapterConfig
+from fedlab.models.peft.bottleneck import Bottleneck, array_shapes, initial_arrays
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 
@@ -29,7 +28,7 @@ def assert_same(found, expected):
 
 def test_a_models_arrays_arrive_with_the_shapes_of_its_configuration():
     sizes = {"blocks": 3, "hidden": 16, "labels": 4}
-    config = AdapterConfig(depth=2, width=8)
+    config = Bottleneck(depth=2, width=8)
     arrays = initial_arrays(config, **sizes, generator=np.random.default_rng(0))
     found = read_order(order(arrays)).arrays
     assert {name: array.shape for name, array in found.items()} == array_shapes(config, **sizes)

@@ -367,8 +367,8 @@ class Keeping(Counting):
         return None, None
 
 
-@pytest.mark.parametrize("dropout", ["gone", "late"])
-def test_a_round_whose_clients_were_gone_or_late_is_not_the_runs_end(run, dropout):
+@pytest.mark.parametrize("dropout", ["gone", "late", "refused"])
+def test_a_round_whose_clients_were_gone_or_late_or_sent_what_cannot_be_used_is_not_the_runs_end(run, dropout):
     ledger = Ledger()
 
     def answer(message):

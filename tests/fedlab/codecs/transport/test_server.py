@@ -15,6 +15,7 @@ from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_by
 from fedlab.messages.orders import order_content, query_message, read_codec, read_order
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import query_reply
+from fedlab.messages.updates import add_kind, kind_of
 
 NODES = [3, 4, 5]
 SHAPE = (20, 300)
@@ -96,6 +97,24 @@ def test_a_strategy_gets_what_was_trained_within_what_the_codec_loses(coded, upd
         assert 0 < np.abs(found["w"] - MODEL["w"] - update(1, node)).max() <= step * 1.001
         np.testing.assert_allclose(found["b"], MODEL["b"] + 0.5, atol=1e-5)
         assert set(reply.content) == {"arrays", "metrics"}
+
+
+@pytest.mark.parametrize("kind", ["delta", "gradient"])
+def test_of_an_update_that_is_no_model_nothing_is_subtracted_before_it_is_encoded(coded, update, kind):
+    app = ClientApp()
+
+    @app.train()
+    def train(message, context):
+        change = {name: update(1, 4, array.shape) * np.float32(1e-3) for name, array in MODEL.items() if name == "w"}
+        metrics = MetricRecord({"num-examples": 1, "train-loss": 1.0})
+        content = RecordDict({"arrays": to_record(change), "metrics": metrics})
+        add_kind(content, kind)
+        return Message(content, reply_to=message)
+
+    (reply,) = coded(up=["int8"], app=app).send_and_receive(orders(nodes=[4]))
+    change = update(1, 4) * np.float32(1e-3)  # the model is 10: a step of a quantised difference to it would be 0.08
+    assert np.abs(arrays_of(reply)["w"] - change).max() <= np.abs(change).max() / 127 * 1.001
+    assert kind_of(reply.content) == kind
 
 
 def test_messages_can_be_pushed_and_pulled_as_well(coded):

@@ -63,6 +63,12 @@ def test_a_node_that_comes_back_with_another_split_is_left_out(registry, grid, s
     assert made.available() == [12, 13]
 
 
+def test_it_is_known_into_how_many_parts_the_node_of_a_partition_splits_the_data(registry):
+    made = registry(3)
+    made.available()
+    assert [made.parts_of(partition) for partition in (1, 2, 3, 7)] == [3, 3, None, None]  # the last has its own data
+
+
 def test_a_node_that_is_left_out_is_no_partition_of_the_run(registry):
     made = registry(1)
     made.available()

@@ -5,11 +5,11 @@ import json
 
 import numpy as np
 import pytest
-from flwr.app import Context, RecordDict
+from flwr.app import Array, Context, RecordDict
 from safetensors.numpy import load_file
 
 from clients.app import answer
-from fedlab.deploy.server.run import run_measured
+from fedlab.deploy.server.run import _most_examples, run_measured
 from fedlab.errors import RunFailedError, UserError
 from fedlab.messages.flower_private import CLIENT_CRASHED, error_reply
 from fedlab.messages.pack import from_record, to_record
@@ -99,6 +99,28 @@ def test_an_update_that_is_finite_and_far_out_is_turned_away_unasked(run, tmp_pa
     assert [error is None for error in errors].count(True) == 2
     assert next(error for error in errors if error).startswith("turned away: is ")
     assert np.abs(load_file(folder / "final.safetensors")["head.bias"]).max() < 1
+
+
+def test_no_reply_can_end_a_run_or_weigh_more_than_its_node_has(run, tmp_path):
+    def sent(order, reply):
+        if order == 4:  # three queries, then the second of the first round
+            reply.content["metrics"]["num-examples"] = 10**15
+        if order == 7:
+            reply.content["arrays"]["head.bias"] = Array("float32", (10**9,), "numpy.ndarray", b"\x93NUMPY")
+        return reply
+
+    run(f"rounds=2 {FEDAVG}", sent=sent)
+    errors = [each["error"] for each in records(tmp_path / "runs" / "quickstart", "clients.jsonl") if each["error"]]
+    assert len(errors) == 2
+    assert errors[0].startswith("turned away: num-examples is 1000000000000000, but the client has ")
+    assert errors[1].startswith("turned away: head.bias has the shape (1000000000,), expected ")
+
+
+@pytest.mark.parametrize(
+    ("parts", "partition_id", "most"), [(3, 0, 14), (3, 2, 9), (3, 5, 36), (4, 0, 36), (None, 0, None)]
+)
+def test_a_node_has_its_partition_or_at_most_all_of_the_data_or_its_own(parts, partition_id, most):
+    assert _most_examples(lambda partition: parts, [14, 13, 9], partition_id) == most
 
 
 def test_a_run_with_a_name_is_gone_on_with_and_ends_as_if_it_had_not_been_cut_off(run, tmp_path):

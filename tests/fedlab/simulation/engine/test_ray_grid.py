@@ -6,19 +6,19 @@ from functools import partial
 import numpy as np
 import pytest
 import ray
-from flwr.app import ArrayRecord, Message, MessageType
+from flwr.app import ArrayRecord, Message, MessageType, RecordDict
 from flwr.serverapp.strategy import FedAdam, FedAvg
 
 from fedlab.errors import RunFailedError
-from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_RAISED
-from fedlab.messages.orders import order_content
+from fedlab.messages.flower_private import CLIENT_CRASHED, CLIENT_RAISED, with_id
+from fedlab.messages.orders import order_content, query_message
 from fedlab.messages.pack import from_record, to_record
 from fedlab.models.base import weights_of
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.head import Head
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
-from fedlab.simulation.engine.ray_grid import RayGrid
+from fedlab.simulation.engine.ray_grid import RayGrid, _answer_to
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import WorkerPool
 from fedlab.training.evaluate import measure
@@ -302,3 +302,13 @@ def test_a_measurement_that_raises_fails_the_run_and_says_so(grid, workbench):
     arrays = {"head.weight": np.zeros((2, 1), np.float32), "head.bias": np.zeros(2, np.float32)}
     with pytest.raises(RunFailedError, match="failed at measuring test"):
         nodes.measure(arrays, "test", Head().split_point(2))
+
+
+def test_what_a_client_returns_is_a_reply_to_its_message_or_an_error():
+    asked, other = with_id(query_message(4), "m1"), with_id(query_message(4), "m2")
+    reply = Message(RecordDict(), reply_to=asked)
+    assert _answer_to(asked, reply) is reply
+    for wrong in (None, asked, Message(RecordDict(), reply_to=other)):
+        found = _answer_to(asked, wrong)
+        assert (found.error.code, found.metadata.reply_to_message_id) == (CLIENT_RAISED, "m1")
+        assert found.error.reason == "what the client returned is not a reply to its message"
