@@ -129,7 +129,7 @@ def test_the_cache_changes_what_is_billed_and_not_what_is_learnt(device, first_m
 def test_a_cache_filled_beforehand_serves_the_first_round(device, first_model):
     client = device(cached_depths=3)
     work = read_workload(client.prefill(depth=0))
-    assert (work.method, work.depth, work.batches, work.cached_batches) == ("prefill", 0, BATCHES, 0)
+    assert [(each.kind, each.count, each.blocks) for each in work.passes] == [("forward", BATCHES, range(2))]
     assert [cached(client(first_model(depth))) for depth in (0, 2)] == [(BATCHES, BATCHES)] * 2
 
 
@@ -156,8 +156,8 @@ def test_max_batches_ends_the_epochs_early(device, first_model):
 
 
 def test_the_batch_size_decides_the_number_of_batches(device, first_model):
-    reply = device(batch_size=5)(first_model(0))
-    assert (read_workload(reply).batches, read_workload(reply).batch_size) == (3, 5)
+    work = read_workload(device(batch_size=5)(first_model(0)))
+    assert {(each.count, each.batch_size) for each in work.passes} == {(3, 5)}
 
 
 def test_the_same_order_gives_the_same_arrays_to_the_bit(device, first_model, distance):

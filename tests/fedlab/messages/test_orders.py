@@ -1,5 +1,6 @@
 """Messages carry what server and clients say to each other unchanged, in records that Flower's own strategies take."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,8 +8,17 @@ import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, Message, MessageType, RecordDict
 from flwr.serverapp import strategy
 
-from fedlab.messages.flower_private import record_from_wire, record_to_wire, with_id
-from fedlab.messages.orders import group_of, order_content, query_message, read_order, read_terms, server_round_of
+from fedlab.errors import UserError
+from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_from_wire, record_to_wire, with_id
+from fedlab.messages.orders import (
+    PREFILL,
+    group_of,
+    order_content,
+    query_message,
+    read_order,
+    read_terms,
+    server_round_of,
+)
 from fedlab.messages.pack import from_record, to_record, values_of
 from fedlab.messages.replies import (
     EvaluateReport,
@@ -16,12 +26,16 @@ from fedlab.messages.replies import (
     add_cost,
     evaluate_reply,
     late_seconds_of,
+    prefill_reply,
     query_reply,
     read_cost,
     read_query_reply,
     read_train_loss,
     read_workload,
     train_reply,
+    unreadable_workload,
+    workload_flaw,
+    workload_record,
 )
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.peft.bottleneck import array_shapes, initial_arrays
@@ -174,6 +188,42 @@ def test_a_reply_reads_the_same_after_flowers_own_wire():
 def test_a_reply_that_does_not_say_has_no_workload_and_no_loss():
     reply = Message(RecordDict(), reply_to=order({}))
     assert (read_workload(reply), read_train_loss(reply)) == (None, None)
+
+
+def test_a_workload_travels_as_its_passes_in_one_text_and_its_examples():
+    record = workload_record(WORKLOAD)
+    assert set(record) == {"passes", "num-examples"}
+    assert json.loads(record["passes"])[0] == ["forward", 3, 4, [64], [0, 4]]
+
+
+FLAWS = {
+    "an old workload": ({"method": "adapter", "batches": 3}, "expected a config record of passes and num-examples"),
+    "a key more": ({"passes": "[]", "num-examples": 1, "seconds": 3}, "expected a config record of passes and num-ex"),
+    "passes as bytes": ({"passes": b"[]", "num-examples": 1}, "workload: passes is not text"),
+    "truth for examples": ({"passes": "[]", "num-examples": True}, "workload: num_examples is True"),
+    "half an example": ({"passes": "[]", "num-examples": 0.5}, "workload: num_examples is 0.5"),
+    "passes in words": ({"passes": "three", "num-examples": 1}, "workload: passes is not JSON"),
+}
+
+
+@pytest.mark.parametrize("case", FLAWS)
+def test_what_makes_no_sense_of_a_workload_is_told_in_a_line_and_never_raised(case):
+    record, problem = FLAWS[case]
+    reply = trained({}, num_examples=11)
+    reply.content["workload"] = ConfigRecord(record)
+    assert problem in unreadable_workload(reply)
+    assert workload_flaw(reply) == unreadable_workload(reply)
+    with pytest.raises(UserError):
+        read_workload(reply)
+
+
+@pytest.mark.parametrize("kind", [MessageType.TRAIN, MessageType.EVALUATE, PREFILL])
+def test_a_reply_to_an_order_must_say_what_was_done_and_an_answer_or_an_error_need_not(kind):
+    ordered = order({}, kind=kind)
+    assert workload_flaw(Message(RecordDict(), reply_to=ordered)) == "it reports no workload"
+    assert workload_flaw(prefill_reply(ordered, WORKLOAD)) is None
+    assert workload_flaw(error_reply(ordered, CLIENT_RAISED, "no")) is None
+    assert workload_flaw(query_reply(query_message(7), 3)) is None
 
 
 def test_a_node_says_which_partition_it_holds():

@@ -73,7 +73,7 @@ def answer(message):
     order = read_order(message)
     partition = PARTITIONS[message.metadata.dst_node_id]
     config = configuration_of(order.arrays)
-    batch = {"batches": 2 + partition, "batch_size": 4, "input_shape": (16,), "model_blocks": 2}
+    batch = {"batches": 2 + partition, "batch_size": 4, "input_shape": (16,), "model_blocks": SHAPE.blocks}
     if message.metadata.message_type == MessageType.TRAIN:
         passes = training_passes(depth=config.depth, trained=bottleneck(config.width), **batch)
     else:
