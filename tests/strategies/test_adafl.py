@@ -70,7 +70,7 @@ class Paced:
 
     def _cost(self, work):
         return Cost(
-            compute_seconds=self._seconds(work.depth, work.width),
+            compute_seconds=self._seconds(work.trained_blocks, work.passes[-1].trained.width),
             download_seconds=0.0,
             upload_seconds=0.0,
             compute_joules=2.0,

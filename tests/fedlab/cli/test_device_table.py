@@ -104,3 +104,36 @@ def test_no_such_backbone_is_told_in_one_line(name):
         shape_from(name)
     assert str(caught.value).startswith("--backbone")
     assert "\n" not in str(caught.value)
+
+
+TWO_PROCESSORS = (
+    ONE_TABLE
+    + """
+[processors.dsp]
+computing_watts = { value = 1.5, provenance = "measured", source = "a meter" }
+[processors.dsp.int8]
+latency_seconds = { bert = { adapter = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13] } }
+peak_memory_bytes = { bert = { adapter = [1e8, 2e8, 3e8, 4e8, 5e8, 6e8, 7e8, 8e8, 9e8, 1e9, 2e9, 3e9, 4e9] } }
+"""
+)
+
+
+def test_each_processor_and_format_has_a_table_of_its_own(tmp_path):
+    (tmp_path / "board.toml").write_text(TWO_PROCESSORS)
+    board = load_profile("board.toml", tmp_path)
+    text = text_of(board)
+    first, second = text.index("cached adapter"), text.index("processor dsp, int8")
+    assert first < second
+    assert "computing, dsp" in text
+    assert "1.5 W" in text
+    assert row(text[second:], 12) == ["12", "13", "?", "4", "?"]
+
+
+def test_processors_are_listed_in_json_too(tmp_path):
+    (tmp_path / "board.toml").write_text(TWO_PROCESSORS)
+    table = json.loads(json.dumps(device_as_json(load_profile("board.toml", tmp_path), "bert-base", BERT, Point())))
+    dsp = table["processors"]["dsp"]
+    assert dsp["computing_watts"] == {"value": 1.5, "level": "measured", "source": "a meter"}
+    assert dsp["formats"]["int8"][12]["adapter"]["latency_seconds"]["value"] == 13
+    assert table["processors"]["default"]["formats"]["fp32"] == table["by_depth"]
+    assert table["computing_watts"]["value"] == 5.0
