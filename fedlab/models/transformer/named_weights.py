@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
@@ -35,7 +35,7 @@ def with_trained(encoder: Encoder, parameters: Mapping[str, Tensor]) -> Encoder:
 
 
 def _replaced(holder: _Holder, names: Mapping[str, str], parameters: Mapping[str, Tensor]) -> _Holder:
-    fields = {field: parameters[name] for field, name in names.items() if name in parameters}
+    fields: dict[str, Any] = {field: parameters[name] for field, name in names.items() if name in parameters}
     return replace(holder, **fields) if fields else holder
 
 
