@@ -18,6 +18,7 @@ EVERY_LEVEL = [
     "link",
     "engine",
     "evaluation",
+    "checkpoint",
     "codec",
     "availability",
 ]
