@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from fedlab.common.text_lines import numbered_lines
-from fedlab.data.sources.columns import Columns
+from fedlab.data.sources.base import Columns
 from fedlab.errors import UserError
 
 

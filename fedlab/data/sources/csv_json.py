@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.common.text_lines import numbered_lines
-from fedlab.data.sources.columns import Columns
+from fedlab.data.sources.base import Columns
 from fedlab.errors import UserError
 
 

@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
-from fedlab.data.sources.columns import Columns
+from fedlab.data.sources.base import Columns
 
 # Label -> top-level modules, all of the standard library or of packages that fedlab depends on.
 _MODULES: dict[str, tuple[str, ...]] = {

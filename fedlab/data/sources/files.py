@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
-from fedlab.data.sources.columns import Columns
+from fedlab.data.sources.base import Columns
 from fedlab.data.sources.conll import read_conll
 from fedlab.data.sources.csv_json import read_csv, read_json
 from fedlab.data.sources.semeval2010 import read_semeval2010
