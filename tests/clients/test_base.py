@@ -11,7 +11,7 @@ from fedlab.errors import UserError
 from fedlab.messages.flower_private import with_id
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
-from fedlab.server.assemble import initial_set
+from fedlab.server.bench import initial_set
 from fedlab.server.factory import load_client, set_names
 
 BIASES = '''

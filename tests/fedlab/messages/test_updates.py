@@ -8,10 +8,12 @@ from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import TrainReport, train_reply
 from fedlab.messages.updates import kind_of, read_update
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 WORKLOAD = Workload(
-    method="adapter", depth=0, width=8, batches=1, cached_batches=0, batch_size=4, sequence_length=8, num_examples=3
+    passes=training_passes(batches=1, batch_size=4, input_shape=(8,), model_blocks=2, depth=0, trained=bottleneck(8)),
+    num_examples=3,
 )
 
 

@@ -22,12 +22,14 @@ from fedlab.server.reply_checks import (
     form_of,
     layouts_of,
 )
-from fedlab.workload.workload import Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Workload, training_passes
 
 SENT = {"x": np.array([1.0, 2.0], np.float32), "y": np.zeros((2, 3), np.float32)}
 ALL = UpdateTerms(takes=frozenset(KINDS), max_scalars=4)
 WORKLOAD = Workload(
-    method="adapter", depth=0, width=8, batches=1, cached_batches=0, batch_size=4, sequence_length=8, num_examples=12
+    passes=training_passes(batches=1, batch_size=4, input_shape=(8,), model_blocks=2, depth=0, trained=bottleneck(8)),
+    num_examples=12,
 )
 
 

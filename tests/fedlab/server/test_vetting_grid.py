@@ -11,7 +11,7 @@ from flwr.serverapp import strategy as flowers
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fedlab.billing.availability_wait import Attendance
+from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.simulated import Bill
 from fedlab.billing.timed_grid import TimedGrid
 from fedlab.common.clock import VirtualClock
@@ -26,7 +26,8 @@ from fedlab.server.context import Server
 from fedlab.server.example_limits import FirstAnswers, PartitionSizes, unknown_sizes
 from fedlab.server.reply_checks import UpdateTerms
 from fedlab.server.vetting_grid import VettingGrid, terms_of
-from fedlab.workload.workload import Cost, Workload
+from fedlab.workload.passes import bottleneck
+from fedlab.workload.workload import Cost, Workload, training_passes
 from strategies.adafl import AdaFL
 from strategies.fedavg import FedAvg
 
@@ -34,7 +35,8 @@ PARTITIONS = {50 + partition: partition for partition in range(7)}
 NODES = list(PARTITIONS)
 MODEL = initial_arrays(Bottleneck(depth=1, width=8), blocks=2, hidden=6, labels=2, generator=np.random.default_rng(0))
 WORKLOAD = Workload(
-    method="adapter", depth=1, width=8, batches=1, cached_batches=0, batch_size=4, sequence_length=8, num_examples=20
+    passes=training_passes(batches=1, batch_size=4, input_shape=(8,), model_blocks=2, depth=1, trained=bottleneck(8)),
+    num_examples=20,
 )
 
 
@@ -87,7 +89,7 @@ def world(memory_grid):
             memory_grid(answer, NODES),
             clock=clock,
             physics=Free(),
-            attendance=Attendance(always(), clock=clock, partitions=PARTITIONS),
+            availability_wait=AvailabilityWait(always(), clock=clock, partitions=PARTITIONS),
             partitions=PARTITIONS,
             on_clients=server.ledger.bill,
         )

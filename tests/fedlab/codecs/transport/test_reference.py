@@ -4,13 +4,13 @@ from functools import partial
 
 import numpy as np
 import pytest
-from fedlab.models.transformer.named_weights import named_weights, weights_of
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.codecs.sparse import skip_zero_rows
 from fedlab.codecs.transport.delta import decode_model, encode_model
 from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.messages.pack import from_record, to_record
+from fedlab.models.base import weights_of
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.server.factory import reference_of_node
@@ -38,7 +38,7 @@ def test_a_part_of_a_block_starts_from_its_own_weights_too(workbench):
 
 def test_an_untouched_model_takes_next_to_nothing_to_send(workbench):
     encoder = workbench.network.encoder
-    model = weights_of(encoder, list(named_weights(encoder))) | {"head.weight": np.ones((2, 4), np.float32)}
+    model = weights_of(encoder, list(encoder.named_weights())) | {"head.weight": np.ones((2, 4), np.float32)}
     known = partial(reference_arrays, workbench.network)
 
     pipeline = Pipeline(codecs=(skip_zero_rows(),))
