@@ -1,4 +1,4 @@
-"""What the strategies of this folder have in common: the server's side of the run, which measures the model itself."""
+"""The base class of the strategies in this folder: the server measures the model itself, so clients do not evaluate."""
 
 from collections.abc import Iterable
 
@@ -11,7 +11,7 @@ from fedlab.server.context import Server
 
 
 class AttachedStrategy(Strategy):
-    """A strategy that asks clients to train and never to evaluate, for the server has data to measure the model on.
+    """A strategy that asks clients to train and never to evaluate: the server has data to measure the model on.
 
     `takes` names the kinds of updates it can aggregate (`fedlab.messages.updates.Kind`), `max_scalars` how long a
     vector of scalars may be; replies of other kinds are refused before it sees them.
@@ -28,7 +28,7 @@ class AttachedStrategy(Strategy):
         return self._server
 
     def attach(self, server: Server) -> None:
-        """Take the server's side of the run."""
+        """Store the server context."""
         self._server = server
 
     def configure_evaluate(
@@ -38,7 +38,7 @@ class AttachedStrategy(Strategy):
         return []
 
     def aggregate_evaluate(self, server_round: int, replies: Iterable[Message]) -> MetricRecord | None:
-        """Return nothing, for nothing was asked."""
+        """Return nothing: no client was asked."""
         return None
 
     def summary(self) -> None:

@@ -1,4 +1,4 @@
-"""Which clients take part in a round, how long the server waits for them, and which of their updates it takes."""
+"""Which clients take part in a round, how long the server waits for them, and which updates it accepts."""
 
 import math
 from collections.abc import Collection, Sequence
@@ -11,7 +11,7 @@ from fedlab.messages.round_terms import Late, RoundTerms
 
 @dataclass(frozen=True, kw_only=True)
 class CohortRules:
-    """What the server does about clients that are slow, drop out or send what cannot be used.
+    """How the server treats clients that are slow, drop out or send unusable updates.
 
     Of `clients_per_round` times `over_selection` clients asked, the first `clients_per_round` to finish count. A round
     is over at `deadline_seconds` at the latest. Work that comes later is lost (`late = "drop"`), or averaged into the

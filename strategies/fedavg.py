@@ -89,9 +89,9 @@ class FedAvg(AttachedStrategy):
         return gathered.arrays, None
 
     def state(self) -> dict[str, Any]:
-        """Return the updates that are still on their way."""
+        """Return the updates that have not arrived yet."""
         return {"coming": [update.state() for update in self._coming]}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Go on with them."""
+        """Restore what `state` returned."""
         self._coming = tuple(restored(update) for update in state["coming"])
