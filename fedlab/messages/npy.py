@@ -7,6 +7,7 @@ header is only compared with the type and shape that are expected; NumPy sees th
 import functools
 import math
 import re
+from io import BytesIO
 
 import numpy as np
 from flwr.app import Array, ArrayRecord
@@ -89,9 +90,10 @@ def _header_end(data: bytes, dtype: np.dtype, shape: Shape) -> tuple[int, bool]:
 @functools.lru_cache(maxsize=4096)
 def usual_header(dtype: np.dtype, shape: Shape) -> bytes:
     """Return what NumPy writes before the values of an array in C order."""
-    values = np.empty(shape, dtype)
-    data = Array(values).data
-    return data[: len(data) - values.nbytes]
+    written = BytesIO()
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(written, header)
+    return written.getvalue()
 
 
 def _parsed_header_end(data: bytes, dtype: np.dtype, shape: Shape) -> tuple[int, bool]:
