@@ -116,7 +116,7 @@ class AdapterClient(TrainingClient):
             input_shape=(workbench.tokens("train").input_ids.shape[1],),
             model_blocks=blocks,
             depth=depth,
-            trained=bottleneck(width),
+            trained=trained.spec if depth else bottleneck(width),
         )
         workload = Workload(passes=passes, num_examples=count)
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)

@@ -52,7 +52,7 @@ class FullClient(TrainingClient):
             input_shape=(workbench.tokens("train").input_ids.shape[1],),
             model_blocks=blocks,
             depth=depth,
-            trained=WHOLE,
+            trained=trained.spec if depth else WHOLE,  # of the head alone, as the layers are frozen
         )
         workload = Workload(passes=passes, num_examples=len(examples.lengths))
         report = TrainReport(

@@ -20,6 +20,7 @@ BIASES = '''
 from dataclasses import dataclass
 
 from fedlab.models.peft.base import SplitPoint
+from fedlab.workload.passes import TrainedSpec
 from fedlab.models.peft.head import Head
 
 
@@ -31,6 +32,10 @@ class Biases:
     @property
     def configuration(self):
         return {"set": "biases.py:Biases", "depth": self.depth, "name": self.name}
+
+    @property
+    def spec(self):
+        return TrainedSpec(kind="bias")
 
     def shapes(self, sizes):
         width = {"in": 3 * sizes.hidden, "out": sizes.hidden}[self.name]

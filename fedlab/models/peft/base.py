@@ -17,6 +17,7 @@ from fedlab.config.builtins import TRAINABLE_SETS
 from fedlab.config.plugins import nearest, resolve
 from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes
+from fedlab.workload.passes import TrainedSpec
 from fedlab.workload.workload import Configuration
 
 SET = "set"  # the key of a set's name in its configuration
@@ -84,6 +85,10 @@ class TrainableSet(Protocol):
     def configuration(self) -> Configuration:
         """Return the set's name, as an experiment file has it, and its axes."""
 
+    @property
+    def spec(self) -> TrainedSpec:
+        """Return what a backward pass leaves gradients for: by this a cost model prices the work, or refuses it."""
+
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the name and shape of every trained array, in the order they travel."""
 
@@ -149,5 +154,5 @@ def _made(name: str, found: Callable[..., Any], axes: Configuration) -> Trainabl
     except (TypeError, ValueError) as error:
         raise UserError(f"the set '{name}': {error}") from error
     if not isinstance(made, TrainableSet):
-        raise UserError(f"the set '{name}' lacks configuration, shapes, initial or split_point")
+        raise UserError(f"the set '{name}' lacks configuration, spec, shapes, initial or split_point")
     return made

@@ -21,6 +21,7 @@ import numpy as np
 from fedlab.common.arrays import Arrays, Shape
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
 from fedlab.models.peft.head import HEAD_WEIGHT, draw_head, draw_normal, head_shapes
+from fedlab.workload.passes import TrainedSpec, bottleneck
 from fedlab.workload.workload import Configuration
 
 
@@ -45,6 +46,11 @@ class Bottleneck:
     def configuration(self) -> Configuration:
         """Return the set's name and its axes."""
         return {SET: "bottleneck", "depth": self.depth, "width": self.width}
+
+    @property
+    def spec(self) -> TrainedSpec:
+        """Return adapters of this width."""
+        return bottleneck(self.width)
 
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of adapters and head."""

@@ -16,6 +16,7 @@ import numpy as np
 
 from fedlab.common.arrays import Arrays, Shape
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint
+from fedlab.workload.passes import NOTHING, TrainedSpec
 from fedlab.workload.workload import Configuration
 
 HEAD_WEIGHT, HEAD_BIAS = "head.weight", "head.bias"
@@ -30,6 +31,11 @@ class Head:
     def configuration(self) -> Configuration:
         """Return the set's name; it has no axes."""
         return {SET: "head"}
+
+    @property
+    def spec(self) -> TrainedSpec:
+        """Return nothing: gradients of the head come with any backward pass."""
+        return NOTHING
 
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of the head."""

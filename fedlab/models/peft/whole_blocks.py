@@ -36,6 +36,7 @@ from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
 from fedlab.models.peft.head import draw_head, head_shapes
+from fedlab.workload.passes import WHOLE, TrainedSpec
 from fedlab.workload.workload import Configuration
 
 # What the weights of an encoder are called as arrays, by their names in `fedlab.models.transformer.encoder`.
@@ -76,6 +77,11 @@ class TopBlocks:
         """Return the set's name and its axis."""
         return {SET: "blocks", "depth": self.depth}
 
+    @property
+    def spec(self) -> TrainedSpec:
+        """Return whole blocks."""
+        return WHOLE
+
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of blocks, pooler and head."""
         check_depth("blocks", self.depth, sizes.blocks)
@@ -100,6 +106,11 @@ class Everything:
     def configuration(self) -> Configuration:
         """Return the set's name; it has no axes."""
         return {SET: "everything"}
+
+    @property
+    def spec(self) -> TrainedSpec:
+        """Return whole blocks."""
+        return WHOLE
 
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of the whole model."""

@@ -186,6 +186,7 @@ def test_a_set_deeper_than_the_encoder_is_refused(trained):
 BIASES = '''
 from dataclasses import dataclass
 from fedlab.models.peft.base import SplitPoint
+from fedlab.workload.passes import TrainedSpec
 
 @dataclass(frozen=True, kw_only=True)
 class Biases:
@@ -196,6 +197,10 @@ class Biases:
     @property
     def configuration(self):
         return {"set": "biases.py:Biases", "depth": self.depth}
+
+    @property
+    def spec(self):
+        return TrainedSpec(kind="bias")
 
     def shapes(self, sizes):
         names = ("attention.in", "attention.out", "feed_forward.in", "feed_forward.out")
@@ -262,5 +267,5 @@ def test_a_set_that_says_it_is_another_is_refused(biases, tmp_path):
 def test_what_is_no_set_is_refused(biases, tmp_path):
     (tmp_path / "none.py").write_text("class Nothing:\n    pass\n")
 
-    with pytest.raises(UserError, match=r"the set 'none\.py:Nothing' lacks configuration, shapes, initial or split_po"):
+    with pytest.raises(UserError, match=r"the set 'none\.py:Nothing' lacks configuration, spec, shapes, initial or split_po"):
         biases({"set": "none.py:Nothing"}, trusted=("none.py:Nothing",))
