@@ -103,7 +103,9 @@ def _parsed_header_end(data: bytes, dtype: np.dtype, shape: Shape) -> tuple[int,
         raise GarbledArrayError("is no .npy file of version 1, 2 or 3")
     start = 8 + length_bytes
     length = int.from_bytes(data[8:start], "little")
-    if length > _MOST_HEADER_BYTES or start + length > len(data):
+    if length <= _MOST_HEADER_BYTES and start + length > len(data):
+        raise GarbledArrayError(f"ends within its header, after {len(data)} bytes")
+    if length > _MOST_HEADER_BYTES:
         raise GarbledArrayError(f"has a header of {length} bytes, expected at most {_MOST_HEADER_BYTES}")
     fields = _fields(data[start : start + length].decode("latin-1"))
     if fields["descr"] != f"'{np.lib.format.dtype_to_descr(dtype)}'":

@@ -74,6 +74,7 @@ def test_a_view_is_of_the_bytes_themselves_and_cannot_be_written_to():
         ({"data": pickle.dumps({"a": 1})}, "is no .npy file of version 1, 2 or 3"),
         ({"data": b"\x93NUMPY\x04\x00" + bytes(200)}, "is no .npy file of version 1, 2 or 3"),
         ({"data": b"\x93NUMPY\x01\x00\xff\xff"}, "has a header of 65535 bytes, expected at most 4096"),
+        ({"data": Array(VALUES).data[:50]}, "ends within its header, after 50 bytes"),
         ({"data": Array(VALUES).data[:-1]}, "has 151 bytes, expected 152"),
         ({"data": Array(VALUES).data + b"x"}, "has 153 bytes, expected 152"),
     ],
