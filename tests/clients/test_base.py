@@ -4,7 +4,7 @@ import shutil
 
 import numpy as np
 import pytest
-from flwr.app import Context, Message, MessageType, RecordDict
+from flwr.app import Message, MessageType
 
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
@@ -60,14 +60,13 @@ def experiment(tmp_path, day_and_night):
 
 
 @pytest.fixture
-def ask(server_identity, node_config):
+def ask(server_identity, workbench, hosted):
     """Return a function that sends a client an order to train, and returns the arrays of its reply."""
 
     def train(client, arrays, configuration):
         content = order_content(to_record(arrays), server_round=1, configuration=configuration)
-        config = node_config | {"partition-id": 2, "num-partitions": 8}
-        context = Context(run_id=1, node_id=2, node_config=config, state=RecordDict(), run_config={})
-        return from_record(client(with_id(Message(content, 2, MessageType.TRAIN), "1"), context).content["arrays"])
+        order = with_id(Message(content, 2, MessageType.TRAIN), "1")
+        return from_record(client(order, hosted(workbench, 2)).content["arrays"])
 
     return train
 

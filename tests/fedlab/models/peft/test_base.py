@@ -267,5 +267,5 @@ def test_a_set_that_says_it_is_another_is_refused(biases, tmp_path):
 def test_what_is_no_set_is_refused(biases, tmp_path):
     (tmp_path / "none.py").write_text("class Nothing:\n    pass\n")
 
-    with pytest.raises(UserError, match=r"the set 'none\.py:Nothing' lacks configuration, spec, shapes, initial or split_po"):
+    with pytest.raises(UserError, match=r"the set 'none\.py:Nothing' lacks configuration, spec, shapes, initial"):
         biases({"set": "none.py:Nothing"}, trusted=("none.py:Nothing",))
