@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fedlab.messages.trains_together import TrainsTogether
     from fedlab.models.peft.base import ModelSizes, SplitPoint, TrainableSet
     from fedlab.models.peft.bottleneck import Bottleneck
-    from fedlab.models.peft.head import Head
+    from fedlab.models.peft.head import HeadOnly
     from fedlab.models.peft.whole_blocks import Everything, TopBlocks
     from fedlab.network.availability import Availability
     from fedlab.network.links import Link
@@ -50,7 +50,7 @@ __all__ = [
     "EvaluateReport",
     "Everything",
     "GarbledError",
-    "Head",
+    "HeadOnly",
     "Link",
     "LocalTraining",
     "ModelShape",
@@ -119,7 +119,7 @@ PLACES = {
     "TrainableSet": "fedlab.models.peft.base:TrainableSet",
     "ModelSizes": "fedlab.models.peft.base:ModelSizes",
     "SplitPoint": "fedlab.models.peft.base:SplitPoint",
-    "Head": "fedlab.models.peft.head:Head",
+    "HeadOnly": "fedlab.models.peft.head:HeadOnly",
     "Bottleneck": "fedlab.models.peft.bottleneck:Bottleneck",
     "TopBlocks": "fedlab.models.peft.whole_blocks:TopBlocks",
     "Everything": "fedlab.models.peft.whole_blocks:Everything",

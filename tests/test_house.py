@@ -180,7 +180,6 @@ def long_functions(limit: int) -> list[str]:
     return found
 
 
-@pytest.mark.xfail(strict=True, reason="six are still longer: they are being cut")
 def test_a_function_has_at_most_40_lines_unless_it_is_a_command():
     assert not long_functions(40)
 

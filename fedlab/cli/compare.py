@@ -12,9 +12,9 @@ from fedlab.errors import UserError
 
 if TYPE_CHECKING:
     from fedlab.compare.summary import Comparison
-    from fedlab.compare.write import Format
+    from fedlab.compare.write import TableFormat
 
-_SUFFIXES: dict[str, "Format"] = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex"}
+_SUFFIXES: dict[str, "TableFormat"] = {".md": "markdown", ".csv": "csv", ".json": "json", ".tex": "latex"}
 
 
 def compare(
@@ -43,7 +43,7 @@ def compare(
     ] = "",
     format_: Annotated[
         Literal["text", "markdown", "csv", "json", "latex"] | None,
-        typer.Option("--format", help="Format of the tables.", show_default="text, or by the suffix of --out"),
+        typer.Option("--format", help="TableFormat of the tables.", show_default="text, or by the suffix of --out"),
     ] = None,
     out: Annotated[Path | None, typer.Option(metavar="FILE", help="Write the tables to a new file.")] = None,
     plots: Annotated[Path | None, typer.Option(metavar="FOLDER", help="Draw plots into a folder.")] = None,
@@ -77,7 +77,7 @@ def compare(
         sys.stdout.write(json.dumps(values_of(comparison)) + "\n")
 
 
-def _show(comparison: "Comparison", form: "Format", out: Path | None) -> None:
+def _show(comparison: "Comparison", form: "TableFormat", out: Path | None) -> None:
     from rich.console import Console  # noqa: PLC0415
 
     from fedlab.compare.write import show, write  # noqa: PLC0415

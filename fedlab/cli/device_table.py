@@ -15,7 +15,7 @@ from rich.text import Text
 from fedlab.common.units import human_bytes
 from fedlab.config.schema import BackboneTable
 from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance
-from fedlab.devices.filled_tables import Place
+from fedlab.devices.filled_tables import TablePlace
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
@@ -25,7 +25,7 @@ from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Workload, training_passes
 
 _MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}
-_MAIN = Place()  # the processor and format whose table is shown first
+_MAIN = TablePlace()  # the processor and format whose table is shown first
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +63,7 @@ def shape_from(backbone: str) -> ModelShape:
         raise UserError(f"--backbone: {reason}; or sizes as in 6x384x1536") from error
 
 
-def describe(profile: DeviceProfile, shape: ModelShape, point: Point, place: Place = _MAIN) -> list[DepthRow]:
+def describe(profile: DeviceProfile, shape: ModelShape, point: Point, place: TablePlace = _MAIN) -> list[DepthRow]:
     """List, for each depth of an encoder, what one batch takes by the tables that a processor has in a format."""
     tables = profile.tables(place.processor, place.format).latency_seconds
     present = [name for name in get_args(TableName) if any(own == name for _, own in tables)]
@@ -73,10 +73,10 @@ def describe(profile: DeviceProfile, shape: ModelShape, point: Point, place: Pla
     ]
 
 
-def places_of(profile: DeviceProfile) -> list[Place]:
+def places_of(profile: DeviceProfile) -> list[TablePlace]:
     """Return the processors and formats that a profile has tables of latency for."""
     return [
-        Place(processor=name, format=number_format)
+        TablePlace(processor=name, format=number_format)
         for name, processor in profile.processors.items()
         for number_format, tables in processor.formats.items()
         if tables.latency_seconds
@@ -127,14 +127,14 @@ def _processor_as_json(profile: DeviceProfile, name: str, shape: ModelShape, poi
     }
 
 
-def _rows_as_json(profile: DeviceProfile, shape: ModelShape, point: Point, place: Place) -> list[dict[str, Any]]:
+def _rows_as_json(profile: DeviceProfile, shape: ModelShape, point: Point, place: TablePlace) -> list[dict[str, Any]]:
     return [
         {"depth": row.depth, **{name: _cell_as_json(cell) for name, cell in row.cells.items()}}
         for row in describe(profile, shape, point, place)
     ]
 
 
-def _listed(tables: Mapping[Place, Table]) -> list[RenderableType]:
+def _listed(tables: Mapping[TablePlace, Table]) -> list[RenderableType]:
     """Return tables below their headings; that of the default processor in fp32 needs none."""
     found: list[RenderableType] = []
     for place, table in tables.items():
@@ -145,7 +145,7 @@ def _listed(tables: Mapping[Place, Table]) -> list[RenderableType]:
 
 
 def _cell(
-    profile: DeviceProfile, shape: ModelShape, point: Point, place: Place, name: TableName, depth: int
+    profile: DeviceProfile, shape: ModelShape, point: Point, place: TablePlace, name: TableName, depth: int
 ) -> TableCell:
     passes = training_passes(
         batches=1,

@@ -14,7 +14,7 @@ from rich.text import Text
 from fedlab.compare.summary import Comparison, Outcome, Spread, SummaryRow
 from fedlab.compare.tables import Sheet, sheets
 
-Format = Literal["text", "markdown", "csv", "json", "latex"]
+TableFormat = Literal["text", "markdown", "csv", "json", "latex"]
 
 _PAGE_WIDTH = 160  # of text that is not for a terminal
 
@@ -22,7 +22,7 @@ _TEX = {"&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", 
 _TEX |= {"^": r"\textasciicircum{}", "\\": r"\textbackslash{}", "±": r"$\pm$"}
 
 
-def write(comparison: Comparison, form: Format) -> str:
+def write(comparison: Comparison, form: TableFormat) -> str:
     """Return a comparison in a format, ending with a newline."""
     writers = {"text": _text, "markdown": _markdown, "csv": _csv, "json": _json, "latex": _latex}
     return writers[form](comparison)

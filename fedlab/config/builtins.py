@@ -10,7 +10,7 @@ CLIENTS: Mapping[str, str] = {
     "freeze": "clients.full:full",
 }
 TRAINABLE_SETS: Mapping[str, str] = {
-    "head": "fedlab.models.peft.head:Head",
+    "head": "fedlab.models.peft.head:HeadOnly",
     "bottleneck": "fedlab.models.peft.bottleneck:Bottleneck",
     "blocks": "fedlab.models.peft.whole_blocks:TopBlocks",
     "everything": "fedlab.models.peft.whole_blocks:Everything",

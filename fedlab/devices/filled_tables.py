@@ -21,7 +21,7 @@ Locate = Callable[[str, Path], Path]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Place:
+class TablePlace:
     """A processor and a number format: where in a profile a group of tables stands."""
 
     processor: str = DEFAULT_PROCESSOR
@@ -29,10 +29,10 @@ class Place:
 
     def __str__(self) -> str:
         """Return the keys above the tables in the file, empty for those at its top."""
-        return "" if self == Place() else f"processors.{self.processor}.{self.format}."
+        return "" if self == TablePlace() else f"processors.{self.processor}.{self.format}."
 
 
-def filled_tables(path: Path, place: Place, read: Read, locate: Locate) -> FormatTables:
+def filled_tables(path: Path, place: TablePlace, read: Read, locate: Locate) -> FormatTables:
     """Return the tables that a profile's file has for a processor and a format.
 
     `locate` finds the profile that an `of` names. Raises UserError, naming file and key.
@@ -55,7 +55,7 @@ class _Files:
     def published(self) -> Path:
         return self.locate(PUBLISHED, Path())
 
-    def tables(self, path: Path, place: Place, quantity: Quantity) -> Tables:
+    def tables(self, path: Path, place: TablePlace, quantity: Quantity) -> Tables:
         given = _entries(self.read(path), place, quantity)
         return {
             (family, name): self.table(path, place, quantity, family, name)
@@ -66,7 +66,7 @@ class _Files:
     def table(
         self,
         path: Path,
-        place: Place,
+        place: TablePlace,
         quantity: Quantity,
         family: Family,
         name: TableName,
@@ -95,7 +95,9 @@ class _Files:
             raise UserError(f"{where}.of: {error}") from error
 
 
-def _entries(file: ProfileFile, place: Place, quantity: Quantity) -> Mapping[Family, Mapping[TableName, TableEntry]]:
+def _entries(
+    file: ProfileFile, place: TablePlace, quantity: Quantity
+) -> Mapping[Family, Mapping[TableName, TableEntry]]:
     processor = file.processor(place.processor)
     tables = None if processor is None else processor.formats().get(place.format)
     return {} if tables is None else _of_quantity(tables, quantity)
@@ -127,7 +129,7 @@ def _times(table: DepthTable, factor: float, provenance: Provenance) -> DepthTab
 
 def _published_memory(files: _Files) -> Tables:
     source = f"peak memory is the model's, not the board's: that of {PUBLISHED}"
-    tables = files.tables(files.published(), Place(), "peak_memory_bytes")
+    tables = files.tables(files.published(), TablePlace(), "peak_memory_bytes")
     return {key: _times(table, 1.0, Provenance(level="scaled", source=source)) for key, table in tables.items()}
 
 
@@ -161,6 +163,6 @@ def _saved_share(family: Family, files: _Files) -> float:
     known = family if family in files.read(published).latency_seconds else "bert"
 
     def head_alone(name: TableName) -> float:
-        return files.table(published, Place(), "latency_seconds", known, name).values[0]
+        return files.table(published, TablePlace(), "latency_seconds", known, name).values[0]
 
     return 1 - head_alone("cached_adapter") / head_alone("adapter")

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fedlab.devices.file import BOARD_FIGURES, FigureEntry, ProcessorEntry, ProfileFile, read_profile_file
-from fedlab.devices.filled_tables import Place, filled_tables
+from fedlab.devices.filled_tables import TablePlace, filled_tables
 from fedlab.devices.tables import FormatTables, Provenance, ProvenanceLevel, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.passes import DEFAULT_PROCESSOR, Format
@@ -115,7 +115,7 @@ def _processors(path: Path, read: Callable[[Path], ProfileFile]) -> dict[str, Pr
     file = read(path)
     formats: dict[str, dict[Format, FormatTables]] = {}
     for name, number_format, _ in file.formats():
-        place = Place(processor=name, format=number_format)
+        place = TablePlace(processor=name, format=number_format)
         formats.setdefault(name, {})[number_format] = filled_tables(path, place, read, locate_profile)
     entries = {name: file.processor(name) for name in dict.fromkeys((DEFAULT_PROCESSOR, *file.processors))}
     return {name: _processor(name, entry, formats.get(name, {})) for name, entry in entries.items() if entry}

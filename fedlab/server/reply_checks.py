@@ -13,7 +13,7 @@ from fedlab.messages.pack import NUM_EXAMPLES, records_of
 from fedlab.messages.replies import read_workload
 from fedlab.messages.updates import KINDS, MODELS_ONLY, kind_of
 
-Layout = Mapping[str, tuple[np.dtype, Shape]]  # type and shape of each array, in the order they were sent
+ArrayLayout = Mapping[str, tuple[np.dtype, Shape]]  # type and shape of each array, in the order they were sent
 Form = tuple[object, ...]
 _SINGLE, _DOUBLE = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -36,7 +36,7 @@ class UpdateTerms:
         return self.weighted_by == NUM_EXAMPLES
 
 
-def layouts_of(content: RecordDict) -> dict[str, Layout]:
+def layouts_of(content: RecordDict) -> dict[str, ArrayLayout]:
     """Return the arrays of an order by record, without unpacking them."""
     return {
         key: {name: (np.dtype(array.dtype), tuple(array.shape)) for name, array in record.items()}
@@ -44,7 +44,7 @@ def layouts_of(content: RecordDict) -> dict[str, Layout]:
     }
 
 
-def checked_training(content: RecordDict, sent: Mapping[str, Layout], terms: UpdateTerms) -> RecordDict:
+def checked_training(content: RecordDict, sent: Mapping[str, ArrayLayout], terms: UpdateTerms) -> RecordDict:
     """Return the content of a reply to an order to train, with views of its arrays in the order they were sent.
 
     Raises:
@@ -123,7 +123,7 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def _layout(key: str, sent: Mapping[str, Layout]) -> Layout:
+def _layout(key: str, sent: Mapping[str, ArrayLayout]) -> ArrayLayout:
     """Return the arrays that were sent in the record of this key, or in the only one."""
     found = sent.get(key) or (next(iter(sent.values())) if len(sent) == 1 else None)
     if found is None:
@@ -131,7 +131,7 @@ def _layout(key: str, sent: Mapping[str, Layout]) -> Layout:
     return found
 
 
-def _arrays(record: ArrayRecord, layout: Layout) -> ArrayRecord:
+def _arrays(record: ArrayRecord, layout: ArrayLayout) -> ArrayRecord:
     if record.keys() != layout.keys():
         missing, extra = sorted(layout.keys() - record.keys()), sorted(record.keys() - layout.keys())
         lists = f"lacks {short(missing[:3])}, has {short(extra[:3])} besides"

@@ -13,8 +13,8 @@ from fedlab.messages.flower_private import holding, unusable
 from fedlab.messages.grids import GridAround
 from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.reply_checks import (
+    ArrayLayout,
     Form,
-    Layout,
     RefusedError,
     UpdateTerms,
     check_metrics,
@@ -70,7 +70,7 @@ class _Awaited:
 
     node_id: int
     purpose: str
-    arrays: Mapping[str, Layout]
+    arrays: Mapping[str, ArrayLayout]
 
 
 class VettingGrid(GridAround):

@@ -7,7 +7,7 @@ from pathlib import Path
 from fedlab.compare.grouping import identity_of
 from fedlab.compare.runs import find_runs
 from fedlab.compare.summary import Comparison, compare
-from fedlab.compare.write import Format, write
+from fedlab.compare.write import TableFormat, write
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
 from fedlab.server.assemble import assemble
@@ -16,7 +16,7 @@ from fedlab.sweep.folder import CellState, SweepFolder, claim_sweep, only_here
 from fedlab.sweep.processes import CellProcesses
 from fedlab.sweep.work import Processes, SweepObserver, SweepWork
 
-_FILES: Mapping[str, Format] = {"comparison.md": "markdown", "comparison.csv": "csv", "comparison.json": "json"}
+_FILES: Mapping[str, TableFormat] = {"comparison.md": "markdown", "comparison.csv": "csv", "comparison.json": "json"}
 
 
 @dataclass(frozen=True, kw_only=True)

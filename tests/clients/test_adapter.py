@@ -11,7 +11,7 @@ from clients.adapter import adapter
 from fedlab.errors import UserError
 from fedlab.messages.replies import read_workload
 from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
-from fedlab.models.peft.head import Head
+from fedlab.models.peft.head import HeadOnly
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.workload.passes import bottleneck
 from fedlab.workload.workload import Workload, forward_passes, training_passes
@@ -209,7 +209,7 @@ def test_evaluation_is_a_workload_of_its_own_and_sends_no_arrays(device, first_m
 
 
 def test_the_head_alone_is_trained_like_adapters_of_depth_0(device, new_model, first_model, distance):
-    assert distance(device().trained(new_model(Head())), device().trained(first_model(0))) == 0.0
+    assert distance(device().trained(new_model(HeadOnly())), device().trained(first_model(0))) == 0.0
 
 
 @pytest.mark.parametrize("trained", [TopBlocks(depth=0), TopBlocks(depth=1), Everything()])

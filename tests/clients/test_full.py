@@ -9,7 +9,7 @@ from fedlab.errors import UserError
 from fedlab.messages.replies import read_workload
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.bottleneck import Bottleneck
-from fedlab.models.peft.head import Head
+from fedlab.models.peft.head import HeadOnly
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.workload.passes import WHOLE
 from fedlab.workload.workload import Workload, training_passes
@@ -69,7 +69,7 @@ def test_adapters_are_refused_in_one_line(device, new_model):
         device()(new_model(Bottleneck(depth=1, width=8)))
 
 
-@pytest.mark.parametrize("head", [Head(), Bottleneck(depth=0, width=8)])
+@pytest.mark.parametrize("head", [HeadOnly(), Bottleneck(depth=0, width=8)])
 def test_the_head_alone_is_trained_whatever_the_set_is_called(device, new_model, first_model, distance, head):
     reply = device()(new_model(head))
     assert read_workload(reply).trained_blocks == 0

@@ -26,7 +26,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
 from fedlab.devices.costmodel.base import Figure, misfit
-from fedlab.devices.filled_tables import Place
+from fedlab.devices.filled_tables import TablePlace
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import DepthTable, FormatTables, Point, Provenance, Quantity, TableName, Tables, least_sure
 from fedlab.errors import UserError
@@ -96,8 +96,8 @@ class _Case:
         )
 
     @property
-    def place(self) -> Place:
-        return Place(processor=self.run.processor, format=self.run.format)
+    def place(self) -> TablePlace:
+        return TablePlace(processor=self.run.processor, format=self.run.format)
 
 
 def _case(device: DeviceProfile, step: Step, shape: ModelShape) -> _Case:

@@ -9,7 +9,7 @@ import numpy as np
 from fedlab.models.load import Pretrained
 from fedlab.models.peft.base import TrainableSet
 from fedlab.models.peft.bottleneck import Bottleneck
-from fedlab.models.peft.head import Head
+from fedlab.models.peft.head import HeadOnly
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.split import Network
 
@@ -34,6 +34,6 @@ def export_model(
     about: dict[str, Any] = {"kind": network.kind, "label_names": label_names, "pooling": network.pooling}
     if isinstance(trained, TopBlocks | Everything):
         save_finetuned(finetuned_model(pretrained.model, arrays, **about), pretrained.tokenizer, folder)
-    elif isinstance(trained, Head | Bottleneck):
+    elif isinstance(trained, HeadOnly | Bottleneck):
         adapter = trained if isinstance(trained, Bottleneck) else Bottleneck(depth=0, width=1)
         save_adapter(library_model(pretrained.model, arrays, adapter, **about), folder)

@@ -24,7 +24,7 @@ INITIAL_STD = 0.02  # as BERT's own weights (Devlin et al. 2019, and the adapter
 
 
 @dataclass(frozen=True, kw_only=True)
-class Head:
+class HeadOnly:
     """Train the head alone."""
 
     @property

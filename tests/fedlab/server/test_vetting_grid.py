@@ -65,7 +65,10 @@ class Free:
         names = ("download_seconds", "upload_seconds", "compute_joules", "transfer_joules")
         counts = dict.fromkeys(("bytes_down", "bytes_up", "peak_memory_bytes"), 0)
         cost = Cost(compute_seconds=1.0, **dict.fromkeys(names, 0.0), **counts)
-        return [Bill(cost=cost, round_ends_seconds=part.start_seconds + 1.0, standing="measured") for part in parts]
+        return [
+            Bill(cost=cost, round_ends_seconds=part.start_seconds + 1.0, latency_provenance="measured")
+            for part in parts
+        ]
 
 
 @pytest.fixture(scope="module")

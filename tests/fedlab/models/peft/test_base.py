@@ -11,13 +11,13 @@ from fedlab.config.builtins import TRAINABLE_SETS
 from fedlab.errors import UserError
 from fedlab.models.peft.base import ModelSizes, SplitPoint, TrainableSet, depth_and_width, from_configuration
 from fedlab.models.peft.bottleneck import Bottleneck
-from fedlab.models.peft.head import Head
+from fedlab.models.peft.head import HeadOnly
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.sizes import EncoderSizes
 from fedlab.workload.shape import ModelShape
 
 SETS = st.one_of(
-    st.just(Head()),
+    st.just(HeadOnly()),
     st.just(Everything()),
     st.builds(TopBlocks, depth=st.integers(0, 3)),
     st.builds(Bottleneck, depth=st.integers(0, 3), width=st.integers(1, 12)),
@@ -56,7 +56,7 @@ def test_a_set_comes_back_from_its_configuration(trained):
 
 def test_configurations_are_flat_and_name_a_set_that_is_built_in():
     configurations = [
-        Head().configuration,
+        HeadOnly().configuration,
         Bottleneck(depth=2, width=8).configuration,
         TopBlocks(depth=2).configuration,
         Everything().configuration,
@@ -92,7 +92,7 @@ def test_the_same_generator_draws_the_same_head_for_every_set_without_adapters(s
 
     drawn = [
         each.initial(sizes, np.random.default_rng(7), ones)["head.weight"]
-        for each in (Head(), Bottleneck(depth=0, width=4), TopBlocks(depth=depth), Everything())
+        for each in (HeadOnly(), Bottleneck(depth=0, width=4), TopBlocks(depth=depth), Everything())
     ]
 
     assert all(np.array_equal(drawn[0], each) for each in drawn[1:])
@@ -101,7 +101,7 @@ def test_the_same_generator_draws_the_same_head_for_every_set_without_adapters(s
 @pytest.mark.parametrize(
     ("trained", "expected", "axes"),
     [
-        (Head(), point("features", 3), (0, 1)),
+        (HeadOnly(), point("features", 3), (0, 1)),
         (Bottleneck(depth=0, width=8), point("features", 3), (0, 1)),
         (Bottleneck(depth=1, width=8), point("adapter", 2), (1, 8)),
         (Bottleneck(depth=3, width=8), point("adapter", 0), (3, 8)),

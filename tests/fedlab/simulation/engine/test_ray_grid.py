@@ -15,7 +15,7 @@ from fedlab.messages.orders import order_content, query_message
 from fedlab.messages.pack import from_record, to_record
 from fedlab.models.base import weights_of
 from fedlab.models.peft.bottleneck import Bottleneck
-from fedlab.models.peft.head import Head
+from fedlab.models.peft.head import HeadOnly
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 from fedlab.simulation.engine.ray_grid import RayGrid, _answer_to
@@ -290,7 +290,7 @@ def test_a_model_is_measured_by_all_actors_as_by_one_process(grid, workbench, fi
 
 @pytest.mark.parametrize("depth", [1, 2])
 def test_whole_blocks_are_measured_by_all_actors_as_by_one_process(grid, workbench, first_model, depth):
-    (arrays, at), (head, features) = first_model(TopBlocks(depth=depth)), first_model(Head())
+    (arrays, at), (head, features) = first_model(TopBlocks(depth=depth)), first_model(HeadOnly())
     nodes = grid(workbench=workbench)
     for split in ("validation", "test"):
         accuracy = measure(workbench, head, split, features)
@@ -301,7 +301,7 @@ def test_a_measurement_that_raises_fails_the_run_and_says_so(grid, workbench):
     nodes = grid(workbench=workbench)
     arrays = {"head.weight": np.zeros((2, 1), np.float32), "head.bias": np.zeros(2, np.float32)}
     with pytest.raises(RunFailedError, match="failed at measuring test"):
-        nodes.measure(arrays, "test", Head().split_point(2))
+        nodes.measure(arrays, "test", HeadOnly().split_point(2))
 
 
 def test_what_a_client_returns_is_a_reply_to_its_message_or_an_error():
