@@ -1,4 +1,4 @@
-"""The configuration AdaFL searches: where adapters sit and how wide they are."""
+"""The name under which the search and the estimates know the configurations of adapters."""
 
 from fedlab.models.peft.bottleneck import Bottleneck
 
