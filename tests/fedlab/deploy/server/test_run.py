@@ -89,6 +89,7 @@ def test_an_update_that_is_finite_and_far_out_is_turned_away_unasked(run, tmp_pa
     def sent(order, reply):
         if order == 4:  # three queries, then the second of the first round
             arrays = from_record(reply.content["arrays"])
+            arrays["head.bias"] = arrays["head.bias"].copy()
             arrays["head.bias"][0] = value
             reply.content["arrays"] = to_record(arrays)
         return reply
