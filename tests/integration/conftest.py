@@ -208,7 +208,7 @@ def some_fail(fedlab) -> Ended:
     settings = {"name": "clients.py:failing", "options.partitions": [2, 7]}
     words = [word for key, value in settings.items() for word in ("--set", f"client.{key}={value}")]
     words += ["--set", "strategy={name = 'fedavg', options = {clients_per_round = 9}}", "--set", "rounds=2"]
-    return fedlab.results("some-fail", *words)
+    return fedlab.run("some-fail", *words)
 
 
 @pytest.fixture(scope="session")

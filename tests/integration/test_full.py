@@ -19,7 +19,7 @@ def settings(**client):
 
 @pytest.fixture(scope="module")
 def full_run(fedlab):
-    ended = fedlab.results("full", *settings(name="full"))
+    ended = fedlab.run("full", *settings(name="full"))
     assert ended.code == 0, ended.err
     return ended
 
@@ -61,7 +61,7 @@ def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_r
 
 @pytest.mark.slow
 def test_layer_freezing_sends_its_blocks_and_leaves_the_others_as_they_are(fedlab):
-    ended = fedlab.results("freeze", *settings(name="freeze", depth=1))
+    ended = fedlab.run("freeze", *settings(name="freeze", depth=1))
     assert ended.code == 0, ended.err
     for client in ended.records("clients.jsonl"):
         assert (client["depth"], client["width"]) == (1, 1)
@@ -77,7 +77,7 @@ PARTS = ("attention.in", "attention.out", "attention.norm", "feed_forward.in", "
 
 @pytest.mark.slow
 def test_the_number_of_actors_changes_no_bit(full_run, fedlab, same_numbers):
-    other = fedlab.results("full-alone", *settings(name="full"), workers=1)
+    other = fedlab.run("full-alone", *settings(name="full"), workers=1)
     assert other.code == 0, other.err
     same_numbers(full_run.run, other.run)
 
