@@ -92,7 +92,7 @@ def verify(
     for each in runs:
         verify_run(each)
     if other is None:
-        typer.echo("the run is what its summary says")
+        typer.echo("the run matches its summary")
         return
     if differences := compare_runs(*runs):
         raise RunFailedError("the runs differ: " + "; ".join(differences))

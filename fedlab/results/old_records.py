@@ -50,7 +50,8 @@ def _is_old(line: Line) -> bool:
 
 def _old_work(line: Line) -> Line:
     """Return what an earlier version wrote of a client's work, where it knew it, as one field."""
-    return {"old_work": {key: line[key] for key in (*_WORK, "depth", "width")}} if line.get("method") else {}
+    work = {key: line[key] for key in (*_WORK, "depth", "width") if key in line}
+    return {"old_work": work} if line.get("method") else {}
 
 
 def _decided(line: Line, trained: str) -> Line:

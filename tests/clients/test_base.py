@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from fedlab.models.peft.base import SplitPoint
 from fedlab.workload.passes import TrainedSpec
-from fedlab.models.peft.head import Head
+from fedlab.models.peft.head import HeadOnly
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,10 +40,10 @@ class Biases:
     def shapes(self, sizes):
         width = {"in": 3 * sizes.hidden, "out": sizes.hidden}[self.name]
         blocks = range(sizes.blocks - self.depth, sizes.blocks)
-        return {f"block.{i}.attention.{self.name}.bias": (width,) for i in blocks} | Head().shapes(sizes)
+        return {f"block.{i}.attention.{self.name}.bias": (width,) for i in blocks} | HeadOnly().shapes(sizes)
 
     def initial(self, sizes, generator, weights):
-        return weights(list(self.shapes(sizes))) | Head().initial(sizes, generator, weights)
+        return weights(list(self.shapes(sizes))) | HeadOnly().initial(sizes, generator, weights)
 
     def split_point(self, blocks):
         return SplitPoint(kind="block_input", block=blocks - self.depth)

@@ -8,7 +8,6 @@ import pandas as pd
 import pytest
 from safetensors.numpy import load_file
 
-from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.folder import RunFolder
 
 KEYS = {
@@ -139,7 +138,9 @@ def test_the_adapter_opens_with_its_own_library_and_is_as_accurate_as_reported(b
     assert float(np.mean(logits.argmax(-1).numpy() == np.asarray(tokens.labels))) == base.summary["accuracy"]
 
     arrays = {key: torch.from_numpy(array) for key, array in load_file(base.run / "final.safetensors").items()}
-    at = Bottleneck(**base.summary["configuration"]).split_point(workbench.network.encoder.shape.blocks)
+    from fedlab.models.peft.base import from_configuration  # noqa: PLC0415
+
+    at = from_configuration(base.summary["configuration"]).split_point(workbench.network.encoder.shape.blocks)
     frozen = workbench.network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at]
     ours = workbench.network.logits(frozen, lengths, arrays, at).numpy()
     np.testing.assert_allclose(logits.numpy(), ours, atol=1e-4)

@@ -47,7 +47,7 @@ def test_a_run_that_was_cut_off_is_shown_by_its_records(fedlab, old):
 
 @pytest.mark.parametrize("run", ["adafl", "freeze"])
 def test_it_is_verified_by_the_digests_of_its_own_summary(fedlab, old, run):
-    assert fedlab("verify", f"old/{run}") == (0, "the run is what its summary says\n", "")
+    assert fedlab("verify", f"old/{run}") == (0, "the run matches its summary\n", "")
 
 
 def test_a_change_afterwards_is_found(fedlab, old):

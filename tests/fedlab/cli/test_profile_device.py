@@ -65,7 +65,7 @@ def test_a_power_that_is_no_finite_number_is_refused_before_anything_is_measured
 
 def test_the_table_is_printed_as_one_json_object_on_the_last_line(profile):
     table = json.loads(profile("--json").stdout.splitlines()[-1])
-    assert table["by_depth"][1]["adapter"]["latency_seconds"]["standing"] == "measured"
+    assert table["by_depth"][1]["adapter"]["latency_seconds"]["level"] == "measured"
 
 
 def test_one_method_alone_can_be_measured(profile, tmp_path):

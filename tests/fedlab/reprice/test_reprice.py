@@ -222,8 +222,9 @@ def rewrite(folder, change):
 
 def with_a_method(record):
     """Return a record as it was written before there were passes."""
-    known = {key: value for key, value in record.items() if key not in ("passes", "old_work")}
-    return known | {"method": "adapter", "batch_size": 4, "sequence_length": 16}
+    known = {key: value for key, value in record.items() if key not in ("passes", "old_work", "configuration")}
+    axes = {axis: record["configuration"][axis] for axis in ("depth", "width")}
+    return known | axes | {"method": "adapter", "batch_size": 4, "sequence_length": 16}
 
 
 def test_records_that_name_a_method_are_billed_as_the_passes_they_stood_for(source, tmp_path):

@@ -23,8 +23,9 @@ def test_depth_and_width_become_a_configuration_and_other_fields_stay():
     line = upgraded("clients", client(batch_size=4, sequence_length=64, peak=1), "bottleneck")
 
     assert line == {
-        "server_round": 1, "group": "deep", "method": "adapter", "batch_size": 4, "sequence_length": 64, "peak": 1,
+        "server_round": 1, "group": "deep", "peak": 1,
         "configuration": {"set": "bottleneck", "depth": 2, "width": 8},
+        "old_work": {"method": "adapter", "batch_size": 4, "sequence_length": 64, "depth": 2, "width": 8},
     }  # fmt: skip
 
 
@@ -140,9 +141,9 @@ def test_all_records_of_an_old_run_of_whole_blocks_are_read():
 
     assert [record.configuration for record in folder.rounds()] == [blocks, blocks]
     assert [group.configuration for record in folder.rounds() for group in record.groups] == [blocks, blocks]
-    assert [(each.configuration, each.method, each.batch_size) for each in folder.clients()] == 6 * [
-        (blocks, "freeze", 4)
-    ]
+    assert [
+        (each.configuration, each.old_work["method"], each.old_work["batch_size"]) for each in folder.clients()
+    ] == 6 * [(blocks, "freeze", 4)]
 
 
 def test_the_lines_of_an_old_run_can_be_had_as_they_were_written():

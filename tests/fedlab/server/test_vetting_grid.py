@@ -83,7 +83,9 @@ def world(memory_grid):
             blocks=2,
             initial=Bottleneck(depth=1, width=8),
             partitions=PARTITIONS,
-            measure=lambda arrays, split: float(sum(np.abs(array).sum() for array in arrays.values())) % 1.0,
+            measure=lambda arrays, split, configuration: (
+                float(sum(np.abs(array).sum() for array in arrays.values())) % 1.0
+            ),
             on_trial=lambda trial: None,
         )
         if hasattr(strategy, "attach"):
@@ -313,7 +315,7 @@ def test_a_client_may_train_on_some_of_its_examples_only(grid):
 
 def worked(reply, examples):
     """Return a reply that says, also in its workload, that it is for so many examples."""
-    changed = ConfigRecord({**reply.content["workload"], "num_examples": examples})
+    changed = ConfigRecord({**reply.content["workload"], "num-examples": examples})
     return setting("workload", changed)(with_metrics(num_examples=examples)(reply))
 
 
