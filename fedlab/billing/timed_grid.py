@@ -24,6 +24,7 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import (
     CLIENT_UNAVAILABLE,
     REPLY_UNUSABLE,
+    SERVER_NODE_ID,
     error_reply,
     record_bytes,
     unusable,
@@ -198,8 +199,13 @@ class TimedGrid(GridAround):
 
 
 def _sound(sent: SentMessage, message_id: str, reply: Message) -> Message:
-    """Return a reply, or an error in its place if it is not of the node that was asked or cannot be measured."""
-    node_id = sent.message.metadata.dst_node_id
+    """Return a reply, or an error in its place if it is not of the node that was asked or cannot be measured.
+
+    The SuperLink answers for a node that is gone or too late; its error is made the node's, whom it is about.
+    """
+    node_id, asked = sent.message.metadata.dst_node_id, with_id(sent.message, message_id)
+    if reply.has_error() and reply.metadata.src_node_id == SERVER_NODE_ID:
+        return error_reply(asked, reply.error.code, reply.error.reason or "")
     try:
         reason = None if reply.metadata.src_node_id == node_id else "the reply is another node's"
         if reason is None and not reply.has_error():
@@ -207,7 +213,7 @@ def _sound(sent: SentMessage, message_id: str, reply: Message) -> Message:
             read_train_loss(reply)
     except Exception as error:  # whatever a client sends must not end the run
         reason = f"the reply cannot be measured: {type(error).__name__}: {' '.join(str(error).split())[:200]}"
-    return reply if reason is None else error_reply(with_id(sent.message, message_id), REPLY_UNUSABLE, reason)
+    return reply if reason is None else error_reply(asked, REPLY_UNUSABLE, reason)
 
 
 def _billed(reply: Message, bill: Bill | None) -> Message:

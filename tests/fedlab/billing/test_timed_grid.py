@@ -12,7 +12,14 @@ from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import TimedGrid, find_partitions
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import RunFailedError, UserError
-from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, record_to_wire
+from fedlab.messages.flower_private import (
+    CLIENT_RAISED,
+    CLIENT_UNAVAILABLE,
+    REPLY_LATE,
+    SERVER_NODE_ID,
+    error_reply,
+    record_to_wire,
+)
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import query_reply, read_cost, workload_record
@@ -273,6 +280,24 @@ def test_a_reply_that_cannot_be_measured_is_refused_and_the_others_are_billed(ti
     assert bad.error.reason.startswith(reason)
     assert (bad.metadata.src_node_id, good.has_error()) == (901, False)
     assert [(each.partition_id, each.dropout) for each in grid.told[0]] == [(2, "refused"), (1, None)]
+
+
+@pytest.mark.parametrize(("code", "dropout"), [(CLIENT_UNAVAILABLE, "gone"), (REPLY_LATE, "late")])
+def test_an_error_by_which_the_superlink_answers_for_a_node_is_the_nodes(timed, code, dropout):
+    answer = reply_after([1] * 4)
+
+    def absent(message):
+        if message.metadata.dst_node_id != 901:
+            return answer(message)
+        reply = error_reply(message, code, "no heartbeat")
+        reply.metadata.__dict__["_src_node_id"] = SERVER_NODE_ID
+        return reply
+
+    grid = timed(absent)
+    lost, good = grid.send_and_receive([order(901), order(250)])
+    assert (lost.metadata.src_node_id, lost.error.reason) == (901, "no heartbeat")
+    assert not good.has_error()
+    assert [(each.partition_id, each.dropout) for each in grid.told[0]] == [(2, dropout), (1, None)]
 
 
 def test_queries_are_free(timed):
