@@ -25,6 +25,7 @@ from fedlab.server.reply_checks import (
     form_of,
     layouts_of,
 )
+from fedlab.server.requirements import WrapsStrategy
 
 
 @runtime_checkable
@@ -42,16 +43,9 @@ class WeightsBy(Protocol):
     weighted_by_key: str
 
 
-@runtime_checkable
-class AroundStrategy(Protocol):
-    """A strategy that changes what another one sends and gets, as Flower's for differential privacy."""
-
-    strategy: Strategy
-
-
 def terms_of(strategy: Strategy) -> UpdateTerms:
     """Return what updates a strategy takes: models weighted by their examples, where it says nothing."""
-    while isinstance(strategy, AroundStrategy) and isinstance(strategy.strategy, Strategy):
+    while isinstance(strategy, WrapsStrategy) and isinstance(strategy.strategy, Strategy):
         strategy = strategy.strategy
     terms = UpdateTerms()
     return UpdateTerms(
