@@ -144,7 +144,7 @@ class Trace:
     state_bytes: int
     other_bytes: int  # of the checkpoint itself
     texts_stored: int  # training texts of which frozen states are stored
-    message_bytes: set[tuple[int, int]]  # down and up
+    message_bytes: set[tuple[int, int]]  # down and up, of each client's first order: later its work is another
 
 
 def trace_before(started: Started, server_round: int) -> Trace:
@@ -154,13 +154,14 @@ def trace_before(started: Started, server_round: int) -> Trace:
     states = _states(started.run)
     filled = next(started.temporary.glob("fedlab-*/activations/train-adapter-1.filled"))
     checkpoint_bytes = sum(path.stat().st_size for path in (started.run / "checkpoint").iterdir())
+    firsts = {record["partition_id"]: record for record in reversed(records)}.values()
     return Trace(
         took_part=[record["partition_id"] for record in records],
         states=list(states),
         state_bytes=sum(states.values()),
         other_bytes=checkpoint_bytes,
         texts_stored=int(np.fromfile(filled, np.uint8).sum()),
-        message_bytes={(record["bytes_down"], record["bytes_up"]) for record in records},
+        message_bytes={(record["bytes_down"], record["bytes_up"]) for record in firsts},
     )
 
 

@@ -126,7 +126,7 @@ def test_a_sweep_interrupted_by_ctrl_c_leaves_no_process_and_goes_on(swept, fedl
         "fedlab: interrupted: 0 of 4 cells are done; run the same command to resume\n",
     )
     assert not any(os.path.exists(f"/proc/{child}") for child in children.split())
-    rounds = json.loads((first / "checkpoint" / "tree.json").read_text())["standing"]["server_round"]
+    rounds = json.loads((first / "checkpoint" / "tree.json").read_text())["tree"]["state"]["server_round"]
 
     ended = fedlab("sweep", "sweep.toml", "--out", "cut", "--set", "rounds=30", *command[8:], "--json")
 
