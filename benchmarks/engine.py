@@ -35,6 +35,8 @@ from products import flops
 from rich.console import Console
 from rich.table import Table
 
+from fedlab.common.machine import usable_cores
+
 HERE = Path(__file__).parent
 COMMANDS = Path(sys.executable).parent
 CLIENTS = 15
@@ -159,7 +161,7 @@ def flower_seconds(work: Work, rounds: int) -> float:
 
 def products_seconds(depth: int) -> float:
     """Return the seconds of the bare products of a round, divided among one single-threaded process for each core."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     rows = CLIENTS * EXAMPLES * TOKENS // cores
     command = [sys.executable, str(HERE / "products.py"), "--depth", str(depth), "--rows", str(rows)]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
@@ -200,7 +202,7 @@ class Row:
 
 def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower: bool) -> Row:
     """Measure every method in turn, `repeats` times."""
-    cores = os.cpu_count() or 1
+    cores = usable_cores()
     one, many, ours, bf16, flower = [], [], [], [], []
     engine = narrow = None
     for _ in range(repeats):
@@ -265,7 +267,7 @@ def main() -> None:
             rows.append(row)
             show(row, profile=arguments.profile)
     if arguments.json:
-        machine = {"processor": platform.processor() or platform.machine(), "cores": os.cpu_count()}
+        machine = {"processor": platform.processor() or platform.machine(), "cores": usable_cores()}
         arguments.json.write_text(json.dumps({"machine": machine, "rows": [asdict(row) for row in rows]}, indent=2))
 
 

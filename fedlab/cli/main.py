@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from fedlab.cli.cache import cache, clean
 from fedlab.cli.client import client
 from fedlab.cli.compare import compare
 from fedlab.cli.deploy import deploy
@@ -153,6 +154,8 @@ app.command()(reprice)
 app.command()(estimate)
 app.command()(profile_device)
 app.command()(client)
+app.command()(clean)
+app.add_typer(cache, name="cache")
 app.add_typer(deploy, name="deploy")
 
 

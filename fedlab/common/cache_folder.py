@@ -3,19 +3,21 @@
 import fcntl
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 
-def publish(folder: Path, write: Callable[[Path], None]) -> Path:
+def publish(folder: Path, write: Callable[[Path], None], *, needs: Sequence[str] = ()) -> Path:
     """Create `folder` atomically: call `write` on an empty temporary folder, then rename it; return `folder`.
 
     Readers never see a partly written folder. An existing folder, also one that another process made meanwhile, is
-    kept.
+    kept, unless it lacks one of the files that it `needs`: someone has cleaned the cache, but not all of it.
     """
     if folder.is_dir():
-        return folder
+        if all((folder / name).is_file() for name in needs):
+            return folder
+        shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     try:

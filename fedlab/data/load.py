@@ -10,7 +10,7 @@ from typing import Any
 from fedlab.common.cache_folder import publish
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import Resolve, fingerprint
-from fedlab.data.task import Task, read_task, write_task
+from fedlab.data.task import TASK_FILES, Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest
 
 TASK_LAYOUT = 1  # part of the cache keys: raise it when a change of the code changes the task of a table
@@ -35,7 +35,7 @@ def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path
 
     task = build_task(table, tokenizer=tokenizer, seed=seed, cache_folder=cache_folder / "tokens", resolve=resolve)
     if state is not None:
-        publish(folder, lambda empty: write_task(task, empty))
+        publish(folder, lambda empty: write_task(task, empty), needs=TASK_FILES)
     return task
 
 

@@ -55,6 +55,9 @@ def join_partitions(parts: Sequence[np.ndarray]) -> Partitions:
     return Partitions(np.concatenate(parts), np.cumsum([len(indices) for indices in parts]))
 
 
+TASK_FILES = ("indices.npy", "ends.npy", "task.json")
+
+
 def write_task(task: Task, folder: Path) -> None:
     """Write a task into a folder; its tokens are referred to by their digests."""
     description = {

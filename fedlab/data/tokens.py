@@ -51,7 +51,8 @@ def tokenize(
     key = _digest(texts, labels, tokenizer_digest(tokenizer), max_length, kind)
     encode = _tagging_rows if kind == "tagging" else _classification_rows
     rows = encode(texts, labels, tokenizer, max_length)
-    publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, tokenizer.pad_token_id)))
+    needs = [f"{name}.npy" for name in _ARRAYS]
+    publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, tokenizer.pad_token_id)), needs=needs)
     return read_tokens(cache_folder, key)
 
 

@@ -71,30 +71,7 @@ def gateway(client: httpx.AsyncClient, *, limits: BodyLimits = BodyLimits()) -> 
     A request is aborted if its body breaks a limit. Messages in the name of another node are refused. `/health` returns
     the SuperLink's health.
     """
-    uploads = UploadSlots(_UPLOADS_BY_ADDRESS)
-
-    async def forward(request: Request) -> Response:
-        call = request.path_params["call"]
-        own = limits if call in _PARTS else replace(limits, size_bytes=min(limits.size_bytes, _SMALL_BYTES))
-        if announced_too_large(request.headers.get("content-length"), own):
-            return _refused("too large", _TOO_LARGE)
-        chunks = limited(request.stream(), own)
-        try:
-            head, goes_on = await read_head(chunks, sys.maxsize if call == _MESSAGES else _HEAD_BYTES)
-            if call == _MESSAGES and not are_own_messages(head):
-                return _refused("messages of another node", _FORBIDDEN)
-            async with uploads.slot(_host(request)) if goes_on else contextlib.nullcontext():
-                # Built from the list above: the path that the caller sent is not forwarded.
-                target, headers = f"/v1/fleet/{call}", _end_to_end(request.headers.items())
-                asked = client.build_request("POST", target, headers=headers, content=with_head(head, chunks))
-                answer = await client.send(asked, stream=True)
-        except httpx.TransportError:
-            return Response("the SuperLink cannot be reached", status_code=_UNAVAILABLE)
-        except BodyTooLargeError:
-            return _refused("too large", _TOO_LARGE)
-        except (ClientDisconnect, TimeoutError):  # the caller is gone, or is a delayed node that retries
-            return _refused("the rest of the request did not come", _UNAVAILABLE)
-        return _streamed(answer)
+    forward = _Forwarder(client, limits)
 
     async def refuse_unknown(request: Request) -> Response:
         return await forward(request) if request.path_params["call"] in CALLS else Response(status_code=404)
@@ -108,6 +85,39 @@ def gateway(client: httpx.AsyncClient, *, limits: BodyLimits = BodyLimits()) -> 
     return Starlette(
         routes=[Route("/v1/fleet/{call}", refuse_unknown, methods=["POST"]), Route("/health", health, methods=["GET"])]
     )
+
+
+class _Forwarder:
+    """Forwards a call of a node to the SuperLink, within limits."""
+
+    def __init__(self, client: httpx.AsyncClient, limits: BodyLimits) -> None:
+        self._client = client
+        self._limits = limits
+        self._small = replace(limits, size_bytes=min(limits.size_bytes, _SMALL_BYTES))
+        self._uploads = UploadSlots(_UPLOADS_BY_ADDRESS)
+
+    async def __call__(self, request: Request) -> Response:
+        call = request.path_params["call"]
+        own = self._limits if call in _PARTS else self._small
+        if announced_too_large(request.headers.get("content-length"), own):
+            return _refused("too large", _TOO_LARGE)
+        chunks = limited(request.stream(), own)
+        try:
+            head, goes_on = await read_head(chunks, sys.maxsize if call == _MESSAGES else _HEAD_BYTES)
+            if call == _MESSAGES and not are_own_messages(head):
+                return _refused("messages of another node", _FORBIDDEN)
+            async with self._uploads.slot(_host(request)) if goes_on else contextlib.nullcontext():
+                # Built from the list above: the path that the caller sent is not forwarded.
+                target, headers = f"/v1/fleet/{call}", _end_to_end(request.headers.items())
+                asked = self._client.build_request("POST", target, headers=headers, content=with_head(head, chunks))
+                answer = await self._client.send(asked, stream=True)
+        except httpx.TransportError:
+            return Response("the SuperLink cannot be reached", status_code=_UNAVAILABLE)
+        except BodyTooLargeError:
+            return _refused("too large", _TOO_LARGE)
+        except (ClientDisconnect, TimeoutError):  # the caller is gone, or is a delayed node that retries
+            return _refused("the rest of the request did not come", _UNAVAILABLE)
+        return _streamed(answer)
 
 
 def superlink_client(address: str, ca: Path | None) -> httpx.AsyncClient:

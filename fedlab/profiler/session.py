@@ -4,11 +4,11 @@ import json
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from fedlab.common.scratch import scratch_folder
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.profiler.plan import Job, MeasurementPlan, Reading, jobs_of
@@ -26,10 +26,10 @@ def measure_board(plan: MeasurementPlan, *, on_job: OnJob, on_reading: OnReading
     Raises:
         UserError: the encoder cannot be loaded, or the sequences are too long for it.
     """
-    with tempfile.TemporaryDirectory(prefix="fedlab-profile-") as scratch:
-        bundle = _prepare(plan, Path(scratch))
+    with scratch_folder("profile-") as scratch:
+        bundle = _prepare(plan, scratch)
         shape = shape_of(bundle)
-        jobs = list(jobs_of(plan, shape, bundle=str(bundle), scratch=scratch))
+        jobs = list(jobs_of(plan, shape, bundle=str(bundle), scratch=str(scratch)))
         return _measure(plan, shape, jobs, on_job, on_reading)
 
 

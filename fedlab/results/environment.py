@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.machine import usable_cores
+
 PACKAGES = ("fedlab-edge", "flwr", "ray", "torch", "transformers", "adapters", "datasets", "numpy")
 # Files that name the machine, and where in them.
 NAMES_OF_MACHINE = (
@@ -17,7 +19,7 @@ NAMES_OF_MACHINE = (
 
 
 def describe_environment() -> dict[str, Any]:
-    """Return versions, platform, number of processors and bytes of memory; None is what could not be found out.
+    """Return versions, platform, number of usable cores and bytes of memory; None is what could not be found out.
 
     Versions come from the packages' metadata, so nothing is imported.
     """
@@ -25,7 +27,7 @@ def describe_environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "packages": {name: _version(name) for name in PACKAGES},
         "platform": platform.platform(),
-        "cpus": os.cpu_count(),
+        "cpus": usable_cores(),
         "memory_bytes": _memory_bytes(),
     }
 

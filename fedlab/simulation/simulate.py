@@ -1,9 +1,7 @@
 """A simulated run: assemble the experiment, prepare the data, start the actors, and run the server over them."""
 
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,6 +10,7 @@ from flwr.clientapp import ClientApp
 
 from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
+from fedlab.common.scratch import remove_leftovers, scratch_folder
 from fedlab.config.schema import EngineTable, Experiment
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.results.environment import describe_environment
@@ -45,7 +44,8 @@ def simulate(
         RunFailedError: the run cannot go on.
     """
     assembled = assemble(experiment)
-    with _scratch_folder() as scratch:
+    remove_leftovers()
+    with scratch_folder() as scratch:
         bundle = _prepared(experiment, scratch)
         workbench = bundle.open()
         initial_set(experiment, workbench.network.encoder.shape)
@@ -128,15 +128,6 @@ def _engine_report(pool: WorkerPool, grid: RayGrid) -> dict[str, Any]:
         "busiest_seconds": grid.busiest_seconds,
         "driver_seconds": grid.driver_seconds,
     }
-
-
-@contextmanager
-def _scratch_folder() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="fedlab-"))
-    try:
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _tell(observers: Sequence[Observer], line: str, detail: str | None = None) -> None:

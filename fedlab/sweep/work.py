@@ -1,7 +1,6 @@
 """The work of a sweep: decide which cells are trained, resumed or repriced, in parallel or in sequence."""
 
 import hashlib
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -11,6 +10,7 @@ from threading import Lock
 from typing import Literal, Protocol
 
 from fedlab.common.machine import activation_room_bytes, usable_cores
+from fedlab.common.scratch import scratch_folder
 from fedlab.compare.grouping import identity_of
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
@@ -157,8 +157,8 @@ class SweepWork:
             for observer in self._observers:
                 observer.on_round(cell.name, server_round)
 
-        with tempfile.TemporaryDirectory(prefix="fedlab-sweep-") as scratch:
-            what = ["--resume", str(run.path)] if resumed else self._new(cell, RunFolder(Path(scratch)))
+        with scratch_folder("sweep-") as scratch:
+            what = ["--resume", str(run.path)] if resumed else self._new(cell, RunFolder(scratch))
             words = ["run", *what, "--quiet", *self._engine(cell.experiment)]
             code, said = self._processes.run(words, on_round)
         log = self._folder.log(cell.name)

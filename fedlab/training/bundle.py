@@ -10,18 +10,21 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from fedlab.common.cache_folder import publish
 from fedlab.common.machine import activation_room_bytes
+from fedlab.common.prepared_cache import cache_folder, use_cache
+from fedlab.common.scratch import lasting_scratch_folder
 from fedlab.common.spans import span
 from fedlab.config.schema import Experiment
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
@@ -44,6 +47,7 @@ from fedlab.models.split import Network
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.workbench import Opener, Workbench
 
+_WEIGHTS = "encoder.safetensors"
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
 
 
@@ -78,12 +82,6 @@ class PreparedBundle:
         return opened
 
 
-def cache_folder() -> Path:
-    """Return where prepared data is kept: `$FEDLAB_CACHE`, or the user's cache folder."""
-    default = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "fedlab"
-    return Path(os.environ.get("FEDLAB_CACHE", default))
-
-
 def pretrained_of(experiment: Experiment) -> Pretrained:
     """Load the transformers model and the tokenizer an experiment names."""
     return load_pretrained(
@@ -100,7 +98,7 @@ def bundle_for(experiment: Experiment, scratch: Path, load: Callable[..., Task] 
     A bundle is made in `scratch` and not kept if its data come from a user's function, which may change unseen.
 
     Raises:
-        UserError: the data or the encoder cannot be loaded.
+        UserError: the data or the encoder cannot be loaded, or the cache cannot be written to.
     """
     state = fingerprint(experiment.task, experiment.path)
     if state is None:
@@ -113,9 +111,31 @@ def bundle_for(experiment: Experiment, scratch: Path, load: Callable[..., Task] 
     parts = [_FORMAT, TASK_LAYOUT, task, experiment.base_folder, experiment.seed, state, encoder, load.__qualname__]
     key = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
     folder = cache_folder() / "bundles" / key
-    if not folder.exists():
+    if folder.exists() and not _is_whole(folder):  # the cache was cleaned, but not all of it
+        shutil.rmtree(folder, ignore_errors=True)
+    use_cache(cache_folder())
+    try:
         publish(folder, lambda empty: _prepare(experiment, empty, load))
+        with suppress(OSError):  # of a cache that others have filled, and that can only be read
+            os.utime(folder)
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{cache_folder()}: {_why(error)}; FEDLAB_CACHE sets another folder for the cache") from error
     return folder
+
+
+def _why(error: Exception) -> str:
+    reason = getattr(error, "strerror", None) or str(error)
+    return f"the cache cannot be written to: {reason}"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Tell whether a bundle and what it refers to are there."""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+        read_task(folder, _place(folder, about, "tokens"))
+        return _place(folder, about, "encoder").is_file()
+    except (OSError, ValueError, LookupError):
+        return False
 
 
 def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cpu") -> Workbench:
@@ -136,9 +156,9 @@ def _weights(path: Path, device: str) -> dict[str, Tensor]:
     tensors: dict[str, Tensor] = load_file(path, device=device)
     if tensors["words"].dtype == torch.float32 or bfloat16_is_faster(device):
         return tensors
-    name = "encoder.safetensors"
-    wide = publish(path.with_name(f"{path.name}-float32"), lambda empty: save_file(widened(tensors), empty / name))
-    tensors |= load_file(wide / name, device=device)
+    folder = path.with_name(f"{path.name}-float32")
+    wide = publish(folder, lambda empty: save_file(widened(tensors), empty / _WEIGHTS), needs=[_WEIGHTS])
+    tensors |= load_file(wide / _WEIGHTS, device=device)
     return tensors
 
 
@@ -167,8 +187,7 @@ def prepare_workbench(experiment: Experiment, *, own_data: Path | None = None, s
         UserError: the data or the encoder cannot be loaded.
     """
     with span("prepare"):
-        scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
-        atexit.register(shutil.rmtree, scratch, ignore_errors=True)
+        scratch = lasting_scratch_folder(atexit.register)
         load = load_task if own_data is None else load_own
         bundle = bundle_for(experiment if own_data is None else with_own_data(experiment, own_data), scratch, load)
         lasts = state is not None and scratch not in bundle.parents
@@ -202,11 +221,10 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
     _check_fit(experiment, encoder)
     key = source_key(experiment.backbone, experiment.seed, experiment.path)
     weights = cache_folder() / "encoders" / key
-    if not weights.exists():
-        publish(weights, lambda empty: save_file(encoder_tensors(encoder), empty / "encoder.safetensors"))
+    publish(weights, lambda empty: save_file(encoder_tensors(encoder), empty / _WEIGHTS), needs=[_WEIGHTS])
     write_task(task, folder)
     about = {
-        "encoder": str(weights / "encoder.safetensors"),
+        "encoder": str(weights / _WEIGHTS),
         "sizes": encoder_sizes(encoder),
         "pooling": experiment.backbone.pooling,
         "seed": experiment.seed,

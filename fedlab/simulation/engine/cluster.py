@@ -14,6 +14,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.machine import usable_cores
+from fedlab.common.scratch import scratch_folder, short_parent
 from fedlab.config.schema import EngineTable
 from fedlab.errors import UserError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
@@ -23,6 +24,9 @@ from fedlab.training.bundle import bundle_files
 
 _INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
 _CONNECT_SECONDS = 5.0  # Ray itself tries for a quarter of an hour
+_LONGEST_PARENT = 20  # characters of the folder in which Ray's is: Ray adds 86, and a socket's path has at most 107
+_FOLDER_OF_RAY = "FEDLAB_FOLDER_OF_RAY"  # by which Ray's processes are found if this one is killed
+_OWN_FOLDER = contextlib.ExitStack()  # the folder of the cluster that this process has started
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,14 +99,17 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
     cores = workers or usable_cores()
-    own: dict[str, Any] = {"address": "local", "num_cpus": cores, "include_dashboard": False}
-    where: dict[str, Any] = own if address is None else {"address": address}
-    if address is not None:
+    if address is None:
+        folder = _OWN_FOLDER.enter_context(scratch_folder("ray-", parent=short_parent(_LONGEST_PARENT)))
+        own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
+        os.environ[_FOLDER_OF_RAY] = f"{folder}/"
+    else:
+        own = {}
         check_reachable(address)
     try:
         # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
         with contextlib.chdir(Path(__file__).parents[3]):
-            ray.init(**where, log_to_driver=False, logging_level="ERROR")
+            ray.init(address=address or "local", **own, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise
@@ -167,5 +174,7 @@ def places_on_gpus(actors_per_gpu: int) -> int:
 
 
 def stop_ray() -> None:
-    """Leave the cluster, and end it if it is ours."""
+    """Leave the cluster; if it is ours, end it and remove its files."""
     ray.shutdown()
+    _OWN_FOLDER.close()
+    os.environ.pop(_FOLDER_OF_RAY, None)

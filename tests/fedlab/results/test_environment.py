@@ -8,6 +8,7 @@ from importlib import metadata
 import pytest
 
 import fedlab.results.environment
+from fedlab.common.machine import usable_cores
 from fedlab.results.environment import describe_environment, machine_name
 
 
@@ -17,7 +18,7 @@ def test_versions_are_those_installed():
     assert environment["python"] == platform.python_version()
     assert environment["packages"]["numpy"] == metadata.version("numpy")
     assert environment["packages"]["fedlab-edge"] == metadata.version("fedlab-edge")
-    assert environment["cpus"] == os.cpu_count()
+    assert environment["cpus"] == usable_cores()
 
 
 def test_a_package_that_is_not_installed_has_no_version(monkeypatch):

@@ -1,9 +1,12 @@
 """A bundle is prepared once and opened as it is needed: by whom is told where it lies."""
 
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
+from fedlab.errors import UserError
 from fedlab.models.peft.base import SplitPoint
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.bundle import PreparedBundle, bundle_for, open_bundle
@@ -54,3 +57,35 @@ def test_a_prepared_bundle_says_where_states_are_stored_and_how_much_room_they_h
     place = PreparedBundle(folder=bundle.folder, activations=tmp_path / "states", prefix="run-", room_bytes=1234)
     store = place.open().activations
     assert (store.folder, store.budget_bytes) == (tmp_path / "states", 1234)
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.mark.parametrize(
+    "cleaned",
+    ["tokens", "encoders", "tasks", "bundles", "tokens/*/labels.npy", "encoders/*/encoder.safetensors", "bundles/*/*"],
+)
+def test_what_is_cleaned_from_the_cache_is_made_again(small_experiment, cache, tmp_path, cleaned):
+    first = open_bundle(bundle_for(small_experiment, tmp_path), ActivationStore(folder=tmp_path, budget_bytes=0))
+    labels = np.array(first.task.train.labels)
+    for path in list(cache.glob(cleaned)):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+    again = open_bundle(bundle_for(small_experiment, tmp_path), ActivationStore(folder=tmp_path, budget_bytes=0))
+
+    assert np.array_equal(again.task.train.labels, labels)
+    assert again.task.digest == first.task.digest
+
+
+def test_a_cache_that_cannot_be_written_to_is_one_line(small_experiment, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(UserError, match=r"file/cache: the cache cannot be written to: Not a directory; FEDLAB_CACHE"):
+        bundle_for(small_experiment, tmp_path)

@@ -1,0 +1,154 @@
+"""Folders for temporary files, which end with their process, or with the next one if that was killed.
+
+A lock says whether the owner of a folder lives; the system releases it when the process ends, however it ends. So what
+a killed process left is told from what another process uses, whatever its age.
+"""
+
+import contextlib
+import fcntl
+import os
+import shutil
+import signal
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from fedlab.errors import UserError
+
+PREFIX = "fedlab-"
+_OWNER = ".owner"  # the file that the living owner has locked
+_ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leftovers:
+    """What killed processes left: folders, what these take, and processes that worked in them."""
+
+    folders: tuple[Path, ...]
+    size_bytes: int
+    processes: tuple[int, ...]
+
+
+@contextlib.contextmanager
+def scratch_folder(kind: str = "", *, parent: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder for temporary files, by default in the system's folder for them; remove it in the end.
+
+    Raises:
+        UserError: it cannot be made.
+    """
+    folder, owner = _make(kind, parent)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        owner.close()
+
+
+def lasting_scratch_folder(stack: Callable[..., object]) -> Path:
+    """Return a new folder that is removed by a function given to `stack`, such as `atexit.register`."""
+    held = scratch_folder()
+    folder = held.__enter__()
+    stack(held.__exit__, None, None, None)
+    return folder
+
+
+def temporary_folder() -> Path:
+    """Return the system's folder for temporary files.
+
+    Raises:
+        UserError: none can be written to.
+    """
+    try:
+        return Path(tempfile.gettempdir())
+    except OSError as error:
+        raise UserError(f"no folder for temporary files can be written to: {error.strerror}; set TMPDIR") from error
+
+
+def short_parent(longest: int) -> Path:
+    """Return a folder for temporary files whose path has at most so many characters: the sockets in it have a limit.
+
+    Raises:
+        UserError: there is none that can be written to.
+    """
+    usual = Path(os.environ.get("RAY_TMPDIR") or temporary_folder())
+    for parent in (usual, *map(Path, _ELSEWHERE)):
+        if len(os.fsencode(parent)) <= longest and os.access(parent, os.W_OK | os.X_OK):
+            return parent
+    raise UserError(f"TMPDIR = {usual}: longer than {longest} characters, and {' and '.join(_ELSEWHERE)} are read-only")
+
+
+def find_leftovers() -> Leftovers:
+    """Return what killed processes of this user left in the folders for temporary files."""
+    parents = {Path(each).resolve() for each in (temporary_folder(), os.environ.get("RAY_TMPDIR") or "/", *_ELSEWHERE)}
+    folders = sorted(folder for parent in parents for folder in _abandoned(parent))
+    sizes = (path.lstat().st_size for folder in folders for path in folder.rglob("*") if not path.is_dir())
+    with contextlib.suppress(OSError):  # another process removes them at the same time
+        return Leftovers(folders=tuple(folders), size_bytes=sum(sizes), processes=tuple(_working_in(folders)))
+    return Leftovers(folders=(), size_bytes=0, processes=())
+
+
+def remove_leftovers() -> Leftovers:
+    """End the processes and remove the folders that killed processes of this user left; return them."""
+    found = find_leftovers()
+    for process in found.processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(process, signal.SIGKILL)
+    for folder in found.folders:
+        shutil.rmtree(folder, ignore_errors=True)
+    return found
+
+
+def _make(kind: str, parent: Path | None) -> tuple[Path, TextIO]:
+    where = temporary_folder() if parent is None else parent
+    try:
+        folder = Path(tempfile.mkdtemp(prefix=f"{PREFIX}{kind}", dir=where))
+        partial = folder / f"{_OWNER}.partial"
+        owner = partial.open("w")
+        fcntl.flock(owner, fcntl.LOCK_EX)
+        partial.rename(folder / _OWNER)  # never there without its lock
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise UserError(f"{where}: cannot make a folder for temporary files: {reason}; set TMPDIR") from error
+    return folder, owner
+
+
+def _abandoned(parent: Path) -> Iterator[Path]:
+    """Yield the folders of this user whose owners have ended."""
+    for folder in _children(parent):
+        with contextlib.suppress(OSError):
+            if folder.name.startswith(PREFIX) and folder.lstat().st_uid == os.geteuid() and _has_no_owner(folder):
+                yield folder
+
+
+def _children(parent: Path) -> list[Path]:
+    try:
+        return list(parent.iterdir())
+    except OSError:
+        return []
+
+
+def _has_no_owner(folder: Path) -> bool:
+    """Tell whether a folder has a lock that nobody holds; raises OSError if it has none."""
+    with (folder / _OWNER).open() as owner:
+        try:
+            fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
+
+
+def _working_in(folders: Iterable[Path]) -> Iterator[int]:
+    """Yield the processes of this user that have a path below one of the folders in their arguments or environment.
+
+    Ray's agents name themselves, which overwrites their arguments.
+    """
+    marks = [os.fsencode(folder) + b"/" for folder in folders]
+    for process in _children(Path("/proc")) if marks else []:
+        with contextlib.suppress(OSError):  # it has ended
+            if not process.name.isdecimal() or process.stat().st_uid != os.geteuid():
+                continue
+            said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+            if int(process.name) != os.getpid() and any(mark in said for mark in marks):
+                yield int(process.name)
