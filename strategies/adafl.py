@@ -95,7 +95,7 @@ class AdaFLOptions(CohortRules):
         super().__post_init__()
 
     def space(self, blocks: int) -> SearchSpace:
-        """Return the search space over an encoder of so many blocks."""
+        """Return the search space over an encoder, by its number of blocks."""
         return SearchSpace(
             blocks=blocks,
             depth_step=self.depth_step,
@@ -116,7 +116,7 @@ class AdaFL(AttachedStrategy):
     one whose clients all failed, or lack the memory, ends its trial there. The search starts from the experiment's
     `client.depth` and `client.width`.
 
-    With `min_rounds` above 1 a trial lasts until the group that stays as it is has run so many, if that is longer: on
+    With `min_rounds` above 1 a trial lasts until the group that stays as it is has run that many, if that is longer: on
     slow boards or links a budget in seconds may hold too few rounds to tell the groups apart. (Not in the paper.)
 
     With `merge_groups` the groups' models are also averaged, into the winner's configuration, where they have weights

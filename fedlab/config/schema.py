@@ -296,7 +296,7 @@ class Experiment(_ExperimentTable):
     name: str = Field("experiment", min_length=1, description="names the run folder")
     label: str | None = Field(None, min_length=1, description="what comparisons call the method; default: by its keys")
     seed: int = Field(0, ge=0, description="every random draw is keyed by it")
-    rounds: int | None = Field(None, ge=1, description="stop after so many server rounds")
+    rounds: int | None = Field(None, ge=1, description="the number of server rounds after which to stop")
     simulated_hours: float | None = Field(None, gt=0, description="stop when the virtual clock has reached this")
     target_accuracy: float | None = Field(None, gt=0, le=1, description="stop when validation reaches this")
     task: TaskTable = TaskTable()

@@ -65,7 +65,7 @@ class TrainingExamples:
     inputs: type[Inputs] = TokenIds  # what the frozen states are where the model is split at its inputs
 
     def states(self, rows: np.ndarray, longest: int) -> Tensor:
-        """Return the frozen states of some texts, cut to so many tokens."""
+        """Return the frozen states of some texts, cut to a length in tokens."""
         index = torch.from_numpy(rows)
         by_token = self.inputs is TokenIds if self.at.kind == "inputs" else self.frozen.dim() == 3
         table = self.frozen[:, :longest] if by_token else self.frozen
