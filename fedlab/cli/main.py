@@ -204,8 +204,10 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
 def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> None:
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
+    from fedlab.results.recorder import refuse_if_written  # noqa: PLC0415
 
     folder = open_run(path)
+    refuse_if_written(folder)
     summary = folder.summary()
     if summary is not None:
         _print_results(path, summary, as_json=as_json)

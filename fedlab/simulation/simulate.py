@@ -85,8 +85,8 @@ def _run(
     assembled: Assembled, workbench: Workbench, machines: Cluster, folder: RunFolder, observers: Sequence[Observer]
 ) -> dict[str, Any]:
     """Run the server over actors, with everything it writes in the run's folder."""
-    folder.write_environment(describe_environment())
     with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
+        folder.write_environment(describe_environment())
         tell = partial(_tell, [recorder, *observers])
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)
