@@ -4,13 +4,16 @@ A SuperLink serves three kinds of callers at one port: nodes (`/v1/fleet/`), app
 code and register nodes (`/v1/control/`) without a login. Nodes get the address of the gateway instead.
 """
 
-import asyncio
 import contextlib
 import resource
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterable
+import sys
+from asyncio.sslproto import SSLProtocol
+from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import httpx
 import uvicorn
@@ -19,7 +22,12 @@ from starlette.background import BackgroundTask
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.protocols.http import h11_impl
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from fedlab.deploy.bodies import BodyLimits, BodyTooLargeError, announced_too_large, limited, read_head, with_head
+from fedlab.deploy.connections import Asgi, ConnectionLimits, Connections, CountedListener, UploadSlots
+from fedlab.deploy.own_messages import are_own_messages
 from fedlab.errors import RunFailedError, UserError
 
 # All calls of a SuperNode of flwr 1.41.
@@ -37,45 +45,56 @@ CALLS = (
     "send-node-heartbeat",
     "unregister-node",
 )
+_PARTS = ("push-object",)  # calls with parts of arrays; the bodies of all others are small
+_MESSAGES = "push-messages"
 _HOP_BY_HOP = frozenset(
     ("connection", "host", "keep-alive", "proxy-authorization", "te", "trailer", "transfer-encoding", "upgrade")
 )
 _TIMEOUT = httpx.Timeout(60.0, connect=5.0)
 # A caller is unknown until the SuperLink has checked its signature, so no caller may block the place of another.
 _LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100)
-# The longest pause within a body: a TLS record of at most 16 KiB takes this long at half a kilobyte a second.
-PAUSE_SECONDS = 30.0
 # This much of a body is received before the SuperLink is called: a caller that stalls earlier costs it nothing.
-_HEAD_BYTES = 65536
+_HEAD_BYTES = 16384
+_UPLOADS_BY_ADDRESS = 8  # bodies of more than that
+_HEADERS_BYTES = 16384
+_SMALL_BYTES = 2**20  # 15,000 objects of a message, of which a model of 200 arrays has 400
+_BUFFER_BYTES = 16384
+_SPARE_FILES = 64  # besides those of connections, each of which may need one to the SuperLink
 # A node retries after a 503, but treats a 500 as the end of its connection and asks for no more work.
 _UNAVAILABLE = 503
+_FORBIDDEN, _TOO_LARGE = 403, 413
 
 
-def gateway(client: httpx.AsyncClient, *, pause_seconds: float = PAUSE_SECONDS) -> Starlette:
+def gateway(client: httpx.AsyncClient, *, limits: BodyLimits = BodyLimits()) -> Starlette:  # noqa: B008 (frozen)
     """Return the gateway as an ASGI app; the client's base address is that of the SuperLink.
 
-    A request is aborted if its body pauses for longer than `pause_seconds`. `/health` returns the SuperLink's health.
+    A request is aborted if its body breaks a limit. Messages in the name of another node are refused. `/health` returns
+    the SuperLink's health.
     """
+    uploads = UploadSlots(_UPLOADS_BY_ADDRESS)
 
     async def forward(request: Request) -> Response:
-        headers = _end_to_end(request.headers.items())
-        # Built from the list above: the path that the caller sent is not forwarded.
-        target = f"/v1/fleet/{request.path_params['call']}"
-        chunks = _with_pause_limit(request.stream(), pause_seconds)
+        call = request.path_params["call"]
+        own = limits if call in _PARTS else replace(limits, size_bytes=min(limits.size_bytes, _SMALL_BYTES))
+        if announced_too_large(request.headers.get("content-length"), own):
+            return _refused("too large", _TOO_LARGE)
+        chunks = limited(request.stream(), own)
         try:
-            body = _with_head(await _read_head(chunks), chunks)
-            asked = client.build_request("POST", target, headers=headers, content=body)
-            answer = await client.send(asked, stream=True)
+            head, goes_on = await read_head(chunks, sys.maxsize if call == _MESSAGES else _HEAD_BYTES)
+            if call == _MESSAGES and not are_own_messages(head):
+                return _refused("messages of another node", _FORBIDDEN)
+            async with uploads.slot(_host(request)) if goes_on else contextlib.nullcontext():
+                # Built from the list above: the path that the caller sent is not forwarded.
+                target, headers = f"/v1/fleet/{call}", _end_to_end(request.headers.items())
+                asked = client.build_request("POST", target, headers=headers, content=with_head(head, chunks))
+                answer = await client.send(asked, stream=True)
         except httpx.TransportError:
             return Response("the SuperLink cannot be reached", status_code=_UNAVAILABLE)
+        except BodyTooLargeError:
+            return _refused("too large", _TOO_LARGE)
         except (ClientDisconnect, TimeoutError):  # the caller is gone, or is a delayed node that retries
-            return Response("the rest of the request did not come", _UNAVAILABLE, {"connection": "close"})
-        return StreamingResponse(
-            answer.aiter_raw(),
-            status_code=answer.status_code,
-            headers=dict(_end_to_end(answer.headers.items())),
-            background=BackgroundTask(answer.aclose),
-        )
+            return _refused("the rest of the request did not come", _UNAVAILABLE)
+        return _streamed(answer)
 
     async def refuse_unknown(request: Request) -> Response:
         return await forward(request) if request.path_params["call"] in CALLS else Response(status_code=404)
@@ -117,41 +136,80 @@ def run_gateway(
         UserError: the certificate or its key is not valid.
         RunFailedError: the gateway cannot listen at the port.
     """
-    client = superlink_client(superlink, ca)
-    config = uvicorn.Config(gateway(client), log_level="warning", ssl_certfile=certificate, ssl_keyfile=key)
+    connections = Connections(limits_for(_open_many_files()))
+    app = gateway(superlink_client(superlink, ca))
+    server = gateway_server(app, connections, certificate=certificate, key=key)
+    with CountedListener(_listen(host, port), connections) as listening, contextlib.suppress(KeyboardInterrupt):
+        server.run(sockets=[listening])
+
+
+def limits_for(most_files: int) -> ConnectionLimits:
+    """Return the limits of connections for a process that may have so many open files."""
+    limits = ConnectionLimits()
+    overall = max(1, min(limits.overall, (most_files - _SPARE_FILES) // 2))
+    return replace(limits, overall=overall, by_address=max(1, min(limits.by_address, overall // 2)))
+
+
+class GatewayProtocol(H11Protocol):
+    """uvicorn's protocol that limits headers, with a small buffer for what has arrived and is not read yet."""
+
+    def connection_made(self, transport: Any) -> None:
+        """Begin a connection."""
+        if isinstance(transport, TlsTransport):
+            transport.set_read_buffer_limits(high=_BUFFER_BYTES)  # by default a quarter of a megabyte
+        super().connection_made(transport)
+
+
+@runtime_checkable
+class TlsTransport(Protocol):
+    """What asyncio has for TLS only."""
+
+    def set_read_buffer_limits(self, high: int) -> None:
+        """Stop receiving while so many bytes are not read yet."""
+
+
+class GatewayServer(uvicorn.Server):
+    """A server of an app behind a counted listener. It hangs up on callers that take too long."""
+
+    def __init__(self, config: uvicorn.Config, connections: Connections) -> None:
+        super().__init__(config)
+        self._connections = connections
+
+    async def on_tick(self, counter: int) -> bool:
+        """Do what is done ten times a second."""
+        self._connections.close_overdue()
+        return await super().on_tick(counter)
+
+
+def gateway_server(
+    app: Asgi, connections: Connections, *, certificate: Path | None = None, key: Path | None = None
+) -> GatewayServer:
+    """Return the server of an app; it is to run on a `CountedListener` of the same connections.
+
+    Raises:
+        UserError: the certificate or its key is not valid.
+    """
+    config = uvicorn.Config(
+        connections.counting(app),
+        log_level="warning",
+        ssl_certfile=certificate,
+        ssl_keyfile=key,
+        # The other protocols and loops know no limit of headers, or accept connections out of Python's sight.
+        http=GatewayProtocol,
+        loop="asyncio",
+        ws="none",
+        lifespan="off",
+        h11_max_incomplete_event_size=_HEADERS_BYTES,
+        proxy_headers=False,  # a caller's word for its address does not count
+    )
     try:
         config.load()
     except OSError as error:
         raise UserError(f"{certificate} and {key}: not a certificate and its key: {_words(error)}") from error
-    _open_many_files()
-    with _listen(host, port) as listening, contextlib.suppress(KeyboardInterrupt):
-        uvicorn.Server(config).run(sockets=[listening])
-
-
-async def _with_pause_limit(chunks: AsyncIterator[bytes], pause_seconds: float) -> AsyncIterator[bytes]:
-    """Yield chunks; raises TimeoutError if the next one takes longer than `pause_seconds`."""
-    while True:
-        try:
-            async with asyncio.timeout(pause_seconds):
-                chunk = await anext(chunks)
-        except StopAsyncIteration:
-            return
-        yield chunk
-
-
-async def _read_head(chunks: AsyncIterator[bytes]) -> bytes:
-    head = b""
-    async for chunk in chunks:
-        head += chunk
-        if len(head) >= _HEAD_BYTES:
-            break
-    return head
-
-
-async def _with_head(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
-    yield head
-    async for chunk in rest:
-        yield chunk
+    # What a connection keeps of what has arrived; by default a quarter of a megabyte from its first moment on.
+    SSLProtocol.max_size = _BUFFER_BYTES
+    h11_impl.HIGH_WATER_LIMIT = _BUFFER_BYTES  # type: ignore[attr-defined]
+    return GatewayServer(config, connections)
 
 
 def _listen(host: str, port: int) -> socket.socket:
@@ -161,11 +219,32 @@ def _listen(host: str, port: int) -> socket.socket:
         raise RunFailedError(f"{host}:{port}: the gateway cannot listen there: {_words(error)}") from error
 
 
-def _open_many_files() -> None:
-    """Raise the limit of open files: callers that stall would soon take the usual 1024 connections."""
-    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):
+def _open_many_files() -> int:
+    """Raise the limit of open files as far as it goes, and return it."""
+    now, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+    except (OSError, ValueError):
+        most = now
+    return sys.maxsize if most == resource.RLIM_INFINITY else most
+
+
+def _streamed(answer: httpx.Response) -> Response:
+    return StreamingResponse(
+        answer.aiter_raw(),
+        status_code=answer.status_code,
+        headers=dict(_end_to_end(answer.headers.items())),
+        background=BackgroundTask(answer.aclose),
+    )
+
+
+def _refused(why: str, status: int) -> Response:
+    """Return an answer after which the connection is closed: the rest of the request is not read."""
+    return Response(why, status, {"connection": "close"})
+
+
+def _host(request: Request) -> str:
+    return request.client.host if request.client else ""
 
 
 def _trust(ca: Path | None) -> bool | ssl.SSLContext:

@@ -8,12 +8,16 @@ import time
 import httpx
 import pytest
 import uvicorn
+from flwr.proto.fleet_pb2 import PushMessagesRequest
+from flwr.proto.message_pb2 import Message, Metadata
+from flwr.proto.node_pb2 import Node
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 
-from fedlab.deploy.gateway import CALLS, gateway, run_gateway, superlink_client
+from fedlab.deploy.bodies import BodyLimits
+from fedlab.deploy.gateway import CALLS, gateway, limits_for, run_gateway, superlink_client
 from fedlab.errors import RunFailedError, UserError
 
 
@@ -62,12 +66,36 @@ def door(superlink):
     return Door(superlink.transport)
 
 
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize("call", [call for call in CALLS if call != "push-messages"])
 def test_what_nodes_ask_for_is_passed_on_with_body_and_headers(door, superlink, call):
     answer = door.post(f"/v1/fleet/{call}", content=b"question", headers={"flwr-node": "signed"})
     assert superlink.asked == [(f"/v1/fleet/{call}", b"question", "signed")]
     assert (answer.status_code, answer.content) == (200, b"answer")
     assert answer.headers["content-type"] == "application/x-protobuf"
+
+
+def push(caller, *senders):
+    """Return the body of a push of messages by a node."""
+    messages = [Message(metadata=Metadata(src_node_id=sender)) for sender in senders]
+    return PushMessagesRequest(node=Node(node_id=caller), messages_list=messages).SerializeToString()
+
+
+def test_a_node_pushes_its_own_messages(door, superlink):
+    body = push(7, 7, 7)
+    assert door.post("/v1/fleet/push-messages", content=body).status_code == 200
+    assert superlink.asked == [("/v1/fleet/push-messages", body, None)]
+
+
+@pytest.mark.parametrize("body", [push(7, 8), push(7, 7, 8), push(7, 0), b"\xff garbage"])
+def test_a_node_pushes_no_messages_in_the_name_of_another(door, superlink, body):
+    assert door.post("/v1/fleet/push-messages", content=body).status_code == 403
+    assert superlink.asked == []
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if call != "push-object"])
+def test_only_parts_of_arrays_are_large(door, superlink, call):
+    assert door.post(f"/v1/fleet/{call}", content=b"x" * (2**20 + 1)).status_code == 413
+    assert superlink.asked == []
 
 
 @pytest.mark.parametrize(
@@ -137,10 +165,10 @@ def opened():
                 return Response(await request.body())
             return Response()
 
-        def start(pause_seconds):
+        def start(**limits):
             app = Starlette(routes=[Route("/v1/fleet/{call}", answer, methods=["POST"])])
             address = f"127.0.0.1:{stack.enter_context(serving(app))}"
-            door = gateway(superlink_client(address, None), pause_seconds=pause_seconds)
+            door = gateway(superlink_client(address, None), limits=BodyLimits(**limits))
             return stack.enter_context(serving(door))
 
         yield start
@@ -156,7 +184,7 @@ def begin_upload(port, body):
 
 @pytest.mark.parametrize("begun", [3, 100_000])  # before the SuperLink hears of it, and after
 def test_callers_that_stall_keep_nobody_out(opened, begun):
-    port = opened(60.0)
+    port = opened(pause_seconds=60.0)
     stalled = [begin_upload(port, b"x" * begun) for _ in range(110)]
     answer = httpx.post(f"http://127.0.0.1:{port}/v1/fleet/get-run", content=b"honest", timeout=20)
     assert (answer.status_code, answer.content) == (200, b"honest")
@@ -166,13 +194,13 @@ def test_callers_that_stall_keep_nobody_out(opened, begun):
 
 @pytest.mark.parametrize("begun", [3, 100_000])
 def test_a_caller_that_stalls_is_given_up_and_told_to_try_again(opened, begun):
-    with begin_upload(opened(0.2), b"x" * begun) as connection:
+    with begin_upload(opened(pause_seconds=0.2), b"x" * begun) as connection:
         answer = b"".join(iter(lambda: connection.recv(65536), b""))  # to the end: the connection is closed
     assert answer.startswith(b"HTTP/1.1 503 ")
 
 
 def test_a_caller_that_goes_on_in_time_is_let_through(opened):
-    with begin_upload(opened(5.0), b"") as connection:
+    with begin_upload(opened(pause_seconds=5.0), b"") as connection:
         for _ in range(4):
             connection.sendall(b"x" * 250_000)
             time.sleep(0.05)
@@ -181,7 +209,7 @@ def test_a_caller_that_goes_on_in_time_is_let_through(opened):
 
 @pytest.mark.parametrize("begun", [3, 100_000])
 def test_a_caller_that_hangs_up_leaves_no_traceback(opened, caplog, begun):
-    port = opened(60.0)
+    port = opened(pause_seconds=60.0)
     log = logging.getLogger("uvicorn.error")  # it hands nothing on to where caplog listens
     log.addHandler(caplog.handler)
     begin_upload(port, b"x" * begun).close()
@@ -189,6 +217,50 @@ def test_a_caller_that_hangs_up_leaves_no_traceback(opened, caplog, begun):
     assert httpx.post(f"http://127.0.0.1:{port}/v1/fleet/get-run", timeout=20).status_code == 200
     log.removeHandler(caplog.handler)
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+def read_all(connection):
+    """Return what comes until the connection ends."""
+    with contextlib.suppress(ConnectionError):  # the gateway hangs up without reading the rest
+        return b"".join(iter(lambda: connection.recv(65536), b""))
+    return b""
+
+
+def test_a_body_that_is_announced_as_too_large_is_refused_at_once(opened):
+    with begin_upload(opened(size_bytes=999_999), b"") as connection:
+        assert read_all(connection).startswith(b"HTTP/1.1 413 ")
+
+
+def test_a_body_of_the_largest_size_is_forwarded(opened):
+    answer = httpx.post(f"http://127.0.0.1:{opened(size_bytes=300_000)}/v1/fleet/push-object", content=b"x" * 300_000)
+    assert (answer.status_code, len(answer.content)) == (200, 300_000)
+
+
+@pytest.mark.parametrize("size_bytes", [10, 200_000])  # before the SuperLink hears of it, and after
+def test_chunks_beyond_the_limit_are_refused(opened, size_bytes):
+    with socket.create_connection(("127.0.0.1", opened(size_bytes=size_bytes)), timeout=20) as connection:
+        connection.sendall(b"POST /v1/fleet/push-object HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        for length in (size_bytes, 1):  # exactly what is read: where more was left, the answer would be cut off
+            connection.sendall(b"%x\r\n" % length + b"x" * length + b"\r\n")
+        assert read_all(connection).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("begun", [3, 100_000])
+def test_a_trickled_body_is_given_up_after_the_time_for_a_body(opened, begun):
+    with begin_upload(opened(seconds=0.5), b"x" * begun) as connection:
+        connection.settimeout(0.05)
+        answer, deadline = b"", time.monotonic() + 10
+        while not answer and time.monotonic() < deadline:
+            connection.send(b"x")
+            with contextlib.suppress(TimeoutError):
+                answer = connection.recv(65536)
+    assert answer.startswith(b"HTTP/1.1 503 ")
+
+
+@pytest.mark.parametrize(("most_files", "overall", "by_address"), [(1_000_000, 192, 64), (256, 96, 48), (20, 1, 1)])
+def test_connections_leave_files_for_the_way_to_the_superlink(most_files, overall, by_address):
+    limits = limits_for(most_files)
+    assert (limits.overall, limits.by_address) == (overall, by_address)
 
 
 PLAIN = {"ca": None, "certificate": None, "key": None}
