@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from flwr.serverapp.strategy import FedAvg as FlowersFedAvg
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.config.guard import guarded, refuse_returned
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 
@@ -55,7 +56,10 @@ class _SamplesNodes(Protocol):
 def requirements_of(strategy: Strategy) -> Requirements:
     """Return what a strategy needs of a run: what it states, or what the options it shares with Flower's imply."""
     if isinstance(strategy, StatesRequirements):
-        return strategy.requirements()
+        stated = guarded(f"the strategy {type(strategy).__name__}", "requirements", strategy.requirements)
+        if not isinstance(stated, Requirements):
+            refuse_returned(f"the strategy {type(strategy).__name__}", "requirements", stated, "Requirements")
+        return stated
     if isinstance(strategy, WrapsStrategy):
         return replace(requirements_of(strategy.strategy), evaluates=True)
     if isinstance(strategy, _SamplesNodes):

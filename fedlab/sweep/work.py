@@ -14,7 +14,7 @@ from fedlab.common.clock import pause
 from fedlab.common.machine import activation_room_bytes, usable_cores
 from fedlab.compare.grouping import identity_of
 from fedlab.config.schema import Experiment
-from fedlab.errors import RunFailedError, UserError
+from fedlab.errors import InterruptedRunError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import writer_of
@@ -115,7 +115,7 @@ class SweepWork:
             except KeyboardInterrupt as interrupt:
                 self._stop(pool)
                 done = sum(map(self._is_done, self._sweep.cells))
-                raise RunFailedError(
+                raise InterruptedRunError(
                     f"interrupted: {done} of {len(self._sweep.cells)} cells are done; run the same command to resume"
                 ) from interrupt
             except BaseException:
