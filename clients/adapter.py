@@ -36,7 +36,7 @@ def adapter(
 
     With `cache` the device keeps the activations of its frozen blocks (the activation cache of AdaFL): the first
     epoch at a new depth runs every block, later ones start at the lowest adapter. With `cached_depths` above 1 that
-    epoch also stores the activations for deeper adapters, of so many depths in all: a search that goes deeper then
+    epoch also stores the activations for deeper adapters, of this many depths in all: a search that goes deeper then
     need not fill the cache again. What is trained is what the order says: a built-in set, or one of `sets`, which are
     found from `base_folder`.
     """

@@ -13,3 +13,17 @@ class RunFailedError(Exception):
 
     The command line prints it as one line and exits with 1.
     """
+
+
+class InterruptedRunError(RunFailedError):
+    """The user interrupted the work (Ctrl-C); the message says how to go on.
+
+    The command line prints it as one line and exits with 130.
+    """
+
+
+class DamagedError(UserError):
+    """A file that fedlab wrote has been changed or cut off; the message says which, and what is wrong with it.
+
+    The command line prints it as one line and exits with 1: the command was right, the file is not.
+    """

@@ -25,6 +25,15 @@ from strategies.aggregate import TAKES, busy_nodes, fits, gather
 from strategies.base import AttachedStrategy, takes_options_of
 from strategies.cohort import CohortRules, draw_cohort
 
+_MOST: Mapping[str, float] = {
+    "base_seconds": 1e12,
+    "expand": 1e9,
+    "depth_step": 1000,
+    "width_step": 65_536,
+    "max_width": 65_536,
+    "min_rounds": 10**9,
+}
+
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
@@ -82,10 +91,11 @@ class AdaFLOptions(CohortRules):
     def __post_init__(self) -> None:
         """Check the options."""
         for name in ("base_seconds", "expand", "depth_step", "width_step", "max_width"):
-            if vars(self)[name] <= 0:
-                raise ValueError(f"{name}: {vars(self)[name]} is not positive")
-        if self.min_rounds < 1:
-            raise ValueError(f"min_rounds: {self.min_rounds}, expected 1 or more")
+            value, most = vars(self)[name], _MOST[name]
+            if not 0 < value <= most:
+                raise ValueError(f"{name}: {value} is not positive" if value <= 0 else f"{name}: {value} > {most:g}")
+        if not 1 <= self.min_rounds <= _MOST["min_rounds"]:
+            raise ValueError(f"min_rounds: {self.min_rounds}, expected 1 to {_MOST['min_rounds']:g}")
         if not 0 <= self.min_gain < 1:
             raise ValueError(f"min_gain: {self.min_gain}, expected an accuracy from 0 up, less than 1")
         if self.clients_per_round < len(GROUPS):
@@ -95,7 +105,7 @@ class AdaFLOptions(CohortRules):
         super().__post_init__()
 
     def space(self, blocks: int) -> SearchSpace:
-        """Return the search space over an encoder of so many blocks."""
+        """Return the search space over an encoder, by its number of blocks."""
         return SearchSpace(
             blocks=blocks,
             depth_step=self.depth_step,
@@ -116,7 +126,7 @@ class AdaFL(AttachedStrategy):
     one whose clients all failed, or lack the memory, ends its trial there. The search starts from the experiment's
     `client.depth` and `client.width`.
 
-    With `min_rounds` above 1 a trial lasts until the group that stays as it is has run so many, if that is longer: on
+    With `min_rounds` above 1 a trial lasts until the group that stays as it is has run that many, if that is longer: on
     slow boards or links a budget in seconds may hold too few rounds to tell the groups apart. (Not in the paper.)
 
     With `merge_groups` the groups' models are also averaged, into the winner's configuration, where they have weights

@@ -9,6 +9,7 @@ from fedlab.errors import RunFailedError
 from fedlab.network.availability import Availability
 
 _LONGEST_WAIT_SECONDS = 30 * 86_400.0  # of simulated time
+_MOST_CHANGES = 1_000_000  # of availability, in one wait
 
 
 class AvailabilityWait:
@@ -42,9 +43,11 @@ class AvailabilityWait:
             self._ordered = sorted(found, key=self._partitions.__getitem__)
         began = self._clock.latest()
         needed = min(self._at_least, len(self._ordered))
-        while len(there := self._now_there(server_round)) < needed:
+        for _ in range(_MOST_CHANGES):
+            if len(there := self._now_there(server_round)) >= needed:
+                return there
             self._wait(began, f"{len(there)} of {len(self._ordered)} clients are available and {needed} are needed")
-        return there
+        raise RunFailedError(f"{_MOST_CHANGES} changes of availability, and {needed} clients were never available")
 
     def leaves_seconds(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
         """Return the second at which a client asked now leaves; if that is not later than now, it never answers."""

@@ -25,7 +25,7 @@ class Stages:
         return self.download_seconds + self.compute_seconds + self.upload_seconds
 
     def until(self, seconds: float) -> "Stages":
-        """Return the stages as far as they have come after so many seconds."""
+        """Return the stages as far as they have come by then, in seconds from their start."""
         if seconds >= self.seconds:
             return self
         computing = max(0.0, seconds - self.download_seconds)
@@ -99,7 +99,7 @@ def cost_of(
 
 
 def compute_joules(computing: Sequence[Computing], seconds: float) -> float:
-    """Return the energy of so many seconds of computing, by the power of the processors that ran in them."""
+    """Return the energy of computing, by seconds and by the power of the processors that ran in them."""
     if len(computing) == 1:
         return computing[0].watts * seconds
     joules, left = 0.0, seconds

@@ -189,7 +189,7 @@ def _course(part: Participation, need: _Needs, down: float | None, up: float | N
 
 
 def _bill(part: Participation, need: _Needs, course: _Course, lasted: float, terms: RoundTerms) -> Bill:
-    """Return the bill of a part whose round `lasted` so many seconds."""
+    """Return the bill of a part whose round took `lasted` seconds."""
     ending = course.ending
     if ending.how == "finished" and (ending.seconds <= lasted or terms.late == "carry"):
         bill = _bill_of_done(part, need, course, lasted)

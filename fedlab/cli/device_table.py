@@ -12,6 +12,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fedlab.common.short_text import short, shortened
 from fedlab.common.units import human_bytes
 from fedlab.config.schema import BackboneTable
 from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance
@@ -46,15 +47,19 @@ class DepthRow:
     cells: Mapping[TableName, TableCell]
 
 
+_MOST_SIZES = {"blocks": 1000, "hidden size": 65_536, "intermediate size": 1_048_576}
+
+
 def shape_from(backbone: str) -> ModelShape:
     """Return the shape of an encoder, given as BLOCKSxHIDDENxINTERMEDIATE of a BERT or by its name in an experiment.
 
     Only `config.json` of a folder or an installed package is read. Raises UserError if the encoder does not exist.
     """
-    if sizes := re.fullmatch(r"(\d+)x(\d+)x(\d+)", backbone):
+    if sizes := re.fullmatch(r"(\d{1,30})x(\d{1,30})x(\d{1,30})", backbone, re.ASCII):
         blocks, hidden, intermediate = map(int, sizes.groups())
-        if min(blocks, hidden, intermediate) < 1:
-            raise UserError(f"--backbone {backbone}: expected blocks, hidden and intermediate size from 1 up")
+        for size, (name, most) in zip((blocks, hidden, intermediate), _MOST_SIZES.items(), strict=True):
+            if not 1 <= size <= most:
+                raise UserError(f"--backbone {shortened(backbone)}: {name} is {short(size)}, expected 1 to {most}")
         return ModelShape(family="bert", blocks=blocks, hidden=hidden, intermediate=intermediate)
     try:
         return read_sizes(BackboneTable(name=backbone), resolve=lambda text: Path(text).expanduser()).shape

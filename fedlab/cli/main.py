@@ -1,11 +1,12 @@
 """The command line."""
 
+import errno
 import json
 import sys
 import traceback
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 
@@ -19,7 +20,8 @@ from fedlab.cli.profile_device import profile_device
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
 from fedlab.cli.sweep import sweep
-from fedlab.errors import RunFailedError, UserError
+from fedlab.common.short_text import error_line, raised, shortened
+from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -28,6 +30,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Federated fine-tuning of transformer adapters: accuracy against simulated hours, joules and bytes.",
 )
+
+_INTERRUPTED = 130
+_OF_PATHS = (errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP, errno.ENOTDIR, errno.EISDIR, errno.ENXIO)
 
 Settings = Annotated[list[str], typer.Option("--set", metavar="KEY=VALUE", help="Change a key of the experiment.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the summary as one JSON object on the last line.")]
@@ -160,31 +165,53 @@ app.add_typer(deploy, name="deploy")
 
 
 def main() -> None:
-    """Run the command line: 0 done, 1 failed, 2 bad usage."""
+    """Run the command line: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
     try:
-        app(standalone_mode=False)
-    except UserError as error:
-        _fail(str(error), 2)
-    except RunFailedError as error:
-        _fail(str(error), 1)
+        code = app(standalone_mode=False)
     except KeyboardInterrupt:
-        _fail("interrupted", 1)
-    except typer.Exit as end:
-        sys.exit(end.exit_code)
+        code = _INTERRUPTED
+    except SystemExit as end:
+        if isinstance(end.__context__, BrokenPipeError):  # the reader of our output has gone, as typer says
+            raise
+        _fail(f"code that is not fedlab's ended the program: {raised(end)}", 1)
     except Exception as error:
         _fail_on(error)
+    if code == _INTERRUPTED:  # typer returns this code for a KeyboardInterrupt
+        _fail("interrupted", _INTERRUPTED)
+    if isinstance(code, int) and code:
+        sys.exit(code)
 
 
-def _fail_on(error: Exception) -> None:
-    from click import ClickException  # noqa: PLC0415
+def _fail_on(error: Exception) -> NoReturn:
+    from click import Abort, ClickException  # noqa: PLC0415
 
-    if isinstance(error, ClickException):
-        _fail(error.format_message(), 2)
-    _fail(f"internal error, please report it: {type(error).__name__}: {error}", 1, traceback.format_exc())
+    match error:
+        case InterruptedRunError():
+            _fail(str(error), _INTERRUPTED)
+        case RunFailedError() | DamagedError():
+            _fail(str(error), 1)
+        case UserError():
+            _fail(str(error), 2)
+        case ClickException():
+            _fail(error.format_message(), 2)
+        case Abort():
+            _fail("interrupted", _INTERRUPTED)
+        case OSError():
+            _fail(*_of_system(error))
+        case MemoryError():
+            _fail(f"out of memory: {raised(error)}", 1)
+    _fail(f"internal error, please report it: {raised(error)}", 1, traceback.format_exc())
 
 
-def _fail(message: str, code: int, detail: str = "") -> None:
-    sys.stderr.write(f"{detail}fedlab: {' '.join(message.split())}\n")
+def _of_system(error: OSError) -> tuple[str, int]:
+    """Return what the system refused, and whether the user's path (2) or the machine (1) is the cause."""
+    place = "" if error.filename is None else f"{shortened(str(error.filename), 120)}: "
+    return f"{place}{error.strerror or raised(error)}", 2 if error.errno in _OF_PATHS else 1
+
+
+def _fail(message: str, code: int, detail: str = "") -> NoReturn:
+    line = error_line(f"fedlab: {message}")
+    sys.stderr.write(f"{detail}{line}\n")
     sys.exit(code)
 
 
@@ -196,19 +223,29 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
     if out is not None and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
         create(out)  # raises before any costly work
 
+    claimed: list[RunFolder] = []
+
     def claim() -> RunFolder:
         folder = create(out if out is not None else next_free(Path("runs") / experiment.name))
+        claimed.append(folder)
         folder.write_experiment(experiment)
         return folder
 
-    _simulate(experiment, claim, quiet=quiet, as_json=as_json)
+    try:
+        _simulate(experiment, claim, quiet=quiet, as_json=as_json)
+    except UserError:  # such as a link of the user's own, whose mistakes show when it is first called
+        for folder in claimed:
+            folder.remove_unbegun()
+        raise
 
 
 def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> None:
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
+    from fedlab.results.recorder import refuse_if_written  # noqa: PLC0415
 
     folder = open_run(path)
+    refuse_if_written(folder)
     summary = folder.summary()
     if summary is not None:
         _print_results(path, summary, as_json=as_json)

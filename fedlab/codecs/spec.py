@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.codecs.codec import Codec
+from fedlab.codecs.guarded import GuardedCodec
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.config.builtins import CODECS
+from fedlab.config.guard import guarded
 from fedlab.config.plugins import call_with_options, resolve
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms, Spec
@@ -57,9 +59,9 @@ def _build(spec: Spec, place: str, base: Path, trusted: Collection[str] | None) 
     if argument is not None:
         options = {_first_option(factory, name, place): argument, **options}
     codec = call_with_options(factory, options, f"{place}.{name}")
-    if not isinstance(codec, Codec):
+    if not guarded(f"{place}: '{name}'", "its codec", lambda: isinstance(codec, Codec)):
         raise UserError(f"{place}: '{name}' does not make a fedlab.codecs.codec.Codec")
-    return codec
+    return codec if name in CODECS else GuardedCodec(codec=codec, place=f"{place}: '{name}'")
 
 
 def _parts(spec: Spec) -> tuple[str, Any, dict[str, Any]]:

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from fedlab.common.short_text import shortened
 from fedlab.common.text_lines import numbered_lines
 from fedlab.errors import UserError
+
+_SMALLEST, _LARGEST = 1e-9, 1e18  # sums and quotients of such numbers are finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,5 +87,7 @@ def _number(place: str, name: str, text: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise UserError(f"{place}: {name} is '{text.strip()}', expected a number")
+        raise UserError(f"{place}: {name} is '{shortened(text.strip())}', expected a number")
+    if value and not _SMALLEST <= abs(value) <= _LARGEST:
+        raise UserError(f"{place}: {name} is {value:g}, expected 0 or a number from {_SMALLEST:g} to {_LARGEST:g}")
     return value

@@ -3,11 +3,16 @@
 Files are replaced atomically: a reader sees either the old or the new content, never a part of it.
 """
 
+import json
 import os
+import stat
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+from fedlab.common.short_text import shortened
 from fedlab.errors import UserError
 
 
@@ -15,14 +20,53 @@ def read_text(path: Path) -> str:
     """Return a file's text.
 
     Raises:
-        UserError: the file cannot be read, or is not UTF-8.
+        UserError: the file cannot be read, is a pipe or a device, or is not UTF-8.
     """
+    check_regular(path)
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path}: cannot be read: not UTF-8 text") from error
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what cannot be read to an end, or blocks for ever: pipes, sockets, devices.
+
+    Raises:
+        UserError: it is one of these, or the path is one that no file can have.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return  # who opens it says so
+    except OSError as error:
+        raise UserError(f"{shortened(str(path), 120)}: cannot be read: {error.strerror}") from error
+    except ValueError as error:  # a NUL character
+        raise UserError(f"{shortened(str(path), 120)}: cannot be read: {error}") from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise UserError(f"{path}: a pipe, a socket or a device, expected a file")
+
+
+def parse_toml(text: str, place: str) -> dict[str, Any]:
+    """Return the table of a TOML text; raises UserError that begins with `place` for anything else."""
+    try:
+        return tomllib.loads(text)
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits, and nesting without end
+        raise UserError(f"{place}: {_said(error)}") from error
+
+
+def parse_json(text: str, place: str) -> Any:
+    """Return the value of a JSON text; raises UserError that begins with `place` for anything else."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{place}: {_said(error)}") from error
+
+
+def _said(error: Exception) -> str:
+    return "nested too deep" if isinstance(error, RecursionError) else shortened(str(error), 160)
 
 
 @contextmanager

@@ -5,6 +5,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+from fedlab.common.files import check_regular
 from fedlab.errors import UserError
 
 
@@ -17,6 +18,7 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         UserError: the file is missing, not UTF-8, or a broken gzip file; the message names file and line.
     """
     number = 0
+    check_regular(path)
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as stream:
             for number, line in enumerate(stream, start=1):

@@ -1,10 +1,11 @@
 """Quantities with units, as people read and write them."""
 
-import math
 import re
+import sys
 from collections.abc import Sequence
 from typing import TypeGuard
 
+from fedlab.common.short_text import short
 from fedlab.errors import UserError
 
 _BYTES = ((1.0, "B"), (1e3, "kB"), (1e6, "MB"), (1e9, "GB"), (1e12, "TB"))
@@ -56,6 +57,7 @@ _BYTES_PER_UNIT = {
     "Mbit/s": 1e6 / 8,
     "Gbit/s": 1e9 / 8,
 }
+LEAST_BANDWIDTH, MOST_BANDWIDTH = 1e-3, 1e18  # in bytes per second; others are mistakes, and overflow
 _AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
 
 
@@ -68,15 +70,22 @@ def parse_bandwidth(bandwidth: str | float) -> float:
     speed = _parse_text(bandwidth) if isinstance(bandwidth, str) else bandwidth
     if not is_number(speed) or speed <= 0:
         raise UserError(
-            f"bandwidth {bandwidth!r} is not usable: expected a number above zero with a unit of "
+            f"bandwidth {short(bandwidth)} is not usable: expected a number above zero with a unit of "
             f"{', '.join(_BYTES_PER_UNIT)} (such as '1MB/s'), or a plain number of bytes per second"
+        )
+    if not LEAST_BANDWIDTH <= speed <= MOST_BANDWIDTH:
+        raise UserError(
+            f"bandwidth {short(bandwidth)} is not usable: expected {LEAST_BANDWIDTH:g} to {MOST_BANDWIDTH:g} bytes "
+            "per second"
         )
     return float(speed)
 
 
 def is_number(value: object) -> TypeGuard[float]:
     """Tell whether a value is a finite number (not a boolean)."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # of whole numbers, math.isfinite raises beyond that
 
 
 def _parse_text(text: str) -> float | None:

@@ -267,9 +267,7 @@ def _notes(runs: Sequence[ComparedRun], options: ComparisonOptions) -> list[str]
     if unfinished := [str(run.path) for run in runs if not run.finished and run.measured]:
         notes.append(f"* not finished: {_some(unfinished)}")
     if repriced := sum(run.repriced for run in runs):
-        notes.append(
-            f"Billed anew, without training, from runs on other boards or links: {repriced} of {len(runs)} runs."
-        )
+        notes.append(f"Repriced, without training, from runs on other boards or links: {repriced} of {len(runs)} runs.")
     if deployed := sum(run.deployed for run in runs):
         notes.append(
             "Deployed, on real machines: time and energy as measured there, whatever boards and links the experiment"

@@ -9,7 +9,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from fedlab.common.files import read_text
+from fedlab.common.files import parse_toml, read_text
+from fedlab.common.short_text import raised, short, shortened
+from fedlab.config.plain_values import check_plain
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
@@ -28,7 +30,7 @@ def load_experiment(path: Path, settings: Sequence[str] = ()) -> Experiment:
         raise UserError(f"{path}: has a [sweep] table, so it describes several experiments: use fedlab sweep {path}")
     for setting in settings:
         key, value = parse_setting(setting)
-        set_key(table, key, value, place=f"--set {setting}")
+        set_key(table, key, value, place=f"--set {shortened(setting)}")
     return experiment_from(table, str(path))
 
 
@@ -54,8 +56,8 @@ def parse_setting(setting: str) -> tuple[str, Any]:
     """
     key, equals, text = setting.partition("=")
     if not equals or not key.strip():
-        raise UserError(f"--set {setting}: expected key=value, such as task.partition.alpha=0.5")
-    return key.strip(), _value(text)
+        raise UserError(f"--set {shortened(setting)}: expected key=value, such as task.partition.alpha=0.5")
+    return key.strip(), _value(text, setting)
 
 
 def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
@@ -68,7 +70,7 @@ def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
     for parent in parents:
         below = table.setdefault(parent, {})
         if not isinstance(below, dict):
-            raise UserError(f"{place}: '{parent}' is a value, not a table")
+            raise UserError(f"{place}: {short(parent)} is a value, not a table")
         table = below
     table[last] = value
 
@@ -100,33 +102,37 @@ def experiment_from(table: Mapping[str, Any], place: str) -> Experiment:
     try:
         return Experiment.model_validate(table)
     except ValidationError as error:
-        raise UserError(f"{place}: {_one_line(error)}") from error
+        raise UserError(f"{shortened(place, 120)}: {_one_line(error)}") from error
 
 
 def _read(path: Path) -> dict[str, Any]:
+    table = parse_toml(read_text(path), f"{path}: is not TOML")
     try:
-        return tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path}: is not TOML: {error}") from error
+        check_plain(table)
+    except ValueError as error:
+        raise UserError(f"{path}: {error}") from error
+    return table
 
 
-def _value(text: str) -> Any:
+def _value(text: str, setting: str) -> Any:
     try:
         return tomllib.loads(f"value = {text}")["value"]
     except tomllib.TOMLDecodeError:
         words = _BARE_LIST.fullmatch(text.strip())
-        return [_value(word.strip()) for word in words[1].split(",")] if words else text
+        return [_value(word.strip(), setting) for word in words[1].split(",")] if words else text
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; lists within lists
+        raise UserError(f"--set {shortened(setting)}: its value cannot be read: {raised(error)}") from error
 
 
 def _one_line(error: ValidationError) -> str:
     first = error.errors()[0]
-    place = ".".join(str(part) for part in first["loc"] if part != "[key]")
+    place = shortened(".".join(str(part) for part in first["loc"] if part != "[key]"), 120)
     if first["type"] == "extra_forbidden":
         return f"unknown key {place}: {nearest(str(first['loc'][-1]), _sibling_keys(first['loc']))}"
     message = first["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    return f"{place} = {first['input']!r}: {message[0].lower()}{message[1:]}"
+    return f"{place} = {short(first['input'])}: {message[0].lower()}{message[1:]}"
 
 
 def _sibling_keys(location: tuple[int | str, ...]) -> list[str]:

@@ -10,14 +10,23 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.plain_types import plain_type
+from fedlab.common.short_text import raised, short, shortened
+from fedlab.config.guard import guarded
 from fedlab.errors import UserError
+
+_LONGEST_NAME = 200  # that is compared with the accepted ones
+_LONGEST_PLACE = 120  # of a reference to a file or module, in characters
+_LONGEST_LIST = 160  # of accepted names, in characters
+_REFUSALS = (TypeError, ValueError)  # by which a factory says that it does not take a value
 
 
 def nearest(name: str, accepted: Iterable[str]) -> str:
     """Say which names are accepted, the likeliest first: `did you mean 'x'? accepted: x, y`."""
     names = sorted(accepted)
-    close = difflib.get_close_matches(name, names, n=1)
-    return (f"did you mean '{close[0]}'? " if close else "") + f"accepted: {', '.join(names)}"
+    close = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1)
+    listed = shortened(", ".join(names), _LONGEST_LIST)
+    return (f"did you mean '{close[0]}'? " if close else "") + f"accepted: {listed}"
 
 
 def resolve(name: str, built_in: Mapping[str, str], base: Path) -> Any:
@@ -29,7 +38,9 @@ def resolve(name: str, built_in: Mapping[str, str], base: Path) -> Any:
     if ":" in name:
         return load_object(name, base)
     if name not in built_in:
-        raise UserError(f"no such name '{name}': {nearest(name, built_in)}, or module:Name, or path/to/file.py:Name")
+        raise UserError(
+            f"no such name {short(name)}: {nearest(name, built_in)}, or module:Name, or path/to/file.py:Name"
+        )
     return load_object(built_in[name], base)
 
 
@@ -41,16 +52,21 @@ def load_object(reference: str, base: Path) -> Any:
     """
     place, _, name = reference.rpartition(":")
     if not place or not name:
-        raise UserError(f"'{reference}' is not a reference: expected module:Name or path/to/file.py:Name")
+        raise UserError(
+            f"{short(reference, _LONGEST_PLACE)} is not a reference: expected module:Name or path/to/file.py:Name"
+        )
     try:
         module = _import_file(base / place) if place.endswith(".py") else importlib.import_module(place)
     except UserError:
         raise
-    except Exception as error:
-        raise UserError(f"'{reference}': importing {place} failed: {type(error).__name__}: {error}") from error
+    except (Exception, SystemExit) as error:
+        raise UserError(
+            f"{short(reference, _LONGEST_PLACE)}: importing {shortened(place, _LONGEST_PLACE)} failed: {raised(error)}"
+        ) from error
     if not hasattr(module, name):
         public = [key for key in vars(module) if not key.startswith("_")]
-        raise UserError(f"'{reference}': {place} has no '{name}': {nearest(name, public)}")
+        where = f"{short(reference, _LONGEST_PLACE)}: {shortened(place, _LONGEST_PLACE)}"
+        raise UserError(f"{where} has no {short(name)}: {nearest(name, public)}")
     return getattr(module, name)
 
 
@@ -74,25 +90,43 @@ def call_with_options(target: Callable[..., Any], options: Mapping[str, Any], pl
     """
     check_options(target, options, place)
     try:
-        return target(**options)
-    except (TypeError, ValueError) as error:
+        return guarded(place, getattr(target, "__name__", "the call"), lambda: target(**options), passes=_REFUSALS)
+    except _REFUSALS as error:
         raise UserError(f"{place}: {error}") from error
 
 
 def check_options(target: Callable[..., Any], options: Mapping[str, Any], place: str) -> None:
-    """Raise a UserError if `target` cannot be called with these keyword arguments."""
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError) as error:
-        raise UserError(f"{place}: {error}") from error
+    """Raise a UserError if `target` cannot be called with these keyword arguments.
+
+    Where a parameter is annotated with a type of plain values, the option must be of it.
+    """
+    parameters = _parameters(target, place)
     open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
     accepted = [n for n, p in parameters.items() if p.kind in (p.KEYWORD_ONLY, p.POSITIONAL_OR_KEYWORD)]
     for key in options:
         if key not in accepted and not open_ended:
-            raise UserError(f"unknown key {place}.{key}: {nearest(key, accepted)}")
+            raise UserError(f"unknown key {place}.{shortened(key)}: {nearest(key, accepted)}")
     for key in accepted:
         if parameters[key].default is inspect.Parameter.empty and key not in options:
             raise UserError(f"missing key {place}.{key}")
+    for key, value in options.items():
+        if key in accepted:
+            _check_type(parameters[key], value, f"{place}.{key}")
+
+
+def _parameters(target: Callable[..., Any], place: str) -> Mapping[str, inspect.Parameter]:
+    try:
+        return inspect.signature(target, eval_str=True).parameters
+    except (TypeError, ValueError) as error:
+        raise UserError(f"{place}: {error}") from error
+    except Exception:  # an annotation of the user's own that cannot be evaluated
+        return inspect.signature(target).parameters
+
+
+def _check_type(parameter: inspect.Parameter, value: Any, where: str) -> None:
+    kind = plain_type(parameter.annotation)
+    if kind is not None and not kind.accepts(value):
+        raise UserError(f"{where} = {short(value)}: expected {kind.words}")
 
 
 def _import_file(path: Path) -> Any:

@@ -8,15 +8,19 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import TRAINABLE_SETS, TRAINS
+from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 
 Options = dict[str, Any]
+_MOST_CLIENTS = 10_000_000
+_LEAST_THROUGHPUT, _MOST_THROUGHPUT = 1e-9, 1e12
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
 class _ExperimentTable(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    # Strict: neither a truth value nor a number in quotes is taken for a number.
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Partition(_ExperimentTable):
@@ -25,10 +29,12 @@ class Partition(_ExperimentTable):
     scheme: Literal["iid", "dirichlet", "quantity", "pathological", "natural"] = Field(
         "iid", description="iid; dirichlet: label skew; quantity: size skew; pathological: few labels; natural: by id"
     )
-    clients: int = Field(100, ge=1, description="number of clients; with `natural`, the number of distinct ids")
-    alpha: float = Field(1.0, gt=0, description="dirichlet: concentration; small is skewed")
+    clients: int = Field(
+        100, ge=1, le=_MOST_CLIENTS, description="number of clients; with `natural`, the number of distinct ids"
+    )
+    alpha: float = Field(1.0, ge=1e-6, le=1e9, description="dirichlet: concentration; small is skewed")
     growth: Literal["linear", "square", "exponential"] = Field("linear", description="quantity: size by partition id")
-    classes_per_client: int = Field(2, ge=1, description="pathological: labels each client holds")
+    classes_per_client: int = Field(2, ge=1, le=_MOST_CLIENTS, description="pathological: labels each client holds")
     column: str | None = Field(None, description="natural: the column that names the client")
 
 
@@ -92,9 +98,12 @@ class ClientTable(_ExperimentTable):
         "path/to/file.py:Name; default: by the client's name, else bottleneck",
     )
     depth: int = Field(
-        0, ge=0, description="adapted or whole trained blocks, where the strategy does not say; everything: all of them"
+        0,
+        ge=0,
+        le=1000,
+        description="adapted or whole trained blocks, where the strategy does not say; everything: all of them",
     )
-    width: int = Field(8, ge=1, description="bottleneck units, where the strategy does not say")
+    width: int = Field(8, ge=1, le=65536, description="bottleneck units, where the strategy does not say")
     axes: dict[str, int | str] = Field(default_factory=dict, description="axes of the set besides depth and width")
     prefill: bool = Field(
         False, description="whether all clients fill their activation caches, side by side, before the first round"
@@ -133,16 +142,35 @@ class ThroughputTable(_ExperimentTable):
     distribution: Literal["truncated-normal", "log-normal", "uniform"] | None = Field(
         None, description="truncated-normal: mean, sd, low, high; uniform: low, high; log-normal: median, sigma"
     )
-    mean: float | None = Field(None, gt=0, description="truncated-normal: of the distribution before it is cut")
-    sd: float | None = Field(None, gt=0, description="truncated-normal: of the distribution before it is cut")
-    low: float | None = Field(None, gt=0, description="truncated-normal, uniform: the slowest")
-    high: float | None = Field(None, gt=0, description="truncated-normal, uniform: the fastest")
-    median: float | None = Field(None, gt=0, description="log-normal: half of the boards are slower")
+    mean: float | None = Field(
+        None,
+        ge=_LEAST_THROUGHPUT,
+        le=_MOST_THROUGHPUT,
+        description="truncated-normal: of the distribution before it is cut",
+    )
+    sd: float | None = Field(
+        None,
+        ge=_LEAST_THROUGHPUT,
+        le=_MOST_THROUGHPUT,
+        description="truncated-normal: of the distribution before it is cut",
+    )
+    low: float | None = Field(
+        None, ge=_LEAST_THROUGHPUT, le=_MOST_THROUGHPUT, description="truncated-normal, uniform: the slowest"
+    )
+    high: float | None = Field(
+        None, ge=_LEAST_THROUGHPUT, le=_MOST_THROUGHPUT, description="truncated-normal, uniform: the fastest"
+    )
+    median: float | None = Field(
+        None, ge=_LEAST_THROUGHPUT, le=_MOST_THROUGHPUT, description="log-normal: half of the boards are slower"
+    )
     sigma: float | None = Field(
-        None, gt=0, le=10, description="log-normal: standard deviation of the natural logarithm"
+        None, ge=1e-9, le=10, description="log-normal: standard deviation of the natural logarithm"
     )
     base: float | None = Field(
-        None, gt=0, description="the throughput that a profile's tables stand for; default: high, or median"
+        None,
+        ge=_LEAST_THROUGHPUT,
+        le=_MOST_THROUGHPUT,
+        description="the throughput that a profile's tables stand for; default: high, or median",
     )
     csv: str | None = Field(
         None, description="instead: a file of partition_id,throughput, where 1 is as fast as the profile"
@@ -249,9 +277,11 @@ class CodecTable(_ExperimentTable):
 class EngineTable(_ExperimentTable):
     """How the simulation uses this machine. `pack` and `device` touch results, in the rounding of float32 sums."""
 
-    workers: int | None = Field(None, ge=1, description="Ray actors; default: one a core, or `actors_per_gpu` a GPU")
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="Ray actors; default: one a core, or `actors_per_gpu` a GPU"
+    )
     device: Literal["cpu", "cuda"] = Field("cpu", description="where clients compute: the cores, or the GPUs")
-    actors_per_gpu: int = Field(1, ge=1, description="actors that share a GPU")
+    actors_per_gpu: int = Field(1, ge=1, le=1000, description="actors that share a GPU")
     pack: int | None = Field(
         None,
         ge=1,
@@ -259,7 +289,10 @@ class EngineTable(_ExperimentTable):
     )
     ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
     hang_seconds: float = Field(
-        600.0, gt=0, description="an actor at work for longer, for each client it was given, is named and ended"
+        600.0,
+        ge=0.001,
+        le=1e9,
+        description="an actor at work for longer, for each client it was given, is named and ended",
     )
     cache_bytes: int | None = Field(
         None,
@@ -293,11 +326,15 @@ class CheckpointTable(_ExperimentTable):
 class Experiment(_ExperimentTable):
     """One whole experiment, validated."""
 
-    name: str = Field("experiment", min_length=1, description="names the run folder")
+    name: str = Field(
+        "experiment", min_length=1, max_length=200, pattern=r"^[^/\x00]+$", description="names the run folder"
+    )
     label: str | None = Field(None, min_length=1, description="what comparisons call the method; default: by its keys")
-    seed: int = Field(0, ge=0, description="every random draw is keyed by it")
-    rounds: int | None = Field(None, ge=1, description="stop after so many server rounds")
-    simulated_hours: float | None = Field(None, gt=0, description="stop when the virtual clock has reached this")
+    seed: int = Field(0, ge=0, le=LARGEST_WHOLE, description="every random draw is keyed by it")
+    rounds: int | None = Field(None, ge=1, le=10**9, description="the number of server rounds after which to stop")
+    simulated_hours: float | None = Field(
+        None, gt=0, le=1e9, description="stop when the virtual clock has reached this"
+    )
     target_accuracy: float | None = Field(None, gt=0, le=1, description="stop when validation reaches this")
     task: TaskTable = TaskTable()
     backbone: BackboneTable = BackboneTable()
@@ -311,6 +348,13 @@ class Experiment(_ExperimentTable):
     evaluation: EvaluationTable = EvaluationTable()
     checkpoint: CheckpointTable = CheckpointTable()
     base_folder: str = Field(".", description="where relative paths start; set to the experiment file's folder")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain(cls, table: object) -> object:
+        if isinstance(table, dict):
+            check_plain(table)
+        return table
 
     @model_validator(mode="after")
     def _stops(self) -> "Experiment":

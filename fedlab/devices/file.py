@@ -10,14 +10,14 @@ import tomli_w
 from pydantic import (
     BaseModel,
     ConfigDict,
-    PositiveFloat,
-    PositiveInt,
+    Field,
     StringConstraints,
     ValidationError,
     model_validator,
 )
 
-from fedlab.common.files import refuse_existing, write_new
+from fedlab.common.files import check_regular, refuse_existing, write_new
+from fedlab.common.short_text import shortened
 from fedlab.devices.tables import Point, ProvenanceLevel, TableName
 from fedlab.errors import UserError
 from fedlab.workload.checks import NAME_PATTERN
@@ -31,12 +31,17 @@ _SIZES = ("blocks", "hidden", "intermediate")
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
+# Products and quotients of a few figures are finite, and above 0.
+Figure = Annotated[float, Field(ge=1e-12, le=1e18)]
+Size = Annotated[int, Field(ge=1, le=1_048_576)]
+
+
 class FigureEntry(BaseModel):
     """A single figure: a bare number, or a table that says where it comes from."""
 
     model_config = _STRICT
 
-    value: PositiveFloat
+    value: Figure
     provenance: ProvenanceLevel = "assumed"
     source: str = ""
 
@@ -51,10 +56,10 @@ class TableEntry(BaseModel):
 
     model_config = _STRICT
 
-    values: list[PositiveFloat] | None = None
+    values: list[Figure] | None = None
     of: str | None = None
-    factor: PositiveFloat = 1.0
-    fixed: PositiveFloat | None = None
+    factor: Figure = 1.0
+    fixed: Figure | None = None
     provenance: ProvenanceLevel | None = None
     source: str = ""
 
@@ -78,12 +83,12 @@ class MeasuredAt(BaseModel):
 
     model_config = _STRICT
 
-    batch_size: PositiveInt = 4
-    sequence_length: PositiveInt = 256
-    width: PositiveInt = 32
-    blocks: PositiveInt | None = None
-    hidden: PositiveInt | None = None
-    intermediate: PositiveInt | None = None
+    batch_size: Size = 4
+    sequence_length: Size = 256
+    width: Size = 32
+    blocks: Size | None = None
+    hidden: Size | None = None
+    intermediate: Size | None = None
 
     @model_validator(mode="after")
     def _all_sizes(self) -> "MeasuredAt":
@@ -192,13 +197,14 @@ class ProfileFile(BaseModel):
 def read_profile_file(path: Path) -> ProfileFile:
     """Read and check a profile's file. Raises UserError, naming file and key."""
     try:
+        check_regular(path)
         return ProfileFile.model_validate(tomllib.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise UserError(f"device profile {path}: cannot be read ({error.strerror}), expected a TOML file") from error
     except ValidationError as error:
         raise UserError(f"device profile {path}: {_first_problem(error)}") from error
-    except ValueError as error:  # not UTF-8, or not TOML
-        raise UserError(f"device profile {path}: not a TOML file ({error})") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not TOML
+        raise UserError(f"device profile {path}: not a TOML file ({shortened(str(error), 160)})") from error
 
 
 def write_profile_file(path: Path, table: Mapping[str, Any]) -> None:

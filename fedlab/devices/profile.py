@@ -92,7 +92,7 @@ def load_profile(name_or_path: str, base: Path) -> DeviceProfile:
 
 
 def at_throughput(profile: DeviceProfile, factor: float) -> DeviceProfile:
-    """Return the same board so many times as fast; its power stays. The name says the factor, to two figures."""
+    """Return the same board, `factor` times as fast; its power stays. The name says the factor, to two figures."""
     factor *= profile.relative_throughput
     return replace(profile, name=f"{profile.name} x{factor:.2g}", relative_throughput=factor)
 

@@ -80,5 +80,5 @@ def _array_bytes(shape: Shape, dtype: str) -> int:
 
 
 def _item(key: str, value: int) -> int:
-    """Return the size of an entry of a map: its key and a value of so many bytes."""
+    """Return the size of an entry of a map: its key and a value, by the value's length in bytes."""
     return field_bytes(len(key)) + field_bytes(value)

@@ -29,7 +29,7 @@ class Measures:
     last_upload: Upload | None = None
 
     def upload_seconds(self, num_bytes: int) -> float:
-        """Return how long a reply of so many bytes takes, at the speed of the last; 0 where none is known."""
+        """Return how long a reply takes, by its bytes, at the speed of the last; 0 where none is known."""
         last = self.last_upload
         return last.seconds * num_bytes / last.num_bytes if last else 0.0
 

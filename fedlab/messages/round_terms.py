@@ -23,7 +23,7 @@ class RoundTerms:
 
 @dataclass(frozen=True, kw_only=True)
 class Ending:
-    """How a client's part ends, so many seconds after it began.
+    """How a client's part ends, and how many seconds after it began.
 
     One that `failed` says so; one that is `gone` leaves without a word.
     """

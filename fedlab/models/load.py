@@ -135,6 +135,7 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
     model_type = sizes.pop("model_type")
     family = family_of(model_type, f"backbone.name: '{table.name}'")
     _check_overrides(table.overrides, family)
+    family.sizes({"model_type": model_type, **sizes}, "backbone.overrides")  # raises before anything is allocated
     config = AutoConfig.for_model(model_type, **{family.overrides.get(key, key): value for key, value in sizes.items()})
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(seed_for(seed, "backbone"))  # transformers draws from torch's global generator

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
@@ -14,6 +15,7 @@ import numpy as np
 from fedlab.common.csv_numbers import NumberRow, number_rows
 from fedlab.common.seeds import generator
 from fedlab.common.units import is_number
+from fedlab.config.guard import as_number, guarded, refuse_returned
 from fedlab.errors import UserError
 
 _EARLY_SECONDS = 1e-6  # a change takes effect this much earlier, so that rounded simulated times do not miss it
@@ -128,6 +130,39 @@ class ScheduledAvailability:
 
     def _schedule(self, partition_id: int) -> Schedule:
         return self.schedules[partition_id % len(self.schedules)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardedAvailability:
+    """An availability of the user's own: whatever it raises or returns is one line that begins with `place`."""
+
+    availability: Availability
+    place: str
+
+    def available(self, partition_id: int, *, server_round: int, at_seconds: float) -> bool:
+        """Return what it returns; raises UserError unless that is True or False."""
+        call = partial(self.availability.available, partition_id, server_round=server_round, at_seconds=at_seconds)
+        returned = guarded(self.place, "available", call)
+        if not isinstance(returned, bool | np.bool_):
+            refuse_returned(self.place, "available", returned, "True or False")
+        return bool(returned)
+
+    def until(self, partition_id: int, *, server_round: int, at_seconds: float) -> float:
+        """Return what it returns; raises UserError unless that is a second from `at_seconds` on, or infinity."""
+        call = partial(self.availability.until, partition_id, server_round=server_round, at_seconds=at_seconds)
+        returned = guarded(self.place, "until", call)
+        second = as_number(returned)
+        if second is None or second < at_seconds:
+            refuse_returned(self.place, "until", returned, f"a second from {at_seconds:g} on, or infinity")
+        return second
+
+    def next_change(self, at_seconds: float) -> float | None:
+        """Return what it returns; raises UserError unless that is None or a second after `at_seconds`."""
+        returned = guarded(self.place, "next_change", partial(self.availability.next_change, at_seconds))
+        second = None if returned is None else as_number(returned)
+        if returned is not None and (second is None or second <= at_seconds):
+            refuse_returned(self.place, "next_change", returned, f"a second after {at_seconds:g}, or None")
+        return None if second == math.inf else second
 
 
 def always() -> Availability:

@@ -3,15 +3,21 @@
 import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
 
+from fedlab.common.short_text import short
 from fedlab.common.units import is_number, parse_bandwidth
 from fedlab.config.builtins import LINKS
+from fedlab.config.guard import guarded, returned_number
 from fedlab.config.plugins import call_with_options, resolve, with_known
 from fedlab.errors import UserError
 
 Direction = Literal["down", "up"]
+
+
+_MOST_LATENCY_SECONDS = 1e9
 
 
 @runtime_checkable
@@ -81,6 +87,29 @@ class AsymmetricLink:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class GuardedLink:
+    """A link of the user's own: whatever it raises or returns is one line that begins with `place`."""
+
+    link: Link
+    place: str
+
+    def transfer_seconds(
+        self, num_bytes: int, *, direction: Direction, partition_id: int, server_round: int, start_seconds: float
+    ) -> float:
+        """Return what the link returns; raises UserError unless that is a finite number from 0 up."""
+        call = partial(
+            self.link.transfer_seconds,
+            num_bytes,
+            direction=direction,
+            partition_id=partition_id,
+            server_round=server_round,
+            start_seconds=start_seconds,
+        )
+        returned = guarded(self.place, "transfer_seconds", call)
+        return returned_number(self.place, "transfer_seconds", returned, least=0.0)
+
+
 def constant(bandwidth: str | float = "1MB/s", latency_seconds: float = 0.0) -> Link:
     """Make a link that is the same for every client; the default is that of the published study."""
     return per_client([bandwidth], latency_seconds)
@@ -130,17 +159,18 @@ def make_link(
     """
     found = resolve(name, LINKS, Path(base_folder))
     known = with_known(found, options, seed=seed, base_folder=base_folder)
-    link = call_with_options(found, known, options_key)
+    link, place = call_with_options(found, known, options_key), f"{name_key} = '{name}'"
     if not isinstance(link, Link):
-        raise UserError(f"{name_key} = '{name}': the object it returns has no transfer_seconds")
-    _check_signature(link, f"{name_key} = '{name}'")
-    return link
+        raise UserError(f"{place}: the object it returns has no transfer_seconds")
+    _check_signature(link, place)
+    return link if name in LINKS else GuardedLink(link=link, place=place)
 
 
 def check_latency(latency_seconds: float) -> float:
     """Return a latency unchanged; raises UserError unless it is a number from 0 up."""
-    if not is_number(latency_seconds) or latency_seconds < 0:
-        raise UserError(f"link: latency_seconds is {latency_seconds!r}, expected a number from 0 up")
+    if not is_number(latency_seconds) or not 0 <= latency_seconds <= _MOST_LATENCY_SECONDS:
+        most = f"{_MOST_LATENCY_SECONDS:g}"
+        raise UserError(f"link: latency_seconds is {short(latency_seconds)}, expected a number from 0 up, to {most}")
     return latency_seconds
 
 

@@ -15,7 +15,7 @@ from fedlab.profiler.plan import Job, MeasurementPlan, Reading, jobs_of
 from fedlab.profiler.readings import Readings
 from fedlab.workload.shape import ModelShape
 
-# A measurement starts (what is to come, of so many) and has ended.
+# A measurement starts (its job, and the number of jobs) and has ended.
 OnJob = Callable[[Job, int], None]
 OnReading = Callable[[Job, Reading | str], None]
 

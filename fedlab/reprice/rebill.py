@@ -64,7 +64,7 @@ def _bills(
     for at, bill in bills.items():
         if bill.dropout not in (None, "refused"):
             raise UserError(
-                f"{place}: cannot be billed anew: client {batch[at].partition_id} would drop out: {bill.reason}"
+                f"{place}: cannot be repriced: client {batch[at].partition_id} would drop out: {bill.reason}"
             )
     return max((bill.round_ends_seconds for bill in bills.values()), default=now_seconds), bills
 

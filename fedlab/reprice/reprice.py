@@ -1,8 +1,8 @@
-"""Billing a finished run anew, for other boards and links, without training again.
+"""Repricing: a finished run is billed for other boards and links, without training again.
 
 What a run cost is a pure function of what its clients did. Where that cannot depend on how long anything takes, the
 same work on other boards over other links is the same run with other times, energies and bytes a second. A run is
-billed anew only if billing it on its own boards and links gives its own records again, to the last digit.
+repriced only if billing it on its own boards and links gives its own records again, to the last digit.
 """
 
 import json
@@ -74,7 +74,7 @@ def changed_experiment(source: RunFolder, settings: Sequence[str]) -> Experiment
     for setting in settings:
         key, value = parse_setting(setting)
         if table_of(key) not in (*REPRICED_TABLES, "name", "label"):
-            raise UserError(f"--set {setting}: only keys of fleet and link can be billed anew; for others run it again")
+            raise UserError(f"--set {setting}: only keys of fleet and link can be repriced; for others run it again")
         set_key(table, key, value, place=f"--set {setting}")
     return experiment_from(table, str(source.experiment))
 
@@ -89,9 +89,9 @@ def reprice(source: RunFolder, experiment: Experiment, out: Path) -> dict[str, A
     if summary is None:
         raise UserError(f"{source.path}: has not ended; resume it first")
     if billing_key(own) != billing_key(experiment):
-        raise UserError(f"{source.path}: is of another experiment: boards and links alone can be billed anew")
+        raise UserError(f"{source.path}: is of another experiment: boards and links alone can be repriced")
     if reason := why_not(experiment):
-        raise UserError(f"{source.path}: cannot be billed anew: {reason}")
+        raise UserError(f"{source.path}: cannot be repriced: {reason}")
     rounds, clients = _checked(source, own)
     rounds, clients = rebilled(rounds, clients, _physics(experiment), str(source.path))
     return _written(source, summary, experiment, rounds, clients, out)
@@ -101,17 +101,15 @@ def _checked(source: RunFolder, own: Experiment) -> tuple[list[RoundRecord], lis
     """Return a run's records if its own boards and links account for them."""
     rounds, clients = source.rounds(), source.clients()
     if any(record.trial is not None for record in rounds):
-        raise UserError(f"{source.path}: cannot be billed anew: its strategy searched by what its trials took")
+        raise UserError(f"{source.path}: cannot be repriced: its strategy searched by what its trials took")
     if lost := next((each for each in clients if each.dropout not in (None, "failed", "refused")), None):
-        raise UserError(f"{source.path}: cannot be billed anew: client {lost.partition_id} dropped out: {lost.error}")
+        raise UserError(f"{source.path}: cannot be repriced: client {lost.partition_id} dropped out: {lost.error}")
     if any(each.dropout not in ("failed", "refused") and not says_work(each) for each in clients):
-        raise UserError(
-            f"{source.path}: cannot be billed anew: its records, of an earlier version, lack what clients did"
-        )
+        raise UserError(f"{source.path}: cannot be repriced: its records, of an earlier version, lack what clients did")
     again = rebilled(rounds, clients, _physics(own), str(source.path))
     if [_text(records) for records in again] != [_text(rounds), _text(clients)]:
         raise UserError(
-            f"{source.path}: cannot be billed anew: its records are not what its own boards and links come to "
+            f"{source.path}: cannot be repriced: its records are not what its own boards and links come to "
             "(an earlier version, a deployed run, or a strategy with rounds of its own)"
         )
     return rounds, clients
@@ -170,7 +168,7 @@ def _fill(
     for file in (source.environment, source.final, source.adapter, source.model):
         _share(file, folder.path / file.name)
     recorder = Recorder(folder)
-    recorder.on_message(f"billed anew, without training, from {source.path}")
+    recorder.on_message(f"repriced, without training, from {source.path}")
     recorder.on_clients(clients)
     for record in rounds:
         recorder.on_round(record)

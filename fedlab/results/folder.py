@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import shutil
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -123,6 +124,11 @@ class RunFolder:
     def upgraded_lines(self, kind: RecordKind) -> list[Line]:
         """Return the lines of a file of records with the fields of this version; raises as `rounds` does."""
         return self._read(kind, lambda line: line)
+
+    def remove_unbegun(self) -> None:
+        """Remove the folder of a run that has not come to the end of a round, so that there is nothing to resume."""
+        if not (self.checkpoint.exists() or (self.rounds_file.exists() and self.rounds_file.stat().st_size)):
+            shutil.rmtree(self.path, ignore_errors=True)
 
     def _read(self, kind: RecordKind, build: Callable[[Line], _Record]) -> list[_Record]:
         trained = trained_set(_readable_lines(self.clients_file))

@@ -3,8 +3,9 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Protocol
+from typing import IO, Protocol
 
+from fedlab.common.file_lock import holder_of, try_lock
 from fedlab.errors import UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
@@ -31,10 +32,20 @@ class Recorder:
 
     Floats are written with the digits that give them back exactly. A last line cut short by an earlier process is
     dropped when the recorder opens the file, so that what follows does not stick to it.
+
+    A run folder has one writer: from its making until it is closed, a recorder holds a lock on the folder's
+    rounds.jsonl. Whatever else is written to the folder is written meanwhile.
     """
 
     def __init__(self, folder: RunFolder) -> None:
+        """Open the files; raises `UserError` if another process writes to the folder."""
         self._files = {name: (folder.path / name).open("ab+") for name in RECORD_FILES}
+        rounds = self._files[folder.rounds_file.name]
+        if not try_lock(rounds):
+            refusal = _written(folder, _holder(rounds))
+            for file in self._files.values():
+                file.close()
+            raise refusal
         self._log = folder.log.open("a", buffering=1, encoding="utf-8")
         for name, file in self._files.items():
             file.seek(0)
@@ -83,3 +94,26 @@ class Recorder:
     def _cut(self, name: str, length: int) -> None:
         self._files[name].truncate(length)
         self._files[name].seek(length)
+
+
+def writer_of(folder: RunFolder) -> str | None:
+    """Return which other process writes to a run folder, such as "process 4242"; None if no process does."""
+    if not folder.rounds_file.is_file():
+        return None
+    with folder.rounds_file.open("rb") as file:
+        return None if try_lock(file) else _holder(file)
+
+
+def refuse_if_written(folder: RunFolder) -> None:
+    """Raise `UserError` if another process writes to a run folder, before anything costly is done for it."""
+    if writer := writer_of(folder):
+        raise _written(folder, writer)
+
+
+def _holder(file: IO[bytes]) -> str:
+    holder = holder_of(file)
+    return "another process" if holder is None else f"process {holder}"
+
+
+def _written(folder: RunFolder, writer: str) -> UserError:
+    return UserError(f"{folder.path}: {writer} is writing this run; wait until it has ended, or end it")

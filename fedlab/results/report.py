@@ -230,7 +230,7 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
         ("energy", _energy(summary)),
     ]
     if source := summary.get("repriced_from"):
-        rows.append(("billed anew from", str(source)))
+        rows.append(("repriced from", str(source)))
     if configuration:
         rows.append(("configuration", describe(configuration)))
     if summary["trials"]:

@@ -15,15 +15,16 @@ from fedlab.codecs.transport.reference import reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import AVAILABILITY, CLIENTS, STRATEGIES, TRAINABLE_SETS
-from fedlab.config.plugins import call_with_options, resolve, with_known
+from fedlab.config.plugins import call_with_options, check_options, resolve, with_known
 from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import quiet
 from fedlab.models.peft.base import SET, TrainableSet, from_configuration
-from fedlab.network.availability import Availability
+from fedlab.network.availability import Availability, GuardedAvailability
 from fedlab.network.links import Link, make_link
+from fedlab.server.flower_options import check_flower_options
 from fedlab.training.workbench import open_workbench
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Configuration
@@ -37,6 +38,8 @@ def load_strategy(experiment: Experiment) -> Strategy:
     """
     quiet()  # Flower's own strategies log from their constructor on
     found = resolve(experiment.strategy.name, STRATEGIES, Path(experiment.base_folder))
+    check_options(found, experiment.strategy.options, "strategy.options")
+    check_flower_options(found, experiment.strategy.options, "strategy.options")
     strategy = call_with_options(found, experiment.strategy.options, "strategy.options")
     if not isinstance(strategy, Strategy):
         raise UserError(
@@ -141,10 +144,13 @@ def load_availability(experiment: Experiment) -> Availability:
     table, base_folder = experiment.availability, experiment.base_folder
     found = resolve(table.name, AVAILABILITY, Path(base_folder))
     options = with_known(found, table.options, seed=experiment.seed, base_folder=base_folder)
-    availability = call_with_options(found, options, "availability.options")
+    availability, place = (
+        call_with_options(found, options, "availability.options"),
+        f"availability.name = '{table.name}'",
+    )
     if not isinstance(availability, Availability):
-        raise UserError(f"availability.name = '{table.name}': what it returns lacks available, until or next_change")
-    return availability
+        raise UserError(f"{place}: what it returns lacks available, until or next_change")
+    return availability if table.name in AVAILABILITY else GuardedAvailability(availability=availability, place=place)
 
 
 def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> SimulatedPhysics:

@@ -24,7 +24,7 @@ class RefusedError(Exception):
 
 @dataclass(frozen=True, kw_only=True)
 class UpdateTerms:
-    """What a strategy takes: kinds of updates, so many scalars at most, weighted by this metric."""
+    """What a strategy takes: kinds of updates, a largest number of scalars, and the metric that weights replies."""
 
     takes: frozenset[str] = MODELS_ONLY
     max_scalars: int = 0

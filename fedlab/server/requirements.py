@@ -6,6 +6,7 @@ from typing import Protocol, runtime_checkable
 from flwr.serverapp.strategy import FedAvg as FlowersFedAvg
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.config.guard import guarded, refuse_returned
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 
@@ -15,7 +16,7 @@ class Requirements:
     """What a strategy needs of a run.
 
     A run has at least `clients_per_round` and `min_available_nodes` clients, each an option of the strategy. A round
-    starts when `waits_for` clients are available, if there are so many. `trains` names the trainable set that the
+    starts when `waits_for` clients are available, if the fleet has that many. `trains` names the trainable set that the
     clients must train, None if any will do. With `evaluates` off the strategy asks no client to evaluate, and is not
     asked which.
     """
@@ -55,7 +56,10 @@ class _SamplesNodes(Protocol):
 def requirements_of(strategy: Strategy) -> Requirements:
     """Return what a strategy needs of a run: what it states, or what the options it shares with Flower's imply."""
     if isinstance(strategy, StatesRequirements):
-        return strategy.requirements()
+        stated = guarded(f"the strategy {type(strategy).__name__}", "requirements", strategy.requirements)
+        if not isinstance(stated, Requirements):
+            refuse_returned(f"the strategy {type(strategy).__name__}", "requirements", stated, "Requirements")
+        return stated
     if isinstance(strategy, WrapsStrategy):
         return replace(requirements_of(strategy.strategy), evaluates=True)
     if isinstance(strategy, _SamplesNodes):
@@ -84,7 +88,7 @@ def check_requirements(requirements: Requirements, experiment: Experiment) -> No
 def _of_flowers(strategy: _SamplesNodes, *, never_evaluates: bool) -> Requirements:
     return Requirements(
         min_available_nodes=strategy.min_available_nodes,
-        # They wait in real time until so many nodes are there, and simulated time would stand still.
+        # They wait in real time until enough nodes are there, and simulated time would stand still.
         waits_for=max(1, strategy.min_available_nodes, strategy.min_train_nodes, strategy.min_evaluate_nodes),
         evaluates=not (never_evaluates and strategy.fraction_evaluate == 0),
     )

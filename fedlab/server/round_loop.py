@@ -13,11 +13,12 @@ from fedlab.common.seeds import seed_for
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
-from fedlab.messages.pack import from_record, to_record
+from fedlab.messages.pack import to_record
 from fedlab.results.recorder import Observer
 from fedlab.results.records import RoundRecord, group_records
 from fedlab.server.context import Searching, Server
 from fedlab.server.prefill import prefill
+from fedlab.server.strategy_calls import aggregated_arrays, ask, asked_orders, check_like, read_model
 from fedlab.workload.workload import Configuration
 
 
@@ -116,8 +117,8 @@ class RoundLoop:
         return after
 
     def _conclude(self, before: RunState, server_round: int) -> Arrays | None:
-        record = self.strategy.conclude(server_round) if isinstance(self.strategy, Searching) else None
-        return None if record is None else _model(record, before)
+        record = ask(self.strategy, "conclude", server_round) if isinstance(self.strategy, Searching) else None
+        return None if record is None else self._model(record, before)
 
     def _train(self, server_round: int, before: RunState) -> Arrays | None:
         """Run one round of training, and of federated evaluation if the strategy wants it; return the new model."""
@@ -125,10 +126,10 @@ class RoundLoop:
             prefill(self.grid, before.configuration)
         seed_strategies(seed_for(self.server.seed, "flower", server_round))
         config = _config(server_round, before.configuration)
-        orders = self.strategy.configure_train(server_round, to_record(before.arrays), config, self.grid)
-        replies = self._answers(server_round, list(orders))
-        trained, _ = self.strategy.aggregate_train(server_round, replies)
-        model = before.arrays if trained is None else _model(trained, before)
+        orders = self._orders("configure_train", server_round, to_record(before.arrays), config)
+        replies = self._answers(server_round, orders)
+        trained = aggregated_arrays(self.strategy, server_round, replies)
+        model = before.arrays if trained is None else self._model(trained, before)
         if self.evaluates:
             self._evaluate(server_round, to_record(model), _config(server_round, self._configuration(before)))
         return None if trained is None else model
@@ -151,9 +152,19 @@ class RoundLoop:
         return any(client.dropout in ("gone", "late", "refused") for client in self.server.ledger.clients)
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:
-        orders = list(self.strategy.configure_evaluate(server_round, arrays, config, self.grid))
+        orders = self._orders("configure_evaluate", server_round, arrays, config)
         if orders:
-            self.strategy.aggregate_evaluate(server_round, self.grid.send_and_receive(orders))
+            ask(self.strategy, "aggregate_evaluate", server_round, self.grid.send_and_receive(orders))
+
+    def _orders(self, method: str, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> list[Message]:
+        return asked_orders(self.strategy, method, server_round, (arrays, config), self.grid, self.server.partitions)
+
+    def _model(self, record: ArrayRecord, before: RunState) -> Arrays:
+        """Return the model that the strategy made of the one before; a search may have changed its shapes."""
+        model = read_model(self.strategy, record)
+        if not isinstance(self.strategy, Searching):
+            check_like(self.strategy, model, before.arrays)
+        return in_dtypes_of(model, before.arrays)
 
     def _measured(self, state: RunState, *, changed: bool) -> RunState:
         """Measure the model if it changed and this round validates, or if the run ends."""
@@ -189,8 +200,3 @@ class RoundLoop:
 def _config(server_round: int, configuration: Configuration) -> ConfigRecord:
     """Return what the strategy passes on to clients: the round, and what is trained."""
     return ConfigRecord({"server-round": server_round, CONFIGURATION: packed_configuration(configuration)})
-
-
-def _model(record: ArrayRecord, before: RunState) -> Arrays:
-    """Return the model that a strategy made of the one before."""
-    return in_dtypes_of(from_record(record), before.arrays)

@@ -1,6 +1,7 @@
 """The server's side of a run from beginning to end: the same for simulated and for real clients."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,12 +54,28 @@ def serve(
 ) -> dict[str, Any]:
     """Run an experiment over a grid and write everything to its folder; return the summary.
 
-    If the folder has a checkpoint, resume from it; records written after it are discarded and recomputed.
+    If the folder has a checkpoint, resume from it; records written after it are discarded and recomputed. The recorder
+    is closed when everything is written, or the run has failed.
 
     Raises:
         UserError: the checkpoint cannot be used, or the first model does not fit the encoder.
         RunFailedError: the run cannot go on.
     """
+    with closing(recorder):
+        final = _run(assembled, bench, world, folder=folder, recorder=recorder, observers=observers)
+        return _write_results(assembled, bench, folder, final)
+
+
+def _run(
+    assembled: Assembled,
+    bench: Bench,
+    world: World,
+    *,
+    folder: RunFolder,
+    recorder: Recorder,
+    observers: Sequence[Observer],
+) -> RunState:
+    """Run the rounds from the checkpoint, or from the first model; return the last state."""
     limits = world.limits or PartitionSizes(bench.partition_sizes, world.partitions)
     checkpoint = RunCheckpoint(
         path=folder.checkpoint,
@@ -70,9 +87,7 @@ def serve(
     state = checkpoint.restore()
     if state is None:
         state = _first_state(assembled, bench)
-    final = loop.run(state)
-    recorder.close()
-    return _write_results(assembled, bench, folder, final)
+    return loop.run(state)
 
 
 def _loop(

@@ -15,6 +15,7 @@ from fedlab.server.assemble import Assembled
 from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
 from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.round_loop import RoundLoop, Save
+from fedlab.server.strategy_calls import ask
 from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.workload.shape import ModelShape
 
@@ -44,7 +45,7 @@ def attached_server(
         update_limit=update_limit,
     )
     if isinstance(assembled.strategy, Attached):
-        assembled.strategy.attach(server)
+        ask(assembled.strategy, "attach", server)
     return server
 
 

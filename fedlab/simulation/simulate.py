@@ -85,8 +85,8 @@ def _run(
     assembled: Assembled, workbench: Workbench, machines: Cluster, folder: RunFolder, observers: Sequence[Observer]
 ) -> dict[str, Any]:
     """Run the server over actors, with everything it writes in the run's folder."""
-    folder.write_environment(describe_environment())
     with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
+        folder.write_environment(describe_environment())
         tell = partial(_tell, [recorder, *observers])
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)
@@ -113,7 +113,7 @@ def _what_is_not_stored(experiment: Experiment, workbench: Workbench) -> str | N
     if size <= store.budget_bytes:
         return None
     said = f"frozen states at depth {shape.blocks - at.block} take {size / 1e9:.1f} GB, and the room for them is"
-    return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed anew each time"
+    return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed again each time"
 
 
 def _pack(engine: EngineTable, client: ClientApp) -> int | None:

@@ -18,6 +18,7 @@ import copy
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,6 +26,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.short_text import short
 from fedlab.compare.options import ComparisonOptions, options_from
 from fedlab.config.file import experiment_from, parse_setting, read_table, set_key
 from fedlab.config.plugins import nearest
@@ -36,6 +38,7 @@ Grid = Mapping[str, Sequence[Any]]  # by dotted key
 _VARIANTS, _COMPARE = "variants", "compare"
 _VARIANT_KEYS = ("name", "set", "grid")
 _LONGEST_NAME = 120
+_MOST_CELLS = 10_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +99,7 @@ def load_sweep(path: Path, settings: Sequence[str] = ()) -> Sweep:
             fixed[key] = value
     return Sweep(
         name=str(table["name"]),
-        cells=_cells(table, _choices(grid, variants, fixed), fixed, path),
+        cells=_cells(table, _choices(grid, variants, fixed, path), fixed, path),
         comparison=options_from(compared, f"{path}: sweep.{_COMPARE}"),
     )
 
@@ -146,11 +149,15 @@ def _flat_grid(table: Mapping[str, Any], place: str, prefix: str = "") -> dict[s
         grid |= found
     for name, values in grid.items():
         if not isinstance(values, list) or not values:
-            raise UserError(f"{place}.{name} = {values!r}: expected a list of values")
+            raise UserError(f"{place}.{name} = {short(values)}: expected a list of values")
     return grid
 
 
-def _choices(grid: Grid, variants: Sequence[_Variant], fixed: Mapping[str, Any]) -> list[_Choice]:
+def _choices(grid: Grid, variants: Sequence[_Variant], fixed: Mapping[str, Any], path: Path) -> list[_Choice]:
+    shared = _combinations(grid, fixed)
+    count = sum(shared * _combinations(variant.grid, fixed) for variant in variants)
+    if count > _MOST_CELLS:
+        raise UserError(f"{path}: the [sweep] table makes {count:,} cells, expected at most {_MOST_CELLS:,}")
     return [
         _Choice(variant=variant, values=values | own)
         for values in _products(grid, fixed)
@@ -159,8 +166,17 @@ def _choices(grid: Grid, variants: Sequence[_Variant], fixed: Mapping[str, Any])
     ]
 
 
+def _free(grid: Grid, fixed: Mapping[str, Any]) -> Grid:
+    """Return the keys of a grid whose values no setting fixes."""
+    return {key: values for key, values in grid.items() if not any(f"{key}.".startswith(f"{each}.") for each in fixed)}
+
+
+def _combinations(grid: Grid, fixed: Mapping[str, Any]) -> int:
+    return math.prod(len(values) for values in _free(grid, fixed).values())
+
+
 def _products(grid: Grid, fixed: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-    free = {key: values for key, values in grid.items() if not any(f"{key}.".startswith(f"{each}.") for each in fixed)}
+    free = _free(grid, fixed)
     for values in itertools.product(*free.values()):
         yield dict(zip(free, values, strict=True))
 

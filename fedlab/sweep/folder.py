@@ -1,6 +1,5 @@
 """A sweep's folder: a run folder for each cell, the state of each cell, and the comparison of all."""
 
-import fcntl
 import json
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from fedlab.common.file_lock import try_lock
 from fedlab.common.files import partial_of, replace_text
 from fedlab.compare.grouping import flatten
 from fedlab.compare.runs import SWEEP_FILE
@@ -94,10 +94,8 @@ def only_here(folder: SweepFolder) -> Iterator[None]:
         UserError: another process holds the lock.
     """
     with (folder.path / "sweep.lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UserError(f"{folder.path}: another fedlab sweep is running in it") from error
+        if not try_lock(lock):
+            raise UserError(f"{folder.path}: another fedlab sweep is running in it")
         yield
 
 

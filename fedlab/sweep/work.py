@@ -9,16 +9,20 @@ from pathlib import Path
 from threading import Lock
 from typing import Literal, Protocol
 
+from fedlab.common.clock import pause
 from fedlab.common.machine import activation_room_bytes, usable_cores
 from fedlab.common.scratch import scratch_folder
 from fedlab.compare.grouping import identity_of
 from fedlab.config.schema import Experiment
-from fedlab.errors import RunFailedError, UserError
+from fedlab.errors import InterruptedRunError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
+from fedlab.results.recorder import writer_of
 from fedlab.sweep.file import Sweep, SweepCell
 from fedlab.sweep.folder import CellState, SweepFolder, cell_progress
 from fedlab.sweep.processes import reason_of
+
+_POLL_SECONDS = 0.5  # for another process to end
 
 CellAction = Literal["train", "resume", "reprice"]
 
@@ -111,7 +115,7 @@ class SweepWork:
             except KeyboardInterrupt as interrupt:
                 self._stop(pool)
                 done = sum(map(self._is_done, self._sweep.cells))
-                raise RunFailedError(
+                raise InterruptedRunError(
                     f"interrupted: {done} of {len(self._sweep.cells)} cells are done; run the same command to resume"
                 ) from interrupt
             except BaseException:
@@ -150,6 +154,7 @@ class SweepWork:
 
     def _trained(self, cell: SweepCell) -> CellState:
         run, resumed = self._folder.run(cell.name), self._begun[cell.name] == "begun"
+        self._await_writer(cell)
         for observer in self._observers:
             observer.on_start(cell.name, "resume" if resumed else "train", cell.experiment.rounds)
 
@@ -168,6 +173,16 @@ class SweepWork:
         if not self._processes.stopped:
             self._folder.write(log.name, "\n".join(said))
         return CellState(name=cell.name, status="failed", reason=reason_of(said, code))
+
+    def _await_writer(self, cell: SweepCell) -> None:
+        """Wait until no other process writes a cell's run: one of a sweep that was killed ends at its next round."""
+        told = False
+        while (writer := writer_of(self._folder.run(cell.name))) and not self._processes.stopped:
+            if not told:
+                for observer in self._observers:
+                    observer.on_message(f"{cell.name}: {writer} is still writing this run: waiting until it has ended")
+            told = True
+            pause(_POLL_SECONDS)
 
     def _new(self, cell: SweepCell, scratch: RunFolder) -> list[str]:
         """Return the arguments of a new run; cells that run in parallel share the room for stored activations."""

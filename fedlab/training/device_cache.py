@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True)
 class ActivationCache:
-    """The states below the adapters of `depth`, of the texts of so many batches.
+    """The states below the adapters of `depth`, of the texts of a number of batches.
 
     A pass up to these adapters comes by the states of deeper ones as well, so a device may keep those too: of `depths`
     depths in all, from `depth` on. Each takes 4 bytes x hidden size x tokens a text of its storage.

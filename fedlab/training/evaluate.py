@@ -23,7 +23,7 @@ def measure(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split
 
 
 def shards(rows: int) -> list[tuple[int, int]]:
-    """Return the parts a split of so many rows is measured in, the same whoever measures them."""
+    """Return the parts in which a split is measured, by its number of rows; they are the same in every process."""
     return [(start, min(start + _SHARD_ROWS, rows)) for start in range(0, rows, _SHARD_ROWS)]
 
 

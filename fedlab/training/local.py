@@ -9,15 +9,21 @@ import torch
 from torch import Tensor
 
 from fedlab.common.arrays import Arrays
+from fedlab.common.short_text import short
+from fedlab.common.units import is_number
 from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.errors import UserError
 from fedlab.models.base import Inputs, TokenIds
 from fedlab.models.peft.base import SplitPoint
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
-    (("learning_rate", "clip_norm"), lambda it: isinstance(it, int | float) and it > 0, "a positive number"),
-    (("momentum", "weight_decay"), lambda it: isinstance(it, int | float) and it >= 0, "a number from zero up"),
-    (("batch_size", "epochs", "max_batches"), lambda it: type(it) is int and it > 0, "a positive whole number"),
+    (("learning_rate", "clip_norm"), lambda it: is_number(it) and 0 < it <= 1e9, "a positive number, at most 1e9"),
+    (("momentum", "weight_decay"), lambda it: is_number(it) and 0 <= it <= 1e9, "a number from 0 to 1e9"),
+    (
+        ("batch_size", "epochs", "max_batches"),
+        lambda it: type(it) is int and 0 < it <= 10**9,
+        "a positive whole number, at most 1e9",
+    ),
 )
 
 
@@ -46,7 +52,7 @@ class LocalTraining:
             for key in keys:
                 value = getattr(self, key)
                 if not fits(value) and not (value is None and key in ("clip_norm", "max_batches")):
-                    raise UserError(f"client.options.{key}: {value!r} is not {what}")
+                    raise UserError(f"client.options.{key}: {short(value)} is not {what}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,7 +71,7 @@ class TrainingExamples:
     inputs: type[Inputs] = TokenIds  # what the frozen states are where the model is split at its inputs
 
     def states(self, rows: np.ndarray, longest: int) -> Tensor:
-        """Return the frozen states of some texts, cut to so many tokens."""
+        """Return the frozen states of some texts, cut to a length in tokens."""
         index = torch.from_numpy(rows)
         by_token = self.inputs is TokenIds if self.at.kind == "inputs" else self.frozen.dim() == 3
         table = self.frozen[:, :longest] if by_token else self.frozen

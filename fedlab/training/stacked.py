@@ -37,7 +37,7 @@ class Stack:
 
 
 def stack(arrays: Mapping[str, np.ndarray], models: int, *, device: torch.device | None = None) -> Stack:
-    """Return so many models that all begin with these arrays, in float32."""
+    """Return a stack of `models` models that all begin with these arrays, in float32."""
     flat = np.concatenate([np.ravel(array) for array in arrays.values()]).astype(np.float32, copy=False)
     values = torch.tensor(flat, device=device).repeat(models, 1)
     gradients = torch.zeros_like(values)

@@ -346,3 +346,21 @@ def recorded(tmp_path) -> Callable[..., Path]:
         return folder.path
 
     return write
+
+
+@pytest.fixture(scope="session")
+def prepare(small_experiment, tmp_path_factory):
+    """Return a function that opens a workbench of the small experiment with another backbone table."""
+    from fedlab.training.activation_store import ActivationStore
+    from fedlab.training.bundle import bundle_for, open_bundle
+
+    def make(**backbone):
+        table = small_experiment.backbone.model_copy(update=backbone)
+        experiment = small_experiment.model_copy(update={"backbone": table})
+        folder = tmp_path_factory.mktemp("workbench")
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
+            bundle = bundle_for(experiment, folder)
+        return experiment, open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=0))
+
+    return make

@@ -194,7 +194,7 @@ def test_states_that_have_no_room_are_computed_anew_and_it_is_said(fedlab):
     ended = fedlab.run("no-room", "--set", "rounds=1", "--set", "engine.cache_bytes=0")
 
     assert ended.code == 0, ended.err
-    assert "the room for them is 0.0 GB (engine.cache_bytes): they are computed anew each time" in ended.out + ended.err
+    assert "the room for them is 0.0 GB (engine.cache_bytes): they are computed again" in ended.out + ended.err
 
 
 def test_states_kept_by_a_run_on_a_cluster_are_there_for_the_next(fedlab):

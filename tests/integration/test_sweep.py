@@ -122,7 +122,7 @@ def test_a_sweep_interrupted_by_ctrl_c_leaves_no_process_and_goes_on(swept, fedl
     _, said = process.communicate(timeout=120)
 
     assert (process.returncode, said) == (
-        1,
+        130,
         "fedlab: interrupted: 0 of 4 cells are done; run the same command to resume\n",
     )
     assert not any(os.path.exists(f"/proc/{child}") for child in children.split())

@@ -42,7 +42,7 @@ class Look:
 
 
 def panels(width: float, height: float, count: int, *, side_by_side: bool = False) -> tuple[Figure, list[Axes]]:
-    """Return a figure of so many inches, and its panels, which have an axis of time in common."""
+    """Return a figure, by its size in inches, and its panels, which share an axis of time."""
     figure = Figure(figsize=(width, height), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)  # no window and no state shared with other figures
     rows, columns = (1, count) if side_by_side else (count, 1)

@@ -163,7 +163,7 @@ def _bandwidths(comparison: Comparison, rows: Sequence[SummaryRow]) -> list[floa
 
 
 def _scale(axes: Axes, scene: _Scene, *, crosses: int) -> None:
-    """Choose the axis of time by all panels, with room above for what is written there and so many rows of crosses."""
+    """Choose the axis of time by all panels, with room above for the text there and for rows of crosses."""
     times = [each.seconds.mean / scene.size for each in scene.outcomes if each.seconds and each.seconds.mean > 0]
     if times and max(times) / min(times) > _LOG_RANGE:
         axes.set_yscale("log")

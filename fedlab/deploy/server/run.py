@@ -20,7 +20,7 @@ from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profil
 from fedlab.errors import UserError
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder, create, next_free
-from fedlab.results.recorder import Observer, Recorder
+from fedlab.results.recorder import Observer, Recorder, refuse_if_written
 from fedlab.server.assemble import construct, refit
 from fedlab.server.bench import bench_of
 from fedlab.server.example_limits import FirstAnswers
@@ -85,6 +85,7 @@ def _started(settings: RunSettings) -> RunFolder | None:
         return None
     if folder.summary() is not None:
         raise UserError(f"{folder.path}: this run has ended; choose another run='NAME'")
+    refuse_if_written(folder)
     return folder
 
 

@@ -25,7 +25,7 @@ _FIRST_NODE_ID = 2  # 1 is the server's
 class PlannedClients(AnsweringGrid):
     """A client a partition; `num_examples` are their numbers of examples, by partition id.
 
-    They train `adapters` or whole blocks of a model of so many `blocks`; `named` makes the set that an order names.
+    They train `adapters` or whole blocks of a model with `blocks` blocks; `named` makes the set that an order names.
     `server_round` is the last one they were asked in.
     """
 

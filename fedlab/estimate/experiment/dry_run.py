@@ -1,19 +1,21 @@
 """A run of an experiment's own server with planned clients: its strategy, boards, links and clock, without training."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+import numpy as np
+
+from fedlab.common.arrays import Arrays
 from fedlab.common.clock import VirtualClock
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.experiment.clients import PlannedClients
 from fedlab.estimate.experiment.physics import PlannedPhysics
-from fedlab.estimate.experiment.placeholder_arrays import stand_in
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
-from fedlab.models.peft.base import TrainableSet
+from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.models.sizes import EncoderSizes
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.server.assemble import Assembled
@@ -89,7 +91,7 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
     first, done = initial_set(experiment, plan.sizes.shape), PlannedRun()
     loop = _loop(plan, assembled, first, judge, done)
-    loop.run(RunState(server_round=0, arrays=stand_in(plan.sizes, first), configuration=first.configuration))
+    loop.run(RunState(server_round=0, arrays=_stand_in(plan.sizes, first), configuration=first.configuration))
     return done
 
 
@@ -129,3 +131,16 @@ def _clients(plan: ExperimentPlan) -> PlannedClients:
 
 def _save_nothing(state: RunState, *, final: bool) -> None:
     """Drop the state: a dry run is not resumed."""
+
+
+def _stand_in(sizes: EncoderSizes, trained: TrainableSet) -> Arrays:
+    """Return the arrays of a set in a model of one label whose hidden size is 1: names are the same."""
+    shape = replace(sizes.shape, hidden=1, intermediate=1)
+    embedding = {field: (1,) * len(axes) for field, axes in sizes.embedding.items()}
+    small = ModelSizes(encoder=replace(sizes, shape=shape, vocabulary=1, positions=1, embedding=embedding), labels=1)
+    shapes = trained.shapes(small)
+
+    def zeros(names: Collection[str]) -> Arrays:
+        return {name: np.zeros(shapes[name], np.float32) for name in names}
+
+    return trained.initial(small, np.random.default_rng(0), zeros)

@@ -46,7 +46,7 @@ def count_examples(experiment: Experiment) -> Holdings:
 
 
 def assume_batches(experiment: Experiment, batches: int, batch_size: int, labels: int) -> Holdings:
-    """Return what clients have if each trains on so many full batches in an epoch."""
+    """Return what clients have if each trains on a given number of full batches in an epoch."""
     num_examples = (batches * batch_size,) * experiment.task.partition.clients
     known = len(experiment.task.labels) if experiment.task.labels else labels
     return Holdings(num_examples=num_examples, labels=known, splits={})

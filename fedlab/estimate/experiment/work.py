@@ -31,7 +31,7 @@ class PlannedWork:
         num_examples: int,
         cache: ActivationCache | None,
     ) -> tuple[Workload, ActivationCache | None]:
-        """Return what a client with so many examples and such a cache does in a round, and its cache afterwards."""
+        """Return what a client with these examples and this cache does in a round, and its cache afterwards."""
         an_epoch = epoch_batches(num_examples, self.batch_size)
         batches = min(self.epochs * an_epoch, self.max_batches or self.epochs * an_epoch)
         uncached = batches

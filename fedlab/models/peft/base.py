@@ -96,7 +96,7 @@ class TrainableSet(Protocol):
         """Return the arrays of a new model: pretrained `weights`, and what the generator draws."""
 
     def split_point(self, blocks: int) -> SplitPoint:
-        """Return where the set splits a model of so many blocks; raises UserError for one that has too few."""
+        """Return where the set splits a model, by its number of blocks; raises UserError where it has too few."""
 
 
 def from_configuration(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from fedlab.common.short_text import short
 from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes, SpecialTokens
 from fedlab.workload.shape import Family, ModelShape
@@ -26,6 +27,11 @@ class ClassifierLayers:
 
 def _from_the_first(config: Mapping[str, Any]) -> int:
     return 0
+
+
+# Of the sizes that memory and the length of tables depend on. The largest published encoders stay far below.
+_MOST: Mapping[str, int] = {"num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576}
+_MOST_OTHERS = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,6 +71,7 @@ class EncoderFamily:
             UserError: a size is no positive whole number, or these encoders compute something else.
         """
         self._check(config, where)
+        self.size(config, "num_attention_heads", where)
         shape = ModelShape(
             family=self.name,
             blocks=self.size(config, "num_hidden_layers", where),
@@ -89,8 +96,9 @@ class EncoderFamily:
         """Return a size by the name that BERT's configuration has for it; raises UserError if it is none."""
         given = self._named(key)
         value = config.get(given, config.get(key, self.defaults[key]))
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise UserError(f"{where}: {given} is {value!r}, expected a positive whole number")
+        most = _MOST.get(key, _MOST_OTHERS)
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+            raise UserError(f"{where}: {given} is {short(value)}, expected a positive whole number, at most {most}")
         return value
 
     def gelu(self, config: Mapping[str, Any]) -> Literal["none", "tanh"]:

@@ -20,7 +20,7 @@ class UnpaddedRows:
 
     @classmethod
     def of(cls, lengths: Tensor, width: int, *, models: int = 1) -> "UnpaddedRows":
-        """Return the rows of texts of so many tokens [B], padded to a width, which are equal parts, one a model."""
+        """Return the rows of texts, by lengths in tokens [B] and padded width; each model has an equal part."""
         if int(lengths.min()) >= width:
             return cls(texts=len(lengths), width=width, mask=None, places=None)
         real = torch.arange(width, device=lengths.device) < lengths[:, None]

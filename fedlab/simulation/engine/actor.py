@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     import ray
 
 RUN_ID = 1
+# What a client may raise; SystemExit would end the actor, and Ray takes a KeyboardInterrupt for its own.
+_RAISED = (Exception, SystemExit, KeyboardInterrupt)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,7 +121,7 @@ class ClientActor:
                 replies = self._app.train_together([each.message for each in asked], contexts)
                 answers = zip(replies, contexts, strict=True)
                 return [Answer(reply=reply, state=record_to_wire(where.state)) for reply, where in answers], None
-            except Exception as error:  # of one client, or of the pack, which shows when each is alone
+            except _RAISED as error:  # of one client, or of the pack, which shows when each is alone
                 trouble = f"{type(error).__name__}: {error}", traceback.format_exc()
         alone = [self._answer(each) for each in asked]
         return alone, None if any(answer.reply.has_error() for answer in alone) else trouble
@@ -128,7 +130,7 @@ class ClientActor:
         context = self._context(asked)
         try:
             return Answer(reply=self._app(asked.message, context), state=record_to_wire(context.state))
-        except Exception as error:  # whatever a user's client raises is the run's to report
+        except _RAISED as error:  # whatever a user's client raises is the run's to report
             reply = error_reply(asked.message, CLIENT_RAISED, f"{type(error).__name__}: {error}")
             return Answer(reply=reply, state=asked.state, traceback=traceback.format_exc())
 

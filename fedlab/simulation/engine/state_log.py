@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 _HEADER = struct.Struct("<qq")
-_SPARE_BYTES = 1 << 20  # a file is written anew when it is more than twice what it holds, and this
+_SPARE_BYTES = 1 << 20  # a file is compacted when it is more than twice what it holds, and this
 
 
 class StateLog:

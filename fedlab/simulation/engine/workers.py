@@ -18,7 +18,7 @@ _TRIES = 2
 
 @dataclass(frozen=True, kw_only=True)
 class Call:
-    """One call of a method of whichever actor is free; of a larger `size`, it may take so many times as long."""
+    """One call of a method of whichever actor is free; its time limit is multiplied by `size`."""
 
     method: str
     arguments: tuple[Any, ...]
@@ -135,7 +135,7 @@ class WorkerPool:
         return self._hang_seconds * work.calls[next(iter(actor.calls.values()))].size
 
     def _replace(self, actor: _Actor, work: "_Work", what: str) -> None:
-        """Start the actor anew; only the call it was at counts as tried, those queued behind it just go back."""
+        """Start the actor again; only the call it was at counts as tried, those queued behind it just go back."""
         current, *queued = actor.calls.values()
         reason = f"worker {actor.number} " + what.replace("{about}", work.calls[current].about)
         self._on_trouble(reason)

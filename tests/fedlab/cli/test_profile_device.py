@@ -37,6 +37,7 @@ def profile(monkeypatch, tmp_path):
             return readings
 
         monkeypatch.setattr(session, "measure_board", measured)
+        monkeypatch.setenv("COLUMNS", "300")  # for the path, which is as long as the machine's folder for tests
         out = str(tmp_path / "mine.toml")
         return CliRunner().invoke(app, ["profile-device", "--backbone", "bert-tiny", "--out", out, *watts, *words])
 

@@ -90,7 +90,7 @@ def test_a_codec_of_a_users_own_takes_part(folder):
         (["top-k"], "missing key codec.up.top-k.share"),
         (["top-k:2"], "codec.up.top-k: share: 2 is not a number above 0 and at most 1"),
         (["skip-zero-rows:3"], "codec.up: 'skip-zero-rows' takes no options"),
-        (["int8:sideways"], "codec.up.int8: rounding: 'sideways' is unknown"),
+        (["int8:sideways"], "codec.up.int8.rounding = 'sideways': expected one of"),
         ([{"name": "int8", "share": 1}], "unknown key codec.up.int8.share: accepted: rounding"),
         (["int8", "top-k:0.1"], "codec.up: 'int8' must be the last: it leaves nothing to encode"),
         (["mine.py:seven"], "codec.up: 'mine.py:seven' does not make a fedlab.codecs.codec.Codec"),

@@ -108,7 +108,7 @@ def test_a_wrong_file_is_refused_naming_the_line(tmp_path, rows, problem):
         ({"distribution": "uniform", "low": 3}, "takes low, high: high is missing"),
         ({"distribution": "uniform", "low": 3, "high": 4, "mean": 3}, "takes low, high: mean is not one of them"),
         ({"distribution": "uniform", "low": 4, "high": 4}, "low = 4 is not below high = 4"),
-        ({"distribution": "uniform", "low": 0, "high": 4}, "greater than 0"),
+        ({"distribution": "uniform", "low": 0, "high": 4}, "greater than or equal to 0.000000001"),
         ({**PUBLISHED, "mean": 30}, "mean = 30 is not between low = 1 and high = 20"),
         ({**PUBLISHED, "sd": float("inf")}, "finite"),
         ({**PUBLISHED, "csv": "x.csv"}, "both a distribution and a csv"),

@@ -103,8 +103,8 @@ def written(tmp_path):
 
 
 def test_a_link_that_takes_them_is_given_the_experiments_seed_and_folder(written):
-    assert seconds(made("own.py:Mine", {"rate": 2}, seed=11, folder=written), 1) == (2, 11, str(written))
-    assert seconds(made("own.py:Mine", {"rate": 2, "seed": 5}, seed=11, folder=written), 1)[1] == 5
+    assert seconds(made("own.py:Mine", {"rate": 2}, seed=11, folder=written).link, 1) == (2, 11, str(written))
+    assert seconds(made("own.py:Mine", {"rate": 2, "seed": 5}, seed=11, folder=written).link, 1)[1] == 5
 
 
 def test_a_link_that_takes_no_start_is_refused_before_the_run(written):

@@ -58,7 +58,7 @@ ELSEWHERE = {
 
 
 @pytest.mark.parametrize("where", ELSEWHERE)
-def test_a_run_billed_anew_is_the_run_made_there(where, source, planned_run, tmp_path):
+def test_a_repriced_run_is_the_run_made_there(where, source, planned_run, tmp_path):
     there = experiment(**ELSEWHERE[where])
     made = planned_run(there, tmp_path / "made")
 
@@ -70,7 +70,7 @@ def test_a_run_billed_anew_is_the_run_made_there(where, source, planned_run, tmp
     assert [record.test_accuracy for record in billed.rounds()] == [0.1, 0.2, 0.3]
 
 
-def test_whole_models_are_billed_anew_too(planned_run, tmp_path):
+def test_whole_models_are_repriced_too(planned_run, tmp_path):
     full = {"client": {"name": "full"}, "codec": {"up": ["int8"]}}
     source = planned_run(experiment(**full), tmp_path / "source")
     there = experiment(**full, **ELSEWHERE["other boards"])
@@ -80,7 +80,7 @@ def test_whole_models_are_billed_anew_too(planned_run, tmp_path):
     assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
 
 
-def test_rounds_in_which_clients_evaluate_after_training_are_billed_anew_too(planned_run, tmp_path):
+def test_rounds_in_which_clients_evaluate_after_training_are_repriced_too(planned_run, tmp_path):
     flower = {"strategy": {"name": "flwr.serverapp.strategy:FedAvg", "options": {"fraction_train": 0.5}}}
     source = planned_run(experiment(**flower), tmp_path / "source")
     there = experiment(**flower, **ELSEWHERE["other boards"])
@@ -91,7 +91,7 @@ def test_rounds_in_which_clients_evaluate_after_training_are_billed_anew_too(pla
     assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
 
 
-def test_caches_filled_before_the_first_round_are_billed_anew_too(planned_run, tmp_path):
+def test_caches_filled_before_the_first_round_are_repriced_too(planned_run, tmp_path):
     filling = {"client": {"depth": 1, "prefill": True}}
     source = planned_run(experiment(**filling), tmp_path / "source")
     there = experiment(**filling, **ELSEWHERE["other boards"])
@@ -117,7 +117,7 @@ def test_the_new_folder_is_a_whole_run_that_says_where_it_comes_from(source, tmp
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
-def test_a_run_billed_anew_can_be_billed_anew(source, planned_run, tmp_path):
+def test_a_repriced_run_can_be_repriced(source, planned_run, tmp_path):
     reprice(source, experiment(**ELSEWHERE["other boards"]), tmp_path / "there")
 
     reprice(type(source)(tmp_path / "there"), experiment(), tmp_path / "back")
@@ -172,12 +172,12 @@ def test_a_search_is_refused_with_the_reason(planned_run, tmp_path):
         (SEARCHING, "searches"),
     ],
 )
-def test_what_may_depend_on_time_is_not_billed_anew(changed, reason):
+def test_what_may_depend_on_time_is_not_repriced(changed, reason):
     assert reason in why_not(experiment(**changed))
 
 
 @pytest.mark.parametrize("name", ["fedavg", "flwr.serverapp.strategy:FedAdam"])
-def test_what_cannot_depend_on_time_is_billed_anew(name):
+def test_what_cannot_depend_on_time_is_repriced(name):
     assert why_not(experiment(strategy={"name": name})) is None
 
 

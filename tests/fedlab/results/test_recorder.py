@@ -1,11 +1,12 @@
 import json
+import os
 
 import pandas as pd
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.results.folder import RECORD_FILES, create
-from fedlab.results.recorder import Recorder
+from fedlab.results.folder import RECORD_FILES, RunFolder, create
+from fedlab.results.recorder import Recorder, refuse_if_written, writer_of
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
 
@@ -193,3 +194,25 @@ def test_a_file_that_lost_what_was_marked_is_not_padded(folder):
 
     assert contents(folder) == before
     recorder.close()
+
+
+def test_a_run_folder_has_one_writer_and_another_is_refused_and_changes_nothing(folder):
+    first = Recorder(folder)
+    play(first, 1)
+    before = contents(folder)
+
+    for refused in (Recorder, refuse_if_written):
+        with pytest.raises(UserError) as caught:
+            refused(folder)
+        assert str(caught.value) == (
+            f"{folder.path}: process {os.getpid()} is writing this run; wait until it has ended, or end it"
+        )
+    assert contents(folder) == before
+    assert writer_of(folder) == f"process {os.getpid()}"
+    first.close()
+    refuse_if_written(folder)
+    Recorder(folder).close()
+
+
+def test_a_folder_without_records_is_written_by_no_process(tmp_path):
+    assert writer_of(RunFolder(tmp_path)) is None

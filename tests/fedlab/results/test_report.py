@@ -257,11 +257,11 @@ def test_a_deployed_run_says_so_and_what_it_does_not_know(tmp_path):
     assert "energy unknown: no power of these machines is known" in lines
 
 
-def test_a_run_that_was_billed_anew_says_from_which(tmp_path):
+def test_a_run_that_was_repriced_says_from_which(tmp_path):
     summary = summarise([], [], [], status="finished") | {"repriced_from": "runs/mine"}
 
-    assert "billed anew from" in printed(render_summary(summary, tmp_path))
-    assert "billed anew" not in printed(render_summary(summarise([], [], [], status="finished"), tmp_path))
+    assert "repriced from" in printed(render_summary(summary, tmp_path))
+    assert "repriced" not in printed(render_summary(summarise([], [], [], status="finished"), tmp_path))
 
 
 def test_a_report_needs_none_of_the_heavy_packages():

@@ -14,27 +14,10 @@ from fedlab.models.load import encoder_of
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.server.bench import Bench, bench_of, first_model, initial_set, pretrained_arrays
-from fedlab.training.activation_store import ActivationStore
-from fedlab.training.bundle import bundle_for, open_bundle, pretrained_of
+from fedlab.training.bundle import pretrained_of
 from fedlab.workload.shape import ModelShape
 
 HEAD = {"head.weight": np.ones((2, 128), np.float32), "head.bias": np.zeros(2, np.float32)}
-
-
-@pytest.fixture(scope="module")
-def prepare(small_experiment, tmp_path_factory):
-    """Return a function that opens a workbench of the small experiment with another backbone table."""
-
-    def make(**backbone):
-        table = small_experiment.backbone.model_copy(update=backbone)
-        experiment = small_experiment.model_copy(update={"backbone": table})
-        folder = tmp_path_factory.mktemp("workbench")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
-            bundle = bundle_for(experiment, folder)
-        return experiment, open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=0))
-
-    return make
 
 
 def unmeasured(experiment, workbench) -> Bench:

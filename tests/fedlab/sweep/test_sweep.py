@@ -1,14 +1,17 @@
 """Sweeps whose cells are run by planned clients in this process, in the place of `fedlab run` in one of its own."""
 
 import json
+import os
 import threading
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
 from fedlab.config.file import load_experiment
 from fedlab.errors import RunFailedError, UserError
 from fedlab.results.folder import RunFolder
+from fedlab.results.recorder import Recorder
 from fedlab.sweep.sweep import run_sweep
 
 BASE = """
@@ -163,6 +166,22 @@ def test_what_was_cut_off_is_resumed(sweep, planned_run, tmp_path):
 
     assert sweep.processes.calls[0][:3] == ["run", "--resume", str(tmp_path / "out" / "seed-0")]
     assert sweep.processes.calls[1][2] == "--out"
+    assert [cell.status for cell in result.cells] == ["finished", "finished"]
+
+
+def test_a_cell_that_outlived_its_sweep_is_waited_for_and_then_resumed(sweep, tmp_path, monkeypatch):
+    sweep(settings=["sweep.seed=[0]"])
+    run = RunFolder(tmp_path / "out" / "seed-0")
+    run.summary_file.unlink()
+    orphan, observer = Recorder(run), Mock()
+    monkeypatch.setattr("fedlab.sweep.work.pause", lambda seconds: orphan.close())  # it ends while we wait
+
+    result = sweep(observers=[observer])
+
+    assert [call.args[0] for call in observer.on_message.call_args_list] == [
+        f"seed-0: process {os.getpid()} is still writing this run: waiting until it has ended"
+    ]
+    assert sweep.processes.calls[0][:3] == ["run", "--resume", str(run.path)]
     assert [cell.status for cell in result.cells] == ["finished", "finished"]
 
 

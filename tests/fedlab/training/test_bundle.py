@@ -8,28 +8,11 @@ import torch
 
 from fedlab.errors import UserError
 from fedlab.models.peft.base import SplitPoint
-from fedlab.training.activation_store import ActivationStore
-from fedlab.training.bundle import PreparedBundle, bundle_for, open_bundle
+from fedlab.training.bundle import PreparedBundle
 
 
 class SetOfAUser:
     """A set that no other library has a form for."""
-
-
-@pytest.fixture(scope="module")
-def prepare(small_experiment, tmp_path_factory):
-    """Return a function that opens a workbench of the small experiment with another backbone table."""
-
-    def make(**backbone):
-        table = small_experiment.backbone.model_copy(update=backbone)
-        experiment = small_experiment.model_copy(update={"backbone": table})
-        folder = tmp_path_factory.mktemp("workbench")
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
-            bundle = bundle_for(experiment, folder)
-        return experiment, open_bundle(bundle, ActivationStore(folder=folder, budget_bytes=0))
-
-    return make
 
 
 @pytest.mark.parametrize(("native", "computes_in"), [(True, torch.bfloat16), (False, torch.float32)])
