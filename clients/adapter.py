@@ -10,6 +10,7 @@ from clients.base import AcceptedSets, TrainingClient
 from clients.options import with_training_options
 from clients.partition import batch_draws, examples_for, partition_of
 from fedlab.common.spans import span
+from fedlab.messages.clipping import clipped
 from fedlab.messages.orders import configuration_of, read_order
 from fedlab.messages.replies import TrainReport, prefill_reply, train_reply
 from fedlab.models.peft.base import TrainableSet, depth_and_width
@@ -74,10 +75,11 @@ class AdapterClient(TrainingClient):
             results = train_together(
                 workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
             )
-        return [
-            train_reply(message, self._report(workbench, context, trained, len(trainee.examples.lengths), result))
-            for message, context, trainee, result in zip(messages, contexts, trainees, results, strict=True)
+        reports = [
+            self._report(workbench, context, trained, len(trainee.examples.lengths), result)
+            for context, trainee, result in zip(contexts, trainees, results, strict=True)
         ]
+        return [train_reply(message, clipped(order, report)) for message, report in zip(messages, reports, strict=True)]
 
     def prefill(self, message: Message, context: Context) -> Message:
         """Compute the states of all of the partition's texts and store them.

@@ -10,6 +10,7 @@ from clients.base import AcceptedSets, TrainingClient
 from clients.options import with_training_options
 from clients.partition import batch_draws, examples_for, partition_of
 from fedlab.common.spans import span
+from fedlab.messages.clipping import clipped
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import TrainReport, train_reply
 from fedlab.models.peft.base import depth_and_width
@@ -58,4 +59,4 @@ class FullClient(TrainingClient):
         report = TrainReport(
             arrays=result.arrays, num_examples=workload.num_examples, train_loss=result.loss, workload=workload
         )
-        return train_reply(message, report)
+        return train_reply(message, clipped(order, report))

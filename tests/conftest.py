@@ -78,6 +78,26 @@ def memory_grid(server_identity):
 
 
 @pytest.fixture(scope="session")
+def flowers_strategy():
+    """Return a function: the table of an experiment that names a strategy of Flower's package, half of eight clients a
+    round."""
+    half = {"fraction_train": 0.5, "fraction_evaluate": 0.25}
+    private = {"strategy": {"name": "flwr.serverapp.strategy:FedAvg", "options": half}}
+    private |= {"noise_multiplier": 0.01, "num_sampled_clients": 4}
+    options = {
+        "DifferentialPrivacyClientSideAdaptiveClipping": private,
+        "DifferentialPrivacyServerSideAdaptiveClipping": private,
+        "DifferentialPrivacyClientSideFixedClipping": private | {"clipping_norm": 0.05},
+        "DifferentialPrivacyServerSideFixedClipping": private | {"clipping_norm": 0.05},
+        "FedAvgM": half | {"server_momentum": 0.9},
+        "FedProx": half | {"proximal_mu": 0.1},
+        "FedXgbCyclic": {},
+        "QFedAvg": half | {"client_learning_rate": 0.1},
+    }
+    return lambda name: {"name": f"flwr.serverapp.strategy:{name}", "options": options.get(name, half)}
+
+
+@pytest.fixture(scope="session")
 def plain_board():
     """Return a function that makes boards for an encoder of 4 blocks: a batch of 4 x 64 tokens takes 2 s at any depth,
     and 10 kB of memory for each depth and one more; 10 W to compute, 4 W to communicate, 1 W to wait."""
@@ -248,3 +268,28 @@ def hostile_replies(reply_changes):
 def unusual_replies(reply_changes):
     """Return a strategy of changes after which a reply may be refused or averaged, but must not end a run."""
     return reply_changes.unusual()
+
+
+@pytest.fixture
+def lossy_disk(tmp_path):
+    """Return a function that does something on a lossy disk, a folder, which a power failure ends at a step; it returns
+    what is then left of the folder, twice: with names that were not synced, and without; and whether the power failed.
+    """
+    spec = importlib.util.spec_from_file_location("lossy_disk", Path(__file__).with_name("lossy_disk.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+
+    def attempt(root, do, *, fails_at=None):
+        failed = False
+        with pytest.MonkeyPatch.context() as patch:
+            disk = module.LossyDisk(root, patch, fails_at=fails_at)
+            try:
+                do()
+            except module.PowerFailure:
+                failed = True
+        places = [tmp_path / f"left-{fails_at}-{kept}" for kept in (True, False)]
+        left = [disk.survivors(place, names_kept=kept) for place, kept in zip(places, (True, False), strict=True)]
+        disk.close()
+        return left, failed
+
+    return attempt

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.durable import sync_file, sync_folder
 from fedlab.common.short_text import shortened
 from fedlab.errors import UserError
 
@@ -70,11 +71,18 @@ def _said(error: Exception) -> str:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """Yield a temporary path in the same folder to write to, then rename it to `path`."""
+def replacing(path: Path, *, durable: bool = True) -> Iterator[Path]:
+    """Yield a temporary path in the same folder to write to, then rename it to `path`.
+
+    If `durable`, the new content is on the disk before it has the name, and the name when this returns.
+    """
     partial = partial_of(path)
     yield partial
+    if durable:
+        sync_file(partial)
     partial.replace(path)
+    if durable:
+        sync_folder(path.parent)
 
 
 def partial_of(path: Path) -> Path:
@@ -82,9 +90,9 @@ def partial_of(path: Path) -> Path:
     return path.with_name(f"{path.name}.partial")
 
 
-def replace_text(path: Path, text: str) -> None:
-    """Replace the text of a file atomically. Raises `OSError`."""
-    with replacing(path) as partial:
+def replace_text(path: Path, text: str, *, durable: bool = True) -> None:
+    """Replace the text of a file atomically; see `replacing`. Raises `OSError`."""
+    with replacing(path, durable=durable) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -3,12 +3,13 @@
 | message      | record             | holds                                                          |
 |--------------|--------------------|----------------------------------------------------------------|
 | train        | `arrays`           | the model to start from, as `fedlab.models.peft` describes   |
-|              | `config`           | `server-round`, `configuration`; AdaFL adds `group`, FedProx `proximal-mu`, and |
+|              | `config`           | `server-round`, `configuration`; AdaFL adds `group`, FedProx `proximal-mu`,     |
+|              |                    | client-side clipping of differential privacy `clipping_norm`, and |
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays, or what `kind` says they are               |
 |              | `config`           | `kind` of the update (`fedlab.messages.updates`), absent for a model |
-|              | `metrics`          | `num-examples` and `train-loss`                                |
+|              | `metrics`          | `num-examples` and `train-loss`; `norm_bit` if it was to clip  |
 |              | `workload`         | what the client did: `num-examples`, and `passes` as JSON      |
 |              |                    | (`fedlab.workload.encoding`, of a `Workload`)                  |
 | evaluate     | `arrays`, `config` | as train                                                       |
@@ -49,7 +50,7 @@ class Order:
     """What the server asks of a client: to train or evaluate these arrays, which are read-only.
 
     `configuration` names the trainable set that they are of (`fedlab.models.peft.base.from_configuration`); it is
-    empty if the order does not say.
+    empty if the order does not say. An update may be no longer than `clipping_norm` (`fedlab.messages.clipping`).
     """
 
     arrays: Arrays
@@ -57,6 +58,7 @@ class Order:
     configuration: Configuration
     group: str = ""
     proximal_mu: float = 0.0
+    clipping_norm: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,12 +99,14 @@ def order_content(
 def read_order(message: Message) -> Order:
     """Unpack an order, of our strategies or of Flower's own."""
     config = config_of(message.content, "config")
+    norm = config.get("clipping_norm")
     return Order(
         arrays=from_record(records_of(message.content, ArrayRecord)["arrays"]),
         server_round=server_round_of(message),
         configuration=configuration_of(message),
         group=str(config.get("group", "")),
         proximal_mu=number_of(config.get("proximal-mu", 0.0)),
+        clipping_norm=None if norm is None else number_of(norm),
     )
 
 

@@ -10,6 +10,7 @@ from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from fedlab.common.arrays import Arrays
 
 NUM_EXAMPLES = "num-examples"
+TRAIN_LOSS = "train-loss"
 CODEC = "codec"  # the record that says how arrays are encoded, and which order a reply answers
 
 

@@ -8,7 +8,7 @@ from fedlab.common.arrays import Arrays
 from fedlab.errors import UserError
 from fedlab.messages.measurements import Measures, from_fields, to_fields
 from fedlab.messages.orders import PREFILL
-from fedlab.messages.pack import CODEC, NUM_EXAMPLES, config_of, number_of, records_of, to_record
+from fedlab.messages.pack import CODEC, NUM_EXAMPLES, TRAIN_LOSS, config_of, number_of, records_of, to_record
 from fedlab.messages.updates import Kind, add_kind
 from fedlab.workload.encoding import passes_from_text, passes_to_text
 from fedlab.workload.workload import Cost, Workload
@@ -16,13 +16,17 @@ from fedlab.workload.workload import Cost, Workload
 
 @dataclass(frozen=True, kw_only=True)
 class TrainReport:
-    """What a client answers to an order to train; `kind` says what the arrays are (`fedlab.messages.updates`)."""
+    """What a client answers to an order to train; `kind` says what the arrays are (`fedlab.messages.updates`).
+
+    `clipped` says whether the update was longer than the norm that the order sets, None where it sets none.
+    """
 
     arrays: Arrays
     num_examples: int
     train_loss: float
     workload: Workload
     kind: Kind = "model"
+    clipped: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +51,9 @@ def read_ticket(reply: Message) -> str | None:
 
 def train_reply(order: Message, report: TrainReport) -> Message:
     """Return the client's reply to an order to train."""
-    metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, "train-loss": report.train_loss})
+    metrics = MetricRecord({NUM_EXAMPLES: report.num_examples, TRAIN_LOSS: report.train_loss})
+    if report.clipped is not None:
+        metrics["norm_bit"] = int(report.clipped)
     workload = workload_record(report.workload)
     content = RecordDict({"arrays": to_record(report.arrays), "metrics": metrics, "workload": workload})
     add_kind(content, report.kind)
@@ -112,7 +118,7 @@ def workload_flaw(reply: Message) -> str | None:
 def read_train_loss(reply: Message) -> float | None:
     """Return the training loss a client reported, None if it did not."""
     for metrics in records_of(reply.content, MetricRecord).values():
-        loss = metrics.get("train-loss")
+        loss = metrics.get(TRAIN_LOSS)
         if isinstance(loss, int | float):
             return float(loss)
     return None

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import tomli_w
 
+from fedlab.common.durable import sync_folder
 from fedlab.common.files import read_text, replace_text
 from fedlab.errors import UserError
 from fedlab.results.old_records import Line, RecordKind, trained_set, upgraded
@@ -181,6 +182,7 @@ def create(path: Path) -> RunFolder:
         # The claim: of several processes that find the folder empty, only one creates this file.
         with (path / RECORD_FILES[0]).open("xb"):
             pass
+        sync_folder(path.parent)
     except FileExistsError as error:
         raise UserError(f"{path}: not a new or empty folder; choose another --out, or use --resume") from error
     except OSError as error:

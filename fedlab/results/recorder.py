@@ -5,6 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import IO, Protocol
 
+from fedlab.common.durable import sync_folder
 from fedlab.common.file_lock import holder_of, try_lock
 from fedlab.errors import UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder
@@ -39,6 +40,7 @@ class Recorder:
 
     def __init__(self, folder: RunFolder) -> None:
         """Open the files; raises `UserError` if another process writes to the folder."""
+        self._folder = folder.path
         self._files = {name: (folder.path / name).open("ab+") for name in RECORD_FILES}
         rounds = self._files[folder.rounds_file.name]
         if not try_lock(rounds):
@@ -71,6 +73,7 @@ class Recorder:
         """Return the length of each file in bytes, for a checkpoint; what is marked survives a power failure."""
         for file in self._files.values():
             os.fsync(file.fileno())
+        sync_folder(self._folder)
         return {name: file.tell() for name, file in self._files.items()}
 
     def rewind(self, mark: Mapping[str, int]) -> None:

@@ -24,6 +24,7 @@ from fedlab.server.factory import (
 )
 from fedlab.server.requirements import Requirements, check_requirements, requirements_of
 from fedlab.server.round_loop import StopRule
+from fedlab.server.strategy_memory import check_memory
 from fedlab.workload.shape import ModelShape
 
 
@@ -66,9 +67,10 @@ def construct(experiment: Experiment) -> Assembled:
     """Construct everything a validated experiment names, for a number of clients that may not be final yet.
 
     Raises:
-        UserError: a name stands for nothing or for something else, or does not take its options.
+        UserError: a name stands for nothing or for something else, does not take its options, or could not be resumed.
     """
     strategy, base, client = load_strategy(experiment), Path(experiment.base_folder), experiment.client
+    check_memory(strategy)
     return Assembled(
         experiment=experiment,
         strategy=strategy,

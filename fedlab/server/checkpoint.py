@@ -1,4 +1,4 @@
-"""Checkpoint files: a tree of plain values, arrays and bytes, replaced so that a kill leaves the old or the new one."""
+"""Checkpoint files: a tree of values (see `tree_values`), replaced so that a kill leaves the old or the new one."""
 
 import json
 import os
@@ -10,17 +10,24 @@ from typing import Any
 import numpy as np
 from safetensors.numpy import load_file, save_file
 
+from fedlab.common.durable import sync_folder, sync_tree
 from fedlab.errors import UserError
+from fedlab.server.tree_values import ACCEPTED, UnkeptError, packed, unpacked
 
 # Raise it when a checkpoint of this version means something else to the next one. Trees of format 1 had no number.
-FORMAT = 2
-_ARRAY, _BYTES = "__array__", "__bytes__"
+FORMAT = 3
 
 
 def save_tree(folder: Path, tree: Mapping[str, Any]) -> None:
-    """Write a tree in place of the last one, all or nothing."""
+    """Write a tree in place of the last one, all or nothing; it is on the disk when this returns.
+
+    At any moment a kill or a power failure leaves a whole tree, under its name or the one with .old.
+
+    Raises:
+        UserError: it holds a value that cannot be written (`fedlab.server.tree_values`).
+    """
     arrays: dict[str, np.ndarray] = {}
-    plain = _flatten(tree, "", arrays)
+    plain = _plain(tree, arrays)
     fresh, current, old = (folder.with_name(folder.name + suffix) for suffix in (".new", "", ".old"))
     if old.exists() and not current.exists():  # a kill came between the renames below: the old tree is the good one
         os.replace(old, current)
@@ -29,9 +36,11 @@ def save_tree(folder: Path, tree: Mapping[str, Any]) -> None:
     fresh.mkdir(parents=True)
     save_file(arrays, fresh / "arrays.safetensors")
     (fresh / "tree.json").write_text(json.dumps({"format": FORMAT, "tree": plain}))
+    sync_tree(fresh)
     if current.exists():
         os.replace(current, old)
     os.replace(fresh, current)
+    sync_folder(folder.parent)
     shutil.rmtree(old, ignore_errors=True)
 
 
@@ -49,12 +58,19 @@ def load_tree(folder: Path) -> dict[str, Any] | None:
         arrays = load_file(found / "arrays.safetensors")
         content = json.loads((found / "tree.json").read_text())
         _check_format(content, found)
-        tree: dict[str, Any] = _unflatten(content["tree"], arrays)
+        tree: dict[str, Any] = unpacked(content["tree"], arrays)
     except UserError:
         raise
     except Exception as error:  # safetensors raises its own types
         raise UserError(f"{found}: the checkpoint cannot be read: {error}") from error
     return tree
+
+
+def _plain(tree: Mapping[str, Any], arrays: dict[str, np.ndarray]) -> Any:
+    try:
+        return packed(tree, "", arrays)
+    except UnkeptError as error:
+        raise UserError(f"the run cannot be kept in a checkpoint: {error}; accepted: {ACCEPTED}") from error
 
 
 def _check_format(content: Any, place: Path) -> None:
@@ -64,41 +80,3 @@ def _check_format(content: Any, place: Path) -> None:
             f"{place}: a checkpoint of format {written}, this version of fedlab reads format {FORMAT}: "
             "resume with the version that began the run, or start a new run"
         )
-
-
-def plain_attributes(thing: object) -> dict[str, Any]:
-    """Return the attributes of an object that a tree can hold; others stay as the object's constructor made them."""
-    return {name: value for name, value in vars(thing).items() if _is_plain(value)}
-
-
-def _is_plain(value: object) -> bool:
-    if isinstance(value, dict):
-        return all(isinstance(key, str) and _is_plain(each) for key, each in value.items())
-    if isinstance(value, list | tuple):
-        return all(_is_plain(each) for each in value)
-    return value is None or isinstance(value, bool | int | float | str | bytes | np.ndarray)
-
-
-def _flatten(value: Any, path: str, arrays: dict[str, np.ndarray]) -> Any:
-    if isinstance(value, np.ndarray | np.generic | bytes):
-        name = f"{len(arrays)}{path}"  # the number keeps apart what keys with slashes would not
-        is_bytes = isinstance(value, bytes)
-        arrays[name] = np.frombuffer(value, np.uint8) if is_bytes else np.asarray(value, order="C")
-        return {_BYTES if is_bytes else _ARRAY: name}
-    if isinstance(value, Mapping):
-        return {key: _flatten(each, f"{path}/{key}", arrays) for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [_flatten(each, f"{path}/{at}", arrays) for at, each in enumerate(value)]
-    return value
-
-
-def _unflatten(value: Any, arrays: Mapping[str, np.ndarray]) -> Any:
-    if isinstance(value, dict) and _ARRAY in value:
-        return arrays[value[_ARRAY]]
-    if isinstance(value, dict) and _BYTES in value:
-        return arrays[value[_BYTES]].tobytes()
-    if isinstance(value, dict):
-        return {key: _unflatten(each, arrays) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_unflatten(each, arrays) for each in value]
-    return value

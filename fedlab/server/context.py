@@ -90,12 +90,11 @@ class DecidesByTime(Protocol):
 class Resumable(Protocol):
     """A strategy that says itself what a checkpoint must hold of it.
 
-    Of other strategies a checkpoint holds the attributes that are plain values and arrays, which suffices for
-    Flower's own.
+    Of other strategies, as Flower's own, a checkpoint holds the attributes (`fedlab.server.strategy_memory`).
     """
 
     def state(self) -> dict[str, Any]:
-        """Return a tree of plain values, arrays and bytes."""
+        """Return a tree of values that a checkpoint can hold (`fedlab.server.tree_values`)."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""

@@ -1,12 +1,13 @@
 """Constructing what an experiment names: strategy, client, codecs, link, availability and physics."""
 
-from collections.abc import Collection, Mapping
+import inspect
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 from flwr.app import Context
 from flwr.clientapp import ClientApp
-from flwr.serverapp.strategy import Strategy
+from flwr.serverapp.strategy import FedXgbBagging, Strategy
 
 from fedlab.billing.simulated import SimulatedPhysics
 from fedlab.codecs.spec import Coding, build_pipeline, name_of
@@ -21,9 +22,11 @@ from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.errors import UserError
 from fedlab.messages.codec_terms import CodecTerms
 from fedlab.messages.flower_private import quiet
+from fedlab.messages.pack import TRAIN_LOSS
 from fedlab.models.peft.base import SET, TrainableSet, from_configuration
 from fedlab.network.availability import Availability, GuardedAvailability
 from fedlab.network.links import Link, make_link
+from fedlab.server.context import searches
 from fedlab.server.flower_options import check_flower_options
 from fedlab.training.workbench import open_workbench
 from fedlab.workload.shape import ModelShape
@@ -34,18 +37,48 @@ def load_strategy(experiment: Experiment) -> Strategy:
     """Make the strategy an experiment names.
 
     Raises:
-        UserError: there is no such strategy, or it does not take the options.
+        UserError: there is no such strategy, it does not take the options, or it is not for models.
     """
     quiet()  # Flower's own strategies log from their constructor on
-    found = resolve(experiment.strategy.name, STRATEGIES, Path(experiment.base_folder))
-    check_options(found, experiment.strategy.options, "strategy.options")
-    check_flower_options(found, experiment.strategy.options, "strategy.options")
-    strategy = call_with_options(found, experiment.strategy.options, "strategy.options")
+    table = experiment.strategy
+    return _strategy(table.name, table.options, "strategy", Path(experiment.base_folder))
+
+
+def _strategy(name: str, options: Mapping[str, Any], place: str, base: Path) -> Strategy:
+    """Make a strategy; one around another has that as its option `strategy`, a name or a table of name and options."""
+    found = resolve(name, STRATEGIES, base)
+    # By Flower's default it would look for the loss under a name that no client of ours reports.
+    options = with_known(found, options, train_loss_key=TRAIN_LOSS)
+    if "strategy" in options and _takes_strategy(found):
+        inner = f"{place}.options.strategy"
+        options["strategy"] = wrapped = _strategy(*_named(options["strategy"], inner), inner, base)
+        if searches(wrapped):
+            raise UserError(f"{inner}: a strategy that searches by trials cannot be within another")
+    check_options(found, options, f"{place}.options")
+    check_flower_options(found, options, f"{place}.options")
+    strategy = call_with_options(found, options, f"{place}.options")
     if not isinstance(strategy, Strategy):
-        raise UserError(
-            f"strategy.name = '{experiment.strategy.name}': does not subclass flwr.serverapp.strategy.Strategy"
-        )
+        raise UserError(f"{place}.name = '{name}': does not subclass flwr.serverapp.strategy.Strategy")
+    if isinstance(strategy, FedXgbBagging):
+        raise UserError(f"{place}.name = '{name}': adds up trees of XGBoost, and clients here train named arrays")
     return strategy
+
+
+def _takes_strategy(found: Callable[..., Any]) -> bool:
+    """Tell whether the option `strategy` of a class is another strategy, as of Flower's for differential privacy."""
+    parameter = inspect.signature(found).parameters.get("strategy") if callable(found) else None
+    return parameter is not None and parameter.annotation in (Strategy, Strategy.__name__)
+
+
+def _named(said: object, place: str) -> tuple[str, Mapping[str, Any]]:
+    """Return the name and the options that an experiment gives of an inner strategy."""
+    table = {"name": said} if isinstance(said, str) else said
+    if not isinstance(table, Mapping) or not isinstance(table.get("name"), str) or set(table) - {"name", "options"}:
+        raise UserError(f"{place} = {said!r}: expected a name, or a table of name and options")
+    options = table.get("options", {})
+    if not isinstance(options, Mapping):
+        raise UserError(f"{place}.options = {options!r}: expected a table")
+    return table["name"], options
 
 
 def load_client(

@@ -1,5 +1,6 @@
 """What a strategy asks of a run before the first round: of ours by a protocol, of Flower's by an adapter."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
@@ -41,6 +42,14 @@ class WrapsStrategy(Protocol):
     """A strategy around another, as Flower's for differential privacy are."""
 
     strategy: Strategy
+
+
+def layers_of(strategy: Strategy) -> Iterator[Strategy]:
+    """Yield a strategy and those within it, from the outside in."""
+    yield strategy
+    while isinstance(strategy, WrapsStrategy) and isinstance(strategy.strategy, Strategy):
+        strategy = strategy.strategy
+        yield strategy
 
 
 @runtime_checkable

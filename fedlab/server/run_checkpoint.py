@@ -8,9 +8,10 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.common.clock import stopwatch
 from fedlab.results.recorder import Recorder
-from fedlab.server.checkpoint import load_tree, plain_attributes, save_tree
+from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.context import Resumable
 from fedlab.server.round_loop import RunState
+from fedlab.server.strategy_memory import memory_of
 
 _WORTH = 20  # rounds take at least this many times as long as the checkpoint that keeps them: under 5% of the time
 
@@ -59,7 +60,11 @@ class RunCheckpoint:
         return self._before_seconds + self._elapsed()
 
     def save(self, state: RunState, *, final: bool) -> None:
-        """Write a checkpoint if it is due; always after the first round of a process and the final round of the run."""
+        """Write a checkpoint if it is due; always after the first round of a process and the final round of the run.
+
+        Raises:
+            UserError: the strategy remembers something that a checkpoint cannot hold.
+        """
         since = self._since_last()
         if final or checkpoint_due(
             state.server_round, every=self._every, since_seconds=since, last_seconds=self._last_seconds
@@ -96,18 +101,5 @@ class RunCheckpoint:
 
 def resumable_parts(*, strategy: Strategy, **others: object) -> dict[str, Resumable]:
     """Return the parts of a run that a checkpoint holds: the strategy in any case, of the others those that can be."""
-    kept = strategy if isinstance(strategy, Resumable) else _PlainAttributes(strategy)
-    return {name: part for name, part in others.items() if isinstance(part, Resumable)} | {"strategy": kept}
-
-
-class _PlainAttributes:
-    """What a checkpoint holds of a strategy that does not say: its attributes that are plain values and arrays."""
-
-    def __init__(self, strategy: Strategy) -> None:
-        self._strategy = strategy
-
-    def state(self) -> dict[str, Any]:
-        return plain_attributes(self._strategy)
-
-    def restore(self, state: Mapping[str, Any]) -> None:
-        vars(self._strategy).update(state)
+    kept = {name: part for name, part in others.items() if isinstance(part, Resumable)}
+    return kept | {"strategy": memory_of(strategy)}

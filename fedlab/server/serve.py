@@ -10,6 +10,7 @@ from safetensors.numpy import save_file
 
 from fedlab.billing.timed_grid import Physics
 from fedlab.common.clock import Clock
+from fedlab.common.durable import sync_tree
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.head import HeadOnly
 from fedlab.results.digests import digest_arrays
@@ -136,7 +137,11 @@ def _first_state(assembled: Assembled, bench: Bench) -> RunState:
 def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
     save_file(final.arrays, folder.final)
     trained = set_named(assembled.experiment, final.configuration)
-    bench.export(final.arrays, trained, folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model)
+    exported = folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model
+    bench.export(final.arrays, trained, exported)
+    for written in (folder.final, exported):  # before a summary says that the run has ended
+        if written.exists():
+            sync_tree(written)
     return write_results(
         folder,
         assembled.experiment,

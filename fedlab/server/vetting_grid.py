@@ -25,7 +25,7 @@ from fedlab.server.reply_checks import (
     form_of,
     layouts_of,
 )
-from fedlab.server.requirements import WrapsStrategy
+from fedlab.server.requirements import layers_of
 
 
 @runtime_checkable
@@ -45,8 +45,7 @@ class WeightsBy(Protocol):
 
 def terms_of(strategy: Strategy) -> UpdateTerms:
     """Return what updates a strategy takes: models weighted by their examples, where it says nothing."""
-    while isinstance(strategy, WrapsStrategy) and isinstance(strategy.strategy, Strategy):
-        strategy = strategy.strategy
+    *_, strategy = layers_of(strategy)
     terms = UpdateTerms()
     return UpdateTerms(
         takes=strategy.takes if isinstance(strategy, TakesUpdates) else terms.takes,

@@ -14,6 +14,7 @@ from fedlab.results.recorder import Observer
 from fedlab.server.assemble import Assembled
 from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
 from fedlab.server.example_limits import ExampleLimits
+from fedlab.server.requirements import layers_of
 from fedlab.server.round_loop import RoundLoop, Save
 from fedlab.server.strategy_calls import ask
 from fedlab.server.vetting_grid import VettingGrid, terms_of
@@ -33,7 +34,7 @@ def attached_server(
     observer: Observer,
     update_limit: UpdateLimit = no_limit,
 ) -> Server:
-    """Return the server's side of a run, lent to its strategy if that wants it."""
+    """Return the server's side of a run, lent to its strategy, and to one within that, if they want it."""
     server = Server(
         seed=assembled.experiment.seed,
         clock=clock,
@@ -44,8 +45,9 @@ def attached_server(
         on_trial=observer.on_trial,
         update_limit=update_limit,
     )
-    if isinstance(assembled.strategy, Attached):
-        ask(assembled.strategy, "attach", server)
+    for strategy in layers_of(assembled.strategy):
+        if isinstance(strategy, Attached):
+            ask(strategy, "attach", server)
     return server
 
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from fedlab.common.cache_folder import locked
+from fedlab.common.durable import sync_file, sync_folder
 from fedlab.common.spans import span
 from fedlab.data.tokens import TokenSet
 from fedlab.models.base import TokenIds
@@ -44,7 +45,7 @@ class ActivationStore:
 
     folder: Path
     budget_bytes: int
-    prefix: str = ""  # of its files, where a folder is kept for states of different data and encoders
+    prefix: str = ""  # of its files, where a folder is kept for later processes, and for other data and encoders
 
     def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, at: SplitPoint) -> Tensor:
         """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision.
@@ -72,6 +73,8 @@ class ActivationStore:
             for each, computed in _compute(network, tokens, rows, missing).items():
                 states, filled = stored[each]
                 states[rows] = computed.view(bits).numpy()
+                if self._lasts:  # or after a power failure zeros would pass as states
+                    states.flush()
                 filled[rows] = 1
         return torch.from_numpy(stored[at][0]).view(network.encoder.dtype), torch.tensor(rows)
 
@@ -84,11 +87,11 @@ class ActivationStore:
 
     def _open(
         self, network: Network, tokens: TokenSet, split: str, at: SplitPoint
-    ) -> dict[SplitPoint, tuple[np.ndarray, np.ndarray]]:
+    ) -> dict[SplitPoint, tuple[np.memmap, np.memmap]]:
         """Map the file of a split point and those of deeper adapters that fit; nothing if it does not fit alone."""
         count, width = tokens.input_ids.shape
         item = np.dtype(str(_BITS[network.encoder.dtype]).removeprefix("torch."))
-        found: dict[SplitPoint, tuple[np.ndarray, np.ndarray]] = {}
+        found: dict[SplitPoint, tuple[np.memmap, np.memmap]] = {}
         with locked(self.folder):
             for each in (at, *at.passed()):
                 shape = (count, *network.state_shape(each, width))
@@ -112,13 +115,24 @@ class ActivationStore:
                 return False
             try:
                 _make(filled, count)  # first: a kill in between leaves no states without it
+                if self._lasts:
+                    sync_file(filled)
+                    sync_folder(self.folder)
                 _make(path, size)
+                if self._lasts:
+                    sync_file(path)
+                    sync_folder(self.folder)
             except OSError:  # the disk is full, though the room allowed is not
                 path.unlink(missing_ok=True)
                 return False
         if wanted:
             os.utime(path)
         return True
+
+    @property
+    def _lasts(self) -> bool:
+        """Whether later processes find the files, also those after a power failure."""
+        return bool(self.prefix)
 
     def _make_room(self, size: int) -> None:
         for path in sorted(self.folder.glob("*.states"), key=lambda path: path.stat().st_mtime_ns):

@@ -2,10 +2,17 @@
 
 import json
 
+import flwr.serverapp.strategy
 import pytest
 
-FEDADAM = ["--set", "rounds=4", "--set", "strategy.name=flwr.serverapp.strategy:FedAdam"]
-FEDADAM += ["--set", "strategy.options={fraction_train = 0.5}"]
+EXPORTED = sorted(set(flwr.serverapp.strategy.__all__) - {"Result", "Strategy", "FedXgbBagging"})
+
+
+def inline(value):
+    """Write a table as a value of TOML in one line."""
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key} = {inline(each)}" for key, each in value.items()) + "}"
+    return json.dumps(value)
 
 
 def check_resumed(fedlab, run, *, killed_in, rounds):
@@ -31,9 +38,13 @@ def test_a_run_killed_in_mid_trial_ends_as_one_left_alone(fedlab, base, same_num
 
 
 @pytest.mark.slow
-def test_a_killed_run_of_flowers_fedadam_ends_as_one_left_alone(fedlab, same_numbers):
-    whole = fedlab.run("fedadam", *FEDADAM)
+@pytest.mark.parametrize("name", EXPORTED)
+def test_a_killed_run_of_any_strategy_of_flowers_package_ends_as_one_left_alone(
+    fedlab, same_numbers, flowers_strategy, name
+):
+    settings = ["--set", "rounds=3", "--set", f"strategy={inline(flowers_strategy(name))}"]
+    whole = fedlab.run(f"{name}-whole", *settings)
     assert whole.code == 0, whole.err
-    run = fedlab.kill_in_round(3, "fedadam-killed", *FEDADAM)
-    check_resumed(fedlab, run, killed_in=3, rounds=4)
+    run = fedlab.kill_in_round(2, f"{name}-killed", *settings)
+    check_resumed(fedlab, run, killed_in=2, rounds=3)
     same_numbers(whole.run, run)

@@ -32,7 +32,7 @@ class Journal:
 
 def write_journal(path: Path, journal: Journal) -> None:
     """Write a journal atomically: a reader sees either the new or the old one."""
-    replace_text(path, json.dumps(asdict(journal)))
+    replace_text(path, json.dumps(asdict(journal)), durable=False)  # of use to this process alone
 
 
 def read_journal(path: Path) -> Journal:

@@ -1,12 +1,14 @@
-"""A grid of planned clients: each answers at once what it was sent, and what it would have done."""
+"""A grid of planned clients: each answers at once a model near the one it was sent, and what it would have done."""
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
 from flwr.app import Message, MessageType
 
 from fedlab.estimate.experiment.work import PlannedWork
+from fedlab.messages.clipping import clipped
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
 from fedlab.messages.orders import PREFILL, Order, configuration_of, read_order, server_round_of
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
 
 _RUN_ID = 1
 _FIRST_NODE_ID = 2  # 1 is the server's
+_STEP = 1e-3  # by which a planned client moves every weight
 
 
 class PlannedClients(AnsweringGrid):
@@ -74,7 +77,7 @@ class PlannedClients(AnsweringGrid):
         if message.metadata.message_type == MessageType.EVALUATE:
             work = self._work.evaluation(count)
             return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=0.0, workload=work))
-        return train_reply(message, self._report(order, partition))
+        return train_reply(message, clipped(order, self._report(order, partition)))
 
     def _report(self, order: Order, partition: int) -> TrainReport:
         count = self._num_examples[partition]
@@ -85,7 +88,9 @@ class PlannedClients(AnsweringGrid):
         work, cache = self._work.workload(method, self._config(order), count, self._caches.get(partition))
         if cache is not None:
             self._caches[partition] = cache
-        return TrainReport(arrays=order.arrays, num_examples=count, train_loss=0.0, workload=work)
+        # Strategies that scale updates by their length would divide by zero if none differed from what was sent.
+        arrays = {name: array + np.float32(_STEP) for name, array in order.arrays.items()}
+        return TrainReport(arrays=arrays, num_examples=count, train_loss=0.0, workload=work)
 
     def _config(self, order: Order) -> Bottleneck:
         depth, width = depth_and_width(self._named(order.configuration), self._blocks)

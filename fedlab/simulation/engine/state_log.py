@@ -5,10 +5,13 @@ however many clients there are and however large their states. The file is a row
 (two little-endian 64-bit integers), then the state. A later entry of a partition replaces an earlier one.
 """
 
+import os
 import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from fedlab.common.durable import sync_folder
 
 _HEADER = struct.Struct("<qq")
 _SPARE_BYTES = 1 << 20  # a file is compacted when it is more than twice what it holds, and this
@@ -37,13 +40,15 @@ class StateLog:
         self._note(partition_id, len(state))
 
     def mark(self) -> dict[str, int]:
-        """Hand everything to the system and return what `restore` needs; what was marked before need not last."""
+        """Sync everything to the disk and return what `restore` needs; what was marked before need not last."""
         for number in self._numbers():
             if number != self._number:
                 self._path(number).unlink()
         if self._size > 2 * self._live + _SPARE_BYTES:
             self._rewrite()
         self._file.flush()
+        os.fsync(self._file.fileno())
+        sync_folder(self._folder)
         return {"file": self._number, "bytes": self._size}
 
     def restore(self, mark: Mapping[str, Any]) -> None:

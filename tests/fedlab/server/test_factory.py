@@ -3,11 +3,12 @@
 import math
 
 import pytest
+from flwr.serverapp.strategy import FedAvg
 from pydantic import ValidationError
 
-from fedlab.config.schema import AvailabilityTable, CodecTable, Experiment, LinkTable
+from fedlab.config.schema import AvailabilityTable, CodecTable, Experiment, LinkTable, StrategyTable
 from fedlab.errors import UserError
-from fedlab.server.factory import codec_names, load_availability, load_coding, load_link
+from fedlab.server.factory import codec_names, load_availability, load_coding, load_link, load_strategy
 
 
 def seconds(link, num_bytes: int, server_round: int = 1) -> float:
@@ -83,6 +84,51 @@ def test_a_name_or_an_option_that_does_not_exist_is_refused(name, options, said)
     with pytest.raises(UserError) as caught:
         load_availability(Experiment(rounds=1, availability=AvailabilityTable(name=name, options=options)))
     assert said in str(caught.value)
+
+
+FLOWERS = "flwr.serverapp.strategy:"
+PRIVATE = f"{FLOWERS}DifferentialPrivacyServerSideFixedClipping"
+BUDGET = {"noise_multiplier": 1.0, "clipping_norm": 0.5, "num_sampled_clients": 2}
+
+
+def strategy(name, **options):
+    return load_strategy(Experiment(rounds=1, strategy=StrategyTable(name=name, options=options)))
+
+
+@pytest.mark.parametrize(
+    "inner", [f"{FLOWERS}FedAvg", {"name": f"{FLOWERS}FedAvg", "options": {"fraction_train": 0.25}}], ids=type
+)
+def test_a_strategy_around_another_names_it_and_its_options(inner):
+    made = strategy(PRIVATE, strategy=inner, **BUDGET)
+    assert isinstance(made.strategy, FedAvg)
+    assert made.strategy.fraction_train == (0.25 if isinstance(inner, dict) else 1.0)
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ("fedavgg", "no such name 'fedavgg': did you mean 'fedavg'?"),
+        ({"name": "fedavg", "options": {"clients": 1}}, "unknown key strategy.options.strategy.options.clients"),
+        ({"name": "fedavg", "option": {}}, "strategy.options.strategy = {'name': 'fedavg', 'option': {}}: expected a"),
+        ({"name": "fedavg", "options": 3}, "strategy.options.strategy.options = 3: expected a table"),
+        (7, "strategy.options.strategy = 7: expected a name, or a table of name and options"),
+        ({"name": "adafl", "options": {"clients_per_round": 6}}, "a strategy that searches by trials cannot be within"),
+    ],
+)
+def test_a_wrong_strategy_within_another_is_refused_with_its_place(inner, said):
+    with pytest.raises(UserError) as caught:
+        strategy(PRIVATE, strategy=inner, **BUDGET)
+    assert said in str(caught.value)
+
+
+def test_a_strategy_looks_for_the_loss_under_the_name_that_clients_report():
+    assert strategy(f"{FLOWERS}QFedAvg", client_learning_rate=0.1).train_loss_key == "train-loss"
+    assert strategy(f"{FLOWERS}QFedAvg", client_learning_rate=0.1, train_loss_key="mine").train_loss_key == "mine"
+
+
+def test_a_strategy_that_adds_up_trees_is_refused():
+    with pytest.raises(UserError, match="adds up trees of XGBoost, and clients here train named arrays"):
+        strategy(f"{FLOWERS}FedXgbBagging")
 
 
 def test_without_codecs_there_is_nothing_to_encode_with():

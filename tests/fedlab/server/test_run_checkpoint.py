@@ -125,12 +125,5 @@ def test_a_run_without_a_checkpoint_starts_over_and_forgets_what_it_recorded(che
     assert recorder.rewound == {"rounds.jsonl": 0}
 
 
-def test_a_strategy_that_does_not_say_what_to_keep_keeps_its_plain_attributes():
-    strategy, other = FedAvg(fraction_train=0.5), FedAvg(fraction_train=0.1)
-    strategy.seen = {"rounds": [1, 2]}
-    resumable_parts(strategy=other)["strategy"].restore(resumable_parts(strategy=strategy)["strategy"].state())
-    assert (other.fraction_train, other.seen) == (0.5, {"rounds": [1, 2]})
-
-
 def test_parts_that_have_nothing_to_keep_are_left_out():
     assert set(resumable_parts(strategy=FedAvg(), clock=VirtualClock(), clients=object())) == {"strategy", "clock"}

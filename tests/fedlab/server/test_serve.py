@@ -2,17 +2,19 @@
 
 import json
 
+import flwr.serverapp.strategy
 import numpy as np
 import pytest
-from flwr.app import Message, MessageType, MetricRecord, RecordDict
+from flwr.app import Message, MessageType, RecordDict
 from safetensors.numpy import load_file
 
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.errors import RunFailedError
+from fedlab.messages.clipping import clipped
 from fedlab.messages.orders import read_order
-from fedlab.messages.pack import from_record, to_record
-from fedlab.messages.replies import workload_record
+from fedlab.messages.pack import from_record
+from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, train_reply
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
@@ -45,10 +47,9 @@ STRATEGIES = {
     "adafl-late": {"name": "adafl", "options": TRIALS | LATE},
     "fedavg-late": {"name": "fedavg", "options": {"clients_per_round": 4} | LATE},
     "FedAdam": {"name": f"{FLOWERS}FedAdam", "options": HALF},
-    "FedYogi": {"name": f"{FLOWERS}FedYogi", "options": HALF},
-    "FedAdagrad": {"name": f"{FLOWERS}FedAdagrad", "options": HALF},
     "FedAvgM": {"name": f"{FLOWERS}FedAvgM", "options": HALF | {"server_momentum": 0.9}},
 }
+EXPORTED = sorted(set(flwr.serverapp.strategy.__all__) - {"Result", "Strategy", "FedXgbBagging"})
 
 
 class Cut(BaseException):
@@ -88,14 +89,13 @@ def answer(message):
     training = training_passes(depth=depth, trained=bottleneck(width), **batch)
     trains = message.metadata.message_type == MessageType.TRAIN
     work = Workload(passes=training if trains else forward_passes(**batch), num_examples=8 + partition)
-    content = RecordDict({"workload": workload_record(work)})
-    if message.metadata.message_type == MessageType.TRAIN:
-        step = np.float32(0.01 * (partition - 3) * order.server_round)
-        content["arrays"] = to_record({name: array * np.float32(0.9) + step for name, array in order.arrays.items()})
-        content["metrics"] = MetricRecord({"num-examples": 8 + partition, "train-loss": 1.0 / (1 + partition)})
-    else:
-        content["metrics"] = MetricRecord({"num-examples": 8 + partition, "eval-accuracy": 0.5})
-    return Message(content, reply_to=message)
+    if not trains:
+        return evaluate_reply(message, EvaluateReport(num_examples=8 + partition, accuracy=0.5, workload=work))
+    step = np.float32(0.01 * (partition - 3) * order.server_round)
+    arrays = {name: array * np.float32(0.9) + step for name, array in order.arrays.items()}
+    loss = 1.0 / (1 + partition)
+    report = TrainReport(arrays=arrays, num_examples=8 + partition, train_loss=loss, workload=work)
+    return train_reply(message, clipped(order, report))
 
 
 def measure(arrays, split, configuration=None):
@@ -116,7 +116,8 @@ def serve_into(memory_grid, tmp_path, monkeypatch):
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
 
     def call(name, strategy, *, observers=(), answer=answer, depth=1, resume=False, **keys):
-        table = {"rounds": 7, "strategy": STRATEGIES[strategy], "client": {"depth": depth}, "seed": 3}
+        named = STRATEGIES[strategy] if isinstance(strategy, str) else strategy
+        table = {"rounds": 7, "strategy": named, "client": {"depth": depth}, "seed": 3}
         table["task"] = {"partition": {"clients": len(PARTITIONS)}}
         experiment = experiment_from(table | keys, "test")
         path = tmp_path / name
@@ -159,6 +160,51 @@ def test_a_run_cut_off_before_a_checkpoint_ends_with_the_same_numbers(serve_into
     assert compare_runs(whole, resumed) == []
     assert resumed.final.read_bytes() == whole.final.read_bytes()
     verify_run(resumed)
+
+
+@pytest.mark.parametrize("name", EXPORTED)
+def test_every_strategy_of_flowers_package_runs_and_cut_off_ends_with_the_same_numbers(
+    serve_into, flowers_strategy, name
+):
+    strategy = flowers_strategy(name)
+    whole, summary = serve_into("whole", strategy, rounds=4)
+    with pytest.raises(Cut):
+        serve_into("cut", strategy, observers=[Watcher(cut_at=4)], rounds=4)
+    resumed, resumed_summary = serve_into("cut", strategy, resume=True, rounds=4)
+
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
+    assert summary["client_failures"] == 0
+    assert {record.validation_accuracy for record in whole.rounds()} != {None}  # each round made a model
+    verify_run(resumed)
+
+
+def test_a_run_whose_power_fails_resumes_from_a_round_it_had_kept_and_ends_with_the_same_numbers(
+    serve_into, lossy_disk, tmp_path
+):
+    keys = {"rounds": 3, "checkpoint": {"every": 1}}
+    whole, summary = serve_into("whole", "adafl", **keys)
+    for fails_at in range(4, 400, 9):
+        root = tmp_path / f"disk-{fails_at}"
+        root.mkdir()
+        left, failed = lossy_disk(
+            root,
+            lambda: serve_into(f"{root.name}/run", "adafl", **keys),  # noqa: B023
+            fails_at=fails_at,
+        )
+        for place in left:
+            resumed = RunFolder(place / "run")
+            if not resumed.rounds_file.exists():  # the folder itself was not kept yet
+                continue
+            if resumed.summary() is None:
+                serve_into(f"{place.name}/run", "adafl", resume=True, **keys)
+            assert timeless(resumed.summary()) == timeless(summary)
+            assert compare_runs(whole, resumed) == []
+            verify_run(resumed)
+        if not failed:
+            break
+    assert fails_at > 40
+    assert all(RunFolder(place / "run").summary() is not None for place in left)
 
 
 @pytest.mark.parametrize("strategy", ["adafl-late", "fedavg-late", "FedAvgM"])

@@ -275,6 +275,31 @@ def test_on_a_full_disk_states_are_computed_each_time(tagger, tokens, store, tmp
     assert not list((tmp_path / "states").glob("*.states"))
 
 
+def test_states_that_last_are_on_the_disk_before_they_count_as_stored(tagger, tokens, tmp_path, monkeypatch):
+    """The system writes maps back when it likes: at a power failure the flags may be there, and states unsynced not."""
+    synced = {}
+
+    def flush(self):
+        synced[Path(self.filename).name] = Path(self.filename).read_bytes()
+
+    monkeypatch.setattr(np.memmap, "flush", flush)
+    lasting = ActivationStore(folder=tmp_path / "states", budget_bytes=PLENTY, prefix="kept-")
+    ask(lasting, tagger, tokens, depth=2, rows=ROWS[:3])
+    ask(lasting, tagger, tokens, depth=2, rows=ROWS[3:5])
+    left = tmp_path / "left"
+    left.mkdir()
+    for file in (tmp_path / "states").glob("kept-*"):
+        lost = bytes(file.stat().st_size)
+        (left / file.name).write_bytes(synced.get(file.name, lost) if file.suffix == ".states" else file.read_bytes())
+
+    again = ActivationStore(folder=left, budget_bytes=PLENTY, prefix="kept-")
+    none = ActivationStore(folder=tmp_path / "none", budget_bytes=0)
+    for depth in (1, 2, 3):
+        for rows in (ROWS[:3], ROWS[3:5]):
+            expected = ask(none, tagger, tokens, depth=depth, rows=rows)
+            assert torch.equal(ask(again, tagger, tokens, depth=depth, rows=rows), expected)
+
+
 FILL = """
 import hashlib, json, sys, time
 from pathlib import Path

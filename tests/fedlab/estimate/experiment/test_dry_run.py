@@ -1,5 +1,6 @@
 """A planned run costs what the real one is then charged: to the last second, and to the headers' bytes."""
 
+import flwr.serverapp.strategy
 import pytest
 
 from fedlab.errors import UserError
@@ -70,6 +71,15 @@ def assert_same(ours, real):
             assert abs(mine.bytes_down - theirs.bytes_down) <= 2 * TOLERANCE_BYTES
             assert abs(mine.bytes_up - theirs.bytes_up) <= TOLERANCE_BYTES
     assert ours.rounds[-1].simulated_seconds == pytest.approx(real.rounds[-1].simulated_seconds, rel=0.01)
+
+
+@pytest.mark.parametrize("name", sorted(set(flwr.serverapp.strategy.__all__) - {"Result", "Strategy", "FedXgbBagging"}))
+def test_every_strategy_of_flowers_package_is_planned(experiment_of, flowers_strategy, name):
+    done = planned(experiment_of(rounds=3, strategy=flowers_strategy(name), client={"depth": 1}))
+
+    assert [record.server_round for record in done.rounds] == [1, 2, 3]
+    assert not [record.error for record in done.clients if record.error]
+    assert all(record.bytes_up > 0 and record.joules > 0 for record in done.clients)
 
 
 @pytest.mark.parametrize("name", PLANS)

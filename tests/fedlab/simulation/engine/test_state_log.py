@@ -2,6 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fedlab.common.durable import sync_folder
 from fedlab.simulation.engine.state_log import StateLog
 
 MEGABYTE = bytes(1 << 20)
@@ -101,3 +102,27 @@ def test_a_client_that_was_never_asked_has_an_empty_state_whatever_others_have(t
     log = StateLog(tmp_path)
     log.put(3, b"state")
     assert log.get(7) == b""
+
+
+def test_marked_states_outlast_a_power_failure_whatever_comes_after(tmp_path, lossy_disk):
+    root = tmp_path / "disk"
+    root.mkdir()
+    marks = []
+
+    def work():
+        log = StateLog(root / "states")
+        sync_folder(root)  # as the run's folder is by the recorder
+        for number in range(3):
+            log.put(1, bytes([number]) * (1 << 20))  # large: the second mark writes the file anew
+            log.put(number, b"small")
+            marks.append(log.mark())
+        log.put(1, b"not marked")
+        log.put(9, b"not marked")
+
+    left, _ = lossy_disk(root, work)
+    for place in left:
+        log = StateLog(place / "states")
+        log.restore(marks[-1])
+        assert [log.get(number) for number in (0, 2, 9)] == [b"small", b"small", b""]
+        assert log.get(1) == b"\x02" * (1 << 20)
+        log.close()
