@@ -12,7 +12,7 @@ from fedlab.messages.node_config import read_node_config
 from fedlab.messages.orders import Order, read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.base import SplitPoint, TrainableSet
-from fedlab.training.evaluate import predict_frozen, score_labels
+from fedlab.training.evaluate import predict_frozen, score_rows
 from fedlab.training.local import TrainingExamples
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Configuration, Workload, forward_passes
@@ -56,7 +56,8 @@ def answer_evaluate(
     order = read_order(message)
     workbench = open_workbench(context)
     trained = named(order.configuration)
-    examples = examples_for(workbench, partition_of(context), trained)
+    partition = partition_of(context)
+    examples = examples_for(workbench, partition, trained)
     parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}  # copies: they are read-only
     assert examples.places is not None, "a table has places"
     frozen = examples.frozen[examples.places]
@@ -69,5 +70,5 @@ def answer_evaluate(
         model_blocks=workbench.network.encoder.shape.blocks,
     )
     workload = Workload(passes=passes, num_examples=count)
-    accuracy = score_labels(workbench, examples.labels.numpy(), predictions)
+    accuracy = score_rows(workbench, "train", np.asarray(workbench.partitions[partition]), predictions)
     return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=accuracy, workload=workload))

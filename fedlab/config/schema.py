@@ -49,7 +49,10 @@ class TaskTable(_ExperimentTable):
     files: dict[Literal["train", "validation", "test"], str] = Field(
         default_factory=dict, description="file of each split, inside `data`; default: files named for the splits"
     )
-    column_names: list[str] | None = Field(None, description="names of the columns of a CSV without a header line")
+    delimiter: str | None = Field(None, description="what separates the fields of a CSV; default: a comma, tab in .tsv")
+    column_names: list[str] | None = Field(
+        None, description="names of the columns of a CSV without a header line, or of a CoNLL file"
+    )
     text: list[str] = Field(["text"], description="columns of the text, joined by a space; tagging: the token column")
     label: str = Field("label", description="column of the label")
     labels: list[str] | None = Field(None, description="the set of labels; default: those of the training split")
@@ -65,6 +68,23 @@ class TaskTable(_ExperimentTable):
     @classmethod
     def _one_or_more(cls, value: object) -> object:
         return [value] if isinstance(value, str) else value
+
+    @field_validator("delimiter")
+    @classmethod
+    def _one_character(cls, value: str | None) -> str | None:
+        if value in ("\\t", "tab"):  # a shell has no short way to write a tab
+            return "\t"
+        if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
+            raise ValueError("expected one character, such as ';' or a tab")
+        return value
+
+    @field_validator("column_names")
+    @classmethod
+    def _named_once(cls, value: list[str] | None) -> list[str] | None:
+        twice = {name for name in value or [] if (value or []).count(name) > 1}
+        if twice:
+            raise ValueError(f"names '{min(twice)}' twice")
+        return value
 
 
 class BackboneTable(_ExperimentTable):

@@ -10,7 +10,7 @@ import numpy as np
 
 from fedlab.common.seeds import generator
 from fedlab.config.schema import TaskTable
-from fedlab.data.examples import Examples, declared_names, read_examples, read_texts
+from fedlab.data.examples import Examples, declared_labels, read_examples, read_texts
 from fedlab.data.labels import label_ids, label_set
 from fedlab.data.location import Resolve
 from fedlab.data.partition import split_indices
@@ -25,7 +25,7 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     dataset = load_dataset_dict(table, resolve=resolve)
     examples = {split: read_examples(dataset[split], table, split) for split in dataset}
     # Labels come from the whole training split of the source: a rare one may only occur in the held-out part.
-    names = label_set(examples["train"], table, declared_names(dataset["train"].features[table.label]))
+    names = label_set(examples["train"], table, declared_labels(dataset["train"], table))
     splits = hold_out({**examples, "train": limited(examples["train"], table.limit, seed)}, table, seed)
     splits["test"] = limited(splits["test"], table.test_limit, seed)
     tokens = {

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from fedlab.config.schema import TaskTable
-from fedlab.data.examples import Examples
+from fedlab.data.examples import Examples, one_label
 from fedlab.errors import UserError
 
 _BIO = re.compile(r"O|[BI]-.+")
@@ -19,18 +19,23 @@ def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None 
     type, because other splits may contain a tag that the training split lacks.
 
     Raises:
-        UserError: in a tagging task, a name is not a BIO tag.
+        UserError: there is one label only; or in a tagging task, a name is not a BIO tag.
     """
-    given = table.labels or declared
+    given = [*dict.fromkeys(map(one_label, table.labels or declared or []))]
     used = _tags_used(train) if table.kind == "tagging" else set(train.labels)
     names = tuple(given) if given else _sorted(used)
-    if table.kind != "tagging":
-        return names
-    for name in names:
+    for name in names if table.kind == "tagging" else ():
         if not _BIO.fullmatch(name):
             raise UserError(f"label '{name}': tagging needs BIO tags: O, B-type, I-type")
+    if len(names) < 2:
+        raise UserError(
+            f"task.label = '{table.label}': every training example has the label '{names[0]}', so there is nothing to"
+            " learn: is it the column of the labels?"
+        )
+    if given or table.kind != "tagging":
+        return names
     whole = {"O", *(f"{mark}-{name[2:]}" for name in names if name != "O" for mark in "BI")}
-    return names if given else _sorted(whole)
+    return _sorted(whole)
 
 
 def label_ids(examples: Examples, names: Sequence[str], split: str) -> list[Any]:

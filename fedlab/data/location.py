@@ -13,6 +13,7 @@ Resolve = Callable[[str], Path]  # resolves a path of the experiment file
 BUILT_IN = "docstrings"
 FORMAT_OF_SUFFIX = {
     ".csv": "csv",
+    ".tsv": "csv",
     ".json": "jsonl",
     ".jsonl": "jsonl",
     ".parquet": "parquet",

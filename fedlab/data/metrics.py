@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from fedlab.data.tokens import IGNORED_LABEL
+from fedlab.data.tokens import IGNORED_LABEL, WordTags
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
@@ -13,18 +13,33 @@ def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:
     return float((predictions == labels)[counted].mean()) if counted.any() else 0.0
 
 
-def entity_f1(predictions: np.ndarray, labels: np.ndarray, label_names: Sequence[str]) -> float:
+def entity_f1(
+    predictions: np.ndarray, labels: np.ndarray, label_names: Sequence[str], words: WordTags | None = None
+) -> float:
     """Return the entity F1, 0 to 1: an entity counts if its type and both ends match (CoNLL-2003, micro average).
 
     `predictions` and `labels` are [N, T] ids of the BIO tags `label_names`; entries with -100 in `labels` are ignored.
+    Give `words` if texts may have been cut: words without a token count as predicted O, so that their entities are
+    missed.
     """
     from seqeval.metrics import f1_score  # noqa: PLC0415  (imports scikit-learn: seconds, only for tagging)
 
-    expected = list(_tags(labels, labels, label_names))
-    found = list(_tags(predictions, labels, label_names))
+    if words is None:
+        expected = list(_tags(labels, labels, label_names))
+        found = list(_tags(predictions, labels, label_names))
+    else:
+        expected = list(_tags(words.tags, words.tags, label_names))
+        found = list(_of_words(_tags(predictions, labels, label_names), words))
     return float(f1_score(expected, found, zero_division=0))
 
 
 def _tags(ids: np.ndarray, labels: np.ndarray, label_names: Sequence[str]) -> Iterator[list[str]]:
     for row, counted in zip(ids, labels != IGNORED_LABEL, strict=True):
         yield [label_names[i] for i in row[counted]]
+
+
+def _of_words(found: Iterator[list[str]], words: WordTags) -> Iterator[list[str]]:
+    """Yield a tag for each word: O where no token is there to predict one for."""
+    for row, seen, inside in zip(found, words.seen, words.tags != IGNORED_LABEL, strict=True):
+        tags = iter(row)
+        yield [next(tags) if shown else "O" for shown in seen[inside]]

@@ -15,7 +15,21 @@ from fedlab.errors import UserError
 
 IGNORED_LABEL = -100  # what torch's cross entropy leaves out
 _BATCH = 1000
-_ARRAYS = ("input_ids", "lengths", "labels")
+_LAYOUT = 2  # part of the digest: raise it when the files of a token set change
+_ARRAYS = ("input_ids", "lengths", "labels", "whole_lengths")
+_WORD_ARRAYS = ("tags", "seen")
+
+
+@dataclass(frozen=True, kw_only=True)
+class WordTags:
+    """The tags of all words of N sentences, also of those behind `max_length`, which no prediction can find."""
+
+    tags: np.ndarray  # int64 [N, W], -100 on padding
+    seen: np.ndarray  # bool [N, W], whether a token of the word is there, whose label then is the tag
+
+    def take(self, rows: np.ndarray) -> "WordTags":
+        """Return the sentences at these rows."""
+        return WordTags(tags=self.tags[rows], seen=self.seen[rows])
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,6 +39,8 @@ class TokenSet:
     input_ids: np.ndarray  # int32 [N, T], padded on the right with the tokenizer's padding id
     lengths: np.ndarray  # int32 [N], tokens that are not padding
     labels: np.ndarray  # int64 [N]; tagging: [N, T], -100 on padding, special tokens and all but a word's first token
+    whole_lengths: np.ndarray  # int32 [N], tokens before texts were cut
+    words: WordTags | None = None  # tagging only
     digest: str  # of what it was made from; equal digests mean equal arrays
 
     def __len__(self) -> int:
@@ -42,13 +58,13 @@ def tokenize(
 ) -> TokenSet:
     """Return texts (tagging: lists of words, with a label a word) as tokens, from the cache if they are in it.
 
-    Texts longer than `max_length` tokens, special ones included, are cut; words cut off lose their labels.
+    Texts longer than `max_length`, special ones included, are cut; `TokenSet.words` keeps the tags of words that are cut off.
 
     Raises:
         UserError: the tokenizer is not a fast one, or has no padding token.
     """
     assert len(texts) == len(labels) > 0
-    key = _digest(texts, labels, tokenizer_digest(tokenizer), max_length, kind)
+    key = _digest(_LAYOUT, texts, labels, tokenizer_digest(tokenizer), max_length, kind)
     encode = _tagging_rows if kind == "tagging" else _classification_rows
     rows = encode(texts, labels, tokenizer, max_length)
     needs = [f"{name}.npy" for name in _ARRAYS]
@@ -58,8 +74,9 @@ def tokenize(
 
 def read_tokens(cache_folder: Path, digest: str) -> TokenSet:
     """Map the token set of this digest into memory; raises `FileNotFoundError` if it is not in the cache."""
-    arrays = {name: np.load(cache_folder / digest / f"{name}.npy", mmap_mode="r") for name in _ARRAYS}
-    return TokenSet(**arrays, digest=digest)
+    folder = cache_folder / digest
+    words = WordTags(**_load(folder, _WORD_ARRAYS)) if (folder / f"{_WORD_ARRAYS[0]}.npy").exists() else None
+    return TokenSet(**_load(folder, _ARRAYS), words=words, digest=digest)
 
 
 def tokenizer_digest(tokenizer: Any) -> str:
@@ -78,13 +95,23 @@ def tokenizer_digest(tokenizer: Any) -> str:
     return _digest(lasting, tokenizer.pad_token_id, tokenizer.truncation_side)
 
 
-TokenRow = tuple[list[int], int | list[int]]  # token ids; a label, or one a token
+@dataclass(frozen=True, kw_only=True)
+class TokenRow:
+    """One text: its token ids, and its length before it was cut; a label, or one for each token."""
+
+    input_ids: list[int]
+    whole_length: int
+    label: int | list[int]
+    tags: Sequence[int] = ()  # tagging: of all words, and whether a token of the word is among `input_ids`
+    seen: Sequence[bool] = ()
 
 
 def _classification_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:
     for start in range(0, len(texts), _BATCH):
         encoded = tokenizer(list(texts[start : start + _BATCH]), truncation=True, max_length=max_length)
-        yield from zip(encoded["input_ids"], labels[start : start + _BATCH], strict=True)
+        lengths = _whole_lengths(encoded, tokenizer)
+        for input_ids, whole, label in zip(encoded["input_ids"], lengths, labels[start : start + _BATCH], strict=True):
+            yield TokenRow(input_ids=input_ids, whole_length=whole, label=label)
 
 
 def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:
@@ -92,8 +119,23 @@ def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> I
     for start in range(0, len(texts), _BATCH):
         words = [list(sentence) for sentence in texts[start : start + _BATCH]]
         encoded = tokenizer(words, truncation=True, max_length=max_length, is_split_into_words=True)
+        lengths = _whole_lengths(encoded, tokenizer)
         for i, input_ids in enumerate(encoded["input_ids"]):
-            yield input_ids, _first_token_labels(encoded.word_ids(i), labels[start + i])
+            tags, word_ids = labels[start + i], encoded.word_ids(i)
+            shown = set(word_ids)
+            yield TokenRow(
+                input_ids=input_ids,
+                whole_length=lengths[i],
+                label=_first_token_labels(word_ids, tags),
+                tags=tags,
+                seen=[word in shown for word in range(len(tags))],
+            )
+
+
+def _whole_lengths(encoded: Any, tokenizer: Any) -> list[int]:
+    """Return how many tokens, special ones included, each text of a batch had before it was cut."""
+    special = tokenizer.num_special_tokens_to_add()
+    return [len(each) + sum(len(part) - special for part in each.overflowing) for each in encoded.encodings]
 
 
 def _with_spaces(tokenizer: Any) -> Any:
@@ -118,11 +160,19 @@ def _first_token_labels(word_ids: list[int | None], word_labels: Sequence[int]) 
 
 
 def _padded(rows: Iterator[TokenRow], pad_token_id: int) -> dict[str, np.ndarray]:
-    input_ids, labels = zip(*rows, strict=True)
-    return {
-        "input_ids": _rectangle(input_ids, pad_token_id).astype(np.int32),
-        "lengths": np.array([len(ids) for ids in input_ids], np.int32),
-        "labels": _rectangle(labels, IGNORED_LABEL) if isinstance(labels[0], list) else np.array(labels, np.int64),
+    every = list(rows)
+    arrays = {
+        "input_ids": _rectangle([row.input_ids for row in every], pad_token_id).astype(np.int32),
+        "lengths": np.array([len(row.input_ids) for row in every], np.int32),
+        "whole_lengths": np.array([row.whole_length for row in every], np.int32),
+    }
+    token_labels = [row.label for row in every if isinstance(row.label, list)]
+    if not token_labels:
+        return arrays | {"labels": np.array([row.label for row in every], np.int64)}
+    return arrays | {
+        "labels": _rectangle(token_labels, IGNORED_LABEL),
+        "tags": _rectangle([row.tags for row in every], IGNORED_LABEL),
+        "seen": _rectangle([row.seen for row in every], 0).astype(bool),
     }
 
 
@@ -131,6 +181,10 @@ def _rectangle(rows: Sequence[Sequence[int]], filler: int) -> np.ndarray:
     for i, row in enumerate(rows):
         array[i, : len(row)] = row
     return array
+
+
+def _load(folder: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    return {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in names}
 
 
 def _write(folder: Path, arrays: dict[str, np.ndarray]) -> None:

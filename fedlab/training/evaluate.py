@@ -55,11 +55,17 @@ def predict_frozen(
 
 def score(workbench: Workbench, split: Split, predictions: np.ndarray) -> float:
     """Score the predictions of a whole split: accuracy, or entity-level F1 for tagging."""
-    return score_labels(workbench, np.asarray(workbench.tokens(split).labels), predictions)
+    return score_rows(workbench, split, np.arange(len(workbench.tokens(split))), predictions)
 
 
-def score_labels(workbench: Workbench, labels: np.ndarray, predictions: np.ndarray) -> float:
-    """Score predictions against labels: accuracy, or entity-level F1 for tagging."""
+def score_rows(workbench: Workbench, split: Split, rows: np.ndarray, predictions: np.ndarray) -> float:
+    """Score the predictions of some rows of a split: accuracy, or entity-level F1 for tagging.
+
+    Entities behind `task.max_length`, which no prediction can find, count as missed.
+    """
+    tokens = workbench.tokens(split)
+    labels = np.asarray(tokens.labels[rows])
     if workbench.network.kind == "classification":
         return accuracy(predictions, labels)
-    return entity_f1(predictions, labels, workbench.label_names)
+    words = None if tokens.words is None else tokens.words.take(rows)
+    return entity_f1(predictions, labels, workbench.label_names, words)

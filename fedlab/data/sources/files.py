@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
-from fedlab.data.sources.base import Columns
+from fedlab.data.sources.base import Columns, refuse_repeated
 from fedlab.data.sources.conll import read_conll
 from fedlab.data.sources.csv_json import read_csv, read_json
 from fedlab.data.sources.semeval2010 import read_semeval2010
@@ -96,11 +96,11 @@ def _read(path: Path, task: TaskTable) -> datasets.Dataset:
     kind = FORMAT_OF_SUFFIX.get(suffix_of(path)) if task.format == "auto" else task.format
     match kind:
         case "csv":
-            return to_dataset(read_csv(path, task.column_names), path)
+            return to_dataset(read_csv(path, task.column_names, _delimiter(path, task)), path)
         case "jsonl":
             return to_dataset(read_json(path), path)
         case "conll":
-            return to_dataset(read_conll(path), path)
+            return to_dataset(read_conll(path, task.column_names), path)
         case "semeval2010-task8":
             return to_dataset(read_semeval2010(path), path)
         case "parquet":
@@ -109,11 +109,17 @@ def _read(path: Path, task: TaskTable) -> datasets.Dataset:
     raise UserError(f"{path}: the file name does not show the format: set task.format to one of {accepted}")
 
 
+def _delimiter(path: Path, task: TaskTable) -> str:
+    return task.delimiter or ("\t" if suffix_of(path) == ".tsv" else ",")
+
+
 def _read_parquet(path: Path) -> datasets.Dataset:
     try:
-        return datasets.Dataset(pq.read_table(path))
+        table = pq.ParquetFile(path).read()
     except (pa.ArrowInvalid, OSError) as error:
         raise UserError(f"{path}: not a Parquet file: {_first_line(error)}") from error
+    refuse_repeated(path, table.column_names)
+    return datasets.Dataset(table)
 
 
 def _load_saved(path: Path) -> dict[str, datasets.Dataset]:

@@ -30,14 +30,14 @@ def count_examples(experiment: Experiment) -> Holdings:
         )
     # Imported here: what reads and splits data takes seconds to import.
     from fedlab.data.build import hold_out, limited  # noqa: PLC0415
-    from fedlab.data.examples import declared_names, read_examples  # noqa: PLC0415
+    from fedlab.data.examples import declared_labels, read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_set  # noqa: PLC0415
     from fedlab.data.partition import split_indices  # noqa: PLC0415
     from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
 
     dataset = load_dataset_dict(table, resolve=experiment.path)
     examples = {split: read_examples(dataset[split], table, split) for split in dataset}
-    names = label_set(examples["train"], table, declared_names(dataset["train"].features[table.label]))
+    names = label_set(examples["train"], table, declared_labels(dataset["train"], table))
     limit = limited(examples["train"], table.limit, experiment.seed)
     train = hold_out({**examples, "train": limit}, table, experiment.seed)["train"]
     parts = split_indices(train.labels, table.partition, experiment.seed, client_ids=train.client_ids)

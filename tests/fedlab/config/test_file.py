@@ -178,6 +178,11 @@ def test_any_one_of_three_says_when_to_stop(written, setting):
         ("rounds=5", lambda e: e.rounds, 5),
         ('task.labels=["day", "night"]', lambda e: e.task.labels, ["day", "night"]),
         ("task.labels=[day, late night]", lambda e: e.task.labels, ["day", "late night"]),
+        ("task.text=#text", lambda e: e.task.text, ["#text"]),
+        ("task.delimiter=;", lambda e: e.task.delimiter, ";"),
+        ('task.delimiter="\\t"', lambda e: e.task.delimiter, "\t"),
+        ("task.delimiter=\\t", lambda e: e.task.delimiter, "\t"),
+        ("task.delimiter=tab", lambda e: e.task.delimiter, "\t"),
         ("strategy.options.widths=[8, x]", lambda e: e.strategy.options, {"widths": [8, "x"]}),
         ("strategy.options.note=[a, {b]", lambda e: e.strategy.options, {"note": "[a, {b]"}),
     ],
@@ -199,6 +204,21 @@ def test_a_setting_without_key_or_value_is_refused(written, setting):
     message = refusal(lambda: load_experiment(written(), [setting]))
 
     assert message == f"--set {setting.strip()}: expected key=value, such as task.partition.alpha=0.5"
+
+
+@pytest.mark.parametrize("value", ['""', "ab", "é", '"\\n"', "'\"'"])
+def test_a_delimiter_is_one_character(written, value):
+    message = refusal(lambda: load_experiment(written(), [f"task.delimiter={value}"]))
+
+    assert "task.delimiter = " in message
+    assert "expected one character, such as ';' or a tab" in message
+
+
+def test_columns_are_named_once(written):
+    message = refusal(lambda: load_experiment(written(), ["task.column_names=[text, label, text]"]))
+
+    assert "task.column_names = " in message
+    assert "names 'text' twice" in message
 
 
 def test_a_setting_below_a_value_is_refused(written):

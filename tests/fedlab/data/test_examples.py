@@ -1,8 +1,10 @@
+import math
+
 import datasets
 import pytest
 
 from fedlab.config.schema import Partition, TaskTable
-from fedlab.data.examples import Examples, read_examples
+from fedlab.data.examples import Examples, LeftOut, read_examples
 from fedlab.errors import UserError
 
 
@@ -20,6 +22,37 @@ def test_text_columns_are_joined_by_a_blank_and_labels_are_strings():
 def test_examples_without_text_are_left_out_with_their_labels():
     examples = _read({"text": ["a", " ", None, "b"], "label": ["x", "y", None, "z"]})
     assert (examples.texts, examples.labels) == (["a", "b"], ["x", "z"])
+
+
+@pytest.mark.parametrize("missing", [None, "", "  ", "\t", "NaN", "nan"])
+def test_examples_without_a_label_are_left_out_and_counted(missing):
+    examples = _read({"text": ["a", "b", "", "c"], "label": ["x", missing, missing, "y"]})
+    assert (examples.texts, examples.labels) == (["a", "c"], ["x", "y"])
+    assert examples.left_out == LeftOut(no_text=1, no_label=1)
+
+
+def test_numbers_that_are_nan_are_missing_as_labels_and_as_texts():
+    examples = _read({"text": ["a", "b"], "more": [1.5, math.nan], "label": [2.0, math.nan]}, text=["text", "more"])
+    assert (examples.texts, examples.labels) == (["a 1.5"], ["2.0"])
+    assert examples.left_out == LeftOut(no_label=1)
+
+
+def test_a_sentence_with_a_missing_tag_is_left_out_and_counted():
+    columns = {"text": [["a", "b"], ["c"], ["d", None]], "label": [["O", None], ["B-x "], ["O", "O"]]}
+    examples = _read(columns, kind="tagging")
+    assert (examples.texts, examples.labels) == ([["c"], ["d", ""]], [["B-x"], ["O", "O"]])
+    assert examples.left_out == LeftOut(no_label=1)
+
+
+def test_labels_that_differ_in_blanks_alone_are_one():
+    examples = _read({"text": list("abcd"), "label": ["late night", " late night", "late  night\u00a0", "day"]})
+    assert examples.labels == ["late night"] * 3 + ["day"]
+
+
+def test_a_header_that_begins_with_a_hash_is_read_by_its_name():
+    assert _read({"#text": ["a"], "label": ["x"]}).texts == ["a"]
+    assert _read({"# text": ["a"], "label": ["x"]}).texts == ["a"]
+    assert _read({"#text": ["a"], "text": ["b"], "label": ["x"]}).texts == ["b"]
 
 
 def test_declared_labels_are_read_by_name():
@@ -62,7 +95,18 @@ def test_a_missing_column_is_reported_with_the_nearest_name(table, message):
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ({"text": ["a", "b"], "label": ["x", None]}, r"split 'train': an example has no label: 'b'"),
+        (
+            {"text": ["a", "b", "c", ""], "label": ["x", None, " ", "y"]},
+            r"'docstrings': 2 of 3 examples have no label: is task.label = 'label' the column of the labels\?",
+        ),
+        ({"text": ["a"], "label": [" "]}, r"1 of 1 examples have no label"),
+        ({"text": [["a"]], "label": ["x"]}, r"task.text = 'text': has lists in split 'train', expected text"),
+        ({"text": [b"a"], "label": ["x"]}, r"task.text = 'text': has values of type bytes in split 'train'"),
+        ({"text": ["a"], "label": [{"name": "x"}]}, r"task.label = 'label': has values of type dict"),
+        (
+            {"tokens": [["a"]], "tags": [["O"]]},
+            r"has tokens and tags: set task.kind = 'tagging', task.text = 'tokens' and task.label = 'tags'",
+        ),
         ({"text": ["", " "], "label": ["x", "y"]}, r"split 'train' of task.data = 'docstrings' contains no text"),
     ],
 )

@@ -26,6 +26,18 @@ def test_the_users_set_comes_first_then_the_declared_one():
     assert label_set(train, TaskTable(), ["c", "a"]) == ("c", "a")
 
 
+def test_names_that_differ_in_blanks_alone_are_one():
+    assert label_set(_examples("a"), TaskTable(labels=["b ", "a", "b"])) == ("b", "a")
+
+
+def test_one_label_only_is_refused_unless_the_user_lists_more():
+    with pytest.raises(UserError, match=r"task.label = 'label': every training example has the label 'a'"):
+        label_set(_examples("a", "a"), TaskTable())
+    with pytest.raises(UserError, match=r"has the label 'O', so there is nothing to learn"):
+        label_set(_examples(["O"], ["O", "O"]), TAGGING)
+    assert label_set(_examples("a", "a"), TaskTable(labels=["a", "b"])) == ("a", "b")
+
+
 def test_a_set_of_tags_is_made_whole():
     assert label_set(_examples(["B-x"], ["I-y"]), TAGGING) == ("B-x", "B-y", "I-x", "I-y", "O")
 

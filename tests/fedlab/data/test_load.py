@@ -105,9 +105,9 @@ def test_natural_clients_follow_the_examples_that_are_left_for_training(load):
 
 
 def test_a_label_the_source_has_only_in_test_is_refused(load, tmp_path):
-    for name, label in (("train", "x"), ("test", "y")):
-        (tmp_path / f"{name}.csv").write_text("text,label\n" + f"w1,{label}\n" * 9)
-    with pytest.raises(UserError, match=r"label 'y' in split 'test' is not in the set: accepted: x$"):
+    for name, label in (("train", "x"), ("test", "z")):
+        (tmp_path / f"{name}.csv").write_text("text,label\nw2,y\n" + f"w1,{label}\n" * 9)
+    with pytest.raises(UserError, match=r"label 'z' in split 'test' is not in the set: accepted: x, y$"):
         load(data=".", files={"train": "train.csv", "test": "test.csv"})
 
 
@@ -115,7 +115,7 @@ def test_data_of_a_function_are_read_every_time(load, tmp_path):
     (tmp_path / "mine.py").write_text(
         "import datasets, pathlib\n\ndef load(path):\n"
         "    texts = pathlib.Path(path).read_text().split()\n"
-        "    return datasets.Dataset.from_dict({'text': texts, 'label': ['x'] * len(texts)})\n"
+        "    return datasets.Dataset.from_dict({'text': texts, 'label': ['x', 'y'] * (len(texts) // 2)})\n"
     )
     (tmp_path / "words").write_text("w1 " * 10)
     options = {"data": "mine.py:load", "options": {"path": str(tmp_path / "words")}, "partition": Partition(clients=2)}

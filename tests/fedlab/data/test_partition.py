@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 from hypothesis import assume, given, settings
@@ -143,9 +145,10 @@ def test_what_cannot_be_split_is_one_line_that_says_what_to_change(partition, me
     assert "\n" not in str(caught.value)
 
 
-def test_an_example_without_a_client_is_reported():
+@pytest.mark.parametrize("missing", [None, math.nan, " "])
+def test_an_example_without_a_client_is_reported(missing):
     with pytest.raises(UserError, match=r"task.partition.column = 'user': an example has no value in it"):
-        split_indices(_labels(2), Partition(scheme="natural", column="user"), 0, client_ids=["a", None])
+        split_indices(_labels(2), Partition(scheme="natural", column="user"), 0, client_ids=["a", missing])
 
 
 def test_partitioners_are_silent(recwarn, capfd):

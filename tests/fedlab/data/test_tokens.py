@@ -42,6 +42,34 @@ def test_long_texts_are_cut_to_max_length(tokenizer, tmp_path):
         ["beach is far"], [0], tokenizer=tokenizer, max_length=4, kind="classification", cache_folder=tmp_path
     )
     assert tokens.input_ids.tolist() == [[CLS, BEACH, IS, SEP]]
+    assert (tokens.lengths.tolist(), tokens.whole_lengths.tolist()) == ([4], [5])
+    assert tokens.words is None
+
+
+def test_the_length_before_the_cut_is_known_however_much_is_cut(tokenizer, tmp_path):
+    tokens = tokenize(
+        ["beach", " ".join(["far"] * 33)],
+        [0, 0],
+        tokenizer=tokenizer,
+        max_length=4,
+        kind="classification",
+        cache_folder=tmp_path,
+    )
+    assert tokens.whole_lengths.tolist() == [3, 35]
+
+
+def test_the_tags_of_words_that_are_cut_off_or_have_no_token_are_kept(tokenizer, tmp_path):
+    tokens = tokenize(
+        [["Redondo", " ", "Beach", "is", "far"], ["far"]],
+        [[1, 2, 3, 0, 4], [0]],
+        tokenizer=tokenizer,
+        max_length=6,
+        kind="tagging",
+        cache_folder=tmp_path,
+    )
+    assert tokens.words.tags.tolist() == [[1, 2, 3, 0, 4], [0, -100, -100, -100, -100]]
+    assert tokens.words.seen.tolist() == [[True, False, True, False, False], [True, False, False, False, False]]
+    assert tokens.whole_lengths.tolist() == [8, 3]
 
 
 def test_tags_stand_on_the_first_token_of_each_word(tokenizer, tmp_path):

@@ -40,7 +40,9 @@ def tokens(tiny):
     lengths[7] = WIDTH
     ids, _ = tiny.texts(lengths.tolist())
     labels = np.zeros(COUNT, np.int64)
-    return TokenSet(input_ids=ids.numpy().astype(np.int32), lengths=lengths, labels=labels, digest="")
+    return TokenSet(
+        input_ids=ids.numpy().astype(np.int32), lengths=lengths, whole_lengths=lengths, labels=labels, digest=""
+    )
 
 
 class Counted:
@@ -316,7 +318,7 @@ folder, me, other = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
 encoder = encoder_from_tensors(load_file(folder / "encoder"), json.loads((folder / "sizes").read_text()))
 network = Network(encoder=encoder, kind="tagging", pooling="cls")
 arrays = {name: np.load(folder / f"{name}.npy") for name in ("input_ids", "lengths", "labels")}
-tokens = TokenSet(**arrays, digest="")
+tokens = TokenSet(**arrays, whole_lengths=arrays["lengths"], digest="")
 store = ActivationStore(folder=folder / "states", budget_bytes=int(sys.argv[4]))
 (folder / me).touch()
 while not (folder / other).exists():

@@ -33,6 +33,39 @@ def test_a_tag_without_a_token_is_reported_with_its_line(tmp_path):
         _read(tmp_path, "a\tO\n\tB-x\n")
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1\tEU\tB-ORG\n2\tsaid\tO\n\n1\tHi\tO\n",
+        "0 EU B-ORG\n1 said O\n\n0 Hi O\n",
+        "1\tEU\tB-ORG\n2\tsaid\tO\n\n3\tHi\tO\n",
+    ],
+)
+def test_a_first_column_that_counts_up_is_refused_with_the_key_to_set(tmp_path, text):
+    message = r'a\.conll: the first column counts up.*task\.column_names, such as \["index", "tokens", "tags"\]'
+    with pytest.raises(UserError, match=message):
+        _read(tmp_path, text)
+    named = read_conll(tmp_path / "a.conll", ["index", "tokens", "tags"])
+    assert (named["tokens"], named["tags"]) == ([["EU", "said"], ["Hi"]], [["B-ORG", "O"], ["O"]])
+
+
+def test_numbers_that_do_not_count_up_are_tokens(tmp_path):
+    assert _read(tmp_path, "1\tO\n\n1\tO\n1\tO\n")["tokens"] == [["1"], ["1", "1"]]
+
+
+def test_with_named_columns_every_line_has_as_many_fields(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_text("1\tEU\tB-ORG\n2\tsaid\n")
+    with pytest.raises(UserError, match=r"a\.conll, line 2: 2 fields, expected 3 \(task\.column_names\): '2 said'"):
+        read_conll(path, ["index", "tokens", "tags"])
+
+
+def test_windows_line_ends_and_a_byte_order_mark_are_not_part_of_tokens_and_tags(tmp_path):
+    path = tmp_path / "a.conll"
+    path.write_bytes(b"\xef\xbb\xbfEU\tB-ORG\r\nsaid O\r\n\r\nHi\tO\r\n")
+    assert read_conll(path) == {"tokens": [["EU", "said"], ["Hi"]], "tags": [["B-ORG", "O"], ["O"]]}
+
+
 def test_a_file_without_sentences_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"a\.conll: contains no sentence"):
         _read(tmp_path, "\n\n")

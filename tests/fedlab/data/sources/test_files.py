@@ -1,4 +1,6 @@
 import datasets
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from fedlab.config.schema import TaskTable
@@ -108,6 +110,26 @@ def test_a_column_of_mixed_types_is_reported(tmp_path):
     with pytest.raises(UserError, match=r"a\.jsonl: column 'text' has values of different types") as caught:
         load_local(tmp_path / "a.jsonl", TaskTable(data="a.jsonl"))
     assert "\n" not in str(caught.value)
+
+
+def test_a_parquet_file_with_a_column_named_twice_is_refused(tmp_path):
+    table = pa.table([pa.array(["a"]), pa.array([1]), pa.array([2])], names=["text", "label", "label"])
+    pq.write_table(table, tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"a\.parquet: two columns are named 'label'"):
+        load_local(tmp_path / "a.parquet", TaskTable(data="a.parquet"))
+
+
+def test_tab_separated_files_are_known_by_their_suffix_and_others_by_the_delimiter(tmp_path):
+    (tmp_path / "a.tsv").write_text("text\tlabel\na, b\tx\n")
+    (tmp_path / "a.csv").write_text("text;label\na, b;x\n")
+    for task in (TaskTable(data="a.tsv"), TaskTable(data="a.csv", delimiter=";")):
+        assert load_local(tmp_path / task.data, task)["train"][:] == {"text": ["a, b"], "label": ["x"]}
+
+
+def test_the_columns_of_a_conll_file_can_be_named(tmp_path):
+    (tmp_path / "a.conll").write_text("1 EU NNP B-ORG\n2 said VBD O\n3 so RB O\n")
+    task = TaskTable(data="a.conll", column_names=["index", "token", "pos", "tag"])
+    assert load_local(tmp_path / "a.conll", task)["train"]["tag"][:] == [["B-ORG", "O", "O"]]
 
 
 def test_upper_case_suffixes_are_known(tmp_path):
