@@ -5,7 +5,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Protocol
 
-from fedlab.errors import UserError
+from fedlab.errors import DamagedError
 from fedlab.results.folder import RECORD_FILES, RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 
@@ -66,7 +66,7 @@ class Recorder:
         """Forget what was written after a mark; raises `UserError` if a file does not reach back to it."""
         for name, file in self._files.items():
             if file.tell() < mark[name]:
-                raise UserError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
+                raise DamagedError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
         for name in self._files:
             self._cut(name, mark[name])
 
