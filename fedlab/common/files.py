@@ -62,7 +62,7 @@ def parse_json(text: str, place: str) -> Any:
     """Return the value of a JSON text; raises UserError that begins with `place` for anything else."""
     try:
         return json.loads(text)
-    except (ValueError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # as above
         raise UserError(f"{place}: {_said(error)}") from error
 
 

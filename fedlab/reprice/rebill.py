@@ -6,7 +6,7 @@ from itertools import groupby
 
 from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.common.clock import VirtualClock
-from fedlab.errors import UserError
+from fedlab.errors import DamagedError, UserError
 from fedlab.reprice.old_work import old_workload
 from fedlab.results.records import ClientRecord, RoundRecord, group_records
 from fedlab.workload.encoding import read_pass
@@ -22,6 +22,7 @@ def rebilled(
 
     `place` is the run's, for a message. Raises UserError where a client would drop out.
     """
+    _check(clients, physics, place)
     clock = VirtualClock()
     by_round = {number: list(records) for number, records in groupby(clients, lambda record: record.server_round)}
     new_rounds, new_clients = [], []
@@ -36,6 +37,17 @@ def rebilled(
         new_rounds.append(replace(record, simulated_seconds=clock.latest(), groups=groups))
         new_clients += billed
     return new_rounds, new_clients
+
+
+def _check(clients: Sequence[ClientRecord], physics: SimulatedPhysics, place: str) -> None:
+    """Raise a DamagedError if a record is of no client of the run, or does not say its work as any version does."""
+    for each in clients:
+        work, passes = each.old_work, each.passes or []
+        told = work is None or {"method", "batch_size", "sequence_length", "depth", "width"} <= work.keys()
+        if not (told and all(isinstance(one.get("kind"), str) for one in passes)):
+            raise DamagedError(f"{place}: the record of client {each.partition_id} does not say what the client did")
+        if not 0 <= each.partition_id < len(physics.fleet):
+            raise DamagedError(f"{place}: a record of client {each.partition_id}, but there are {len(physics.fleet)}")
 
 
 def _batches(records: Sequence[ClientRecord]) -> Iterator[list[ClientRecord]]:

@@ -135,6 +135,7 @@ def _written(
     """Write the new run's folder beside its place, and put it there when it is whole."""
     if out.exists() and not (out.is_dir() and not any(out.iterdir())):
         raise UserError(f"{out}: not a new or empty folder; choose another --out")
+    made = [each for each in (out.parent, *out.parent.parents) if not each.exists()]  # the innermost first
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
@@ -146,13 +147,15 @@ def _written(
         said = write_results(
             RunFolder(scratch),
             experiment,
-            status=str(summary["status"]),
+            status=str(summary.get("status", "finished")),
             arrays_digest=summary.get("arrays_digest"),
             more={"run_dir": str(out), "repriced_from": str(source.path)},
         )
         scratch.replace(out)
     except BaseException:
         shutil.rmtree(scratch, ignore_errors=True)
+        for folder in made:
+            folder.rmdir()
         raise
     return said
 

@@ -4,7 +4,6 @@ import itertools
 import json
 import os
 import shutil
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +12,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import tomli_w
 
 from fedlab.common.durable import sync_folder
-from fedlab.common.files import read_text, replace_text
-from fedlab.errors import UserError
+from fedlab.common.files import parse_json, parse_toml, read_text, replace_text
+from fedlab.common.short_text import shortened
+from fedlab.errors import DamagedError, UserError
+from fedlab.results.checked import Summary, check_fields
 from fedlab.results.old_records import Line, RecordKind, trained_set, upgraded
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 RECORD_FILES = ("rounds.jsonl", "clients.jsonl", "trials.jsonl")
 
 _Record = TypeVar("_Record")
+# What reading a line raises that somebody has changed.
+_NO_RECORD = (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError)
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ class RunFolder:
 
     def clients(self) -> list[ClientRecord]:
         """Return the clients' parts recorded so far; raises as `rounds` does."""
-        return self._read("clients", lambda line: ClientRecord(**line))
+        return self._read("clients", lambda line: _built(ClientRecord, line))
 
     def trials(self) -> list[TrialRecord]:
         """Return the trials recorded so far; raises as `rounds` does."""
@@ -137,14 +140,18 @@ class RunFolder:
 
     def experiment_table(self) -> dict[str, Any]:
         """Return the experiment as it stands in its file, not validated; raises `UserError` if it is not TOML."""
-        try:
-            return tomllib.loads(read_text(self.experiment))
-        except tomllib.TOMLDecodeError as error:
-            raise UserError(f"{self.experiment}: not valid TOML: {error}") from error
+        return parse_toml(read_text(self.experiment), f"{self.experiment}: not valid TOML")
 
     def summary(self) -> dict[str, Any] | None:
-        """Return the results of the run, None while it has not ended; raises `UserError` if they are not JSON."""
-        return _json_object(self.summary_file) if self.summary_file.exists() else None
+        """Return the results of the run, None while it has not ended; raises `DamagedError` if they are not."""
+        if not self.summary_file.exists():
+            return None
+        found = _json_object(self.summary_file)
+        try:
+            check_fields(Summary, found)
+        except TypeError as error:
+            raise DamagedError(f"{self.summary_file}: not a summary of a run: {error}") from error
+        return found
 
     def deployed(self) -> bool:
         """Tell whether the run was on real machines instead of simulated; raises `UserError` as `summary` does."""
@@ -224,8 +231,9 @@ def _lines(path: Path, build: Callable[[Line], _Record]) -> Iterator[_Record]:
     for number, line in enumerate(whole.split("\n") if whole else [], start=1):
         try:
             yield build(_object(line))
-        except (ValueError, TypeError, KeyError) as error:
-            raise UserError(f"{path}, line {number}: not a record of this version of fedlab: {error}") from error
+        except _NO_RECORD as error:
+            said = shortened(str(error), 160)
+            raise DamagedError(f"{path}, line {number}: not a record of this version of fedlab: {said}") from error
 
 
 def _readable_lines(path: Path) -> Iterator[Line]:
@@ -236,7 +244,7 @@ def _readable_lines(path: Path) -> Iterator[Line]:
         for line in file:
             try:
                 yield _object(line)
-            except (ValueError, TypeError):
+            except _NO_RECORD:
                 return
 
 
@@ -248,18 +256,26 @@ def _object(line: str) -> Line:
 
 
 def _round(line: Line) -> RoundRecord:
-    return RoundRecord(**line | {"groups": [GroupRecord(**group) for group in line["groups"]]})
+    groups = [_built(GroupRecord, group) for group in line["groups"]]
+    return _built(RoundRecord, line | {"groups": groups})
 
 
 def _trial(line: Line) -> TrialRecord:
-    return TrialRecord(**line | {"candidates": [CandidateRecord(**candidate) for candidate in line["candidates"]]})
+    candidates = [_built(CandidateRecord, candidate) for candidate in line["candidates"]]
+    return _built(TrialRecord, line | {"candidates": candidates})
+
+
+def _built(kind: type[_Record], line: Line) -> _Record:
+    """Return a record; raises TypeError if a field is missing, unknown or of another type."""
+    check_fields(kind, line)
+    return kind(**line)
 
 
 def _json_object(path: Path) -> dict[str, Any]:
     try:
-        value = json.loads(read_text(path))
-    except ValueError as error:
-        raise UserError(f"{path}: not valid JSON: {error}") from error
+        value = parse_json(read_text(path), f"{path}: not valid JSON")
+    except UserError as error:
+        raise DamagedError(str(error)) from error
     if not isinstance(value, dict):
-        raise UserError(f"{path}: expected a JSON object")
+        raise DamagedError(f"{path}: expected a JSON object")
     return value

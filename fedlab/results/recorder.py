@@ -7,7 +7,7 @@ from typing import IO, Protocol
 
 from fedlab.common.durable import sync_folder
 from fedlab.common.file_lock import holder_of, try_lock
-from fedlab.errors import UserError
+from fedlab.errors import DamagedError, UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 
@@ -80,7 +80,7 @@ class Recorder:
         """Forget what was written after a mark; raises `UserError` if a file does not reach back to it."""
         for name, file in self._files.items():
             if file.tell() < mark[name]:
-                raise UserError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
+                raise DamagedError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
         for name in self._files:
             self._cut(name, mark[name])
 

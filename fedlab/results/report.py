@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
+from fedlab.errors import DamagedError
+from fedlab.results.checked import missing_from
 from fedlab.results.configuration import axis_names, describe, size
 from fedlab.results.folder import RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
@@ -118,6 +120,8 @@ def render_summary(summary: Mapping[str, Any], run_dir: Path) -> RenderableType:
     """Return a summary for the terminal: accuracy and costs, then the paths of the files the run wrote."""
     figures = Table.grid(padding=(0, 2))
     run = RunFolder(run_dir)
+    if missing := missing_from(summary):
+        raise DamagedError(f"{run.summary_file}: not a summary of a run: it has no {missing}")
     for name, value in _figures(summary, deployed=run.deployed()):
         figures.add_row(Text(name, style="dim"), value)
     files = Table.grid(padding=(0, 2))
@@ -240,7 +244,7 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
         if provenance := summary.get(key):
             rows.append((name, _enumerated(provenance)))
     if summary["client_failures"]:
-        kinds = {_KINDS[kind]: count for kind, count in summary.get("dropouts", {}).items()}
+        kinds = {_KINDS.get(kind, kind): count for kind, count in (summary.get("dropouts") or {}).items()}
         text = _enumerated(kinds) or str(summary["client_failures"])
         rows.append(("failures of clients", Text(text, style="red")))
     if summary.get("late"):

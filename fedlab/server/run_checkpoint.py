@@ -1,5 +1,6 @@
 """The checkpoint of a run: all that its parts must remember, written as often as it is worth the time."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -7,12 +8,15 @@ from typing import Any
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.common.clock import stopwatch
+from fedlab.common.short_text import raised
+from fedlab.errors import DamagedError, UserError
 from fedlab.results.recorder import Recorder
 from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.context import Resumable
 from fedlab.server.round_loop import RunState
 from fedlab.server.strategy_memory import memory_of
 
+_ROUNDS = "rounds.jsonl"  # whose lines have the real time of each round: no two runs wrote the same
 _WORTH = 20  # rounds take at least this many times as long as the checkpoint that keeps them: under 5% of the time
 
 
@@ -84,17 +88,40 @@ class RunCheckpoint:
         if tree is None:
             self._recorder.rewind(dict.fromkeys(self._recorder.mark(), 0))
             return None
+        self._check_records(tree)
         self._recorder.rewind(tree["marks"])
         for name, part in self._parts.items():
-            part.restore(tree["parts"][name])
+            self._restore(name, part, tree["parts"])
         self._before_seconds = tree["wall_seconds"]
         return RunState(**tree["state"])
 
+    def _check_records(self, tree: Mapping[str, Any]) -> None:
+        """Refuse the checkpoint of another run: the rounds recorded here are not those that it was written after."""
+        length = tree.get("marks", {}).get(_ROUNDS)
+        if length is None or tree.get("rounds_digest") != self._rounds_digest(length):
+            raise DamagedError(f"{self._path}: is not the checkpoint of this run's {_ROUNDS}, or that was changed")
+
+    def _rounds_digest(self, length: int) -> str:
+        """Return the SHA-256 of the rounds recorded up to a mark."""
+        with (self._path.parent / _ROUNDS).open("rb") as file:
+            return hashlib.sha256(file.read(length)).hexdigest()
+
+    def _restore(self, name: str, part: Resumable, states: Mapping[str, Any]) -> None:
+        """Restore a part of the run; what it cannot use is not what it wrote, or another version of it wrote it."""
+        try:
+            part.restore(states[name])
+        except UserError:
+            raise
+        except Exception as error:
+            raise DamagedError(f"{self._path}: {name} cannot be restored: {raised(error)}") from error
+
     def _tree(self, state: RunState) -> dict[str, Any]:
+        marks = self._recorder.mark()
         return {
             "state": vars(state),
             "wall_seconds": self.wall_seconds(),
-            "marks": self._recorder.mark(),
+            "marks": marks,
+            "rounds_digest": self._rounds_digest(marks[_ROUNDS]),
             "parts": {name: part.state() for name, part in self._parts.items()},
         }
 

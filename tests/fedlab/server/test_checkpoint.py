@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
+from safetensors.numpy import save_file
 
-from fedlab.errors import UserError
+from fedlab.errors import DamagedError, UserError
 from fedlab.server.checkpoint import FORMAT, load_tree, save_tree
 
 DTYPES = st.sampled_from([np.float32, np.float64, np.int64, np.int32, np.uint8, np.bool_])
@@ -177,8 +178,31 @@ def test_files_of_two_different_trees_are_refused(tmp_path):
     save_tree(tmp_path / "other", {"other": np.ones(3)})
     shutil.copy(tmp_path / "other" / "tree.json", tmp_path / "one")
 
-    with pytest.raises(UserError, match="the checkpoint cannot be read"):
+    with pytest.raises(DamagedError, match="has been changed since it was written"):
         load_tree(tmp_path / "one")
+
+
+@pytest.mark.parametrize("change", ["arrays", "tree"])
+def test_a_checkpoint_that_was_changed_is_refused(tmp_path, change):
+    folder = tmp_path / "checkpoint"
+    save_tree(folder, {"array": np.ones(3), "count": 4})
+    if change == "arrays":
+        save_file({"0/array": np.full(3, np.nan)}, folder / "arrays.safetensors")
+    else:
+        (folder / "tree.json").write_text((folder / "tree.json").read_text().replace('"count": 4', '"count": 5'))
+    with pytest.raises(DamagedError, match="has been changed since it was written"):
+        load_tree(folder)
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[", "[" * 100_000, "3", '{"format": 3}', '{"format": ' + "9" * 5000 + "}"], ids=len
+)
+def test_a_tree_that_is_none_is_one_line(tmp_path, text):
+    save_tree(tmp_path / "checkpoint", {})
+    (tmp_path / "checkpoint" / "tree.json").write_text(text)
+    with pytest.raises(UserError, match="checkpoint") as caught:
+        load_tree(tmp_path / "checkpoint")
+    assert len(str(caught.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize(

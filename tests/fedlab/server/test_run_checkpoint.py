@@ -5,7 +5,8 @@ import pytest
 from flwr.serverapp.strategy import FedAvg
 
 from fedlab.common.clock import VirtualClock
-from fedlab.server.checkpoint import load_tree
+from fedlab.errors import DamagedError
+from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.round_loop import RunState
 from fedlab.server.run_checkpoint import RunCheckpoint, checkpoint_due, resumable_parts
 
@@ -60,6 +61,7 @@ def checkpoint(tmp_path):
     """Return a function that makes a run's checkpoint, its time and its recorder."""
 
     def make(*, every=None, writing_seconds=1.0):
+        (tmp_path / "rounds.jsonl").write_text('{"round":1}\n')
         stopwatches = Stopwatches()
         recorder = Files(stopwatches, writing_seconds)
         made = RunCheckpoint(
@@ -117,6 +119,26 @@ def test_a_run_resumes_with_its_state_and_the_real_time_it_took(checkpoint):
     assert (found.server_round, found.arrays["x"].tolist()) == (5, [5.0, 5.0])
     assert resumed.wall_seconds() == 15.0
     assert recorder.rewound == {"rounds.jsonl": 10}
+
+
+def test_a_checkpoint_of_other_rounds_is_refused(checkpoint, tmp_path):
+    made, _, _ = checkpoint()
+    made.save(state(5), final=False)
+    resumed, _, recorder = checkpoint()
+    (tmp_path / "rounds.jsonl").write_text('{"round":2}\n')
+    with pytest.raises(DamagedError, match=r"is not the checkpoint of this run's rounds\.jsonl"):
+        resumed.restore()
+    assert recorder.rewound is None
+
+
+def test_a_part_that_cannot_use_its_state_is_one_line(checkpoint, tmp_path):
+    made, _, _ = checkpoint()
+    made.save(state(5), final=False)
+    tree = load_tree(tmp_path / "checkpoint")
+    tree["parts"]["clock"] = {"main": 3.0}
+    save_tree(tmp_path / "checkpoint", tree)
+    with pytest.raises(DamagedError, match="clock cannot be restored: KeyError: 'lanes'"):
+        checkpoint()[0].restore()
 
 
 def test_a_run_without_a_checkpoint_starts_over_and_forgets_what_it_recorded(checkpoint):

@@ -3,6 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.common.durable import sync_folder
+from fedlab.errors import DamagedError
 from fedlab.simulation.engine.state_log import StateLog
 
 MEGABYTE = bytes(1 << 20)
@@ -86,13 +87,13 @@ def test_a_log_holds_what_a_dictionary_would(tmp_path_factory, marked, puts, lat
 @pytest.mark.parametrize(
     ("replaced_bytes", "after"),
     [
-        (5 + 2**20, {"file": 0, "bytes": 2**20 + 42}),  # just twice the 21 bytes of the last entry, and a mebibyte
-        (5 + 2**20 + 1, {"file": 1, "bytes": 21}),  # a byte more: only the last entry is kept
+        (5 + 2**20, {"file": 0, "bytes": 2**20 + 50}),  # just twice the 25 bytes of the last entry, and a mebibyte
+        (5 + 2**20 + 1, {"file": 1, "bytes": 25}),  # a byte more: only the last entry is kept
     ],
 )
 def test_a_log_is_compacted_when_it_is_over_twice_what_it_holds_and_a_mebibyte(tmp_path, replaced_bytes, after):
     log = StateLog(tmp_path)
-    log.put(1, bytes(replaced_bytes))  # an entry has 16 bytes before its state
+    log.put(1, bytes(replaced_bytes))  # an entry has 20 bytes before its state
     log.put(1, b"state")
     assert log.mark() == after
     assert (log.get(1), (tmp_path / f"states.{after['file']}").stat().st_size) == (b"state", after["bytes"])
@@ -126,3 +127,36 @@ def test_marked_states_outlast_a_power_failure_whatever_comes_after(tmp_path, lo
         assert [log.get(number) for number in (0, 2, 9)] == [b"small", b"small", b""]
         assert log.get(1) == b"\x02" * (1 << 20)
         log.close()
+
+
+def filled(folder):
+    log = StateLog(folder)
+    log.put(1, b"first")
+    log.put(2, b"second")
+    mark = log.mark()
+    log.close()
+    return mark, folder / f"states.{mark['file']}"
+
+
+def test_a_state_that_was_changed_is_refused_when_it_is_read(tmp_path):
+    mark, file = filled(tmp_path)
+    file.write_bytes(file.read_bytes().replace(b"second", b"SECOND"))
+    log = StateLog(tmp_path)
+    log.restore(mark)
+    assert log.get(1) == b"first"
+    with pytest.raises(DamagedError, match="the state of client 2 has been changed"):
+        log.get(2)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x" * 40, b"\xff" * 100], ids=["missing", "empty", "short", "garbage"])
+def test_a_file_that_is_not_what_was_marked_is_refused(tmp_path, content):
+    mark, file = filled(tmp_path)
+    file.unlink() if content is None else file.write_bytes(content)
+    with pytest.raises(DamagedError, match=r"states\.0: .*the run cannot be resumed"):
+        StateLog(tmp_path).restore(mark)
+
+
+def test_files_of_other_names_are_left_alone(tmp_path):
+    (tmp_path / "states.old").write_text("mine")
+    StateLog(tmp_path).mark()
+    assert (tmp_path / "states.old").read_text() == "mine"
