@@ -166,13 +166,13 @@ def trace_before(started: Started, server_round: int) -> Trace:
 
 
 def _states(run: Path) -> dict[int, int]:
-    """Return the length of each client's state, from the file the checkpoint names: id, length, state, and so on."""
+    """Return the length of each client's state, from the file that the checkpoint names."""
     mark, found, start = load_tree(run / "checkpoint")["parts"]["clients"]["states"], {}, 0
     data = (run / "states" / f"states.{mark['file']}").read_bytes()
     while start < mark["bytes"]:
-        partition_id, length = struct.unpack_from("<qq", data, start)
+        partition_id, length, _ = struct.unpack_from("<qqI", data, start)
         found[partition_id] = length
-        start += 16 + length
+        start += 20 + length
     return found
 
 
