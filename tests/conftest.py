@@ -248,14 +248,25 @@ def ray_address():
     stop_ray()
 
 
-@pytest.fixture(scope="session")
-def reply_changes():
-    """Return the module `hostile_replies.py` beside this file, which is no test and not in the path."""
-    spec = importlib.util.spec_from_file_location("hostile_replies", Path(__file__).with_name("hostile_replies.py"))
+def beside(name):
+    """Return a module beside this file, which is no test and not in the path."""
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="session")
+def reply_changes():
+    """Return the module `hostile_replies.py`."""
+    return beside("hostile_replies")
+
+
+@pytest.fixture(scope="session")
+def malformed_inputs():
+    """Return the module `malformed_inputs.py`."""
+    return beside("malformed_inputs")
 
 
 @pytest.fixture(scope="session")

@@ -33,13 +33,15 @@ def estimate(
     ] = None,
     batches: Annotated[
         int | None,
-        typer.Option(min=1, help="Batches of a client in a round.", show_default="29; experiment: counted"),
+        typer.Option(min=1, max=10**9, help="Batches of a client in a round.", show_default="29; experiment: counted"),
     ] = None,
-    seq_len: Annotated[int | None, typer.Option(min=1, help="Trajectory: tokens per text.", show_default="256")] = None,
+    seq_len: Annotated[
+        int | None, typer.Option(min=1, max=10**6, help="Trajectory: tokens per text.", show_default="256")
+    ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="Trajectory: texts per batch.", show_default="4")
+        int | None, typer.Option(min=1, max=10**6, help="Trajectory: texts per batch.", show_default="4")
     ] = None,
-    labels: Annotated[int | None, typer.Option(min=1, help="Labels of the head.", show_default="20")] = None,
+    labels: Annotated[int | None, typer.Option(min=1, max=10**6, help="Labels of the head.", show_default="20")] = None,
     published: Annotated[
         bool, typer.Option("--published", help="Trajectory: use the simplified cost rules of AdaFL's artifact.")
     ] = False,

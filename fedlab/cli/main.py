@@ -47,7 +47,7 @@ def run(
     out: Annotated[Path | None, typer.Option(help="New run folder.", show_default="runs/NAME")] = None,
     resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
     workers: Annotated[
-        int | None, typer.Option(min=1, help="Number of Ray actors.", show_default="number of cores")
+        int | None, typer.Option(min=1, max=10**4, help="Number of Ray actors.", show_default="number of cores")
     ] = None,
     ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
     activations: Annotated[Path | None, typer.Option(help="Folder for stored activations, kept after the run.")] = None,
@@ -122,13 +122,14 @@ def list_(
         ),
     ] = None,
     seq_len: Annotated[
-        int | None, typer.Option(min=1, help="devices NAME: tokens per text.", show_default="256")
+        int | None, typer.Option(min=1, max=10**6, help="devices NAME: tokens per text.", show_default="256")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, help="devices NAME: texts per batch.", show_default="4")
+        int | None, typer.Option(min=1, max=10**6, help="devices NAME: texts per batch.", show_default="4")
     ] = None,
     width: Annotated[
-        int | None, typer.Option(min=1, help="devices NAME: bottleneck units of the adapters.", show_default="32")
+        int | None,
+        typer.Option(min=1, max=10**6, help="devices NAME: bottleneck units of the adapters.", show_default="32"),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead.")] = False,
 ) -> None:

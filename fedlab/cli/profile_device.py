@@ -27,11 +27,11 @@ def profile_device(
     method: Annotated[str, typer.Option(help="Methods to measure: adapter (with and without cache), full.")] = (
         "adapter,full"
     ),
-    batches: Annotated[int, typer.Option(min=1, help="Batches per measured round.")] = 4,
-    repeats: Annotated[int, typer.Option(min=1, help="Measured rounds; the median is taken.")] = 3,
+    batches: Annotated[int, typer.Option(min=1, max=65_536, help="Batches per measured round.")] = 4,
+    repeats: Annotated[int, typer.Option(min=1, max=65_536, help="Measured rounds; the median is taken.")] = 3,
     seq_len: Annotated[int, typer.Option(min=4, max=512, help="Tokens per text.")] = 256,
-    batch_size: Annotated[int, typer.Option(min=1, help="Texts per batch.")] = 4,
-    width: Annotated[int, typer.Option(min=1, help="Bottleneck units of the adapters.")] = 32,
+    batch_size: Annotated[int, typer.Option(min=1, max=65_536, help="Texts per batch.")] = 4,
+    width: Annotated[int, typer.Option(min=1, max=65_536, help="Bottleneck units of the adapters.")] = 32,
     description: Annotated[
         str | None, typer.Option(metavar="TEXT", help="One-line description of the board.", show_default="its name")
     ] = None,

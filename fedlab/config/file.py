@@ -55,7 +55,7 @@ def parse_setting(setting: str) -> tuple[str, Any]:
         UserError: the setting does not have the form key=value.
     """
     key, equals, text = setting.partition("=")
-    if not equals or not key.strip():
+    if not equals or not all(part.strip() for part in key.split(".")):
         raise UserError(f"--set {shortened(setting)}: expected key=value, such as task.partition.alpha=0.5")
     return key.strip(), _value(text, setting)
 

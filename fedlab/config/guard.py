@@ -37,7 +37,7 @@ def guarded(
     except let_through:
         raise
     except BaseException as error:
-        raise UserError(f"{place}: {method} raised {raised(error)}{_where(error)}") from error
+        raise UserError(f"{place}: {method} raised {raised(error)}{where(error)}") from error
 
 
 def refuse_returned(place: str, method: str, value: object, expected: str) -> NoReturn:
@@ -69,8 +69,8 @@ def _up(above: bool) -> str:
     return "" if above else " up"
 
 
-def _where(error: BaseException) -> str:
-    """Return the file and line that raised, where that is a user's file."""
+def where(error: BaseException) -> str:
+    """Return the file and line that raised, to end a message with; nothing unless that is a user's file."""
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         path = Path(frame.filename)
         if path.is_absolute() and not any(path.is_relative_to(each) for each in (_OURS, *_INSTALLED)):

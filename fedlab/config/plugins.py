@@ -12,7 +12,7 @@ from typing import Any
 
 from fedlab.common.plain_types import plain_type
 from fedlab.common.short_text import raised, short, shortened
-from fedlab.config.guard import guarded
+from fedlab.config.guard import guarded, where
 from fedlab.errors import UserError
 
 _LONGEST_NAME = 200  # that is compared with the accepted ones
@@ -55,18 +55,16 @@ def load_object(reference: str, base: Path) -> Any:
         raise UserError(
             f"{short(reference, _LONGEST_PLACE)} is not a reference: expected module:Name or path/to/file.py:Name"
         )
+    named, said = short(reference, _LONGEST_PLACE), shortened(place, _LONGEST_PLACE)
     try:
         module = _import_file(base / place) if place.endswith(".py") else importlib.import_module(place)
     except UserError:
         raise
     except (Exception, SystemExit) as error:
-        raise UserError(
-            f"{short(reference, _LONGEST_PLACE)}: importing {shortened(place, _LONGEST_PLACE)} failed: {raised(error)}"
-        ) from error
+        raise UserError(f"{named}: importing {said} failed: {raised(error)}{where(error)}") from error
     if not hasattr(module, name):
         public = [key for key in vars(module) if not key.startswith("_")]
-        where = f"{short(reference, _LONGEST_PLACE)}: {shortened(place, _LONGEST_PLACE)}"
-        raise UserError(f"{where} has no {short(name)}: {nearest(name, public)}")
+        raise UserError(f"{named}: {said} has no {short(name)}: {nearest(name, public)}")
     return getattr(module, name)
 
 
@@ -123,10 +121,10 @@ def _parameters(target: Callable[..., Any], place: str) -> Mapping[str, inspect.
         return inspect.signature(target).parameters
 
 
-def _check_type(parameter: inspect.Parameter, value: Any, where: str) -> None:
+def _check_type(parameter: inspect.Parameter, value: Any, place: str) -> None:
     kind = plain_type(parameter.annotation)
     if kind is not None and not kind.accepts(value):
-        raise UserError(f"{where} = {short(value)}: expected {kind.words}")
+        raise UserError(f"{place} = {short(value)}: expected {kind.words}")
 
 
 def _import_file(path: Path) -> Any:

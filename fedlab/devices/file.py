@@ -32,8 +32,8 @@ _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=Fal
 
 
 # Products and quotients of a few figures are finite, and above 0.
-Figure = Annotated[float, Field(ge=1e-12, le=1e18)]
-Size = Annotated[int, Field(ge=1, le=1_048_576)]
+FigureValue = Annotated[float, Field(ge=1e-12, le=1e18)]
+SizeValue = Annotated[int, Field(ge=1, le=1_048_576)]
 
 
 class FigureEntry(BaseModel):
@@ -41,7 +41,7 @@ class FigureEntry(BaseModel):
 
     model_config = _STRICT
 
-    value: Figure
+    value: FigureValue
     provenance: ProvenanceLevel = "assumed"
     source: str = ""
 
@@ -56,10 +56,10 @@ class TableEntry(BaseModel):
 
     model_config = _STRICT
 
-    values: list[Figure] | None = None
+    values: list[FigureValue] | None = None
     of: str | None = None
-    factor: Figure = 1.0
-    fixed: Figure | None = None
+    factor: FigureValue = 1.0
+    fixed: FigureValue | None = None
     provenance: ProvenanceLevel | None = None
     source: str = ""
 
@@ -83,12 +83,12 @@ class MeasuredAt(BaseModel):
 
     model_config = _STRICT
 
-    batch_size: Size = 4
-    sequence_length: Size = 256
-    width: Size = 32
-    blocks: Size | None = None
-    hidden: Size | None = None
-    intermediate: Size | None = None
+    batch_size: SizeValue = 4
+    sequence_length: SizeValue = 256
+    width: SizeValue = 32
+    blocks: SizeValue | None = None
+    hidden: SizeValue | None = None
+    intermediate: SizeValue | None = None
 
     @model_validator(mode="after")
     def _all_sizes(self) -> "MeasuredAt":

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from fedlab.common.files import check_regular
 from fedlab.errors import UserError
 
 COLUMNS = ("round", "depth", "width")
@@ -58,6 +59,7 @@ def read_trajectory(path: Path) -> list[Segment]:
     Raises:
         UserError: the file cannot be read or is none of these; a message names its line.
     """
+    check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)

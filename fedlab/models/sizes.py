@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from fedlab.common.files import check_regular
+from fedlab.common.short_text import raised
 from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
@@ -38,6 +40,7 @@ def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> Encod
 
 def read_config(path: Path, where: str) -> Mapping[str, Any]:
     """Read a model's configuration; raises a UserError that begins with `where` if it is missing or no table."""
+    check_regular(path)
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
@@ -48,8 +51,8 @@ def read_config(path: Path, where: str) -> Mapping[str, Any]:
         ) from error
     except OSError as error:
         raise UserError(f"{where}: {path} cannot be read: {error.strerror}") from error
-    except ValueError as error:  # not UTF-8, or not JSON
-        raise UserError(f"{where}: {path} is not JSON: {error}") from error
+    except (ValueError, RecursionError) as error:  # not UTF-8, or not JSON
+        raise UserError(f"{where}: {path} is not JSON: {raised(error)}") from error
     if not isinstance(config, dict):
         raise UserError(f"{where}: {path} holds no table")
     return config

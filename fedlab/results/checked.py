@@ -66,4 +66,7 @@ def _fields(kind: type) -> Mapping[str, PlainType]:
 
 
 def _finite(value: object) -> bool:
+    """Tell whether a number, and all numbers within a table or list, can be worked with."""
+    if isinstance(value, dict | list):
+        return all(map(_finite, value.values() if isinstance(value, dict) else value))
     return not isinstance(value, int | float) or abs(value) <= _LARGEST

@@ -103,6 +103,18 @@ def test_a_wrong_engine_costs_one_line_and_leaves_nothing_behind(fedlab, words, 
     assert not ended.run.exists()
 
 
+def test_a_link_that_returns_nonsense_costs_one_line_and_leaves_nothing_behind(fedlab):
+    (fedlab.folder / "slow.py").write_text(
+        "class Slow:\n"
+        "    def transfer_seconds(self, num_bytes, *, direction, partition_id, server_round, start_seconds):\n"
+        "        return float('nan')\n"
+    )
+    ended = fedlab.run("nonsense", "--set", "link.name=slow.py:Slow")
+    expected = "link.name = 'slow.py:Slow': transfer_seconds returned nan, expected a finite number from 0 up"
+    assert (ended.code, ended.err) == (2, f"fedlab: {expected}\n")
+    assert not ended.run.exists()
+
+
 def test_an_experiment_file_that_is_not_there_is_named(command):
     assert command("run", "other.toml") == (2, "fedlab: other.toml: cannot be read: No such file or directory\n")
 

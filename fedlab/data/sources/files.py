@@ -8,6 +8,7 @@ import datasets
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from fedlab.common.files import check_regular
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
 from fedlab.data.sources.base import Columns, refuse_repeated
@@ -29,6 +30,7 @@ def load_local(path: Path, task: TaskTable) -> dict[str, datasets.Dataset]:
     Raises:
         UserError: the training split has no file, or a file cannot be parsed.
     """
+    check_regular(path)
     if task.format == "saved" or (task.format == "auto" and path.is_dir() and is_saved(path)):
         return _load_saved(path)
     splits = split_files(path, task)

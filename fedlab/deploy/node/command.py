@@ -14,6 +14,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key
 
+from fedlab.common.files import check_regular
 from fedlab.config.plugins import nearest
 from fedlab.deploy.net import parse_address
 from fedlab.devices.profile import built_in_profiles
@@ -139,6 +140,7 @@ def _toml(value: Value) -> str:
 
 def _check_key(path: Path) -> None:
     """Read a node's key as Flower does, which says less of what is wrong."""
+    check_regular(path)
     try:
         content = path.read_bytes()
         key = load_ssh_private_key(content, None)
@@ -155,6 +157,7 @@ def _check_key(path: Path) -> None:
 
 
 def _check_authority(path: Path) -> None:
+    check_regular(path)
     try:
         ssl.create_default_context(cafile=str(path))
     except OSError as error:

@@ -5,15 +5,17 @@ A set is named by its configuration, a flat mapping of the set's name and its ax
 """
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, cast, runtime_checkable
 
 import numpy as np
 
 from fedlab.common.arrays import Arrays, Shape
+from fedlab.common.short_text import short
 from fedlab.config.builtins import TRAINABLE_SETS
+from fedlab.config.guard import guarded
 from fedlab.config.plugins import nearest, resolve
 from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes
@@ -142,17 +144,28 @@ def check_axis(axis: str, value: object, *, least: int) -> None:
 
 
 def _made(name: str, found: Callable[..., Any], axes: Configuration) -> TrainableSet:
-    accepted = list(inspect.signature(found).parameters)
+    parameters = _parameters(name, found)
+    accepted = list(parameters)
     for axis in axes:
         if axis not in accepted:
             raise UserError(f"the set '{name}' has no axis '{axis}': {nearest(axis, accepted)}")
-    for axis, parameter in inspect.signature(found).parameters.items():
+    for axis, parameter in parameters.items():
         if parameter.default is parameter.empty and axis not in axes:
             raise UserError(f"the set '{name}' lacks the axis '{axis}': accepted: {', '.join(accepted)}")
+    place = f"the set '{name}'"
     try:
-        made = found(**axes)
+        made = guarded(place, "its constructor", lambda: found(**axes), passes=(TypeError, ValueError))
     except (TypeError, ValueError) as error:
+        raise UserError(f"{place}: {error}") from error
+    if not guarded(place, "a property", lambda: isinstance(made, TrainableSet)):
+        raise UserError(f"{place} lacks configuration, spec, shapes, initial or split_point")
+    return cast("TrainableSet", made)
+
+
+def _parameters(name: str, found: object) -> Mapping[str, inspect.Parameter]:
+    if not callable(found):
+        raise UserError(f"the set '{name}' is {short(found)}, expected a class or a function that makes a set")
+    try:
+        return inspect.signature(found).parameters
+    except ValueError as error:
         raise UserError(f"the set '{name}': {error}") from error
-    if not isinstance(made, TrainableSet):
-        raise UserError(f"the set '{name}' lacks configuration, spec, shapes, initial or split_point")
-    return made

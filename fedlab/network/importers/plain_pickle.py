@@ -4,6 +4,8 @@ import pickle
 from pathlib import Path
 from typing import Any, NoReturn
 
+from fedlab.common.files import check_regular
+from fedlab.common.short_text import raised
 from fedlab.errors import UserError
 
 
@@ -23,6 +25,7 @@ def load_plain(path: Path) -> Any:
     Raises:
         UserError: the file cannot be read, is not a pickle, or refers to anything that would have to be imported.
     """
+    check_regular(path)
     try:
         with path.open("rb") as stream:
             return _PlainUnpickler(stream, encoding="latin1").load()
@@ -33,4 +36,4 @@ def load_plain(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except Exception as error:  # a damaged pickle may fail in any way
-        raise UserError(f"{path}: not a pickle: {type(error).__name__}: {error}") from error
+        raise UserError(f"{path}: not a pickle: {raised(error)}") from error

@@ -1,8 +1,13 @@
 """A file is written whole, in place of another or to a new path alone."""
 
+import os
+
 import pytest
 
 from fedlab.common.files import (
+    check_regular,
+    parse_json,
+    parse_toml,
     partial_of,
     provide_folder,
     read_text,
@@ -97,3 +102,25 @@ def test_a_folder_that_cannot_be_written_to_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("fedlab.common.files.os.access", lambda path, mode: False)
     with pytest.raises(UserError, match=r"^out: /runs: cannot write to this folder$"):
         provide_folder(tmp_path, "out: /runs")
+
+
+def test_a_pipe_or_a_device_is_refused_before_it_is_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", tmp_path.joinpath("/dev/zero")):
+        with pytest.raises(UserError, match="a pipe, a socket or a device, expected a file"):
+            read_text(path)
+
+
+@pytest.mark.parametrize(("name", "reason"), [("x" * 5000, "File name too long"), ("a\0b", "embedded null byte")])
+def test_a_path_that_no_file_can_have_is_one_short_line(tmp_path, name, reason):
+    with pytest.raises(UserError, match=f"cannot be read: {reason}") as caught:
+        check_regular(tmp_path / name)
+    assert len(str(caught.value)) < 200
+
+
+@pytest.mark.parametrize("parse", [parse_toml, parse_json])
+@pytest.mark.parametrize("text", ["x = ", "x = " + "9" * 5000, "x = " + "[" * 100_000], ids=["cut", "digits", "deep"])
+def test_what_cannot_be_parsed_is_one_short_line(parse, text):
+    with pytest.raises(UserError, match=r"^place: ") as caught:
+        parse(text if parse is parse_toml else text.removeprefix("x = "), "place")
+    assert len(str(caught.value)) < 200

@@ -66,6 +66,8 @@ def test_a_users_function_is_called_with_the_options(tmp_path):
         ("return [1]", r"'f.py:load': expected a datasets.Dataset or DatasetDict, got list"),
         ("return d.DatasetDict(other=d.Dataset.from_dict({'a': [1]}))", r"no split 'train' among other"),
         ("raise ValueError('bad value')", r"task.options: bad value"),
+        ("raise KeyError('k')", r"task.options: load raised KeyError: 'k' \(f\.py, line 4\)"),
+        ("raise SystemExit(0)", r"task.options: load raised SystemExit: 0 \(f\.py, line 4\)"),
     ],
 )
 def test_what_a_users_function_does_wrong_is_reported(tmp_path, body, message):
