@@ -36,6 +36,12 @@ class Partition(_ExperimentTable):
     growth: Literal["linear", "square", "exponential"] = Field("linear", description="quantity: size by partition id")
     classes_per_client: int = Field(2, ge=1, le=_MOST_CLIENTS, description="pathological: labels each client holds")
     column: str | None = Field(None, description="natural: the column that names the client")
+    min_examples: int | None = Field(None, ge=1, description="fewest training examples of a client; default: 1")
+    below_min: Literal["redraw", "drop"] | None = Field(
+        None,
+        description="if a client would have fewer: redraw (dirichlet: up to 110 splits, pathological: 10), or drop "
+        "the client and its examples; default: redraw",
+    )
 
 
 class TaskTable(_ExperimentTable):

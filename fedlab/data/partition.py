@@ -27,6 +27,7 @@ from fedlab.errors import UserError
 
 _GROWTHS = {"linear": LinearPartitioner, "square": SquarePartitioner, "exponential": ExponentialPartitioner}
 _KEY = "key"
+_DRAWS = 10  # of a split in which a client has too few examples
 
 
 class _RowNumbers(datasets.Dataset):  # type: ignore[misc]  # `datasets` is not typed
@@ -43,14 +44,16 @@ def split_indices(
     *,
     client_ids: Sequence[object] | None = None,
 ) -> list[np.ndarray]:
-    """Return the training examples of each client: sorted int64 indices, disjoint, covering, never empty.
+    """Return the training examples of each client: sorted int64 indices, disjoint, never fewer than the minimum.
+
+    They cover all examples, except with `partition.below_min = "drop"`: then clients with fewer are left out.
 
     `labels` has one label for each example, or its BIO tags; then the most common entity type is the label.
     `client_ids` has the value of `partition.column` for each example: in scheme `natural` the clients are its sorted
     distinct values, and `partition.clients` is ignored.
 
     Raises:
-        UserError: a client would have no examples, or examples would have no client.
+        UserError: a client would have too few examples, or examples would have no client.
     """
     keys = client_ids if partition.scheme == "natural" else skew_labels(labels)
     codes = _codes(keys, partition)
@@ -98,10 +101,32 @@ def _check(partition: Partition, codes: np.ndarray) -> None:
 
 
 def _rows_of_clients(partition: Partition, keys: np.ndarray, seed: int) -> list[np.ndarray]:
+    least = partition.min_examples or 1
+    if partition.below_min == "drop":
+        kept = [rows for rows in _draw(partition, keys, seed, least=0) or [] if len(rows) >= least]
+        if not kept:
+            raise UserError(_failure(partition, keys, seed))
+        return kept
+    asked = partition.below_min == "redraw" or partition.min_examples is not None
+    for attempt in range(_DRAWS if asked and partition.scheme in ("dirichlet", "pathological") else 1):
+        drawn = _draw(partition, keys, seed, least=least, attempt=attempt)
+        if drawn is not None and all(len(rows) >= least for rows in drawn):
+            return drawn
+    raise UserError(_failure(partition, keys, seed))
+
+
+def _draw(
+    partition: Partition, keys: np.ndarray, seed: int, *, least: int, attempt: int = 0
+) -> list[np.ndarray] | None:
+    """Return the rows of each client, None if the partitioner finds no split in which each has the least number.
+
+    Dirichlet's partitioner draws ten more times by itself before it gives up.
+    """
+    draw = seed_for(seed, "partition", attempt) if attempt else seed_for(seed, "partition")
     try:
-        return _partition(_partitioner(partition, keys, seed, min_partition_size=1), keys)
-    except ValueError as error:
-        raise UserError(_failure(partition, keys, seed)) from error
+        return _partition(_partitioner(partition, keys, draw, min_partition_size=least), keys)
+    except ValueError:
+        return None
 
 
 def _partition(partitioner: Partitioner, keys: np.ndarray) -> list[np.ndarray]:
@@ -111,8 +136,8 @@ def _partition(partitioner: Partitioner, keys: np.ndarray) -> list[np.ndarray]:
         return [partitioner.load_partition(i) for i in range(partitioner.num_partitions)]
 
 
-def _partitioner(partition: Partition, keys: np.ndarray, seed: int, *, min_partition_size: int) -> Partitioner:
-    clients, draw = partition.clients, seed_for(seed, "partition")
+def _partitioner(partition: Partition, keys: np.ndarray, draw: int, *, min_partition_size: int) -> Partitioner:
+    clients = partition.clients
     match partition.scheme:
         case "iid":
             return IidPartitioner(clients)
@@ -130,20 +155,24 @@ def _partitioner(partition: Partition, keys: np.ndarray, seed: int, *, min_parti
 
 
 def _failure(partition: Partition, keys: np.ndarray, seed: int) -> str:
-    """Return which partition would be empty and what to change, after a partitioner failed."""
-    clients, examples = partition.clients, len(keys)
-    if partition.scheme == "quantity":  # sizes grow with the partition id: the first is the smallest
-        return (
-            f"task.partition: partition 0 would be empty: {examples} examples are too few for {clients} clients with"
-            f" {partition.growth} growth: use fewer clients or a slower growth"
-        )
-    if partition.scheme == "pathological":
+    """Return which partition would have too few examples and what to change, after a partitioner failed."""
+    clients, examples, least = partition.clients, len(keys), partition.min_examples or 1
+    would = "be empty" if least == 1 else f"have fewer than {least} examples"
+    if partition.below_min == "drop":
+        return f"task.partition: every client would {would}: use fewer clients, or a smaller min_examples"
+    if partition.scheme == "pathological" and least == 1:
         return (
             f"task.partition: {clients} clients with {partition.classes_per_client} labels each need a label in more"
             f" places than it has examples: use fewer clients, or fewer classes_per_client"
         )
-    sizes = [len(rows) for rows in _partition(_partitioner(partition, keys, seed, min_partition_size=0), keys)]
-    return (
-        f"task.partition: partition {int(np.argmin(sizes))} would be empty ({sizes.count(0)} of {clients} would, and in"
-        f" ten more draws): use fewer clients, or a larger alpha than {partition.alpha:g}"
-    )
+    if partition.scheme == "quantity" and least == 1:  # sizes grow with the partition id: the first is the smallest
+        return (
+            f"task.partition: partition 0 would be empty: {examples} examples are too few for {clients} clients with"
+            f" {partition.growth} growth: use fewer clients or a slower growth"
+        )
+    sizes = [len(rows) for rows in _draw(partition, keys, seed, least=0) or []]
+    small = sum(size < least for size in sizes)
+    which = f"partition {int(np.argmin(sizes))} would {would} ({small} of {len(sizes)} would" if sizes else f"({would}"
+    again = ", and in more draws" if partition.scheme == "dirichlet" else ""
+    larger = f", a larger alpha than {partition.alpha:g}" if partition.scheme == "dirichlet" else ""
+    return f"task.partition: {which}{again}): use fewer clients{larger}, or below_min = 'drop' to leave them out"

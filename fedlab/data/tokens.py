@@ -58,7 +58,7 @@ def tokenize(
 ) -> TokenSet:
     """Return texts (tagging: lists of words, with a label a word) as tokens, from the cache if they are in it.
 
-    Texts longer than `max_length`, special ones included, are cut; `TokenSet.words` keeps the tags of cut words.
+    Texts longer than `max_length` tokens, special ones included, are cut; `TokenSet.words` keeps the tags of all words.
 
     Raises:
         UserError: the tokenizer is not a fast one, or has no padding token.

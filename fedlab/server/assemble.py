@@ -94,6 +94,27 @@ def refit(assembled: Assembled, experiment: Experiment) -> Assembled:
     return replace(assembled, experiment=experiment, fleet=fleet_of(experiment))
 
 
+def fit_to_partitions(assembled: Assembled, partitions: int) -> Assembled:
+    """Return what fits the number of partitions that the data came to: natural ones, or those left after a drop.
+
+    A fleet that is large enough keeps its boards, so that no run changes.
+
+    Raises:
+        UserError: the strategy needs more clients.
+    """
+    experiment = with_clients(assembled.experiment, partitions)
+    if partitions > assembled.experiment.task.partition.clients:
+        return refit(assembled, experiment)
+    check_requirements(assembled.requirements, experiment)
+    return assembled
+
+
+def with_clients(experiment: Experiment, clients: int) -> Experiment:
+    """Return the same experiment with another number of clients."""
+    partition = experiment.task.partition.model_copy(update={"clients": clients})
+    return experiment.model_copy(update={"task": experiment.task.model_copy(update={"partition": partition})})
+
+
 def fleet_of(experiment: Experiment) -> Fleet:
     """Return the boards of the experiment's clients; raises UserError as `build_fleet`."""
     clients, base = experiment.task.partition.clients, Path(experiment.base_folder)

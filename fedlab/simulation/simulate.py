@@ -16,7 +16,7 @@ from fedlab.messages.trains_together import TrainsTogether
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Observer, Recorder
-from fedlab.server.assemble import Assembled, assemble
+from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import bench_of, initial_set
 from fedlab.server.factory import codec_names, set_names
 from fedlab.server.serve import World, serve
@@ -48,9 +48,13 @@ def simulate(
     with scratch_folder() as scratch:
         bundle = _prepared(experiment, scratch)
         workbench = bundle.open()
+        assembled = fit_to_partitions(assembled, len(workbench.partitions))
         initial_set(experiment, workbench.network.encoder.shape)
         with cluster(experiment.engine, _setup(experiment, bundle, workbench)) as machines:
-            return _run(assembled, workbench, machines, claim(), observers)
+            folder = claim()
+            if assembled.experiment is not experiment:
+                folder.write_experiment(assembled.experiment)
+            return _run(assembled, workbench, machines, folder, observers)
 
 
 def _prepared(experiment: Experiment, scratch: Path) -> PreparedBundle:

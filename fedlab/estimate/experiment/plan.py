@@ -14,7 +14,7 @@ from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.sizes import read_sizes
-from fedlab.server.assemble import Assembled, assemble
+from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
 from fedlab.training.local import LocalTraining
 
@@ -40,6 +40,7 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
         holdings = count_examples(experiment)
     else:
         holdings = assume_batches(experiment, batches, work.batch_size, labels)
+    assembled = fit_to_partitions(assembled, len(holdings.num_examples))
     down, up = _pipelines(assembled)
     pooler = experiment.backbone.pooling == "pooler" and experiment.task.kind == "classification"
     shapes = _shapes(experiment, ModelSizes(encoder=sizes, labels=holdings.labels, pooler=pooler))

@@ -112,6 +112,56 @@ def test_a_thousand_clients_share_many_examples():
     assert sum(len(indices) for indices in clients) == 20_000
 
 
+def test_a_split_is_redrawn_until_each_client_has_the_minimum():
+    few = Partition(scheme="dirichlet", clients=10, alpha=0.3)
+    labels = _labels(400)
+    assert min(len(c) for c in split_indices(labels, few, 1)) < 10
+    enough = split_indices(labels, few.model_copy(update={"min_examples": 10}), 1)
+    assert len(enough) == 10
+    assert min(len(c) for c in enough) >= 10
+    assert sorted(np.concatenate(enough).tolist()) == list(range(400))
+
+
+def test_a_minimum_that_the_first_draw_meets_changes_nothing():
+    labels, partition = _labels(400), Partition(scheme="dirichlet", clients=5, alpha=5.0)
+    first = split_indices(labels, partition, 0)
+    again = split_indices(labels, partition.model_copy(update={"min_examples": 5}), 0)
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+
+
+@pytest.mark.parametrize("least", [None, 8])
+def test_clients_below_the_minimum_can_be_dropped(least):
+    partition = Partition(scheme="dirichlet", clients=40, alpha=0.02, min_examples=least, below_min="drop")
+    clients = split_indices(_labels(200), partition, 0)
+    assert 0 < len(clients) < 40
+    assert min(len(c) for c in clients) >= (least or 1)
+    kept = np.concatenate(clients)
+    assert len(set(kept.tolist())) == len(kept)
+    assert least is not None or len(kept) == 200  # clients without examples take none with them
+
+
+def test_natural_clients_with_little_text_can_be_dropped():
+    partition = Partition(scheme="natural", column="user", min_examples=2, below_min="drop")
+    clients = split_indices(_labels(5), partition, 0, client_ids=["a", "b", "a", "c", "c"])
+    assert [indices.tolist() for indices in clients] == [[0, 2], [3, 4]]
+
+
+def test_a_very_large_alpha_has_the_label_shares_of_iid_within_sampling_error():
+    labels, codes = _labels(8000), np.arange(8000) % 4
+
+    def deviation(partition):
+        """Return the chi-square of the clients' label counts against the global shares, over its degrees of freedom."""
+        clients = split_indices(labels, partition, 0)
+        counts = np.array([np.bincount(codes[indices], minlength=4) for indices in clients])
+        expected = counts.sum(1, keepdims=True) / 4
+        return float(((counts - expected) ** 2 / expected).sum()) / (3 * len(clients))
+
+    # IID's is 1 on average, with a standard deviation of sqrt(2 / 300) = 0.08 at 100 clients.
+    assert deviation(Partition(clients=100)) == pytest.approx(1, abs=0.3)
+    assert deviation(Partition(scheme="dirichlet", clients=100, alpha=1000.0)) < 1.3
+    assert deviation(Partition(scheme="dirichlet", clients=100, alpha=1.0)) > 5
+
+
 @pytest.mark.parametrize(
     ("partition", "message"),
     [
@@ -122,7 +172,20 @@ def test_a_thousand_clients_share_many_examples():
         ),
         (
             Partition(scheme="dirichlet", clients=40, alpha=0.01),
-            r"partition \d+ would be empty \(\d+ of 40 would.*\): use fewer clients, or a larger alpha than 0.01",
+            r"partition \d+ would be empty \(\d+ of 40 would, and in more draws\): use fewer clients, a larger alpha"
+            r" than 0.01, or below_min = 'drop' to leave them out",
+        ),
+        (
+            Partition(clients=10, min_examples=5),
+            r"partition 0 would have fewer than 5 examples \(10 of 10 would\): use fewer clients, or below_min",
+        ),
+        (
+            Partition(clients=10, min_examples=5, below_min="drop"),
+            r"every client would have fewer than 5 examples: use fewer clients, or a smaller min_examples",
+        ),
+        (
+            Partition(scheme="pathological", clients=30, classes_per_client=1, min_examples=2),
+            r"\(\d+ of 30 would\): use fewer clients, or below_min = 'drop'",
         ),
         (
             Partition(scheme="pathological", classes_per_client=5, clients=2),

@@ -4,7 +4,7 @@ import pytest
 
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
-from fedlab.server.assemble import assemble, construct, refit
+from fedlab.server.assemble import assemble, construct, fit_to_partitions, refit
 from fedlab.workload.shape import ModelShape
 from strategies.fedavg import FedAvg
 
@@ -68,6 +68,15 @@ def test_the_number_of_clients_may_come_later_and_the_objects_stay():
     late = refit(early, experiment(clients=5))
     assert (late.strategy, late.client) == (early.strategy, early.client)
     assert (len(early.fleet), len(late.fleet), late.experiment.task.partition.clients) == (3, 5, 5)
+
+
+def test_partitions_beyond_the_number_of_clients_get_boards_and_fewer_leave_the_boards_as_they_are():
+    early = assemble(experiment())
+    more, fewer = fit_to_partitions(early, 12), fit_to_partitions(early, 4)
+    assert (len(more.fleet), more.experiment.task.partition.clients) == (12, 12)
+    assert fewer is early
+    with pytest.raises(UserError, match=r"clients_per_round = 4: more than there are clients \(3\)"):
+        fit_to_partitions(early, 3)
 
 
 def test_too_few_clients_in_the_end_are_refused():
