@@ -11,6 +11,7 @@ import typer
 
 from fedlab.cli.client import client
 from fedlab.cli.compare import compare
+from fedlab.cli.data import data
 from fedlab.cli.deploy import deploy
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
@@ -146,6 +147,7 @@ def list_(
 
 
 app.command()(import_traces)
+app.command()(data)
 app.command()(compare)
 app.command()(reproduce)
 app.command()(sweep)
