@@ -47,6 +47,7 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     partitions = join_partitions(parts)
     report = DataReport(
         data=table.data,
+        kind=table.kind,
         max_length=table.max_length,
         splits={split: split_report(splits[split], tokens[split], names) for split in ("train", "validation", "test")},
         left_out={split: asdict(part.left_out) for split, part in examples.items()},

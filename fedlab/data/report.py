@@ -32,6 +32,7 @@ class DataReport:
     """What was read, for people to check it."""
 
     data: str
+    kind: str  # classification or tagging
     max_length: int
     splits: dict[str, SplitReport]
     left_out: dict[str, dict[str, int]]  # examples of each split of the source, by the reason

@@ -1,5 +1,6 @@
 """The figure of the data: the share of each label by client, as a heat map."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ def plot_label_shares(clients: ClientLabels, path: Path) -> None:
     figure = Figure(figsize=size, dpi=150, layout="constrained")
     FigureCanvasAgg(figure)  # no window and no state shared with other figures
     heat, bars = figure.subplots(1, 2, sharey=True, width_ratios=(max(1.6, 0.3 * columns), 1.4))
-    image = heat.imshow(shares, aspect="auto", cmap="viridis", vmin=0.0, vmax=1.0, interpolation="nearest")
+    image = heat.imshow(shares, aspect="auto", cmap="viridis", vmin=0.0, vmax=_top(shares), interpolation="nearest")
     figure.colorbar(image, ax=bars, label="share of the client's examples")
     heat.set_ylabel("client" if rows == len(clients.examples) else f"client (the first {rows:,})")
     heat.yaxis.set_major_locator(MaxNLocator(integer=True))
@@ -38,6 +39,11 @@ def plot_label_shares(clients: ClientLabels, path: Path) -> None:
     bars.set_xlabel("examples")
     bars.spines[["top", "right"]].set_visible(False)
     figure.savefig(path)
+
+
+def _top(shares: np.ndarray) -> float:
+    """Return the end of the colour scale: the largest share, rounded up to a tenth."""
+    return max(0.1, math.ceil(float(shares.max()) * 10 - 1e-9) / 10)
 
 
 def _short(name: str) -> str:

@@ -39,7 +39,8 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     sizes = ", ".join(f"{part.examples:,} {split}" for split, part in report.splits.items())
     train = report.splits["train"]
     largest = _percent(max(train.labels.values()) / sum(train.labels.values())) if train.labels else "-"
-    labels = f"{len(train.labels)} labels (the largest {largest})"
+    named = "entity types" if report.kind == "tagging" else "labels"
+    labels = f"{len(train.labels)} {named} (the largest {largest})"
     first = [f"{sizes} examples", labels, _clients_line(report.clients)]
     texts = f"texts have {train.median_tokens:g} tokens (median), {_cut(report)}"
     second = [texts, *_left_out(report.left_out), *_lost(report), *_duplicates(report.duplicates)]
@@ -49,7 +50,7 @@ def data_lines(report: DataReport) -> tuple[str, str]:
 def render_data(report: DataReport) -> RenderableType:
     """Return tables of the splits, the labels and the clients, and what was left out or occurs twice."""
     notes = [*_left_out(report.left_out), *_lost(report), *_duplicates(report.duplicates)]
-    return Group(_splits(report), _labels(report.splits), _clients(report.clients), *map(Text, notes))
+    return Group(_splits(report), _labels(report), _clients(report.clients), *map(Text, notes))
 
 
 def _clients_line(clients: ClientLabels) -> str:
@@ -99,9 +100,9 @@ def _splits(report: DataReport) -> Table:
     return table
 
 
-def _labels(splits: Mapping[str, SplitReport]) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("label")
+def _labels(report: DataReport) -> Table:
+    table, splits = Table(box=box.SIMPLE_HEAD), report.splits
+    table.add_column("entities" if report.kind == "tagging" else "label")
     for split in splits:
         table.add_column(split, justify="right")
     names = list(dict.fromkeys(name for part in splits.values() for name in part.labels))

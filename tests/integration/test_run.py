@@ -159,7 +159,7 @@ def test_show_prints_the_same_tables_again(base, fedlab):
     shown = fedlab("show", "base", "--json")
     assert (shown.code, shown.err) == (0, "")
     assert shown.summary == base.summary
-    tables = [line.rstrip() for line in base.out.splitlines() if not line.startswith("round ")]
+    tables = [line.rstrip() for line in base.out.splitlines() if not line.startswith(("round ", "data: "))]
     tables = [line for line in tables if not (line.startswith("trial ") and "wins" in line)]
     assert [line.rstrip() for line in shown.out.splitlines()] == tables
 

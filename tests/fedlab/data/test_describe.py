@@ -67,6 +67,7 @@ def test_a_report_comes_back_from_json():
     part = SplitReport(examples=1, labels={"x": 1}, median_tokens=2.5, longest_tokens=3, cut=0, lost_entities=0)
     report = DataReport(
         data="a.csv",
+        kind="classification",
         max_length=8,
         splits={"train": part},
         left_out={"train": {"no_text": 1, "no_label": 0}},

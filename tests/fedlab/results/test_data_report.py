@@ -20,6 +20,7 @@ def _split(examples, labels, **more):
 
 REPORT = DataReport(
     data="reviews.csv",
+    kind="classification",
     max_length=32,
     splits={
         "train": _split(6, {"good": 4, "bad": 2}, cut=1),
@@ -48,7 +49,9 @@ def test_what_did_not_happen_is_not_said():
 
 
 def test_entities_that_are_cut_off_are_said():
-    tagging = replace(REPORT, splits={"train": _split(6, {"person": 9, "place": 1}, lost_entities=2)})
+    entities = {"train": _split(6, {"person": 9, "place": 1}, lost_entities=2)}
+    tagging = replace(REPORT, kind="tagging", splits=entities)
+    assert "2 entity types (the largest 90%)" in data_lines(tagging)[0]
     assert "20% of entities are cut off and count as missed" in data_lines(tagging)[1]
 
 
@@ -105,3 +108,13 @@ def test_each_cell_is_the_share_of_a_label_in_a_clients_examples(tmp_path, monke
     assert [label.get_text() for label in heat.get_xticklabels()] == ["bad", "good"]
     assert [bar.get_width() for bar in bars.patches] == [4, 1]
     assert isinstance(figures[0].canvas, FigureCanvasAgg)
+
+
+@pytest.mark.parametrize(("counts", "top"), [([[1, 3]], 0.8), ([[1] * 20], 0.1), ([[1, 0]], 1.0), ([[7, 3]], 0.7)])
+def test_the_colours_end_at_the_largest_share(tmp_path, monkeypatch, counts, top):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda figure, path: figures.append(figure))
+    labels = [str(number) for number in range(len(counts[0]))]
+    held = ClientLabels(examples=[sum(counts[0])], without_client=0, labels=labels, counts=counts)
+    plot_label_shares(held, tmp_path / "data.png")
+    assert figures[0].axes[0].images[0].get_clim() == (0.0, pytest.approx(top))
