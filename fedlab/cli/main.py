@@ -13,6 +13,7 @@ import typer
 from fedlab.cli.cache import cache, clean
 from fedlab.cli.client import client
 from fedlab.cli.compare import compare
+from fedlab.cli.data import data
 from fedlab.cli.deploy import deploy
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
@@ -153,6 +154,7 @@ def list_(
 
 
 app.command()(import_traces)
+app.command()(data)
 app.command()(compare)
 app.command()(reproduce)
 app.command()(sweep)

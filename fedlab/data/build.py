@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 
 from fedlab.common.seeds import generator
 from fedlab.config.schema import TaskTable
+from fedlab.data.describe import client_labels, duplicates_between, split_report
 from fedlab.data.examples import Examples, declared_labels, read_examples, read_texts
 from fedlab.data.labels import label_ids, label_set
 from fedlab.data.location import Resolve
-from fedlab.data.partition import split_indices
+from fedlab.data.partition import skew_labels, split_indices
+from fedlab.data.report import DataReport
 from fedlab.data.sources.dataset import load_dataset_dict
 from fedlab.data.task import Partitions, Task, join_partitions
 from fedlab.data.tokens import TokenSet, tokenize
@@ -40,9 +43,19 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
         for split, part in splits.items()
     }
     train = splits["train"]
-    partitions = join_partitions(split_indices(train.labels, table.partition, seed, client_ids=train.client_ids))
+    parts = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
+    partitions = join_partitions(parts)
+    report = DataReport(
+        data=table.data,
+        kind=table.kind,
+        max_length=table.max_length,
+        splits={split: split_report(splits[split], tokens[split], names) for split in ("train", "validation", "test")},
+        left_out={split: asdict(part.left_out) for split, part in examples.items()},
+        duplicates=duplicates_between({split: splits[split] for split in ("train", "validation", "test")}),
+        clients=client_labels(skew_labels(train.labels), parts),
+    )
     digest = _digest(table.kind, names, tokens, partitions)
-    return Task(kind=table.kind, label_names=names, partitions=partitions, digest=digest, **tokens)
+    return Task(kind=table.kind, label_names=names, partitions=partitions, digest=digest, report=report, **tokens)
 
 
 def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:

@@ -13,7 +13,7 @@ from fedlab.data.location import Resolve, fingerprint
 from fedlab.data.task import TASK_FILES, Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest
 
-TASK_LAYOUT = 2  # part of the cache keys: raise it when a change of the code changes the task of a table
+TASK_LAYOUT = 4  # part of the cache keys: raise it when a change of the code changes the task of a table
 
 
 def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:

@@ -69,8 +69,15 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
         cache_folder=cache_folder / "tokens",
     )
     everything = join_partitions([np.arange(len(tokens))])
-    splits = dict.fromkeys(("train", "validation", "test"), tokens)
-    return Task(kind=table.kind, label_names=names, partitions=everything, digest=tokens.digest, **splits)
+    return Task(
+        kind=table.kind,
+        label_names=names,
+        train=tokens,
+        validation=tokens,
+        test=tokens,
+        partitions=everything,
+        digest=tokens.digest,
+    )
 
 
 def undivided(task: Task) -> Task:

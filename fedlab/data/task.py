@@ -8,9 +8,11 @@ from typing import Literal
 
 import numpy as np
 
+from fedlab.data.report import DataReport, report_from
 from fedlab.data.tokens import TokenSet, read_tokens
 
 _SPLITS = ("train", "validation", "test")
+_REPORT = "report.json"
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,6 +50,7 @@ class Task:
     test: TokenSet
     partitions: Partitions
     digest: str  # SHA-256 of everything above: equal digests mean equal tasks
+    report: DataReport | None = None  # what was read; None for a node's own data
 
 
 def join_partitions(parts: Sequence[np.ndarray]) -> Partitions:
@@ -66,6 +69,8 @@ def write_task(task: Task, folder: Path) -> None:
         "tokens": {split: getattr(task, split).digest for split in _SPLITS},
         "digest": task.digest,
     }
+    if task.report is not None:
+        (folder / _REPORT).write_text(json.dumps(task.report.plain()), encoding="utf-8")
     np.save(folder / "indices.npy", task.partitions.indices)
     np.save(folder / "ends.npy", task.partitions.ends)
     (folder / "task.json").write_text(json.dumps(description), encoding="utf-8")
@@ -74,7 +79,9 @@ def write_task(task: Task, folder: Path) -> None:
 def read_task(folder: Path, token_folder: Path) -> Task:
     """Read a task that `write_task` wrote; raises `FileNotFoundError` if it or some of its tokens are missing."""
     description = json.loads((folder / "task.json").read_text(encoding="utf-8"))
+    report = folder / _REPORT
     return Task(
+        report=report_from(json.loads(report.read_text(encoding="utf-8"))) if report.exists() else None,
         kind=description["kind"],
         label_names=tuple(description["label_names"]),
         partitions=Partitions(np.load(folder / "indices.npy", mmap_mode="r"), np.load(folder / "ends.npy")),

@@ -91,6 +91,16 @@ class RunFolder:
         return self.path / "accuracy.png"
 
     @property
+    def data(self) -> Path:
+        """What was read of the data, as JSON."""
+        return self.path / "data.json"
+
+    @property
+    def data_plot(self) -> Path:
+        """The share of each label by client."""
+        return self.path / "data.png"
+
+    @property
     def client_totals(self) -> Path:
         """What each client did and spent over the whole run, one line per client."""
         return self.path / "client_totals.csv"

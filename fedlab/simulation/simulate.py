@@ -13,6 +13,7 @@ from fedlab.common.files import provide_folder
 from fedlab.common.scratch import remove_leftovers, scratch_folder
 from fedlab.config.schema import EngineTable, Experiment
 from fedlab.messages.trains_together import TrainsTogether
+from fedlab.results.data_report import tell_data
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import Observer, Recorder
@@ -92,6 +93,7 @@ def _run(
     with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
         folder.write_environment(describe_environment())
         tell = partial(_tell, [recorder, *observers])
+        tell_data(folder, workbench.task.report, tell)
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)
         pool = machines.pool(on_trouble=tell)

@@ -41,7 +41,16 @@ def test_the_run_folder_is_complete(base):
     assert {path.name for path in base.run.iterdir()} >= {
         "experiment.toml", "environment.json", "rounds.jsonl", "clients.jsonl", "trials.jsonl", "checkpoint", "adapter",
         "final.safetensors", "accuracy.png", "summary.json", "run.log",
+        "data.json", "data.png",
     }  # fmt: skip
+
+
+def test_what_was_read_of_the_data_is_said_in_the_first_two_lines_and_in_the_log(base):
+    said = [line for line in base.out.splitlines() if line.startswith("data: ")]
+    assert said == base.out.splitlines()[:2]
+    report = json.loads((base.run / "data.json").read_text())
+    assert said[0].startswith(f"data: {report['splits']['train']['examples']} train, ")
+    assert all(line in (base.run / "run.log").read_text() for line in said)
 
 
 def test_the_records_are_read_by_pandas_in_one_line(base):
@@ -150,7 +159,7 @@ def test_show_prints_the_same_tables_again(base, fedlab):
     shown = fedlab("show", "base", "--json")
     assert (shown.code, shown.err) == (0, "")
     assert shown.summary == base.summary
-    tables = [line.rstrip() for line in base.out.splitlines() if not line.startswith("round ")]
+    tables = [line.rstrip() for line in base.out.splitlines() if not line.startswith(("round ", "data: "))]
     tables = [line for line in tables if not (line.startswith("trial ") and "wins" in line)]
     assert [line.rstrip() for line in shown.out.splitlines()] == tables
 

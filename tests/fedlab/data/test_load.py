@@ -73,6 +73,8 @@ def test_a_second_call_reads_the_cache_and_gives_the_same(load, monkeypatch):
     second = load()
     assert _same(first, second)
     assert second.label_names == first.label_names
+    assert second.report == first.report
+    assert sum(first.report.clients.examples) == first.report.splits["train"].examples == 70
     np.testing.assert_array_equal(second.test.input_ids, first.test.input_ids)
 
 

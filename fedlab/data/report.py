@@ -1,0 +1,50 @@
+"""What was read of a task's data: sizes, labels, lengths, what was cut or left out, and what each client holds."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitReport:
+    """One split as it is used: after holding out and limits."""
+
+    examples: int
+    labels: dict[str, int]  # examples of each label; tagging: entities of each type
+    median_tokens: float
+    longest_tokens: int
+    cut: int  # examples longer than `task.max_length`
+    lost_entities: int  # tagging: entities with a word that was cut off or has no token
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClientLabels:
+    """How many examples each client has, and of which label."""
+
+    examples: list[int]
+    without_client: int  # examples of clients that `partition.below_min = "drop"` left out
+    labels: list[str]  # tagging: the most common entity type of a sentence, O without any
+    counts: list[list[int]]  # of each client by label; of the first clients, if there are very many
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataReport:
+    """What was read, for people to check it."""
+
+    data: str
+    kind: str  # classification or tagging
+    max_length: int
+    splits: dict[str, SplitReport]
+    left_out: dict[str, dict[str, int]]  # examples of each split of the source, by the reason
+    duplicates: dict[str, dict[str, int]]  # examples of a split whose text is also in an earlier one, or again in it
+    clients: ClientLabels
+
+    def plain(self) -> dict[str, Any]:
+        """Return the report as a JSON object."""
+        return asdict(self)
+
+
+def report_from(plain: Mapping[str, Any]) -> DataReport:
+    """Return the report that `DataReport.plain` wrote as a JSON object."""
+    splits = {split: SplitReport(**each) for split, each in plain["splits"].items()}
+    return DataReport(**{**plain, "splits": splits, "clients": ClientLabels(**plain["clients"])})

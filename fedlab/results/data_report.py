@@ -1,0 +1,138 @@
+"""What was read of the data, as two lines, as tables for the terminal and as files."""
+
+import json
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from fedlab.common.files import replace_text
+from fedlab.data.report import ClientLabels, DataReport, SplitReport
+from fedlab.results.data_plot import plot_label_shares
+from fedlab.results.folder import RunFolder
+
+_CLIENTS, _LABELS = 20, 10  # rows and columns of the table for the terminal
+_REASONS = {"no_text": "without text", "no_label": "without a label"}
+
+
+def tell_data(folder: RunFolder, report: DataReport | None, tell: Callable[[str], object]) -> None:
+    """Tell at the start of a run what was read, in two lines, and write it into the run folder; once for each run."""
+    if report is None or folder.data.exists():
+        return
+    for line in data_lines(report):
+        tell(line)
+    write_data(report, folder.data, folder.data_plot)
+
+
+def write_data(report: DataReport, file: Path, plot: Path) -> None:
+    """Write the report, and the picture of the clients' label shares."""
+    plot_label_shares(report.clients, plot)
+    replace_text(file, json.dumps(report.plain(), indent=1) + "\n")
+
+
+def data_lines(report: DataReport) -> tuple[str, str]:
+    """Return what was read in two lines: what there is, and what was cut, dropped or occurs twice."""
+    sizes = ", ".join(f"{part.examples:,} {split}" for split, part in report.splits.items())
+    train = report.splits["train"]
+    largest = _percent(max(train.labels.values()) / sum(train.labels.values())) if train.labels else "-"
+    named = "entity types" if report.kind == "tagging" else "labels"
+    labels = f"{len(train.labels)} {named} (the largest {largest})"
+    first = [f"{sizes} examples", labels, _clients_line(report.clients)]
+    texts = f"texts have {train.median_tokens:g} tokens (median), {_cut(report)}"
+    second = [texts, *_left_out(report.left_out), *_lost(report), *_duplicates(report.duplicates)]
+    return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
+
+
+def render_data(report: DataReport) -> RenderableType:
+    """Return tables of the splits, the labels and the clients, and what was left out or occurs twice."""
+    notes = [*_left_out(report.left_out), *_lost(report), *_duplicates(report.duplicates)]
+    return Group(_splits(report), _labels(report), _clients(report.clients), *map(Text, notes))
+
+
+def _clients_line(clients: ClientLabels) -> str:
+    sizes = clients.examples
+    dropped = f" ({clients.without_client:,} examples of dropped clients unused)" if clients.without_client else ""
+    return f"{len(sizes):,} clients of {min(sizes):,} to {max(sizes):,} examples{dropped}"
+
+
+def _cut(report: DataReport) -> str:
+    cut, everything = _total(report, lambda part: part.cut), _total(report, lambda part: part.examples)
+    return f"{_percent(cut / everything)} are longer than {report.max_length} and cut" if cut else "all are whole"
+
+
+def _lost(report: DataReport) -> list[str]:
+    lost = _total(report, lambda part: part.lost_entities)
+    entities = _total(report, lambda part: sum(part.labels.values()))
+    return [f"{_percent(lost / entities)} of entities are cut off and count as missed"] if lost else []
+
+
+def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
+    totals = {reason: sum(each[reason] for each in left_out.values()) for reason in _REASONS}
+    said = [f"{count:,} {_REASONS[reason]}" for reason, count in totals.items() if count]
+    return [f"left out: {', '.join(said)}"] if said else []
+
+
+def _duplicates(duplicates: Mapping[str, Mapping[str, int]]) -> list[str]:
+    return [
+        f"{count:,} {split} texts {'repeat an earlier one' if split == other else f'are also in {other}'}"
+        for split, others in duplicates.items()
+        for other, count in others.items()
+        if count
+    ]
+
+
+def _total(report: DataReport, count: Callable[[SplitReport], int]) -> int:
+    return sum(map(count, report.splits.values()))
+
+
+def _splits(report: DataReport) -> Table:
+    table = Table(title=report.data, title_justify="left", box=box.SIMPLE_HEAD)
+    table.add_column("split")
+    for heading in ("examples", "median tokens", "longest", f"cut at {report.max_length}"):
+        table.add_column(heading, justify="right")
+    for split, part in report.splits.items():
+        share = _percent(part.cut / part.examples)
+        table.add_row(split, f"{part.examples:,}", f"{part.median_tokens:g}", f"{part.longest_tokens:,}", share)
+    return table
+
+
+def _labels(report: DataReport) -> Table:
+    table, splits = Table(box=box.SIMPLE_HEAD), report.splits
+    table.add_column("entities" if report.kind == "tagging" else "label")
+    for split in splits:
+        table.add_column(split, justify="right")
+    names = list(dict.fromkeys(name for part in splits.values() for name in part.labels))
+    for name in names[: 2 * _CLIENTS]:
+        table.add_row(Text(name), *(f"{part.labels.get(name, 0):,}" for part in splits.values()))
+    if len(names) > 2 * _CLIENTS:
+        table.add_row(f"... {len(names) - 2 * _CLIENTS:,} more")
+    return table
+
+
+def _clients(clients: ClientLabels) -> Table:
+    """Return the share of each label by client: of the first clients, and of the most common labels."""
+    totals = [sum(column) for column in zip(*clients.counts, strict=True)]
+    chosen = sorted(sorted(range(len(totals)), key=lambda label: -totals[label])[:_LABELS])
+    table = Table(box=box.SIMPLE_HEAD)
+    table.add_column("client")
+    table.add_column("examples", justify="right")
+    for label in chosen:
+        table.add_column(Text(clients.labels[label]), justify="right")
+    for client, counts in enumerate(clients.counts[:_CLIENTS]):
+        table.add_row(str(client), f"{clients.examples[client]:,}", *_shares(counts, chosen))
+    if len(clients.examples) > _CLIENTS:
+        middle = statistics.median(clients.examples)
+        table.add_row(f"... {len(clients.examples) - _CLIENTS:,} more", f"{middle:g} (median)")
+    return table
+
+
+def _shares(counts: Sequence[int], chosen: Sequence[int]) -> list[str]:
+    return [_percent(counts[label] / sum(counts)) for label in chosen]
+
+
+def _percent(share: float) -> str:
+    return f"{share:.1%}" if 0 < share < 0.1 else f"{share:.0%}"
