@@ -22,6 +22,8 @@ from fedlab.server.factory import set_named
 from fedlab.server.round_loop import RoundLoop, RunState
 from fedlab.server.wiring import attached_server, round_loop, timed_grid
 
+_MOST_ROUNDS = 100_000  # minutes of planning
+
 
 @dataclass(frozen=True, kw_only=True)
 class ExperimentPlan:
@@ -65,7 +67,10 @@ class PlannedRun:
         self.clients.extend(records)
 
     def on_round(self, record: RoundRecord) -> None:
-        """Store a round."""
+        """Store a round; raises UserError where an experiment that stops by its clock has more than can be planned."""
+        if len(self.rounds) >= _MOST_ROUNDS:
+            hours = record.simulated_seconds / 3600
+            raise UserError(f"simulated_hours: {_MOST_ROUNDS} rounds take {hours:.3g} h, and are the most planned")
         self.rounds.append(record)
 
     def on_trial(self, record: TrialRecord) -> None:
@@ -86,6 +91,8 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     experiment = plan.experiment
     if experiment.rounds is None and experiment.simulated_hours is None:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
+    if experiment.rounds is not None and experiment.rounds > _MOST_ROUNDS:
+        raise UserError(f"rounds = {experiment.rounds}: an estimate plans at most {_MOST_ROUNDS}: give --set rounds=N")
     assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
     first, done = initial_set(experiment, plan.sizes.shape), PlannedRun()
     loop = _loop(plan, assembled, first, judge, done)
