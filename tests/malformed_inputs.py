@@ -458,6 +458,67 @@ def a_strategy_plugin(draws: random.Random) -> Case:
     return estimated("plugins", made, files={"mine.py": code}, wrong=True, names=(method, "strategy"))
 
 
+SET = (
+    "import numpy as np\n"
+    "from dataclasses import dataclass\n"
+    "from fedlab.models.peft.base import SplitPoint\n"
+    "from fedlab.workload.passes import WHOLE\n"
+    "@dataclass(frozen=True, kw_only=True)\n"
+    "class Mine:\n"
+    "    depth: int = 1\n"
+    "    spec = WHOLE\n"
+    "    @property\n"
+    "    def configuration(self): {configuration}\n"
+    "    def shapes(self, sizes): {shapes}\n"
+    "    def initial(self, sizes, generator, weights): {initial}\n"
+    "    def split_point(self, blocks): {split_point}\n"
+)
+
+
+def a_set_plugin(draws: random.Random) -> Case:
+    bodies = {
+        "configuration": "return {'set': 'mine.py:Mine', 'depth': self.depth}",
+        "shapes": "return {'w': (2, 3)}",
+        "initial": "return {'w': np.zeros((2, 3), np.float32)}",
+        "split_point": "return SplitPoint(kind='block_input', block=1)",
+    }
+    wrong = {
+        "configuration": ("return {}", "return None", "return {'set': 'head'}"),
+        "shapes": (
+            "return {'w': [2]}",
+            "return None",
+            "return {1: (2,)}",
+            "return {'w': (-1,)}",
+            "return {'v': (2, 3)}",
+        ),
+        "initial": ("return {}", "return {'w': 3}", "return {'w': np.full((2, 3), np.nan)}", "return 3"),
+        "split_point": ("return 1", "return SplitPoint(kind='adapter', block=99)", "return None"),
+    }
+    method = draws.choice(list(bodies))
+    bodies[method] = draws.choice([*wrong[method], *RAISES])
+    made = experiment(**{"client.trains": "mine.py:Mine"})
+    names = (method, "initial", "mine.py:Mine")
+    return estimated("plugins", made, files={"mine.py": SET.format(**bodies)}, wrong=True, names=names)
+
+
+def work_without_bound(draws: random.Random) -> Case:
+    key, value = draws.choice(
+        [
+            ("rounds", 10**9),
+            ("task.partition.clients", 10**7),
+            ("client.width", 10**9),
+            ("client.depth", 10**9),
+            ("backbone.overrides.hidden_size", 10**9),
+            ("backbone.overrides.num_hidden_layers", 10**7),
+            ("backbone.overrides.vocab_size", 10**12),
+            ("strategy.options.clients_per_round", 10**12),
+            ("strategy.options.min_replies", 10**12),
+            ("engine.workers", 10**9),
+        ]
+    )
+    return estimated("work without bound", experiment(**{key: value}), wrong=True, names=(key.split(".")[-1], "set"))
+
+
 JSON_WRONG = (None, True, -1, "x", [], {}, [1], {"a": 1}, 10**400, "x" * 100_000)
 
 
@@ -612,6 +673,8 @@ FAMILIES: tuple[Callable[[random.Random], Case], ...] = (
     a_setting_that_is_none,
     a_plugin_at_import,
     a_codec,
+    a_set_plugin,
+    work_without_bound,
     a_sweep,
     final_arrays,
 )

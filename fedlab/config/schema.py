@@ -13,7 +13,7 @@ from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 
 Options = dict[str, Any]
-_MOST_CLIENTS = 10_000_000
+_MOST_CLIENTS = 1_000_000
 _LEAST_THROUGHPUT, _MOST_THROUGHPUT = 1e-9, 1e12
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 

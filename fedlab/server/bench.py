@@ -16,6 +16,7 @@ from fedlab.models.base import weights_of
 from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
+from fedlab.models.peft.set_calls import initial_of, split_point_of
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
 from fedlab.server.example_limits import Sizes, unknown_sizes
@@ -84,14 +85,14 @@ def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
     first = load_set(experiment)
     if first.configuration.get("depth") == experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    first.split_point(shape.blocks)
+    split_point_of(first, shape.blocks)
     return first
 
 
 def first_model(experiment: Experiment, bench: Bench) -> Arrays:
     """Return the arrays a run starts from: what is new is drawn, weights of the backbone start as published."""
     first = initial_set(experiment, bench.shape)
-    return first.initial(bench.sizes, generator(experiment.seed, "initial"), bench.pretrained)
+    return initial_of(first, bench.sizes, generator(experiment.seed, "initial"), bench.pretrained)
 
 
 def pretrained_arrays(experiment: Experiment, network: Network, names: Collection[str]) -> Arrays:

@@ -42,7 +42,10 @@ WRONG = {
         "does not subclass flwr.serverapp.strategy.Strategy",
     ),
     "an unknown client option": (["--set", "client.options.learnig_rate=1"], "did you mean 'learning_rate'?"),
-    "an unknown optimiser": (["--set", "client.options.optimizer=adam"], "'adam' is unknown; accepted: sgd, adamw"),
+    "an unknown optimiser": (
+        ["--set", "client.options.optimizer=adam"],
+        "client.options.optimizer = 'adam': expected one of sgd, adamw",
+    ),
     "a client file that is not there": (["--set", "client.name=mine.py:app"], "no such file"),
     "a client that is not in its file": (["--set", "client.name=clients.py:faling"], "did you mean 'failing'?"),
     "an unknown link": (["--set", "link.name=constnt"], "did you mean 'constant'?"),

@@ -16,6 +16,7 @@ from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
 from fedlab.models.peft.base import ModelSizes, TrainableSet
+from fedlab.models.peft.set_calls import initial_of, shapes_of
 from fedlab.models.sizes import EncoderSizes
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.server.assemble import Assembled
@@ -23,6 +24,8 @@ from fedlab.server.bench import initial_set
 from fedlab.server.factory import set_named
 from fedlab.server.round_loop import RoundLoop, RunState
 from fedlab.server.wiring import attached_server, round_loop, timed_grid
+
+_MOST_ROUNDS = 100_000  # minutes of planning
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +70,10 @@ class PlannedRun:
         self.clients.extend(records)
 
     def on_round(self, record: RoundRecord) -> None:
-        """Store a round."""
+        """Store a round; raises UserError where an experiment that stops by its clock has more than can be planned."""
+        if len(self.rounds) >= _MOST_ROUNDS:
+            hours = record.simulated_seconds / 3600
+            raise UserError(f"simulated_hours: {_MOST_ROUNDS} rounds take {hours:.3g} h, and are the most planned")
         self.rounds.append(record)
 
     def on_trial(self, record: TrialRecord) -> None:
@@ -88,6 +94,8 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     experiment = plan.experiment
     if experiment.rounds is None and experiment.simulated_hours is None:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
+    if experiment.rounds is not None and experiment.rounds > _MOST_ROUNDS:
+        raise UserError(f"rounds = {experiment.rounds}: an estimate plans at most {_MOST_ROUNDS}: give --set rounds=N")
     assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
     first, done = initial_set(experiment, plan.sizes.shape), PlannedRun()
     loop = _loop(plan, assembled, first, judge, done)
@@ -138,9 +146,9 @@ def _stand_in(sizes: EncoderSizes, trained: TrainableSet) -> Arrays:
     shape = replace(sizes.shape, hidden=1, intermediate=1)
     embedding = {field: (1,) * len(axes) for field, axes in sizes.embedding.items()}
     small = ModelSizes(encoder=replace(sizes, shape=shape, vocabulary=1, positions=1, embedding=embedding), labels=1)
-    shapes = trained.shapes(small)
+    shapes = shapes_of(trained, small)
 
     def zeros(names: Collection[str]) -> Arrays:
         return {name: np.zeros(shapes[name], np.float32) for name in names}
 
-    return trained.initial(small, np.random.default_rng(0), zeros)
+    return initial_of(trained, small, np.random.default_rng(0), zeros)

@@ -13,6 +13,7 @@ from fedlab.estimate.experiment.examples import assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.set_calls import shapes_of
 from fedlab.models.sizes import read_sizes
 from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
@@ -57,7 +58,7 @@ def _shapes(experiment: Experiment, model: ModelSizes) -> Shapes:
     """Return which arrays are trained and sent at a depth and width, which only adapters change in a run."""
     first = initial_set(experiment, model.encoder.shape)
     if not isinstance(first, Bottleneck):
-        return lambda depth, width: first.shapes(model)
+        return lambda depth, width: shapes_of(first, model)
     return lambda depth, width: Bottleneck(depth=depth, width=max(1, width)).shapes(model)
 
 

@@ -118,8 +118,9 @@ def from_configuration(
         raise UserError(f"the set '{name}' is not built in, and the experiment does not name it as client.trains")
     axes = {axis: value for axis, value in configuration.items() if axis != SET}
     found = _made(name, resolve(name, TRAINABLE_SETS, base), axes)
-    if dict(found.configuration) != dict(configuration):
-        raise UserError(f"the set '{name}': its `configuration` is {dict(found.configuration)}, not what made it")
+    told = guarded(f"the set '{name}'", "configuration", lambda: dict(found.configuration))
+    if told != dict(configuration):
+        raise UserError(f"the set '{name}': its `configuration` is {short(told, 120)}, not what made it")
     return found
 
 

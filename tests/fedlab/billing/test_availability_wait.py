@@ -137,3 +137,16 @@ def test_a_client_that_comes_after_30_days_is_not_waited_for(clock):
     with pytest.raises(RunFailedError, match=r"in 30\.0 d of simulated time"):
         availability_wait(there([(101.0 + 30 * 86_400.0, 1e9)]), clock).nodes([17], server_round=1)
     assert clock.now() == 100.0
+
+
+def test_a_wait_for_changes_without_end_is_given_up(clock, monkeypatch):
+    class Flickering(Counting):
+        def available(self, partition_id, *, server_round, at_seconds):
+            return False
+
+        def next_change(self, at_seconds):
+            return at_seconds + 1e-6
+
+    monkeypatch.setattr("fedlab.billing.availability_wait._MOST_CHANGES", 10)
+    with pytest.raises(RunFailedError, match="10 changes of availability, and 1 clients were never available"):
+        availability_wait(Flickering(), clock).nodes(list(PARTITIONS), server_round=1)

@@ -98,7 +98,9 @@ def test_a_backbone_is_named_as_in_an_experiment_or_by_its_sizes(tmp_path):
     assert shape_from(str(tmp_path)) == mini
 
 
-@pytest.mark.parametrize("name", ["./nowhere", "0x384x1536", "package:no_such_package/model"])
+@pytest.mark.parametrize(
+    "name", ["./nowhere", "0x384x1536", "9999999x1x1", "6x99999999x1", "package:no_such_package/model"]
+)
 def test_no_such_backbone_is_told_in_one_line(name):
     with pytest.raises(UserError) as caught:
         shape_from(name)

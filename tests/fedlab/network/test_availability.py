@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
@@ -9,6 +10,7 @@ from hypothesis import strategies as st
 from fedlab.errors import UserError
 from fedlab.network.availability import (
     Availability,
+    GuardedAvailability,
     Schedule,
     always,
     bernoulli,
@@ -210,3 +212,46 @@ def test_schedules_are_availability():
     schedule = Schedule(changes_seconds=(), available_at_first=True, period_seconds=None)
     assert isinstance(scheduled([schedule]), Availability)
     assert until(scheduled([schedule]), 3) == math.inf
+
+
+class Mine:
+    """An availability whose methods return these."""
+
+    def __init__(self, *, available=True, until=math.inf, change=None):
+        self._available, self._until, self._change = available, until, change
+
+    def available(self, partition_id, *, server_round, at_seconds):
+        return self._available
+
+    def until(self, partition_id, *, server_round, at_seconds):
+        return self._until
+
+    def next_change(self, at_seconds):
+        return self._change
+
+
+def guarded(**returns):
+    return GuardedAvailability(availability=Mine(**returns), place="availability.name = 'x'")
+
+
+@pytest.mark.parametrize(
+    ("returns", "said"),
+    [
+        ({"available": 3}, "available returned 3, expected True or False"),
+        ({"until": math.nan}, "until returned nan, expected a second from 10 on, or infinity"),
+        ({"until": 9.0}, "until returned 9.0, expected a second from 10 on, or infinity"),
+        ({"change": 10.0}, "next_change returned 10.0, expected a second after 10, or None"),
+        ({"change": 3}, "next_change returned 3, expected a second after 10, or None"),
+        ({"change": "soon"}, "next_change returned 'soon', expected a second after 10, or None"),
+    ],
+    ids=str,
+)
+def test_an_availability_that_returns_nonsense_is_named_with_its_method_and_the_value(returns, said):
+    mine = guarded(**returns)
+    with pytest.raises(UserError, match=f"^availability.name = 'x': {said}$"):
+        there(mine, 10.0), until(mine, 10.0), mine.next_change(10.0)
+
+
+def test_a_sound_availability_is_asked():
+    mine = guarded(available=np.bool_(True), until=np.float32(12.5), change=math.inf)
+    assert (there(mine, 10.0), until(mine, 10.0), mine.next_change(10.0)) == (True, 12.5, None)

@@ -132,3 +132,28 @@ def test_more_bytes_never_take_less_time(num_bytes, more):
 def test_a_message_in_two_pieces_takes_as_long_as_in_one(first, second, bandwidth):
     link = constant(bandwidth)
     assert seconds(link, first) + seconds(link, second) == pytest.approx(seconds(link, first + second))
+
+
+@pytest.mark.parametrize("value", ["float('nan')", "float('inf')", "-1", "None", "'fast'", "True"])
+def test_a_link_that_returns_nonsense_is_named_with_its_method_and_the_value(tmp_path, value):
+    (tmp_path / "bad.py").write_text(
+        f"class Bad:\n    def transfer_seconds(self, num_bytes, **keys):\n        return {value}\n"
+    )
+    link = made("bad.py:Bad", {}, folder=tmp_path)
+    with pytest.raises(UserError, match=r"^link.name = 'bad.py:Bad': transfer_seconds returned .*, expected a finite"):
+        seconds(link, 1)
+
+
+def test_a_link_may_return_a_number_of_numpy(tmp_path):
+    (tmp_path / "single.py").write_text(
+        "import numpy as np\n"
+        "class Single:\n    def transfer_seconds(self, num_bytes, **keys):\n        return np.float32(0.25)\n"
+    )
+    returned = seconds(made("single.py:Single", {}, folder=tmp_path), 1)
+    assert (returned, type(returned)) == (0.25, float)
+
+
+@pytest.mark.parametrize("bandwidth", [5e-324, "1e-300MB/s", 1e19], ids=str)
+def test_a_bandwidth_with_which_nothing_arrives_or_all_at_once_is_refused(bandwidth):
+    with pytest.raises(UserError, match=r"is not usable: expected 0.001 to 1e\+18 bytes per second"):
+        constant(bandwidth)

@@ -205,3 +205,10 @@ def test_cells_of_different_values_have_different_names_that_are_plain_file_name
         return  # values that TOML cannot hold
     assert len(set(found)) == len(found)
     assert all(name == name.lstrip("./") and "/" not in name and len(name) < 200 for name in found)
+
+
+def test_a_sweep_of_a_million_cells_is_refused_with_their_number(written):
+    sweep = "[sweep]\n" + "".join(f"s{at} = [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]\n" for at in range(6))
+    assert refusal(lambda: load_sweep(written(sweep))).endswith(
+        "the [sweep] table makes 1,000,000 cells, expected at most 10,000"
+    )

@@ -176,3 +176,14 @@ def test_an_accuracy_alone_does_not_say_when_to_stop(experiment_of):
 def test_what_a_run_would_refuse_a_plan_refuses(experiment_of, keys, message):
     with pytest.raises(UserError, match=message):
         planned(experiment_of(rounds=2, **{"strategy": FEDAVG} | keys))
+
+
+def test_more_rounds_than_can_be_planned_are_refused_before_the_first(experiment_of):
+    with pytest.raises(UserError, match=r"^rounds = 1000000: an estimate plans at most 100000"):
+        planned(experiment_of(rounds=10**6, strategy=FEDAVG))
+
+
+def test_a_clock_that_hardly_moves_does_not_plan_for_ever(experiment_of, monkeypatch):
+    monkeypatch.setattr("fedlab.estimate.experiment.dry_run._MOST_ROUNDS", 3)
+    with pytest.raises(UserError, match=r"^simulated_hours: 3 rounds take "):
+        planned(experiment_of(simulated_hours=1e6, strategy=FEDAVG))
