@@ -8,7 +8,8 @@ import torch
 
 from fedlab.errors import UserError
 from fedlab.models.peft.base import SplitPoint
-from fedlab.training.bundle import PreparedBundle
+from fedlab.training.activation_store import ActivationStore
+from fedlab.training.bundle import PreparedBundle, bundle_for, open_bundle
 
 
 class SetOfAUser:
