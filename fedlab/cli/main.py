@@ -2,6 +2,7 @@
 
 import errno
 import json
+import shlex
 import sys
 import traceback
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from fedlab.cli.client import client
 from fedlab.cli.compare import compare
 from fedlab.cli.data import data
 from fedlab.cli.deploy import deploy
+from fedlab.cli.ending import ResumableCommand
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
 from fedlab.cli.profile_device import profile_device
@@ -82,7 +84,10 @@ def show(folder: RunArgument, as_json: AsJson = False) -> None:
     summary = found.summary()
     if summary is None:
         summary = summarise(rounds, trials, found.clients(), status="unfinished") | {"run_dir": str(folder)}
-    plot_accuracy(rounds, trials, found.plot)
+    try:
+        plot_accuracy(rounds, trials, found.plot)
+    except OSError as error:  # a run of others, or on a read-only disk
+        sys.stderr.write(f"{found.plot}: not redrawn: {error.strerror}\n")
     _print_results(folder, summary, as_json=as_json)
 
 
@@ -260,10 +265,15 @@ def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json
     from fedlab.results.display import choose_display  # noqa: PLC0415
 
     display = choose_display(_console(), plain=quiet or as_json, total_rounds=experiment.rounds)
-    with display:
+    with ResumableCommand() as command, display:
         from fedlab.simulation.simulate import simulate  # noqa: PLC0415  (takes seconds: the display is up by now)
 
-        summary = simulate(experiment, claim=claim, observers=[display])
+        def begin() -> Any:
+            folder = claim()
+            command.resumed_by(f"fedlab run --resume {shlex.quote(str(folder.path))}", folder.path)
+            return folder
+
+        summary = simulate(experiment, claim=begin, observers=[display])
     _print_results(Path(summary["run_dir"]), summary, as_json=as_json)
 
 

@@ -1,6 +1,7 @@
 """`fedlab sweep`: run all experiments of a file with a [sweep] table."""
 
 import json
+import shlex
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from fedlab.cli.ending import ResumableCommand
 from fedlab.errors import RunFailedError
 
 if TYPE_CHECKING:
@@ -50,7 +52,8 @@ def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
     from fedlab.sweep.sweep import run_sweep  # noqa: PLC0415
 
     display = choose_sweep_display(Console(), plain=plain)
-    with display:
+    with ResumableCommand() as command, display:
+        command.resumed_by(shlex.join(["fedlab", *sys.argv[1:]]))
         result = run_sweep(file, observers=[display], **options)
     if result.comparison is not None:
         show(result.comparison, Console())

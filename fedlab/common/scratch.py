@@ -15,9 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
+from fedlab.common.clock import pause
 from fedlab.errors import UserError
 
 PREFIX = "fedlab-"
+_TRIES, _TRY_SECONDS = 10, 0.1
 _OWNER = ".owner"  # the file that the living owner has locked
 _ELSEWHERE = ("/tmp", "/var/tmp", "/dev/shm")
 
@@ -83,10 +85,8 @@ def find_leftovers() -> Leftovers:
     """Return what killed processes of this user left in the folders for temporary files."""
     parents = {Path(each).resolve() for each in (temporary_folder(), os.environ.get("RAY_TMPDIR") or "/", *_ELSEWHERE)}
     folders = sorted(folder for parent in parents for folder in _abandoned(parent))
-    sizes = (path.lstat().st_size for folder in folders for path in folder.rglob("*") if not path.is_dir())
-    with contextlib.suppress(OSError):  # another process removes them at the same time
-        return Leftovers(folders=tuple(folders), size_bytes=sum(sizes), processes=tuple(_working_in(folders)))
-    return Leftovers(folders=(), size_bytes=0, processes=())
+    size_bytes = sum(_size_bytes(folder) for folder in folders)
+    return Leftovers(folders=tuple(folders), size_bytes=size_bytes, processes=tuple(_working_in(folders)))
 
 
 def remove_leftovers() -> Leftovers:
@@ -96,8 +96,27 @@ def remove_leftovers() -> Leftovers:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.kill(process, signal.SIGKILL)
     for folder in found.folders:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
     return found
+
+
+def _remove(folder: Path) -> None:
+    """Remove a folder in which processes may still write until they have ended."""
+    for _ in range(_TRIES):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not folder.exists():
+            return
+        pause(_TRY_SECONDS)
+
+
+def _size_bytes(folder: Path) -> int:
+    """Return the bytes of a folder's files; another process may remove them at the same time."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(parent, name)).st_size
+    return size
 
 
 def _make(kind: str, parent: Path | None) -> tuple[Path, TextIO]:

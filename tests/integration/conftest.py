@@ -145,6 +145,17 @@ class CommandLine:
         place = words[words.index("--out") + 1] if "--out" in words else "nowhere"
         return Ended(code=done.returncode, out=done.stdout, err=done.stderr, run=self.folder / place)
 
+    def start(self, *words: str | Path) -> subprocess.Popen:
+        """Start a command whose errors are read."""
+        return subprocess.Popen(
+            [*FEDLAB, *map(str, words)],
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
     def run(self, out: str, *words: str | Path, workers: int = 2) -> Ended:
         """Run the experiment to the end on the tests' cluster."""
         return self("run", "small.toml", "--out", out, *self.on_cluster(workers), "--json", *words)

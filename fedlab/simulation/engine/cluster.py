@@ -3,7 +3,9 @@
 import contextlib
 import itertools
 import os
+import signal
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -108,13 +110,22 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
         check_reachable(address)
     try:
         # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
-        with contextlib.chdir(Path(__file__).parents[3]):
+        with contextlib.chdir(Path(__file__).parents[3]), _own_signals():
             ray.init(address=address or "local", **own, log_to_driver=False, logging_level="ERROR")
     except (ConnectionError, RuntimeError, ValueError) as error:
         if address is None:
             raise
         raise _unreachable(address, str(error).splitlines()[0]) from error
     return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Keep this process's handler of SIGTERM, if it has one: Ray sets its own."""
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    if callable(before) and threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)
 
 
 def check_reachable(address: str, *, timeout_seconds: float = _CONNECT_SECONDS) -> None:

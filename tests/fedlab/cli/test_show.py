@@ -1,0 +1,21 @@
+import errno
+import json
+import shutil
+from pathlib import Path
+
+OLD_RUN = Path(__file__).parents[1] / "results" / "old_runs" / "adafl"
+
+
+def test_a_run_in_a_read_only_folder_is_shown(fedlab, tmp_path, monkeypatch):
+    run = shutil.copytree(OLD_RUN, tmp_path / "run")
+
+    def refuse(rounds, trials, path):
+        raise OSError(errno.EROFS, "Read-only file system", str(path))
+
+    monkeypatch.setattr("fedlab.results.plots.plot_accuracy", refuse)
+
+    said = fedlab("show", run, "--json")
+
+    assert said.code == 0
+    assert said.err == f"{run}/accuracy.png: not redrawn: Read-only file system\n"
+    assert json.loads(said.out.splitlines()[-1])["status"] == "finished"
