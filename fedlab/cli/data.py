@@ -25,10 +25,11 @@ def data(
     from rich.console import Console  # noqa: PLC0415  (keeps the command line quick to start)
 
     from fedlab.common.files import provide_folder  # noqa: PLC0415
+    from fedlab.common.prepared_cache import cache_folder  # noqa: PLC0415
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.data.task import read_task  # noqa: PLC0415
     from fedlab.results.data_report import render_data, write_data  # noqa: PLC0415
-    from fedlab.training.bundle import bundle_for, cache_folder  # noqa: PLC0415
+    from fedlab.training.bundle import bundle_for  # noqa: PLC0415
 
     loaded = load_experiment(experiment, [*settings, *([] if seed is None else [f"seed={seed}"])])
     scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
