@@ -86,7 +86,8 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
     experiment = plan.experiment
     if experiment.rounds is None and experiment.simulated_hours is None:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
-    assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
+    stop = replace(plan.assembled.stop, target_accuracy=None, patience=None)
+    assembled = replace(plan.assembled.with_fresh_strategy(), stop=stop)
     first, done = initial_set(experiment, plan.sizes.shape), PlannedRun()
     loop = _loop(plan, assembled, first, judge, done)
     loop.run(RunState(server_round=0, arrays=stand_in(plan.sizes, first), configuration=first.configuration))
@@ -127,5 +128,5 @@ def _clients(plan: ExperimentPlan) -> PlannedClients:
     )
 
 
-def _save_nothing(state: RunState, *, final: bool) -> None:
+def _save_nothing(state: RunState, *, next_is_last: bool) -> None:
     """Drop the state: a dry run is not resumed."""
