@@ -48,7 +48,10 @@ def run(
     settings: Settings = [],  # noqa: B006  (typer makes a new list each time)
     seed: Annotated[int | None, typer.Option(help="Seed of every random draw.")] = None,
     out: Annotated[Path | None, typer.Option(help="New run folder.", show_default="runs/NAME")] = None,
-    resume: Annotated[Path | None, typer.Option(metavar="RUN", help="Resume an interrupted run.")] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(metavar="RUN", help="Resume an interrupted run, or a finished one (--set rounds=N)."),
+    ] = None,
     workers: Annotated[
         int | None, typer.Option(min=1, max=10**4, help="Number of Ray actors.", show_default="number of cores")
     ] = None,
@@ -60,13 +63,13 @@ def run(
     """Run an experiment on simulated clients, or resume a run."""
     if (experiment is None) == (resume is None):
         raise UserError("give either an experiment file or --resume RUN")
-    if resume is not None and (settings or seed is not None or out is not None):
-        raise UserError("--resume continues a run unchanged: --set, --seed and --out are not accepted")
+    if resume is not None and (seed is not None or out is not None):
+        raise UserError("--resume continues a run in its own folder: --seed and --out are not accepted")
     kept = None if activations is None else str(activations.absolute())
     engine = {"engine.workers": workers, "engine.ray_address": ray_address, "engine.activations": kept}
     extra = [f"{key}={json.dumps(value)}" for key, value in engine.items() if value is not None]
     if resume is not None:
-        _resume(resume, extra, quiet=quiet, as_json=as_json)
+        _resume(resume, settings, extra, quiet=quiet, as_json=as_json)
     elif experiment is not None:
         seeded = [] if seed is None else [f"seed={seed}"]
         _start(experiment, [*settings, *seeded, *extra], out, quiet=quiet, as_json=as_json)
@@ -247,18 +250,21 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
         raise
 
 
-def _resume(path: Path, settings: list[str], *, quiet: bool, as_json: bool) -> None:
+def _resume(path: Path, settings: list[str], extra: list[str], *, quiet: bool, as_json: bool) -> None:
+    from fedlab.cli.resume import changed_experiment, goes_on, reopen  # noqa: PLC0415
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
     from fedlab.results.recorder import refuse_if_written  # noqa: PLC0415
 
     folder = open_run(path)
     refuse_if_written(folder)
-    summary = folder.summary()
-    if summary is not None:
+    experiment, summary = changed_experiment(folder, settings), folder.summary()
+    if summary is not None and not goes_on(folder, experiment):
         _print_results(path, summary, as_json=as_json)
         return
-    _simulate(load_experiment(folder.experiment, settings), lambda: folder, quiet=quiet, as_json=as_json)
+    here = load_experiment(folder.experiment, [*settings, *extra])
+    claim = (lambda: reopen(folder, experiment)) if settings else (lambda: folder)
+    _simulate(here, claim, quiet=quiet, as_json=as_json)
 
 
 def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json: bool) -> None:

@@ -5,6 +5,7 @@ Files are replaced atomically: a reader sees either the old or the new content, 
 
 import json
 import os
+import shutil
 import stat
 import tomllib
 from collections.abc import Iterator
@@ -122,6 +123,21 @@ def provide_folder(folder: Path, said: str) -> None:
         raise UserError(f"{said}: cannot make this folder: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{said}: cannot write to this folder")
+
+
+def share(source: Path, place: Path) -> None:
+    """Give a file or folder a second name, if it exists; its files are copied where the disk does not allow that."""
+    if source.is_dir():
+        shutil.copytree(source, place, copy_function=_link)
+    elif source.exists():
+        _link(str(source), str(place))
+
+
+def _link(source: str, place: str) -> None:
+    try:
+        os.link(source, place)
+    except OSError:
+        shutil.copy2(source, place)
 
 
 def refuse_existing(path: Path, option: str = "--out") -> None:

@@ -337,10 +337,13 @@ class EvaluationTable(_ExperimentTable):
 
     validation_every: int = Field(1, ge=1, description="rounds between validations, where the strategy has no trials")
     test_every: int = Field(1, ge=0, description="validations between tests; 0: only at the end")
+    patience: int | None = Field(
+        None, ge=1, description="stop after so many validations without a better one; default: never"
+    )
 
 
 class CheckpointTable(_ExperimentTable):
-    """How often a run is saved, to be resumed from there; after its first and its last round it always is."""
+    """How often a run is saved, to be resumed from there; after its first round, and before its last, it always is."""
 
     every: int | None = Field(
         None,
@@ -362,6 +365,9 @@ class Experiment(_ExperimentTable):
         None, gt=0, le=1e9, description="stop when the virtual clock has reached this"
     )
     target_accuracy: float | None = Field(None, gt=0, le=1, description="stop when validation reaches this")
+    on_divergence: Literal["stop", "warn"] = Field(
+        "stop", description="what to do if the training loss explodes: end the run, or say so and go on"
+    )
     task: TaskTable = TaskTable()
     backbone: BackboneTable = BackboneTable()
     strategy: StrategyTable = StrategyTable()

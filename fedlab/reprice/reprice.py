@@ -6,7 +6,6 @@ repriced only if billing it on its own boards and links gives its own records ag
 """
 
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fedlab.billing.simulated import SimulatedPhysics
+from fedlab.common.files import share
 from fedlab.compare.grouping import identity_of, table_of
 from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
@@ -149,7 +149,7 @@ def _written(
             experiment,
             status=str(summary.get("status", "finished")),
             arrays_digest=summary.get("arrays_digest"),
-            more={"run_dir": str(out), "repriced_from": str(source.path)},
+            more=_more(summary, source, out),
         )
         scratch.replace(out)
     except BaseException:
@@ -160,6 +160,12 @@ def _written(
     return said
 
 
+def _more(summary: Mapping[str, Any], source: RunFolder, out: Path) -> dict[str, Any]:
+    """Return what the new summary says besides the records: where it is from, and the digest of the same best model."""
+    best = {key: value for key, value in summary.items() if key == "best_arrays_digest"}
+    return {"run_dir": str(out), "repriced_from": str(source.path), **best}
+
+
 def _fill(
     folder: RunFolder,
     source: RunFolder,
@@ -168,26 +174,11 @@ def _fill(
     clients: Sequence[ClientRecord],
 ) -> None:
     folder.write_experiment(experiment)
-    for file in (source.environment, source.final, source.adapter, source.model):
-        _share(file, folder.path / file.name)
+    for file in (source.environment, source.final, source.adapter, source.model, source.best, source.best_model):
+        share(file, folder.path / file.name)
     recorder = Recorder(folder)
     recorder.on_message(f"repriced, without training, from {source.path}")
     recorder.on_clients(clients)
     for record in rounds:
         recorder.on_round(record)
     recorder.close()
-
-
-def _share(source: Path, place: Path) -> None:
-    """Give a file or folder a second name: the trained model is the same. Copied where disks do not allow that."""
-    if source.is_dir():
-        shutil.copytree(source, place, copy_function=_link)
-    elif source.exists():
-        _link(str(source), str(place))
-
-
-def _link(source: str, place: str) -> None:
-    try:
-        os.link(source, place)
-    except OSError:
-        shutil.copy2(source, place)

@@ -58,6 +58,9 @@ def verify_run(folder: RunFolder) -> None:
     ):
         if summary.get(key) != found:
             raise RunFailedError(f"{folder.path}: {what} are not what the run wrote: {key} is {found}")
+    best = summary.get("best_arrays_digest")  # earlier versions kept no best model
+    if best is not None and best != digest_arrays(_arrays(folder.best)):
+        raise RunFailedError(f"{folder.path}: {folder.best.name} is not what the run wrote")
     for number, record in enumerate(folder.rounds(), start=1):
         if record.server_round != number:
             raise RunFailedError(

@@ -86,6 +86,16 @@ class RunFolder:
         return self.path / "final.safetensors"
 
     @property
+    def best(self) -> Path:
+        """The arrays of the global model after its best round, by validation."""
+        return self.path / "best.safetensors"
+
+    @property
+    def best_model(self) -> Path:
+        """The folder of that model, as that of the final one: `adapter` or `model`."""
+        return self.path / "best"
+
+    @property
     def plot(self) -> Path:
         """Accuracy against simulated time."""
         return self.path / "accuracy.png"

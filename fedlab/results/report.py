@@ -136,9 +136,23 @@ def _of_rounds(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
     return {
         "accuracy": _last(record.test_accuracy for record in rounds),
         "validation_accuracy": _last(record.validation_accuracy for record in rounds),
+        "best": _best(rounds),
         "rounds": len(rounds),
         "simulated_seconds": last.simulated_seconds if last else 0.0,
         "wall_seconds": last.wall_seconds if last else 0.0,
+    }
+
+
+def _best(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
+    """Return the round with the highest validation accuracy, the first of equals, with its accuracies."""
+    measured = [record for record in rounds if record.validation_accuracy is not None]
+    if not measured:
+        return None
+    found = max(measured, key=lambda record: record.validation_accuracy or 0.0)
+    return {
+        "round": found.server_round,
+        "validation_accuracy": found.validation_accuracy,
+        "accuracy": found.test_accuracy,
     }
 
 
@@ -227,6 +241,7 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
         ("status", str(summary["status"]) + (", on real machines" if deployed else "")),
         ("test accuracy", Text(human_share(summary["accuracy"]), style="bold")),
         ("validation accuracy", human_share(summary["validation_accuracy"])),
+        *_best_figures(summary),
         ("rounds", str(summary["rounds"])),
         ("measured time" if deployed else "simulated time", human_seconds(summary["simulated_seconds"])),
         ("real time", human_seconds(summary["wall_seconds"])),
@@ -254,6 +269,16 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
     return rows
 
 
+def _best_figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+    """Return the best round, if it is not the last; summaries of earlier versions have none."""
+    best = summary.get("best")
+    if best is None or best["round"] == summary["rounds"]:
+        return []
+    validation, test = human_share(best["validation_accuracy"]), human_share(best["accuracy"])
+    said = f"{best['round']}: validation {validation}, test {test}"
+    return [("best round", said)]
+
+
 def _energy(summary: Mapping[str, Any]) -> str:
     if not summary["joules"] and summary["bytes_down"]:
         return "unknown: no power of these machines is known"
@@ -270,6 +295,8 @@ def _written(folder: RunFolder) -> list[tuple[str, Path]]:
         ("arrays", folder.final),
         ("adapters", folder.adapter),
         ("model", folder.model),
+        ("best arrays", folder.best),
+        ("best model", folder.best_model),
         ("plot", folder.plot),
         ("rounds", folder.rounds_file),
         ("trials", folder.trials_file),

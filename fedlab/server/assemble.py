@@ -127,4 +127,5 @@ def stop_rule(experiment: Experiment) -> StopRule:
         rounds=experiment.rounds,
         simulated_seconds=None if experiment.simulated_hours is None else experiment.simulated_hours * 3600,
         target_accuracy=experiment.target_accuracy,
+        patience=experiment.evaluation.patience,
     )

@@ -1,7 +1,7 @@
 """The round loop: any Flower strategy, stopped, measured, recorded and checkpointed."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from flwr.app import ArrayRecord, ConfigRecord, Message
@@ -15,20 +15,29 @@ from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
 from fedlab.messages.pack import to_record
 from fedlab.results.recorder import Observer
-from fedlab.results.records import RoundRecord, group_records
+from fedlab.results.records import Dropout, RoundRecord, group_records
 from fedlab.server.context import Searching, Server
+from fedlab.server.divergence import DivergenceRule, best_loss
 from fedlab.server.prefill import prefill
 from fedlab.server.strategy_calls import aggregated_arrays, ask, asked_orders, check_like, read_model
 from fedlab.workload.workload import Configuration
 
+# Reasons to lose a client's work that may pass by themselves, where clients are not hostile.
+PASSES: tuple[Dropout, ...] = ("gone", "late")
+
 
 @dataclass(frozen=True, kw_only=True)
 class StopRule:
-    """When a run is over: at whichever comes first."""
+    """When a run is over: at whichever comes first; `patience` is of validations without a better one."""
 
     rounds: int | None = None
     simulated_seconds: float | None = None
     target_accuracy: float | None = None
+    patience: int | None = None
+
+    def next_is_last(self, state: "RunState") -> bool:
+        """Tell whether the next round is known to be the last."""
+        return self.rounds is not None and state.server_round == self.rounds - 1
 
     def holds(self, state: "RunState", seconds: float) -> bool:
         """Tell whether the run is over, at this second of its clock."""
@@ -37,12 +46,27 @@ class StopRule:
             (self.rounds is not None and state.server_round >= self.rounds)
             or (self.simulated_seconds is not None and seconds >= self.simulated_seconds)
             or (self.target_accuracy is not None and reached >= self.target_accuracy)
+            or (self.patience is not None and state.validations_since_best >= self.patience)
         )
 
 
 @dataclass(frozen=True, kw_only=True)
+class BestModel:
+    """The model with the highest validation accuracy so far, the earliest of equals; `validations` counts its own."""
+
+    server_round: int
+    validations: int
+    validation_accuracy: float
+    arrays: Arrays
+    configuration: Configuration
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunState:
-    """The state of a run after a round: the global model with its configuration, and the last measured accuracies."""
+    """The state of a run after a round: the global model with its configuration, and the last measured accuracies.
+
+    `lowest_loss` is that of training over the rounds so far; once it `diverged`, that is not said again.
+    """
 
     server_round: int
     arrays: Arrays
@@ -51,13 +75,35 @@ class RunState:
     tests: int = 0
     validation_accuracy: float | None = None
     test_accuracy: float | None = None
+    lowest_loss: float | None = None
+    diverged: bool = False
+    best: BestModel | None = None
+
+    @property
+    def validations_since_best(self) -> int:
+        """Return how many validations there were after that of the best model."""
+        return 0 if self.best is None else self.validations - self.best.validations
+
+    def validated(self, accuracy: float) -> "RunState":
+        """Return the state with another validation of its model."""
+        measured = replace(self, validation_accuracy=accuracy, validations=self.validations + 1)
+        if self.best is not None and accuracy <= self.best.validation_accuracy:
+            return measured
+        best = BestModel(
+            server_round=self.server_round,
+            validations=measured.validations,
+            validation_accuracy=accuracy,
+            arrays=self.arrays,
+            configuration=self.configuration,
+        )
+        return replace(measured, best=best)
 
 
 class Save(Protocol):
-    """What a round's end is told to, to keep it."""
+    """What the end of a round is told to, to keep it, unless the run ends with it."""
 
-    def __call__(self, state: RunState, *, final: bool) -> None:
-        """Keep the state of the run; `final` after its last round."""
+    def __call__(self, state: RunState, *, next_is_last: bool) -> None:
+        """Keep the state of the run; `next_is_last` if the next round is known to be the last."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +111,16 @@ class RoundLoop:
     """Runs rounds of a strategy over a grid.
 
     `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
-    the server's ledger. After every round `observer` is told of it and `save` is given the state. With `prefills` all
-    clients fill their caches before the first round. A strategy that never `evaluates` is not asked whom to ask for it,
-    and the model is not packed for that.
+    the server's ledger. After every round `observer` is told of it, and after all but the last `save` is given the
+    state: a run does more in its last round, so one that goes on after all must do that round again. With `prefills`
+    all clients fill their caches before the first round. A strategy that never `evaluates` is not asked whom to ask for
+    it, and the model is not packed for that.
 
     A strategy is handed the configuration of the global model in the `config` it passes on to clients. The model that
     it returns is cast to the dtypes of the model it was handed, here and nowhere else: Flower's own strategies average
     float32 in double precision.
+
+    A round in which no client's work can be used ends the run, unless the reason of one of them `passes` by itself.
     """
 
     strategy: Strategy
@@ -85,16 +134,20 @@ class RoundLoop:
     wall_seconds: Callable[[], float]
     prefills: bool = False
     evaluates: bool = True
+    divergence: DivergenceRule = field(default_factory=DivergenceRule)
+    passes: Collection[Dropout] = PASSES
 
     def run(self, state: RunState) -> RunState:
         """Run from a state until the stop rule holds, and return the last state.
 
         Raises:
-            RunFailedError: no client replied in a round, for another reason than being gone or late.
+            RunFailedError: no client's work could be used in a round, for a reason that does not pass, or training
+                diverged.
         """
         while not self._over(state):
             state = self._round(state)
-            self.save(state, final=self._over(state))
+            if not self._over(state):
+                self.save(state, next_is_last=self.stop.next_is_last(state))
         return state
 
     def _over(self, state: RunState) -> bool:
@@ -108,13 +161,25 @@ class RoundLoop:
         finally:  # a round that breaks off has records of its clients, too
             self.observer.on_clients(self.server.ledger.clients)
         after = replace(before, server_round=server_round, arrays=arrays or before.arrays)
+        after, flaw = self._judged(after)
         if arrays is None and self._over(after):
             arrays = self._conclude(before, server_round)
             after = replace(after, arrays=arrays or before.arrays)
         after = replace(after, configuration=self._configuration(before))
         after = self._measured(after, changed=arrays is not None)
         self.observer.on_round(self._record(before, after))
+        if flaw and self.divergence.action == "stop":
+            raise RunFailedError(f"round {server_round}: {flaw}; on_divergence = 'warn' would go on")
         return after
+
+    def _judged(self, state: RunState) -> tuple[RunState, str | None]:
+        """Note in the ledger that training diverges, if it was not known before; return what is wrong as well."""
+        loss = best_loss(self.server.ledger.clients)
+        flaw = None if state.diverged else self.divergence.flaw(loss, state.lowest_loss)
+        if flaw:
+            self.server.ledger.note(flaw)
+        known = [each for each in (loss, state.lowest_loss) if each is not None]
+        return replace(state, lowest_loss=min(known, default=None), diverged=state.diverged or flaw is not None), flaw
 
     def _conclude(self, before: RunState, server_round: int) -> Arrays | None:
         record = ask(self.strategy, "conclude", server_round) if isinstance(self.strategy, Searching) else None
@@ -129,7 +194,10 @@ class RoundLoop:
         orders = self._orders("configure_train", server_round, to_record(before.arrays), config)
         replies = self._answers(server_round, orders)
         trained = aggregated_arrays(self.strategy, server_round, replies)
+        self._check_used(server_round)
         model = before.arrays if trained is None else self._model(trained, before)
+        if trained is not None and (flaw := self.divergence.model_flaw(model)):
+            raise RunFailedError(f"round {server_round}: {flaw}")
         if self.evaluates:
             self._evaluate(server_round, to_record(model), _config(server_round, self._configuration(before)))
         return None if trained is None else model
@@ -143,13 +211,26 @@ class RoundLoop:
             raise RunFailedError(f"round {server_round}: the strategy asked no client")
         replies = list(self.grid.send_and_receive(orders))
         if all(reply.has_error() for reply in replies) and not self._may_come_back():
-            reason = replies[0].error.reason if replies else "nothing came back in time"
+            reason = self._explained(replies[0].error.reason or "") if replies else "nothing came back in time"
             raise RunFailedError(f"round {server_round}: none of {len(orders)} clients replied: {reason}")
         return replies
 
+    def _check_used(self, server_round: int) -> None:
+        """Raise `RunFailedError` if the strategy turned away the work of all clients, and will do so again."""
+        clients = self.server.ledger.clients
+        if clients and all(client.error is not None for client in clients) and not self._may_come_back():
+            reason = self._explained(clients[0].error or "")
+            raise RunFailedError(
+                f"round {server_round}: the work of none of {len(clients)} clients can be used: {reason}"
+            )
+
+    def _explained(self, reason: str) -> str:
+        """Return why work cannot be used; if it is not finite, with what to do about that."""
+        return f"{reason}; {self.divergence.advice}" if "finite" in reason else reason
+
     def _may_come_back(self) -> bool:
-        """Tell whether clients were lost to this round only; one whose reply was refused may send a better one."""
-        return any(client.dropout in ("gone", "late", "refused") for client in self.server.ledger.clients)
+        """Tell whether clients were lost to this round only."""
+        return any(client.dropout in self.passes for client in self.server.ledger.clients)
 
     def _evaluate(self, server_round: int, arrays: ArrayRecord, config: ConfigRecord) -> None:
         orders = self._orders("configure_evaluate", server_round, arrays, config)
@@ -172,7 +253,7 @@ class RoundLoop:
         due = changed and state.server_round % self.validation_every == 0
         if due or (changed and self._over(state)):
             accuracy = measure(state.arrays, "validation", state.configuration)
-            state = replace(state, validation_accuracy=accuracy, validations=state.validations + 1)
+            state = state.validated(accuracy)
             due = True
         tests = due and self.test_every and state.validations % self.test_every == 0
         if tests or self._over(state):

@@ -13,7 +13,7 @@ from fedlab.errors import DamagedError, UserError
 from fedlab.results.recorder import Recorder
 from fedlab.server.checkpoint import load_tree, save_tree
 from fedlab.server.context import Resumable
-from fedlab.server.round_loop import RunState
+from fedlab.server.round_loop import BestModel, RunState
 from fedlab.server.strategy_memory import memory_of
 
 _ROUNDS = "rounds.jsonl"  # whose lines have the real time of each round: no two runs wrote the same
@@ -63,14 +63,14 @@ class RunCheckpoint:
         """Return the real time the run has taken, in all its processes."""
         return self._before_seconds + self._elapsed()
 
-    def save(self, state: RunState, *, final: bool) -> None:
-        """Write a checkpoint if it is due; always after the first round of a process and the final round of the run.
+    def save(self, state: RunState, *, next_is_last: bool) -> None:
+        """Write a checkpoint if it is due; always after the first round of a process and before the last of the run.
 
         Raises:
             UserError: the strategy remembers something that a checkpoint cannot hold.
         """
         since = self._since_last()
-        if final or checkpoint_due(
+        if next_is_last or checkpoint_due(
             state.server_round, every=self._every, since_seconds=since, last_seconds=self._last_seconds
         ):
             elapsed = self._timer()
@@ -93,7 +93,8 @@ class RunCheckpoint:
         for name, part in self._parts.items():
             self._restore(name, part, tree["parts"])
         self._before_seconds = tree["wall_seconds"]
-        return RunState(**tree["state"])
+        best = tree["state"].pop("best")
+        return RunState(**tree["state"], best=None if best is None else BestModel(**best))
 
     def _check_records(self, tree: Mapping[str, Any]) -> None:
         """Refuse the checkpoint of another run: the rounds recorded here are not those that it was written after."""
@@ -118,7 +119,7 @@ class RunCheckpoint:
     def _tree(self, state: RunState) -> dict[str, Any]:
         marks = self._recorder.mark()
         return {
-            "state": vars(state),
+            "state": vars(state) | {"best": None if state.best is None else vars(state.best)},
             "wall_seconds": self.wall_seconds(),
             "marks": marks,
             "rounds_digest": self._rounds_digest(marks[_ROUNDS]),

@@ -1,8 +1,10 @@
 """The server's side of a run from beginning to end: the same for simulated and for real clients."""
 
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from flwr.serverapp import Grid
@@ -11,19 +13,21 @@ from safetensors.numpy import save_file
 from fedlab.billing.timed_grid import Physics
 from fedlab.common.clock import Clock
 from fedlab.common.durable import sync_tree
+from fedlab.common.files import replacing, share
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.head import HeadOnly
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
 from fedlab.results.recorder import Observer, Recorder
+from fedlab.results.records import Dropout
 from fedlab.results.write import write_results
 from fedlab.server.assemble import Assembled
 from fedlab.server.bench import Bench, first_model, initial_set
 from fedlab.server.context import UpdateLimit, no_limit
 from fedlab.server.example_limits import ExampleLimits, PartitionSizes
 from fedlab.server.factory import set_named
-from fedlab.server.round_loop import RoundLoop, RunState
+from fedlab.server.round_loop import PASSES, BestModel, RoundLoop, RunState
 from fedlab.server.run_checkpoint import RunCheckpoint, resumable_parts
 from fedlab.server.wiring import attached_server, grid_stack, round_loop
 
@@ -33,7 +37,7 @@ class World:
     """Where a run takes place: the grid of its clients, the partition of each node, the clock, and what work costs.
 
     `update_limit` is for strategies that have none of their own. `limits` bounds the examples that clients claim; by
-    default these are the sizes of the partitions.
+    default these are the sizes of the partitions. `passes` are the reasons for losing work that may pass by themselves.
     """
 
     grid: Grid
@@ -42,6 +46,7 @@ class World:
     physics: Physics
     update_limit: UpdateLimit = no_limit
     limits: ExampleLimits | None = None
+    passes: Collection[Dropout] = PASSES
 
 
 def serve(
@@ -64,6 +69,7 @@ def serve(
     """
     with closing(recorder):
         final = _run(assembled, bench, world, folder=folder, recorder=recorder, observers=observers)
+        recorder.mark()  # synced, before a summary says that the run has ended
         return _write_results(assembled, bench, folder, final)
 
 
@@ -125,6 +131,7 @@ def _loop(
         observer=observer,
         save=checkpoint.save,
         wall_seconds=checkpoint.wall_seconds,
+        passes=world.passes,
     )
 
 
@@ -135,17 +142,34 @@ def _first_state(assembled: Assembled, bench: Bench) -> RunState:
 
 
 def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
-    save_file(final.arrays, folder.final)
-    trained = set_named(assembled.experiment, final.configuration)
-    exported = folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model
-    bench.export(final.arrays, trained, exported)
-    for written in (folder.final, exported):  # before a summary says that the run has ended
-        if written.exists():
-            sync_tree(written)
-    return write_results(
-        folder,
-        assembled.experiment,
-        status="finished",
-        arrays_digest=digest_arrays(final.arrays),
-        more={"run_dir": str(folder.path)},
-    )
+    """Write the last model and the best one, each as arrays and for its library, then all that records tell."""
+    for old in (folder.adapter, folder.model, folder.best_model):  # of the run before it went on to more rounds
+        shutil.rmtree(old, ignore_errors=True)
+    exported = _write_model(assembled, bench, folder, final, folder.final, None)
+    written, more = [folder.final, exported], {"run_dir": str(folder.path)}
+    if best := final.best:
+        if best.server_round == final.server_round:
+            folder.best.unlink(missing_ok=True)
+            share(folder.final, folder.best)
+            share(exported, folder.best_model)
+        else:
+            _write_model(assembled, bench, folder, best, folder.best, folder.best_model)
+        written += [folder.best, folder.best_model]
+        more |= {"best_arrays_digest": digest_arrays(best.arrays)}
+    for each in written:  # before a summary says that the run has ended
+        if each.exists():
+            sync_tree(each)
+    digest = digest_arrays(final.arrays)
+    return write_results(folder, assembled.experiment, status="finished", arrays_digest=digest, more=more)
+
+
+def _write_model(
+    assembled: Assembled, bench: Bench, folder: RunFolder, state: RunState | BestModel, arrays: Path, place: Path | None
+) -> Path:
+    """Write a model's arrays, and the model for its library: to a place, or to the folder of its kind; return that."""
+    with replacing(arrays) as partial:  # the file that is replaced may have other names, in runs billed anew
+        save_file(state.arrays, partial)
+    trained = set_named(assembled.experiment, state.configuration)
+    place = place or (folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model)
+    bench.export(state.arrays, trained, place)
+    return place

@@ -58,6 +58,7 @@ class _Packing:
     def __init__(self, arrays: dict[str, np.ndarray]) -> None:
         self._arrays = arrays
         self._within: set[int] = set()
+        self._known: dict[int, tuple[np.ndarray, str]] = {}  # by identity: what a tree holds twice is stored once
 
     def value(self, value: Any, place: str) -> Any:
         if type(value) in _PLAIN:
@@ -73,8 +74,11 @@ class _Packing:
     def _data(self, value: Any, place: str) -> Any:
         """Pack what lies in the file of arrays, None if it is nothing of that kind."""
         if isinstance(value, np.ndarray | np.generic) and value.dtype.kind in _NUMBERS and value.dtype.itemsize <= 8:
-            kind = "__array__" if isinstance(value, np.ndarray) else "__number__"
-            return {kind: self._stored(np.asarray(value, order="C"), place)}
+            if isinstance(value, np.generic):
+                return {"__number__": self._stored(np.asarray(value), place)}
+            if id(value) not in self._known:
+                self._known[id(value)] = value, self._stored(np.asarray(value, order="C"), place)
+            return {"__array__": self._known[id(value)][1]}
         if type(value) is bytes:
             return {"__bytes__": self._stored(np.frombuffer(value, np.uint8), place)}
         if isinstance(value, _RECORDS):

@@ -1,6 +1,6 @@
 """How a run's parts are connected: what a strategy is lent, the grids below it, and the round loop above it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from flwr.serverapp import Grid
 
@@ -11,11 +11,13 @@ from fedlab.codecs.transport.server import CodingGrid
 from fedlab.common.clock import Clock
 from fedlab.models.peft.base import TrainableSet
 from fedlab.results.recorder import Observer
+from fedlab.results.records import Dropout
 from fedlab.server.assemble import Assembled
 from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
+from fedlab.server.divergence import divergence_rule
 from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.requirements import layers_of
-from fedlab.server.round_loop import RoundLoop, Save
+from fedlab.server.round_loop import PASSES, RoundLoop, Save
 from fedlab.server.strategy_calls import ask
 from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.workload.shape import ModelShape
@@ -111,6 +113,7 @@ def round_loop(
     observer: Observer,
     save: Save,
     wall_seconds: Callable[[], float],
+    passes: Collection[Dropout] = PASSES,
 ) -> RoundLoop:
     """Return the loop that runs the experiment's rounds over a stack of grids."""
     experiment = assembled.experiment
@@ -126,4 +129,6 @@ def round_loop(
         wall_seconds=wall_seconds,
         prefills=experiment.client.prefill,
         evaluates=assembled.requirements.evaluates,
+        divergence=divergence_rule(experiment),
+        passes=passes,
     )

@@ -43,6 +43,19 @@ def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
     assert (shown.code, shown.summary["status"], shown.summary["rounds"]) == (0, "unfinished", 0)
 
 
+FEDAVG = ["--set", "strategy={name = 'fedavg', options = {clients_per_round = 3}}"]
+
+
+def test_training_that_diverges_ends_the_run_with_what_to_lower(fedlab):
+    ended = fedlab.run("diverges", *FEDAVG, "--set", "client.options.learning_rate=1e6")
+
+    assert ended.code == 1
+    assert ended.err.count("\n") == 1
+    assert ended.err.startswith("fedlab: round 1: training diverges: the loss is ")
+    assert "lower client.options.learning_rate (now 1000000.0)" in ended.err
+    assert not (ended.run / "summary.json").exists()
+
+
 @pytest.mark.slow
 def test_clients_that_can_be_trained_alone_but_not_together_are_and_it_is_said(fedlab):
     ended = fedlab.run("lonely", "--set", "client.name=clients.py:lonely", "--set", "rounds=1")

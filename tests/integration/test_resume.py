@@ -48,3 +48,13 @@ def test_a_killed_run_of_any_strategy_of_flowers_package_ends_as_one_left_alone(
     run = fedlab.kill_in_round(2, f"{name}-killed", *settings)
     check_resumed(fedlab, run, killed_in=2, rounds=3)
     same_numbers(whole.run, run)
+
+
+def test_a_finished_run_goes_on_to_more_rounds_and_ends_as_one_that_was_never_shorter(fedlab, base, same_numbers):
+    short = fedlab.run("short", "--set", "rounds=5")
+    assert short.code == 0, short.err
+    longer = fedlab("run", "--resume", short.run, "--set", "rounds=7", *fedlab.on_cluster(), "--json")
+    assert longer.code == 0, longer.err
+    assert longer.summary["rounds"] == 7
+    same_numbers(base.run, short.run)
+    assert (short.run / "best.safetensors").read_bytes() == (base.run / "best.safetensors").read_bytes()

@@ -25,6 +25,7 @@ from fedlab.results.recorder import Observer, Recorder, refuse_if_written
 from fedlab.server.assemble import construct, refit
 from fedlab.server.bench import bench_of
 from fedlab.server.example_limits import FirstAnswers
+from fedlab.server.round_loop import PASSES
 from fedlab.server.serve import World, serve
 from fedlab.training.bundle import prepare_workbench
 from fedlab.training.evaluate import measure
@@ -76,6 +77,7 @@ def _world(live: LiveGrid, sizes: Sequence[int]) -> World:
         clock=clock,
         physics=Measured(now_seconds=clock.now, board=partial(_board, live.board)),
         update_limit=furthest,
+        passes=(*PASSES, "refused"),  # a node whose replies are refused, as a hostile one's, must not end the run
         limits=FirstAnswers(partial(_most_examples, live.parts_of, sizes), live.partitions),
     )
 

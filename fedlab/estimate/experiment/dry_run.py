@@ -96,7 +96,8 @@ def dry_run(plan: ExperimentPlan, judge: Judge) -> PlannedRun:
         raise UserError("nothing but target_accuracy says when to stop, and nothing is trained: give --set rounds=N")
     if experiment.rounds is not None and experiment.rounds > _MOST_ROUNDS:
         raise UserError(f"rounds = {experiment.rounds}: an estimate plans at most {_MOST_ROUNDS}: give --set rounds=N")
-    assembled = replace(plan.assembled.with_fresh_strategy(), stop=replace(plan.assembled.stop, target_accuracy=None))
+    stop = replace(plan.assembled.stop, target_accuracy=None, patience=None)
+    assembled = replace(plan.assembled.with_fresh_strategy(), stop=stop)
     first, done = initial_set(experiment, plan.sizes.shape), PlannedRun()
     loop = _loop(plan, assembled, first, judge, done)
     loop.run(RunState(server_round=0, arrays=_stand_in(plan.sizes, first), configuration=first.configuration))
@@ -137,7 +138,7 @@ def _clients(plan: ExperimentPlan) -> PlannedClients:
     )
 
 
-def _save_nothing(state: RunState, *, final: bool) -> None:
+def _save_nothing(state: RunState, *, next_is_last: bool) -> None:
     """Drop the state: a dry run is not resumed."""
 
 

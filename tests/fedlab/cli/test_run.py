@@ -3,6 +3,8 @@
 import os
 from contextlib import closing
 
+import pytest
+
 from fedlab.config.file import experiment_from
 from fedlab.results.folder import create
 from fedlab.results.recorder import Recorder
@@ -20,3 +22,38 @@ def test_a_run_that_another_process_writes_is_not_resumed(fedlab, tmp_path):
         code, out, err = fedlab("run", "--resume", run.path)
     assert (code, out) == (2, "")
     assert err == f"fedlab: {run.path}: process {os.getpid()} is writing this run; wait until it has ended, or end it\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--set", "seed=3"], "--set seed=3: --resume goes on with the same experiment; accepted: rounds, simulated_"),
+        (["--set", "rounds=1"], "has done 2 rounds, more than rounds = 1"),
+        (["--set", "rounds=x"], "rounds = 'x': "),
+        (["--seed", "3"], "--resume continues a run in its own folder: --seed and --out are not accepted"),
+    ],
+)
+def test_a_resumed_run_keeps_its_experiment_but_for_its_end(fedlab, recorded, words, said):
+    run = recorded("run", [(1.0, 0.1), (2.0, 0.2)])
+    before = {file.name: file.read_bytes() for file in run.iterdir()}
+    code, _, err = fedlab("run", "--resume", run, *words)
+    assert code == 2
+    assert said in err
+    assert err.count("\n") == 1
+    assert {file.name: file.read_bytes() for file in run.iterdir()} == before
+
+
+def test_a_finished_run_that_is_to_end_where_it_did_is_shown(fedlab, recorded):
+    run = recorded("run", [(1.0, 0.1), (2.0, 0.2), (3.0, 0.3)])
+    code, out, _ = fedlab("run", "--resume", run, "--set", "rounds=3", "--json")
+    assert code == 0
+    assert '"rounds": 3' in out
+
+
+def test_a_run_that_was_billed_anew_is_not_gone_on_with(fedlab, recorded):
+    run = recorded("run", [(1.0, 0.1)])
+    summary = run / "summary.json"
+    summary.write_text(summary.read_text().replace('"status"', '"repriced_from": "runs/mine", "status"', 1))
+    code, _, err = fedlab("run", "--resume", run, "--set", "rounds=5")
+    assert code == 2
+    assert "was billed anew from runs/mine, without training; go on with that run" in err

@@ -1,6 +1,7 @@
 """The round loop runs any strategy until it is told to stop, measures when it is told to, and fails with the reason."""
 
 import random
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,7 +17,8 @@ from fedlab.messages.pack import from_record, to_record
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord
 from fedlab.server.context import Server
-from fedlab.server.round_loop import RoundLoop, RunState, StopRule
+from fedlab.server.divergence import DivergenceRule
+from fedlab.server.round_loop import PASSES, RoundLoop, RunState, StopRule
 
 SECONDS_A_ROUND = 10.0
 CONFIGURATION = {"set": "bottleneck", "depth": 0, "width": 16}
@@ -84,7 +86,7 @@ def run(memory_grid):
 
     def call(
         strategy, *, state=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1,
-        log=None, ledger=None, evaluates=True, prefills=False, **stop,
+        log=None, ledger=None, evaluates=True, prefills=False, rule=None, passes=PASSES, **stop,
     ):  # fmt: skip
         clock = VirtualClock()
         log = log or Log()
@@ -121,6 +123,8 @@ def run(memory_grid):
             wall_seconds=lambda: 1.25,
             evaluates=evaluates,
             prefills=prefills,
+            divergence=rule or DivergenceRule(),
+            passes=passes,
         )
         log.final = loop.run(state or state_after(0))
         return log
@@ -133,12 +137,12 @@ class Log:
 
     def __init__(self):
         self.records, self.saved, self.events, self.measured, self.clients = [], [], [], [], []
-        self.final, self.finals, self.configurations = None, [], []
+        self.final, self.lasts, self.configurations = None, [], []
 
-    def save(self, state, *, final):
+    def save(self, state, *, next_is_last):
         self.saved.append(state)
         self.events.append(f"saved {state.server_round}")
-        self.finals.append(final)
+        self.lasts.append(next_is_last)
 
     def on_clients(self, records):
         self.clients.append([record.partition_id for record in records])
@@ -257,11 +261,49 @@ def test_a_strategy_is_handed_the_configuration_of_the_model(run):
 
 
 def test_a_round_is_told_before_it_is_saved(run):
-    assert run(Counting(), rounds=2).events == ["told 1", "saved 1", "told 2", "saved 2"]
+    assert run(Counting(), rounds=2).events == ["told 1", "saved 1", "told 2"]
 
 
-def test_the_last_round_is_saved_as_the_last(run):
-    assert run(Counting(), rounds=3).finals == [False, False, True]
+def test_the_round_before_the_last_is_saved_as_such_and_the_last_is_not(run):
+    log = run(Counting(), rounds=3)
+    assert [state.server_round for state in log.saved] == [1, 2]
+    assert log.lasts == [False, True]
+
+
+def test_a_run_that_goes_on_after_all_is_the_one_that_was_to_be_longer(run):
+    options = {"accuracy": lambda x, split: x / 10, "validation_every": 2, "test_every": 2}
+    whole, short = run(Counting(), rounds=5, **options), run(Counting(), rounds=3, **options)
+    longer = run(Counting(), state=short.saved[-1], rounds=5, **options)
+
+    def accuracies(records):
+        return [(record.server_round, record.validation_accuracy, record.test_accuracy) for record in records]
+
+    assert accuracies(short.records)[2] != accuracies(whole.records)[2]  # the last round is always measured
+    assert accuracies([*short.records[:2], *longer.records]) == accuracies(whole.records)
+
+
+def curve(*accuracies):
+    """Return the accuracy on validation, round by round: the arrays of `Counting` are the round's number."""
+    return lambda x, split: accuracies[int(x) - 1]
+
+
+def test_the_best_model_by_validation_is_kept_the_first_of_equals(run):
+    final = run(Counting(), accuracy=curve(0.1, 0.4, 0.4, 0.3), rounds=4).final
+    assert (final.best.server_round, final.best.validation_accuracy) == (2, 0.4)
+    assert final.best.arrays["x"].tolist() == [2.0]
+    assert final.best.configuration == CONFIGURATION
+    assert final.arrays["x"].tolist() == [4.0]
+
+
+def test_a_run_stops_after_as_many_validations_without_a_better_one_as_its_patience(run):
+    log = run(Counting(), accuracy=curve(0.1, 0.4, 0.3, 0.2, 0.9), patience=2, rounds=5)
+    assert log.final.server_round == 4
+    assert log.rounds_with("test_accuracy")[-1] == 4  # the last round is tested, whatever ends the run
+
+
+def test_patience_counts_validations_not_rounds(run):
+    log = run(Counting(), accuracy=curve(0, 0.4, 0, 0.3, 0, 0.2, 0, 0), validation_every=2, patience=2, rounds=8)
+    assert log.final.server_round == 6
 
 
 def test_a_strategy_that_never_evaluates_is_given_no_model_to_evaluate(run, monkeypatch):
@@ -280,7 +322,9 @@ def test_a_run_gone_on_with_from_a_saved_state_ends_as_the_whole_run(run):
     assert strategy.rounds == [(3, 3), (4, 4), (5, 5)]
     assert rest.rounds_with("test_accuracy") == [4, 5]
     assert [record.validation_accuracy for record in rest.records] == [None, 0.4, 0.5]
-    assert {**vars(rest.final), "arrays": 0} == {**vars(whole.final), "arrays": 0}
+    unlike = {"arrays": 0, "best": 0}  # arrays are not compared by ==
+    assert vars(rest.final) | unlike == vars(whole.final) | unlike
+    assert rest.final.best.server_round == whole.final.best.server_round == 5
     np.testing.assert_array_equal(rest.final.arrays["x"], whole.final.arrays["x"])
 
 
@@ -367,17 +411,116 @@ class Keeping(Counting):
         return None, None
 
 
-@pytest.mark.parametrize("dropout", ["gone", "late", "refused"])
-def test_a_round_whose_clients_were_gone_or_late_or_sent_what_cannot_be_used_is_not_the_runs_end(run, dropout):
+@pytest.mark.parametrize(("dropout", "passes"), [("gone", PASSES), ("late", PASSES), ("refused", (*PASSES, "refused"))])
+def test_a_round_whose_clients_were_lost_to_what_may_pass_is_not_the_runs_end(run, dropout, passes):
     ledger = Ledger()
 
     def answer(message):
         ledger.bill([bill(0, dropout)])
         return error_reply(message, CLIENT_RAISED, "was gone")
 
-    log = run(Keeping(), answer=answer, ledger=ledger, rounds=3)
+    log = run(Keeping(), answer=answer, ledger=ledger, passes=passes, rounds=3)
     assert [record.groups[0].failures for record in log.records] == [1, 1, 1]
     assert log.final.arrays["x"][0] == 0.0
+
+
+def test_a_round_whose_replies_are_all_refused_ends_the_run_with_the_reason(run):
+    ledger = Ledger()
+
+    def answer(message):
+        ledger.bill([bill(0, "refused")])
+        return error_reply(message, CLIENT_RAISED, "num-examples is 0, expected 1 or more")
+
+    with pytest.raises(RunFailedError, match="round 1: none of 1 clients replied: num-examples is 0"):
+        run(Keeping(), answer=answer, ledger=ledger, rounds=3)
+
+
+def test_where_all_replies_are_not_finite_the_reason_says_what_to_lower(run):
+    ledger = Ledger()
+
+    def answer(message):
+        ledger.bill([bill(0, "refused")])
+        return error_reply(message, CLIENT_RAISED, "the metric 'train-loss' is nan, expected finite numbers")
+
+    with pytest.raises(RunFailedError, match=r"is nan, expected finite numbers; lower client\.options\.learning_rate"):
+        run(Keeping(), answer=answer, ledger=ledger, rounds=3)
+
+
+class Refusing(Keeping):
+    """Turns away the work of its clients: of all in the second round, of one in the first."""
+
+    def __init__(self, ledger):
+        super().__init__(nodes=(5, 6))
+        self._ledger = ledger
+
+    def aggregate_train(self, server_round, replies):
+        for partition_id in range(server_round):
+            self._ledger.refuse(partition_id, "is 30.1 from the sent model, at most 10 is accepted")
+        return None, None
+
+
+def test_a_round_of_which_the_strategy_can_use_no_work_ends_the_run_with_the_reason(run):
+    ledger, log = Ledger(), Log()
+
+    def answer(message):
+        ledger.bill([bill(message.metadata.dst_node_id - 5)])
+        return Message(RecordDict(), reply_to=message)
+
+    with pytest.raises(RunFailedError) as caught:
+        run(Refusing(ledger), answer=answer, ledger=ledger, log=log, rounds=3)
+    assert str(caught.value) == (
+        "round 2: the work of none of 2 clients can be used: is 30.1 from the sent model, at most 10 is accepted"
+    )
+    assert [record.server_round for record in log.records] == [1]
+    assert log.clients == [[0, 1], [0, 1]]  # what is known of a round that breaks off is told
+
+
+def run_with_losses(run, losses, *, log=None, **options):
+    """Run rounds whose clients report these training losses."""
+    ledger, left = Ledger(), list(losses)
+
+    def answer(message):
+        ledger.bill([replace(bill(0), train_loss=left.pop(0))])
+        return Message(RecordDict(), reply_to=message)
+
+    return run(Counting(), answer=answer, ledger=ledger, log=log, rounds=len(losses), **options)
+
+
+def test_a_loss_that_explodes_ends_the_run_at_that_round_with_what_to_lower(run):
+    log = Log()
+    with pytest.raises(RunFailedError) as caught:
+        run_with_losses(run, [2.0, 1.5, 9.8e6, 1.0], log=log)
+    assert str(caught.value) == (
+        "round 3: training diverges: the loss is 9.8e+06 after 1.5; lower client.options.learning_rate; "
+        "on_divergence = 'warn' would go on"
+    )
+    assert [record.server_round for record in log.records] == [1, 2, 3]
+    assert [state.server_round for state in log.saved] == [1, 2]  # resumed, it says so again
+
+
+def test_a_run_that_is_to_go_on_says_once_that_training_diverges(run):
+    log = run_with_losses(run, [2.0, 9.8e6, 9.9e6, 9.7e6], rule=DivergenceRule(action="warn"))
+    assert [len(record.notes) for record in log.records] == [0, 1, 0, 0]
+    assert log.final.diverged
+
+
+def test_a_resumed_run_knows_the_lowest_loss_before(run):
+    state = run_with_losses(run, [0.5]).final
+    with pytest.raises(RunFailedError, match=r"the loss is 200 after 0\.5"):
+        run_with_losses(run, [200.0, 1.0], state=state)
+
+
+class Breaking(Counting):
+    """Makes a model that is not finite."""
+
+    def aggregate_train(self, server_round, replies):
+        return to_record({"x": np.array([np.nan], np.float32)}), None
+
+
+@pytest.mark.parametrize("action", ["stop", "warn"])
+def test_a_model_that_is_not_finite_ends_the_run_in_any_case(run, action):
+    with pytest.raises(RunFailedError, match=r"round 1: training diverges: the new model is not finite \(x\); lower"):
+        run(Breaking(), rule=DivergenceRule(action=action), rounds=3)
 
 
 def test_a_round_for_which_no_board_has_the_memory_ends_the_run(run):

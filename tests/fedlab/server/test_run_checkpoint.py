@@ -1,4 +1,4 @@
-"""Checkpoints take under a twentieth of the rounds' time, and always keep the first and the last round."""
+"""Checkpoints take under a twentieth of the rounds' time, and always keep the first round and the last but one."""
 
 import numpy as np
 import pytest
@@ -86,7 +86,7 @@ def kept(checkpoint, stopwatches, path, *, seconds, rounds):
     found = []
     for server_round in range(1, rounds + 1):
         stopwatches.now += seconds
-        checkpoint.save(state(server_round), final=server_round == rounds)
+        checkpoint.save(state(server_round), next_is_last=server_round == rounds)
         if load_tree(path)["state"]["server_round"] == server_round:
             found.append(server_round)
     return found
@@ -110,7 +110,7 @@ def test_the_experiment_may_say_which_rounds_are_kept(checkpoint, tmp_path):
 def test_a_run_resumes_with_its_state_and_the_real_time_it_took(checkpoint):
     made, stopwatches, _ = checkpoint(writing_seconds=0.0)
     stopwatches.now += 12.0
-    made.save(state(5), final=False)
+    made.save(state(5), next_is_last=False)
 
     resumed, later, recorder = checkpoint()
     found = resumed.restore()

@@ -6,7 +6,7 @@ import flwr.serverapp.strategy
 import numpy as np
 import pytest
 from flwr.app import Message, MessageType, RecordDict
-from safetensors.numpy import load_file
+from safetensors.numpy import load_file, save_file
 
 from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
@@ -177,6 +177,61 @@ def test_every_strategy_of_flowers_package_runs_and_cut_off_ends_with_the_same_n
     assert summary["client_failures"] == 0
     assert {record.validation_accuracy for record in whole.rounds()} != {None}  # each round made a model
     verify_run(resumed)
+
+
+@pytest.mark.parametrize("strategy", ["adafl", "adafl-late", "fedavg", "FedAdam", "FedAvgM"])
+@pytest.mark.parametrize("first", [1, 2, 5])
+def test_a_finished_run_that_goes_on_to_more_rounds_equals_one_that_was_never_shorter(serve_into, strategy, first):
+    keys = {"evaluation": {"validation_every": 2, "test_every": 2}}
+    whole, summary = serve_into("whole", strategy, **keys)
+    longer, _ = serve_into("longer", strategy, rounds=first, **keys)
+    longer.summary_file.unlink()
+    _, longer_summary = serve_into("longer", strategy, resume=True, **keys)
+
+    assert timeless(longer_summary) == timeless(summary)
+    assert compare_runs(whole, longer) == []
+    for name in ("final.safetensors", "best.safetensors", "best/told.json"):
+        assert (longer.path / name).read_bytes() == (whole.path / name).read_bytes()
+    verify_run(longer)
+
+
+def test_the_best_model_is_kept_beside_the_last_and_is_that_of_the_records(serve_into):
+    folder, summary = serve_into("run", "adafl")
+    measured = {record.server_round: record for record in folder.rounds() if record.validation_accuracy is not None}
+    best = max(measured.values(), key=lambda record: record.validation_accuracy)
+    assert summary["best"] == {
+        "round": best.server_round,
+        "validation_accuracy": best.validation_accuracy,
+        "accuracy": best.test_accuracy,
+    }
+    assert measure(load_file(folder.best), "validation") == best.validation_accuracy
+    assert summary["best_arrays_digest"] == digest_arrays(load_file(folder.best))
+    assert json.loads((folder.best_model / "told.json").read_text())[0] == best.configuration
+
+
+def test_where_the_best_model_is_the_last_both_are_the_same_files(serve_into):
+    folder, summary = serve_into("run", "fedavg", rounds=1)
+    assert summary["best"]["round"] == 1
+    assert folder.best.samefile(folder.final)
+    assert (folder.best_model / "told.json").samefile(folder.adapter / "told.json")
+
+
+def test_a_best_model_that_was_changed_is_found(serve_into):
+    folder, _ = serve_into("run", "fedavg", rounds=2)
+    save_file({"x": np.ones(2)}, folder.best)
+    with pytest.raises(RunFailedError, match=r"best\.safetensors is not what the run wrote"):
+        verify_run(folder)
+
+
+def test_a_run_out_of_patience_ends_and_resumes_the_same(serve_into):
+    keys = {"rounds": 60, "evaluation": {"patience": 2}}
+    whole, summary = serve_into("whole", "fedavg", **keys)
+    assert summary["best"]["round"] == summary["rounds"] - 2 < 58
+    with pytest.raises(Cut):
+        serve_into("cut", "fedavg", observers=[Watcher(cut_at=summary["rounds"])], **keys)
+    resumed, resumed_summary = serve_into("cut", "fedavg", resume=True, **keys)
+    assert timeless(resumed_summary) == timeless(summary)
+    assert compare_runs(whole, resumed) == []
 
 
 def test_a_run_whose_power_fails_resumes_from_a_round_it_had_kept_and_ends_with_the_same_numbers(
