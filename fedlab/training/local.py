@@ -17,12 +17,12 @@ from fedlab.models.base import Inputs, TokenIds
 from fedlab.models.peft.base import SplitPoint
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
-    (("learning_rate", "clip_norm"), lambda it: is_number(it) and 0 < it <= 1e9, "a positive number, at most 1e9"),
-    (("momentum", "weight_decay"), lambda it: is_number(it) and 0 <= it <= 1e9, "a number from 0 to 1e9"),
+    (("learning_rate", "clip_norm"), lambda it: is_number(it) and 0 < it <= 1e9, "a positive number"),
+    (("momentum", "weight_decay"), lambda it: is_number(it) and 0 <= it <= 1e9, "a number from zero up"),
     (
         ("batch_size", "epochs", "max_batches"),
         lambda it: type(it) is int and 0 < it <= 10**9,
-        "a positive whole number, at most 1e9",
+        "a positive whole number",
     ),
 )
 
@@ -52,7 +52,8 @@ class LocalTraining:
             for key in keys:
                 value = getattr(self, key)
                 if not fits(value) and not (value is None and key in ("clip_norm", "max_batches")):
-                    raise UserError(f"client.options.{key}: {short(value)} is not {what}")
+                    most = ", at most 1e9" if is_number(value) and value > 1e9 else ""
+                    raise UserError(f"client.options.{key}: {short(value)} is not {what}{most}")
 
 
 @dataclass(frozen=True, kw_only=True)

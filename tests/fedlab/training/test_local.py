@@ -48,6 +48,8 @@ def test_every_epoch_has_an_order_of_its_own():
         ({"learning_rate": None}, "learning_rate: None is not a positive number"),
         ({"learning_rate": "0.1"}, "learning_rate: '0.1' is not a positive number"),
         ({"learning_rate": math.nan}, "learning_rate: nan is not a positive number"),
+        ({"clip_norm": math.inf}, "clip_norm: inf is not a positive number"),
+        ({"learning_rate": 1e10}, "learning_rate: 10000000000.0 is not a positive number, at most 1e9"),
         ({"clip_norm": -1.0}, "clip_norm: -1.0 is not a positive number"),
         ({"momentum": -0.1}, "momentum: -0.1 is not a number from zero up"),
         ({"weight_decay": "much"}, "weight_decay: 'much' is not a number from zero up"),
@@ -67,4 +69,3 @@ def test_an_option_that_is_not_accepted_is_named(option, message):
 
 def test_clipping_and_the_limit_of_batches_can_be_left_out():
     assert LocalTraining(clip_norm=None, max_batches=None).epochs == 1
-    assert LocalTraining(clip_norm=math.inf).clip_norm == math.inf
