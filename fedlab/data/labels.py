@@ -27,7 +27,7 @@ def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None 
     for name in names if table.kind == "tagging" else ():
         if not _BIO.fullmatch(name):
             raise UserError(f"label '{name}': tagging needs BIO tags: O, B-type, I-type")
-    if len(names) < 2:
+    if len(names) < 2 and used <= set(names):  # otherwise `label_ids` names the label that is not in the set
         raise UserError(
             f"task.label = '{table.label}': every training example has the label '{names[0]}', so there is nothing to"
             " learn: is it the column of the labels?"

@@ -36,6 +36,7 @@ def test_one_label_only_is_refused_unless_the_user_lists_more():
     with pytest.raises(UserError, match=r"has the label 'O', so there is nothing to learn"):
         label_set(_examples(["O"], ["O", "O"]), TAGGING)
     assert label_set(_examples("a", "a"), TaskTable(labels=["a", "b"])) == ("a", "b")
+    assert label_set(_examples("a", "b"), TaskTable(labels=["a"])) == ("a",)  # `label_ids` refuses 'b'
 
 
 def test_a_set_of_tags_is_made_whole():
