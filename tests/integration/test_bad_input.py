@@ -138,7 +138,7 @@ def test_neither_an_experiment_nor_a_run_to_resume_is_not_enough(command):
 def test_a_resumed_run_cannot_be_changed(command):
     code, said = command("run", "--resume", "somewhere", "--seed", "1")
     assert code == 2
-    assert "--resume continues a run unchanged" in said
+    assert "--resume continues a run in its own folder: --seed and --out are not accepted" in said
 
 
 @pytest.mark.parametrize("words", [("show",), ("verify",), ("run", "--resume")])
@@ -189,7 +189,7 @@ def test_a_data_set_of_the_hub_that_was_never_fetched_is_refused_while_offline(f
     assert (ended.code, ended.out, ended.err.count("\n")) == (2, "", 1)
     assert ended.err.startswith("fedlab: hub data set 'someone/some-texts': ")
     assert set(fedlab.folder.iterdir()) == before
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert {path.name for path in tmp_path.rglob("*") if path.is_file()} <= {"lock"}  # of those that use the cache
 
 
 def test_a_wrong_word_on_the_command_line_costs_one_line_too(command):

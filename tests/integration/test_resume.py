@@ -55,6 +55,7 @@ def test_a_killed_run_of_a_strategy_of_flowers_ends_as_one_left_alone(fedlab, sa
     same_numbers(whole.run, run)
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_to_more_rounds_and_ends_as_one_that_was_never_shorter(fedlab, base, same_numbers):
     short = fedlab.run("short", "--set", "rounds=5")
     assert short.code == 0, short.err

@@ -123,7 +123,7 @@ def test_a_run_resumes_with_its_state_and_the_real_time_it_took(checkpoint):
 
 def test_a_checkpoint_of_other_rounds_is_refused(checkpoint, tmp_path):
     made, _, _ = checkpoint()
-    made.save(state(5), final=False)
+    made.save(state(5), next_is_last=False)
     resumed, _, recorder = checkpoint()
     (tmp_path / "rounds.jsonl").write_text('{"round":2}\n')
     with pytest.raises(DamagedError, match=r"is not the checkpoint of this run's rounds\.jsonl"):
@@ -133,7 +133,7 @@ def test_a_checkpoint_of_other_rounds_is_refused(checkpoint, tmp_path):
 
 def test_a_part_that_cannot_use_its_state_is_one_line(checkpoint, tmp_path):
     made, _, _ = checkpoint()
-    made.save(state(5), final=False)
+    made.save(state(5), next_is_last=False)
     tree = load_tree(tmp_path / "checkpoint")
     tree["parts"]["clock"] = {"main": 3.0}
     save_tree(tmp_path / "checkpoint", tree)

@@ -54,6 +54,11 @@ def planned(experiment, judge=cheapest):
     return dry_run(plan_of(experiment, batches=None, labels=2), judge)
 
 
+SLOW = ("Bulyan", "QFedAvg")  # ten seconds each, in loops of Flower's
+EXPORTED = [
+    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    for name in sorted(set(flwr.serverapp.strategy.__all__) - {"Result", "Strategy", "FedXgbBagging"})
+]
 WHO = ("server_round", "group", "partition_id", "device", "configuration")
 WORK = ("passes", "batches", "cached_batches")
 
@@ -73,7 +78,7 @@ def assert_same(ours, real):
     assert ours.rounds[-1].simulated_seconds == pytest.approx(real.rounds[-1].simulated_seconds, rel=0.01)
 
 
-@pytest.mark.parametrize("name", sorted(set(flwr.serverapp.strategy.__all__) - {"Result", "Strategy", "FedXgbBagging"}))
+@pytest.mark.parametrize("name", EXPORTED)
 def test_every_strategy_of_flowers_package_is_planned(experiment_of, flowers_strategy, name):
     done = planned(experiment_of(rounds=3, strategy=flowers_strategy(name), client={"depth": 1}))
 
