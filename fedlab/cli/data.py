@@ -1,9 +1,7 @@
 """`fedlab data`: show what is read of an experiment's data, and what each client holds."""
 
 import json
-import shutil
 import sys
-import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -26,17 +24,15 @@ def data(
 
     from fedlab.common.files import provide_folder  # noqa: PLC0415
     from fedlab.common.prepared_cache import cache_folder  # noqa: PLC0415
+    from fedlab.common.scratch import scratch_folder  # noqa: PLC0415
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.data.task import read_task  # noqa: PLC0415
     from fedlab.results.data_report import render_data, write_data  # noqa: PLC0415
     from fedlab.training.bundle import bundle_for  # noqa: PLC0415
 
     loaded = load_experiment(experiment, [*settings, *([] if seed is None else [f"seed={seed}"])])
-    scratch = Path(tempfile.mkdtemp(prefix="fedlab-"))
-    try:
+    with scratch_folder() as scratch:
         report = read_task(bundle_for(loaded, scratch), cache_folder() / "tokens").report
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
     assert report is not None, "a task of an experiment has one"
     folder = out if out is not None else Path("runs") / f"{loaded.name}-data"
     provide_folder(folder, f"--out {folder}")
