@@ -40,7 +40,7 @@ def goes_on(folder: "RunFolder", experiment: "Experiment") -> bool:
     """Tell whether a run that has ended does not end there by a changed experiment.
 
     Raises:
-        UserError: it cannot go on, as it was billed anew, or has no checkpoint that can be read.
+        UserError: it cannot go on, as it was repriced, or has no checkpoint that can be read.
     """
     from fedlab.config.file import load_experiment  # noqa: PLC0415
 

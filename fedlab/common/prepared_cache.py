@@ -40,7 +40,7 @@ def cache_folder() -> Path:
 
 def use_cache(folder: Path) -> None:
     """Keep the cache from being pruned as long as this process lives."""
-    with contextlib.suppress(OSError):  # it can only be read, so nobody prunes it
+    with contextlib.suppress(OSError):  # the cache is read-only, so it cannot be pruned
         folder.mkdir(parents=True, exist_ok=True)
         lock = (folder / "lock").open("w")
         fcntl.flock(lock, fcntl.LOCK_SH)
@@ -58,7 +58,7 @@ def cache_entries(folder: Path) -> list[CacheEntry]:
 
 
 def prune_cache(folder: Path, *, unused_days: float) -> list[CacheEntry]:
-    """Remove the bundles that were not used for so many days, and the parts that no other bundle needs; return them.
+    """Remove the bundles that were not used for `unused_days`, and the parts that no other bundle needs; return them.
 
     Raises:
         UserError: a run is using the cache.

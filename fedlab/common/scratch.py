@@ -69,7 +69,7 @@ def temporary_folder() -> Path:
 
 
 def short_parent(longest: int) -> Path:
-    """Return a folder for temporary files whose path has at most so many characters: the sockets in it have a limit.
+    """Return a folder for temporary files whose path has at most `longest` characters: the sockets in it have a limit.
 
     Raises:
         UserError: there is none that can be written to.
@@ -149,7 +149,7 @@ def _children(parent: Path) -> list[Path]:
 
 
 def _has_no_owner(folder: Path) -> bool:
-    """Tell whether a folder has a lock that nobody holds; raises OSError if it has none."""
+    """Tell whether a folder has a lock that no process holds; raises OSError if it has none."""
     with (folder / _OWNER).open() as owner:
         try:
             fcntl.flock(owner, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -9,7 +9,7 @@ _LEFT_OUT = " ... "
 
 
 def short(value: object, most: int = _LONGEST_VALUE) -> str:
-    """Return a value for a message: as Python writes it, on one line and of at most so many characters."""
+    """Return a value for a message: as Python writes it, on one line and of at most `most` characters."""
     if isinstance(value, int) and value.bit_length() >= _LONGEST_WHOLE_BITS:
         return f"a whole number of {value.bit_length()} bits"
     if isinstance(value, str | bytes):

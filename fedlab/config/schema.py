@@ -338,7 +338,9 @@ class EvaluationTable(_ExperimentTable):
     validation_every: int = Field(1, ge=1, description="rounds between validations, where the strategy has no trials")
     test_every: int = Field(1, ge=0, description="validations between tests; 0: only at the end")
     patience: int | None = Field(
-        None, ge=1, description="stop after so many validations without a better one; default: never"
+        None,
+        ge=1,
+        description="the number of validations in a row without a better model that ends the run; default: never",
     )
 
 

@@ -9,7 +9,7 @@ from fedlab.data.examples import Examples
 from fedlab.data.report import ClientLabels, SplitReport
 from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 
-_CELLS = 200_000  # at most so many counts of clients and labels are kept
+_CELLS = 200_000  # the largest number of counts by client and label that is kept
 
 
 def split_report(part: Examples, tokens: TokenSet, label_names: Sequence[str]) -> SplitReport:

@@ -154,7 +154,7 @@ def run_gateway(
 
 
 def limits_for(most_files: int) -> ConnectionLimits:
-    """Return the limits of connections for a process that may have so many open files."""
+    """Return the limits of connections for a process that may have `most_files` open files."""
     limits = ConnectionLimits()
     overall = max(1, min(limits.overall, (most_files - _SPARE_FILES) // 2))
     return replace(limits, overall=overall, by_address=max(1, min(limits.by_address, overall // 2)))
