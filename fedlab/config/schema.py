@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -14,7 +14,7 @@ from fedlab.errors import UserError
 
 Options = dict[str, Any]
 _MOST_CLIENTS = 1_000_000
-_LEAST_THROUGHPUT, _MOST_THROUGHPUT = 1e-9, 1e12
+_Throughput = Annotated[float | None, Field(ge=1e-9, le=1e12)]
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
@@ -168,35 +168,16 @@ class ThroughputTable(_ExperimentTable):
     distribution: Literal["truncated-normal", "log-normal", "uniform"] | None = Field(
         None, description="truncated-normal: mean, sd, low, high; uniform: low, high; log-normal: median, sigma"
     )
-    mean: float | None = Field(
-        None,
-        ge=_LEAST_THROUGHPUT,
-        le=_MOST_THROUGHPUT,
-        description="truncated-normal: of the distribution before it is cut",
-    )
-    sd: float | None = Field(
-        None,
-        ge=_LEAST_THROUGHPUT,
-        le=_MOST_THROUGHPUT,
-        description="truncated-normal: of the distribution before it is cut",
-    )
-    low: float | None = Field(
-        None, ge=_LEAST_THROUGHPUT, le=_MOST_THROUGHPUT, description="truncated-normal, uniform: the slowest"
-    )
-    high: float | None = Field(
-        None, ge=_LEAST_THROUGHPUT, le=_MOST_THROUGHPUT, description="truncated-normal, uniform: the fastest"
-    )
-    median: float | None = Field(
-        None, ge=_LEAST_THROUGHPUT, le=_MOST_THROUGHPUT, description="log-normal: half of the boards are slower"
-    )
+    mean: _Throughput = Field(None, description="truncated-normal: of the distribution before it is cut")
+    sd: _Throughput = Field(None, description="truncated-normal: of the distribution before it is cut")
+    low: _Throughput = Field(None, description="truncated-normal, uniform: the slowest")
+    high: _Throughput = Field(None, description="truncated-normal, uniform: the fastest")
+    median: _Throughput = Field(None, description="log-normal: half of the boards are slower")
     sigma: float | None = Field(
         None, ge=1e-9, le=10, description="log-normal: standard deviation of the natural logarithm"
     )
-    base: float | None = Field(
-        None,
-        ge=_LEAST_THROUGHPUT,
-        le=_MOST_THROUGHPUT,
-        description="the throughput that a profile's tables stand for; default: high, or median",
+    base: _Throughput = Field(
+        None, description="the throughput that a profile's tables stand for; default: high, or median"
     )
     csv: str | None = Field(
         None, description="instead: a file of partition_id,throughput, where 1 is as fast as the profile"

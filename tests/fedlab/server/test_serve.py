@@ -49,9 +49,9 @@ STRATEGIES = {
     "FedAdam": {"name": f"{FLOWERS}FedAdam", "options": HALF},
     "FedAvgM": {"name": f"{FLOWERS}FedAvgM", "options": HALF | {"server_momentum": 0.9}},
 }
-SLOW = ("Bulyan", "QFedAvg")  # half a minute each, in loops of Flower's
+LONG = ("Bulyan", "QFedAvg")  # half a minute each, in loops of Flower's
 EXPORTED = [
-    pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name
+    pytest.param(name, marks=pytest.mark.slow) if name in LONG else name
     for name in sorted(set(flwr.serverapp.strategy.__all__) - {"Result", "Strategy", "FedXgbBagging"})
 ]
 
