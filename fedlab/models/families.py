@@ -40,6 +40,18 @@ class SpecialTokens:
         return [getattr(self, name) for name in self.order]
 
 
+@dataclass(frozen=True, kw_only=True)
+class AdapterPlaces:
+    """Where the adapters library keeps the adapters of a model type, and what it calls the model.
+
+    `block` is the name of a block, where {} is its index, `adapters` what holds the adapters of a block.
+    """
+
+    model_class: str
+    block: str
+    adapters: str
+
+
 class BackboneFamily(Protocol):
     """What a family has to know; importing it takes neither torch nor transformers.
 
@@ -62,6 +74,10 @@ class BackboneFamily(Protocol):
     def overrides(self) -> Mapping[str, str]:
         """Return the sizes that can be set for random weights, and what its configurations call them."""
 
+    @property
+    def adapter_places(self) -> Mapping[str, AdapterPlaces]:
+        """Return by model type where the adapters library keeps adapters; without those that it has none for."""
+
     def sizes(self, config: Mapping[str, Any], where: str) -> EncoderSizes:
         """Read the sizes from a configuration; `where` begins the message if there is a mistake in it.
 
@@ -74,9 +90,6 @@ class BackboneFamily(Protocol):
 
     def from_tensors(self, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
         """Return the backbone whose `tensors` and `facts` these are."""
-
-    def for_adapters(self, model: Any) -> Any:
-        """Return a model that computes the same and in which every block can have an adapter of its own."""
 
     def write(self, classifier: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> None:
         """Write trained arrays, head included, into transformers' own classifier or tagger of this family."""

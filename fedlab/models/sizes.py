@@ -14,7 +14,7 @@ from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes, families, family_of, known_model
 from fedlab.models.location import source_of
 
-__all__ = ["EncoderSizes", "read_config", "read_sizes"]
+__all__ = ["EncoderSizes", "model_type_of", "read_config", "read_sizes"]
 _HUB_TIMEOUT_SECONDS = 5.0
 
 
@@ -26,16 +26,28 @@ def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> Encod
     Raises:
         UserError: the name is unknown, its configuration cannot be read, or no family accepts it.
     """
+    return _sizes(*_config_of(table, resolve))
+
+
+def model_type_of(table: BackboneTable, *, resolve: Callable[[str], Path]) -> str:
+    """Return transformers' name for the kind of model an experiment names; parameters and errors as of `read_sizes`."""
+    config, where = _config_of(table, resolve)
+    family_of(config.get("model_type"), where)
+    return str(config["model_type"])
+
+
+def _config_of(table: BackboneTable, resolve: Callable[[str], Path]) -> tuple[Mapping[str, Any], str]:
+    """Return the configuration of the model an experiment names, and how a message about it begins."""
     where = f"backbone.name: '{table.name}'"
     random = RANDOM_BACKBONES.get(table.name)
     if random is not None:
-        return _sizes(dict(random) | table.overrides, where)
+        return dict(random) | table.overrides, where
     known = known_model(table.name)
     if known is not None:
-        return _sizes(known, where)
+        return known, where
     source = source_of(table.name, resolve)
     path = source / "config.json" if isinstance(source, Path) else _from_hub(source)
-    return _sizes(read_config(path, where), where)
+    return read_config(path, where), where
 
 
 def read_config(path: Path, where: str) -> Mapping[str, Any]:

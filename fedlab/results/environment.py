@@ -10,7 +10,7 @@ from typing import Any
 
 from fedlab.common.machine import usable_cores
 
-PACKAGES = ("fedlab-edge", "flwr", "ray", "torch", "transformers", "adapters", "datasets", "numpy")
+PACKAGES = ("fedlab-edge", "flwr", "ray", "torch", "transformers", "datasets", "numpy")
 # Files that name the machine, and where in them.
 NAMES_OF_MACHINE = (
     ("/proc/device-tree/model", r"^([^\0]+)"),  # of boards: "Raspberry Pi 4 Model B Rev 1.4"

@@ -17,6 +17,7 @@ from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
 from fedlab.models.peft.set_calls import initial_of, split_point_of
+from fedlab.models.sizes import model_type_of
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
 from fedlab.server.example_limits import Sizes, unknown_sizes
@@ -62,9 +63,15 @@ def bench_of(
         return measure(arrays, split, set_named(experiment, configuration).split_point(sizes.blocks))
 
     def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
-        network, labels = workbench.network, workbench.label_names
-        loaded = pretrained_of(experiment)
-        export_model(arrays, trained, folder, pretrained=loaded, network=network, label_names=labels)
+        export_model(
+            arrays,
+            trained,
+            folder,
+            pretrained=partial(pretrained_of, experiment),
+            model_type=model_type_of(experiment.backbone, resolve=experiment.path),
+            network=workbench.network,
+            label_names=workbench.label_names,
+        )
 
     return Bench(
         sizes=sizes,

@@ -84,6 +84,18 @@ class TinyWorld:
 
 
 @pytest.fixture(scope="session")
+def library() -> Any:
+    """Return the module that makes the adapters library's own models of our arrays."""
+    import importlib.util
+
+    path = Path(__file__).parents[1] / "library_model.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
 def tiny() -> TinyWorld:
     import torch
 

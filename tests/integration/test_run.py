@@ -105,7 +105,7 @@ def test_the_fleet_has_the_boards_asked_for(base):
 
 def test_the_environment_and_the_resolved_experiment_are_written_down(base):
     environment = json.loads((base.run / "environment.json").read_text())
-    assert {"flwr", "ray", "torch", "transformers", "adapters"} <= environment["packages"].keys()
+    assert {"flwr", "ray", "torch", "transformers"} <= environment["packages"].keys()
     experiment = tomllib.loads((base.run / "experiment.toml").read_text())
     assert experiment["seed"] == 5
     assert experiment["client"]["width"] == 8  # a default, filled in

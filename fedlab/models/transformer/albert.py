@@ -1,30 +1,16 @@
 """ALBERT (Lan et al. 2020, https://arxiv.org/abs/1909.11942): one block run many times, and factorised embeddings.
 
 An adapter belongs to a run of the block and not to the block, so every depth has its own, as in any other encoder. The
-adapters library keeps adapters in the block itself and can only give all runs the same one. `with_own_blocks` makes
-the model on which it computes what we do: as many copies of the block as there are runs.
+adapters library keeps adapters in the block itself and can only give all runs the same one. It computes what we do on
+a model with `num_hidden_groups` = `num_hidden_layers`, whose groups are all copies of the shared block: the saved
+adapter is for that model.
 """
 
-import copy
-from typing import Any
-
-from fedlab.models.families import SpecialTokens
+from fedlab.models.families import AdapterPlaces, SpecialTokens
 from fedlab.models.transformer.family import ClassifierLayers, EncoderFamily
 
 _BASE = {"hidden_size": 768, "num_attention_heads": 12, "intermediate_size": 3072}
 _LARGE = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
-
-
-def with_own_blocks(model: Any) -> Any:
-    """Return an AlbertModel that computes the same with a copy of the shared block for each of its runs."""
-    config = copy.deepcopy(model.config)
-    config.num_hidden_groups = config.num_hidden_layers
-    unshared = type(model)(config, add_pooling_layer=model.pooler is not None)
-    unshared.load_state_dict(model.state_dict(), strict=False)
-    groups = unshared.encoder.albert_layer_groups
-    for group in groups[1:]:
-        group.load_state_dict(groups[0].state_dict())
-    return unshared.eval()
 
 
 ALBERT = EncoderFamily(
@@ -65,7 +51,13 @@ ALBERT = EncoderFamily(
         "norm": ("full_layer_layer_norm",),
     },
     shares_blocks=True,
-    unshared=with_own_blocks,
+    adapter_places={
+        "albert": AdapterPlaces(
+            model_class="AlbertAdapterModel",
+            block="albert.encoder.albert_layer_groups.{}.albert_layers.0",
+            adapters="output_adapters.adapters",
+        ),
+    },
     classifier=ClassifierLayers(dense="albert.pooler", labels="classifier"),
     special_tokens=SpecialTokens(padding="<pad>", unknown="<unk>"),
 )

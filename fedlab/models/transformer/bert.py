@@ -1,5 +1,6 @@
 """BERT (Devlin et al. 2019, https://arxiv.org/abs/1810.04805)."""
 
+from fedlab.models.families import AdapterPlaces
 from fedlab.models.transformer.family import ClassifierLayers, EncoderFamily
 
 BERT = EncoderFamily(
@@ -31,6 +32,11 @@ BERT = EncoderFamily(
         "up": ("intermediate.dense",),
         "down": ("output.dense",),
         "norm": ("output.LayerNorm",),
+    },
+    adapter_places={
+        "bert": AdapterPlaces(
+            model_class="BertAdapterModel", block="bert.encoder.layer.{}", adapters="output.adapters"
+        ),
     },
     classifier=ClassifierLayers(dense="bert.pooler.dense", labels="classifier"),
 )

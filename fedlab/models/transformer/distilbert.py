@@ -1,5 +1,6 @@
 """DistilBERT (Sanh et al. 2019, https://arxiv.org/abs/1910.01108): BERT with half the blocks and no token types."""
 
+from fedlab.models.families import AdapterPlaces
 from fedlab.models.transformer.family import ClassifierLayers, EncoderFamily
 
 DISTILBERT = EncoderFamily(
@@ -36,6 +37,13 @@ DISTILBERT = EncoderFamily(
         "up": ("ffn.lin1",),
         "down": ("ffn.lin2",),
         "norm": ("output_layer_norm",),
+    },
+    adapter_places={
+        "distilbert": AdapterPlaces(
+            model_class="DistilBertAdapterModel",
+            block="distilbert.transformer.layer.{}",
+            adapters="output_adapters.adapters",
+        ),
     },
     classifier=ClassifierLayers(dense="pre_classifier", labels="classifier", activation="relu"),
 )

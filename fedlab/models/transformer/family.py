@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 from fedlab.common.short_text import short
 from fedlab.errors import UserError
-from fedlab.models.families import EncoderSizes, SpecialTokens
+from fedlab.models.families import AdapterPlaces, EncoderSizes, SpecialTokens
 from fedlab.workload.shape import Family, ModelShape
 
 # How transformers' activations approximate GELU, as torch calls it.
@@ -57,7 +57,7 @@ class EncoderFamily:
     shares_blocks: bool = False
     classifier: ClassifierLayers
     special_tokens: SpecialTokens = BERTS_TOKENS
-    unshared: Callable[[Any], Any] | None = None  # for blocks that are one: the same model with as many as it runs
+    adapter_places: Mapping[str, AdapterPlaces] = field(default_factory=dict)  # by model type
 
     @property
     def overrides(self) -> Mapping[str, str]:
@@ -127,10 +127,6 @@ class EncoderFamily:
         from fedlab.models.transformer.encoder import Encoder  # noqa: PLC0415
 
         return Encoder.from_tensors(tensors, facts)
-
-    def for_adapters(self, model: Any) -> Any:
-        """Return a model that computes the same and in which every block can have an adapter of its own."""
-        return self.unshared(model) if self.unshared else model
 
     def write(self, classifier: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> None:
         """Write trained arrays, head included, into transformers' own classifier or tagger of this family."""

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from fedlab.errors import UserError
-from fedlab.models.families import SpecialTokens
+from fedlab.models.families import AdapterPlaces, SpecialTokens
 from fedlab.models.transformer.bert import BERT
 from fedlab.models.transformer.family import ClassifierLayers
 
@@ -34,6 +34,10 @@ ROBERTA = replace(
         **dict.fromkeys(("xlm-roberta-base", "FacebookAI/xlm-roberta-base"), _MULTILINGUAL),
     },
     first_position=_after_the_padding,
+    adapter_places={
+        model_type: AdapterPlaces(model_class=name, block="roberta.encoder.layer.{}", adapters="output.adapters")
+        for model_type, name in {"roberta": "RobertaAdapterModel", "xlm-roberta": "XLMRobertaAdapterModel"}.items()
+    },
     classifier=ClassifierLayers(dense="classifier.dense", labels="classifier.out_proj"),
     special_tokens=SpecialTokens(
         padding="<pad>", unknown="<unk>", first="<s>", last="</s>", masked="<mask>",

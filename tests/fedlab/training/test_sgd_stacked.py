@@ -9,7 +9,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.models.export.adapters_library import library_model
 from fedlab.models.peft.base import SplitPoint
 from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
 from fedlab.training.sgd_stacked import Trainee, train_together
@@ -97,11 +96,13 @@ def labels_for(kind, lengths, labels, seed):
     seed=st.integers(0, 99),
 )
 @settings(derandomize=True, max_examples=30)
-def test_training_gives_what_the_library_and_torch_give(tiny, depth, width, family, kind, lengths, momentum, seed):
+def test_training_gives_what_the_library_and_torch_give(
+    tiny, library, depth, width, family, kind, lengths, momentum, seed
+):
     network, arrays, (ids, lengths) = tiny.network(family, kind), tiny.trained(depth, width, seed), tiny.texts(lengths)
     labels = labels_for(kind, lengths, tiny.labels, seed)
     options = LocalTraining(epochs=2, batch_size=2, momentum=momentum, clip_norm=0.5)
-    model = library_model(
+    model = library.library_model(
         tiny.models[family], arrays, arrays.trained, kind=kind, label_names="abcde", pooling="cls"
     )  # in evaluation mode: no dropout
 

@@ -11,7 +11,6 @@ import torch.nn.functional as F
 from transformers import AutoModelForSequenceClassification, AutoModelForTokenClassification
 
 from fedlab.models.base import TokenIds, weights_of
-from fedlab.models.export.adapters_library import library_model
 from fedlab.models.export.transformers_model import finetuned_model
 from fedlab.models.load import encoder_from_tensors, encoder_of, encoder_sizes, encoder_tensors
 from fedlab.models.peft.base import ModelSizes, TrainableSet
@@ -50,6 +49,7 @@ class FamilyModel:
     model: Any
     kind: str
     pooling: str
+    library: Any  # the module of the adapters library's models
 
     @property
     def network(self) -> Network:
@@ -101,7 +101,7 @@ class FamilyModel:
 
     def adapter_model(self, arrays: Trained) -> Any:
         about = {"kind": self.kind, "label_names": NAMES, "pooling": self.pooling}
-        return library_model(self.model, arrays, arrays.set, **about)
+        return self.library.library_model(self.model, arrays, arrays.set, **about)
 
 
 class Holds:
@@ -198,10 +198,10 @@ def holds(tiny) -> Holds:
 
 
 @pytest.fixture(scope="session")
-def family_model():
+def family_model(library):
     """Return a function that makes a case of a transformers model without a head, its weights drawn."""
 
     def make(model: Any, kind: str = "classification", pooling: str = "cls") -> FamilyModel:
-        return FamilyModel(model=randomised(model), kind=kind, pooling=pooling)
+        return FamilyModel(model=randomised(model), kind=kind, pooling=pooling, library=library)
 
     return make

@@ -18,7 +18,6 @@ from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.sizes import read_sizes
 from fedlab.models.split import Network
-from fedlab.models.transformer.albert import with_own_blocks
 from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining, TrainingExamples
 
@@ -178,10 +177,11 @@ def test_every_run_of_the_block_has_an_adapter_of_its_own(classifier):
             assert (classifier.logits(type(arrays)(arrays.set, arrays | changed)) - before).abs().max() > 1e-3
 
 
-def test_a_saved_adapter_opens_on_the_model_with_blocks_of_its_own(classifier, tmp_path):
+def test_a_saved_adapter_opens_on_the_model_with_blocks_of_its_own(classifier, library, tmp_path):
     arrays = classifier.adapters(2)
-    save_adapter(classifier.adapter_model(arrays), tmp_path / "adapter")
-    with_own_blocks(classifier.model).save_pretrained(tmp_path / "encoder")
+    about = {"kind": "classification", "label_names": tuple("abcde"), "pooling": "cls"}
+    save_adapter(arrays, arrays.set, tmp_path / "adapter", model_type="albert", blocks=3, **about)
+    library.with_own_blocks(classifier.model).save_pretrained(tmp_path / "encoder")
 
     fresh = adapters.AutoAdapterModel.from_pretrained(tmp_path / "encoder")
     name = fresh.load_adapter(str(tmp_path / "adapter"))
