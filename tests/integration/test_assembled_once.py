@@ -72,11 +72,13 @@ def makers(fedlab):
     return by_server, by_actors
 
 
+@pytest.mark.slow
 def test_the_server_makes_everything_once(makers):
     by_server, _ = makers
     assert by_server == dict.fromkeys(("strategy", "client", "link", "availability", "codec"), 1)
 
 
+@pytest.mark.slow
 def test_each_actor_makes_its_client_once_and_nothing_of_the_servers(makers):
     _, by_actors = makers
     assert [count for (_, what), count in by_actors.items() if what == "client"] == [1, 1]

@@ -106,6 +106,7 @@ def test_a_wrong_engine_costs_one_line_and_leaves_nothing_behind(fedlab, words, 
     assert not ended.run.exists()
 
 
+@pytest.mark.slow
 def test_a_link_that_returns_nonsense_costs_one_line_and_leaves_nothing_behind(fedlab):
     (fedlab.folder / "slow.py").write_text(
         "class Slow:\n"
@@ -174,6 +175,7 @@ def test_verify_of_a_run_that_has_not_ended_says_so(command, base, tmp_path):
     assert "the run has not ended" in said
 
 
+@pytest.mark.slow
 def test_a_name_of_the_hub_is_refused_at_once_while_offline(fedlab):
     ended = fedlab("run", "small.toml", "--out", "hub", "--set", "backbone.name=someone/a-bert", HF_HUB_OFFLINE="1")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
@@ -181,6 +183,7 @@ def test_a_name_of_the_hub_is_refused_at_once_while_offline(fedlab):
     assert not (fedlab.folder / "hub").exists()
 
 
+@pytest.mark.slow
 def test_a_data_set_of_the_hub_that_was_never_fetched_is_refused_while_offline(fedlab, tmp_path):
     folders = {"FEDLAB_CACHE": str(tmp_path / "cache"), "HF_HOME": str(tmp_path / "home")}
     words = ("run", "small.toml", "--out", "hub-data", "--set", "task.data=someone/some-texts")

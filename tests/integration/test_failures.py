@@ -31,6 +31,7 @@ def test_a_failure_is_recorded_with_its_reason_and_costs_nothing(some_fail):
     assert all(record["joules"] == record["bytes_up"] == 0 for record in failed)
 
 
+@pytest.mark.slow
 def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
     settings = ["--set", "client.name=clients.py:failing", "--set", f"client.options.partitions={list(range(9))}"]
     ended = fedlab.run("all-fail", *settings)
@@ -46,6 +47,7 @@ def test_a_round_in_which_all_fail_ends_the_run_with_the_reason(fedlab):
 FEDAVG = ["--set", "strategy={name = 'fedavg', options = {clients_per_round = 3}}"]
 
 
+@pytest.mark.slow
 def test_training_that_diverges_ends_the_run_with_what_to_lower(fedlab):
     ended = fedlab.run("diverges", *FEDAVG, "--set", "client.options.learning_rate=1e6")
 

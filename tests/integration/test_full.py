@@ -24,6 +24,7 @@ def full_run(fedlab):
     return ended
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_sends_every_parameter_there_and_back(full_run):
     embeddings = (30_522 + 512 + 1) * 128 + 2 * 128
     parameters = embeddings + 2 * BLOCK + HEAD
@@ -35,6 +36,7 @@ def test_full_fine_tuning_sends_every_parameter_there_and_back(full_run):
     assert full_run.summary["configuration"] == {"set": "everything"}
 
 
+@pytest.mark.slow
 def test_the_model_opens_with_transformers_and_is_as_accurate_as_reported(full_run, fedlab, monkeypatch, tmp_path):
     import torch  # noqa: PLC0415
     from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: PLC0415

@@ -206,6 +206,7 @@ def test_states_that_have_no_room_are_computed_anew_and_it_is_said(fedlab):
     assert "the room for them is 0.0 GB (engine.cache_bytes): they are computed again" in ended.out + ended.err
 
 
+@pytest.mark.slow
 def test_states_kept_by_a_run_on_a_cluster_are_there_for_the_next(fedlab):
     words = ("--set", "engine.activations=kept", *fedlab.on_cluster(), "--quiet")
 

@@ -89,6 +89,7 @@ def test_the_same_sweep_again_runs_nothing(swept, fedlab):
     assert again.summary["comparison"] == swept.summary["comparison"]
 
 
+@pytest.mark.slow
 def test_a_repriced_cell_is_the_run_made_with_its_settings(swept, fedlab):
     billed = "adapters-seed-1-bandwidth-0.1MBs"
     assert {cell["name"]: cell["repriced_from"] for cell in swept.summary["cells"]}[billed] is not None

