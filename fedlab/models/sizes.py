@@ -77,23 +77,26 @@ def _sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
 def _from_hub(name: str) -> Path:
     # Imported here: a quarter of a second, and most backbones are known or lie in a folder.
     from huggingface_hub import constants, get_session, hf_hub_download  # noqa: PLC0415
-    from huggingface_hub.errors import LocalEntryNotFoundError, OfflineModeIsEnabled  # noqa: PLC0415
+    from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
         return Path(hf_hub_download(name, "config.json", local_files_only=True))
     except (LocalEntryNotFoundError, ValueError):  # never downloaded, or no name a hub would have
         pass
-    try:
-        if constants.HF_HUB_OFFLINE:
-            raise OfflineModeIsEnabled
-        # Asked first, as the download tries again for most of a minute.
+    if constants.HF_HUB_OFFLINE:
+        raise _not_to_be_had(name, "offline")
+    try:  # asked first, as the download tries again for most of a minute
         get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
         return Path(hf_hub_download(name, "config.json"))
     except Exception as error:  # no such id, no network, no room: each an exception of its own
-        raise UserError(
-            f"backbone.name: '{name}' is no folder, and its config.json is not to be had from the hub "
-            f"({type(error).__name__}): {nearest(name, [*RANDOM_BACKBONES, *_known(), 'a folder'])}"
-        ) from error
+        raise _not_to_be_had(name, type(error).__name__) from error
+
+
+def _not_to_be_had(name: str, reason: str) -> UserError:
+    return UserError(
+        f"backbone.name: '{name}' is no folder, and its config.json is not to be had from the hub ({reason}): "
+        f"{nearest(name, [*RANDOM_BACKBONES, *_known(), 'a folder'])}"
+    )
 
 
 def _known() -> list[str]:
