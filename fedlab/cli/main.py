@@ -251,10 +251,11 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
 
 
 def _resume(path: Path, settings: list[str], extra: list[str], *, quiet: bool, as_json: bool) -> None:
-    from fedlab.cli.resume import changed_experiment, goes_on, reopen  # noqa: PLC0415
+    from fedlab.cli.resume import changed_experiment  # noqa: PLC0415
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
     from fedlab.results.recorder import refuse_if_written  # noqa: PLC0415
+    from fedlab.server.extend import goes_on, reopen  # noqa: PLC0415
 
     folder = open_run(path)
     refuse_if_written(folder)
