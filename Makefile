@@ -6,8 +6,11 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
 WHEEL := $(BIN)/python -m pip wheel --disable-pip-version-check -qq -c constraints.txt -w docker/wheels -f docker/wheels
 
+# The number of kills of `make chaos`.
+N ?= 100
+
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow lint format wheels clean
+.PHONY: help demo test test-slow chaos lint format wheels clean
 
 help:  ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 | \2/p' $(MAKEFILE_LIST) | awk -F ' [|] ' '{printf "%-15s %s\n", $$1, $$2}'
@@ -20,6 +23,9 @@ test: lint  ## Check style, types and import rules, and run the quick tests
 
 test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
 	$(BIN)/pytest -m slow
+
+chaos: .venv/installed-test  ## Kill processes of small runs N times at random, resume, and compare with runs left alone
+	$(BIN)/python benchmarks/chaos.py --kills $(N)
 
 lint: .venv/installed-test  ## Check style, types and import rules
 	$(BIN)/ruff check

@@ -80,13 +80,14 @@ def show(folder: RunArgument, as_json: AsJson = False) -> None:
     """Show the summary and the trials of a run, and redraw its plot."""
     from fedlab.results.folder import open_run  # noqa: PLC0415
     from fedlab.results.plots import plot_accuracy  # noqa: PLC0415  (keeps the command line quick to start)
-    from fedlab.results.report import summarise  # noqa: PLC0415
+    from fedlab.results.report import render_summary, summarise  # noqa: PLC0415
 
     found = open_run(folder)
     rounds, trials = found.rounds(), found.trials()
     summary = found.summary()
     if summary is None:
         summary = summarise(rounds, trials, found.clients(), status="unfinished") | {"run_dir": str(folder)}
+    render_summary(summary, folder)  # before anything is written: a run that cannot be shown stays as it is
     try:
         plot_accuracy(rounds, trials, found.plot)
     except OSError as error:  # a run of others, or on a read-only disk
@@ -251,10 +252,11 @@ def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as
 
 
 def _resume(path: Path, settings: list[str], extra: list[str], *, quiet: bool, as_json: bool) -> None:
-    from fedlab.cli.resume import changed_experiment, goes_on, reopen  # noqa: PLC0415
+    from fedlab.cli.resume import changed_experiment  # noqa: PLC0415
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
     from fedlab.results.recorder import refuse_if_written  # noqa: PLC0415
+    from fedlab.server.extend import goes_on, reopen  # noqa: PLC0415
 
     folder = open_run(path)
     refuse_if_written(folder)

@@ -9,7 +9,7 @@ import shutil
 import stat
 import tomllib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +123,16 @@ def provide_folder(folder: Path, said: str) -> None:
         raise UserError(f"{said}: cannot make this folder: {error.strerror}") from error
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UserError(f"{said}: cannot write to this folder")
+
+
+def folder_size_bytes(folder: Path) -> int:
+    """Return the bytes of a folder's files; another process may remove them at the same time."""
+    size = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with suppress(OSError):
+                size += os.lstat(os.path.join(parent, name)).st_size
+    return size
 
 
 def share(source: Path, place: Path) -> None:

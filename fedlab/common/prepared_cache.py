@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fedlab.common.clock import age_seconds
+from fedlab.common.files import folder_size_bytes
 from fedlab.errors import UserError
 
 _BUNDLES = "bundles"
@@ -50,7 +51,7 @@ def use_cache(folder: Path) -> None:
 def cache_entries(folder: Path) -> list[CacheEntry]:
     """Return what a cache holds, by kind and by size."""
     found = [
-        CacheEntry(kind=kind, path=path, size_bytes=_size_bytes(path), unused_days=_unused_days(kind, path))
+        CacheEntry(kind=kind, path=path, size_bytes=folder_size_bytes(path), unused_days=_unused_days(kind, path))
         for kind in (_BUNDLES, *_PARTS)
         for path in _folders(folder / kind)
     ]
@@ -98,10 +99,6 @@ def _parts_of(folder: Path, bundle: Path) -> Iterator[Path]:
 def _folders(parent: Path) -> list[Path]:
     """Return all folders, those included that a killed process left half-written."""
     return sorted(path for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
-
-
-def _size_bytes(path: Path) -> int:
-    return sum(each.stat().st_size for each in path.rglob("*") if each.is_file())
 
 
 def _unused_days(kind: str, path: Path) -> float | None:

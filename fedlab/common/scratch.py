@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fedlab.common.clock import pause
+from fedlab.common.files import folder_size_bytes
 from fedlab.errors import UserError
 
 PREFIX = "fedlab-"
@@ -85,7 +86,7 @@ def find_leftovers() -> Leftovers:
     """Return what killed processes of this user left in the folders for temporary files."""
     parents = {Path(each).resolve() for each in (temporary_folder(), os.environ.get("RAY_TMPDIR") or "/", *_ELSEWHERE)}
     folders = sorted(folder for parent in parents for folder in _abandoned(parent))
-    size_bytes = sum(_size_bytes(folder) for folder in folders)
+    size_bytes = sum(folder_size_bytes(folder) for folder in folders)
     return Leftovers(folders=tuple(folders), size_bytes=size_bytes, processes=tuple(_working_in(folders)))
 
 
@@ -107,16 +108,6 @@ def _remove(folder: Path) -> None:
         if not folder.exists():
             return
         pause(_TRY_SECONDS)
-
-
-def _size_bytes(folder: Path) -> int:
-    """Return the bytes of a folder's files; another process may remove them at the same time."""
-    size = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):
-                size += os.lstat(os.path.join(parent, name)).st_size
-    return size
 
 
 def _make(kind: str, parent: Path | None) -> tuple[Path, TextIO]:

@@ -1,8 +1,10 @@
-"""Bodies of requests: limited in size and time while they are forwarded."""
+"""Bodies of requests: limited in size and time while they are forwarded, and whose messages they hold."""
 
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+
+from flwr.proto.fleet_pb2 import PushMessagesRequest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,3 +59,15 @@ async def with_head(head: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[by
     yield head
     async for chunk in rest:
         yield chunk
+
+
+def are_own_messages(body: bytes) -> bool:
+    """Tell whether the caller of `push-messages` is the sender of all messages in its body.
+
+    The SuperLink compares the caller that is named here with the key that signed the request, but not the senders.
+    """
+    try:
+        request = PushMessagesRequest.FromString(body)
+    except Exception:  # protobuf's own kind: the bytes are no such request
+        return False
+    return all(message.metadata.src_node_id == request.node.node_id for message in request.messages_list)

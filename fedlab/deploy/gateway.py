@@ -25,9 +25,16 @@ from starlette.routing import Route
 from uvicorn.protocols.http import h11_impl
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from fedlab.deploy.bodies import BodyLimits, BodyTooLargeError, announced_too_large, limited, read_head, with_head
+from fedlab.deploy.bodies import (
+    BodyLimits,
+    BodyTooLargeError,
+    announced_too_large,
+    are_own_messages,
+    limited,
+    read_head,
+    with_head,
+)
 from fedlab.deploy.connections import Asgi, ConnectionLimits, Connections, CountedListener, UploadSlots
-from fedlab.deploy.own_messages import are_own_messages
 from fedlab.errors import RunFailedError, UserError
 
 # All calls of a SuperNode of flwr 1.41.

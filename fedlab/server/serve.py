@@ -167,7 +167,7 @@ def _write_model(
     assembled: Assembled, bench: Bench, folder: RunFolder, state: RunState | BestModel, arrays: Path, place: Path | None
 ) -> Path:
     """Write a model's arrays, and the model for its library: to a place, or to the folder of its kind; return that."""
-    with replacing(arrays) as partial:  # the file that is replaced may have other names, in runs billed anew
+    with replacing(arrays) as partial:  # the file that is replaced may have other names, in repriced runs
         save_file(state.arrays, partial)
     trained = set_named(assembled.experiment, state.configuration)
     place = place or (folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model)

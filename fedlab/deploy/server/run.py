@@ -25,6 +25,7 @@ from fedlab.results.recorder import Observer, Recorder, refuse_if_written
 from fedlab.server.assemble import construct, refit
 from fedlab.server.bench import bench_of
 from fedlab.server.example_limits import FirstAnswers
+from fedlab.server.extend import changes_end, check_end, first_difference, goes_on, reopen
 from fedlab.server.round_loop import PASSES
 from fedlab.server.serve import World, serve
 from fedlab.training.bundle import prepare_workbench
@@ -34,7 +35,8 @@ from fedlab.training.evaluate import measure
 def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) -> dict[str, Any]:
     """Run the experiment of a run's configuration over real nodes, on the wall clock; return the summary.
 
-    If the run has a name and its folder is there, resume it from its checkpoint.
+    If the run has a name and its folder is there, resume it from its checkpoint; with a later end, such as more rounds,
+    also one that has ended.
 
     Raises:
         UserError: the experiment or a setting cannot be used, or the run of that name is another or has ended.
@@ -53,7 +55,7 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     experiment = _experiment(run_config, clients=clients, started=started)
     assembled = refit(assembled, _without_link(experiment))
     workbench = prepare_workbench(experiment)
-    folder = started or _begin(settings, experiment)
+    folder = _begin(settings, experiment) if started is None else _reopened(started, experiment)
     recorder = Recorder(folder)
     log.record(recorder)
     tell_data(folder, workbench.task.report, log)
@@ -83,14 +85,18 @@ def _world(live: LiveGrid, sizes: Sequence[int]) -> World:
 
 
 def _started(settings: RunSettings) -> RunFolder | None:
-    """Return the folder of a run that was begun under this name."""
+    """Return the folder of a run that was begun under this name, None if there is none."""
     folder = RunFolder(settings.out / settings.run)
     if not settings.run or not folder.experiment.exists():
         return None
-    if folder.summary() is not None:
-        raise UserError(f"{folder.path}: this run has ended; choose another run='NAME'")
     refuse_if_written(folder)
     return folder
+
+
+def _reopened(folder: RunFolder, experiment: Experiment) -> RunFolder:
+    """Return the folder of a run that was begun before, with the end that it has now."""
+    written = load_experiment(folder.experiment)
+    return reopen(folder, experiment) if changes_end(experiment, written) else folder
 
 
 def _begin(settings: RunSettings, experiment: Experiment) -> RunFolder:
@@ -102,7 +108,7 @@ def _begin(settings: RunSettings, experiment: Experiment) -> RunFolder:
 
 
 def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFolder | None) -> Experiment:
-    """Return the experiment; of a resumed run it must be the same.
+    """Return the experiment; of a resumed run it must be the same, except for its end.
 
     Real clients come and go by themselves: the experiment's `availability` is left out.
     """
@@ -111,7 +117,7 @@ def _experiment(run_config: Mapping[str, Any], *, clients: int, started: RunFold
     experiment = experiment_of_run(run_config, clients=clients)
     experiment = experiment.model_copy(update={"availability": AvailabilityTable()})
     if started is not None:
-        _check_same(experiment, load_experiment(started.experiment), started.path)
+        _check_resumed(started, experiment)
     return experiment
 
 
@@ -129,11 +135,17 @@ def _check_deployable(experiment: Experiment) -> None:
         )
 
 
-def _check_same(now: Experiment, then: Experiment, path: Path) -> None:
-    """Raise a UserError if a run was begun with another experiment; the folder of the app may be another."""
-    for key in type(now).model_fields:
-        if key != "base_folder" and getattr(now, key) != getattr(then, key):
-            raise UserError(f"{path}: this run was begun with another {key}; choose another run='NAME'")
+def _check_resumed(folder: RunFolder, now: Experiment) -> None:
+    """Raise a UserError if a run was begun with another experiment, or has ended and does not go on."""
+    then = load_experiment(folder.experiment)
+    if key := first_difference(now, then):
+        raise UserError(f"{folder.path}: this run was begun with another {key}; choose another run='NAME'")
+    if changes_end(now, then):
+        check_end(folder, now)
+    if folder.summary() is not None and not goes_on(folder, now):
+        raise UserError(
+            f"{folder.path}: this run has ended; choose another run='NAME', or a later end such as more rounds"
+        )
 
 
 def _clients(experiment: Experiment) -> int:

@@ -1,5 +1,6 @@
 """The Ray cluster of a run: joined or started, the actors that have room in it, and left again."""
 
+import atexit
 import contextlib
 import itertools
 import os
@@ -17,8 +18,9 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.machine import usable_cores
 from fedlab.common.scratch import scratch_folder, short_parent
+from fedlab.common.short_text import raised
 from fedlab.config.schema import EngineTable
-from fedlab.errors import UserError
+from fedlab.errors import RunFailedError, UserError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 from fedlab.simulation.engine.shipping import clear, ship
 from fedlab.simulation.engine.workers import WorkerPool
@@ -96,6 +98,7 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
 
     Raises:
         UserError: there is no cluster at the address.
+        RunFailedError: Ray does not start on this machine.
     """
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -105,6 +108,7 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
         folder = _OWN_FOLDER.enter_context(scratch_folder("ray-", parent=short_parent(_LONGEST_PARENT)))
         own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
         os.environ[_FOLDER_OF_RAY] = f"{folder}/"
+        atexit.register(stop_ray)  # if it starts only in part: Ray's own function of this kind, a later one, runs first
     else:
         own = {}
         check_reachable(address)
@@ -112,10 +116,15 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
         # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
         with contextlib.chdir(Path(__file__).parents[3]), _own_signals():
             ray.init(address=address or "local", **own, log_to_driver=False, logging_level="ERROR")
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        if address is None:
+    except Exception as error:  # Ray raises plain ones, too
+        if address is not None:
+            raise _unreachable(address, (str(error) or type(error).__name__).splitlines()[0]) from error
+        if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
             raise
-        raise _unreachable(address, str(error).splitlines()[0]) from error
+        raise RunFailedError(
+            f"Ray does not start on this machine: {raised(error)}; if other programs keep it busy, run the same command"
+            " again later"
+        ) from error
     return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 

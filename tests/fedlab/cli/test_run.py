@@ -50,10 +50,19 @@ def test_a_finished_run_that_is_to_end_where_it_did_is_shown(fedlab, recorded):
     assert '"rounds": 3' in out
 
 
-def test_a_run_that_was_billed_anew_is_not_gone_on_with(fedlab, recorded):
+def test_a_run_on_real_machines_is_not_resumed_as_a_simulated_one(fedlab, recorded):
+    run = recorded("run", [(1.0, 0.1)])
+    (run / "environment.json").write_text('{"deployed": true}')
+    code, _, err = fedlab("run", "--resume", run, "--set", "rounds=5")
+    assert code == 2
+    assert "a run on real machines; resume it there: `flwr run` with run='run'" in err
+    assert fedlab("run", "--resume", run)[0] == 0  # it has ended: its results are shown
+
+
+def test_a_repriced_run_is_not_resumed(fedlab, recorded):
     run = recorded("run", [(1.0, 0.1)])
     summary = run / "summary.json"
     summary.write_text(summary.read_text().replace('"status"', '"repriced_from": "runs/mine", "status"', 1))
     code, _, err = fedlab("run", "--resume", run, "--set", "rounds=5")
     assert code == 2
-    assert "was billed anew from runs/mine, without training; go on with that run" in err
+    assert "was repriced from runs/mine, without training; resume that run" in err

@@ -6,6 +6,7 @@ import pytest
 
 from fedlab.common.files import (
     check_regular,
+    folder_size_bytes,
     parse_json,
     parse_toml,
     partial_of,
@@ -124,3 +125,12 @@ def test_what_cannot_be_parsed_is_one_short_line(parse, text):
     with pytest.raises(UserError, match=r"^place: ") as caught:
         parse(text if parse is parse_toml else text.removeprefix("x = "), "place")
     assert len(str(caught.value)) < 200
+
+
+def test_the_size_of_a_folder_is_that_of_its_files_links_not_followed(tmp_path):
+    (tmp_path / "below").mkdir()
+    (tmp_path / "one").write_bytes(b"x" * 10)
+    (tmp_path / "below" / "two").write_bytes(b"x" * 30)
+    (tmp_path / "link").symlink_to("one")
+    assert folder_size_bytes(tmp_path) == 10 + 30 + len("one")
+    assert folder_size_bytes(tmp_path / "missing") == 0

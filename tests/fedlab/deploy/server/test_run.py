@@ -145,6 +145,16 @@ def test_a_run_that_has_ended_or_was_another_is_not_gone_on_with(run):
         run(f"rounds=1 {FEDAVG}", run="done")
 
 
+def test_a_run_that_has_ended_goes_on_to_more_rounds_and_equals_one_that_was_never_shorter(run, tmp_path):
+    whole = run(f"rounds=3 {FEDAVG}", run="whole")
+    run(f"rounds=2 {FEDAVG}", run="short")
+    longer = run(f"rounds=3 {FEDAVG}", run="short")
+    assert longer["arrays_digest"] == whole["arrays_digest"]
+    assert [each["server_round"] for each in records(tmp_path / "runs" / "short", "rounds.jsonl")] == [1, 2, 3]
+    with pytest.raises(UserError, match="has done 3 rounds, more than rounds = 2"):
+        run(f"rounds=2 {FEDAVG}", run="short")
+
+
 def test_another_experiment_under_the_name_of_a_run_is_refused(run, tmp_path):
     run(f"rounds=1 {FEDAVG}", run="first")
     (tmp_path / "runs" / "first" / "summary.json").unlink()

@@ -4,8 +4,9 @@ import socket
 
 import pytest
 
-from fedlab.errors import UserError
-from fedlab.simulation.engine.cluster import check_reachable, spread
+from fedlab.errors import RunFailedError, UserError
+from fedlab.simulation.engine import cluster
+from fedlab.simulation.engine.cluster import check_reachable, spread, start_ray
 
 
 @pytest.mark.parametrize(
@@ -77,3 +78,22 @@ def unused_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
+
+
+@pytest.mark.parametrize(
+    "error", [Exception("The current node timed out during startup."), RuntimeError("gcs"), TimeoutError("slow")]
+)
+def test_a_ray_that_does_not_start_is_one_line_and_leaves_nothing(monkeypatch, tmp_path, error):
+    def init(**_):
+        raise error
+
+    at_exit = []
+    monkeypatch.setattr(cluster.ray, "init", init)
+    monkeypatch.setattr(cluster.atexit, "register", at_exit.append)
+    monkeypatch.setattr(cluster, "short_parent", lambda longest: tmp_path)
+    with pytest.raises(RunFailedError, match=f"Ray does not start on this machine: {type(error).__name__}: {error}; "):
+        start_ray(address=None, workers=1)
+    assert [path.name.partition("ray-")[0] for path in tmp_path.iterdir()] == ["fedlab-"]
+    for each in at_exit:
+        each()
+    assert not list(tmp_path.iterdir())
