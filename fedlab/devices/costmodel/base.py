@@ -14,19 +14,11 @@ from typing import Protocol
 from fedlab.config.builtins import COST_MODELS
 from fedlab.config.plugins import load_object, nearest
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import Provenance, ProvenanceLevel, Quantity, least_sure
+from fedlab.devices.tables import Figure, Provenance, ProvenanceLevel, Quantity, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.passes import Pass
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Step, Workload
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A value, and where it comes from; a scaled one names the point it was scaled from."""
-
-    value: float
-    provenance: Provenance
 
 
 class CostModel(Protocol):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from fedlab.config.builtins import COST_MODELS
 from fedlab.devices.costmodel.base import Computing, compute_seconds, cost_model_for, misfit, peak_memory_bytes, price
+from fedlab.devices.costmodel.roofline import RooflineCosts
 from fedlab.devices.costmodel.transformer import FAMILIES, TransformerCosts
 from fedlab.devices.profile import Processor, at_throughput, load_profile
 from fedlab.devices.tables import Provenance
@@ -44,8 +45,9 @@ def phone():
 
 
 def test_every_family_has_the_cost_model_that_names_it():
-    assert set(COST_MODELS) == set(FAMILIES)
+    assert set(COST_MODELS) == {*FAMILIES, "llama"}
     assert all(isinstance(cost_model_for(family), TransformerCosts) for family in FAMILIES)
+    assert isinstance(cost_model_for("llama"), RooflineCosts)
 
 
 def test_a_family_without_a_cost_model_is_refused_naming_those_that_have_one():
