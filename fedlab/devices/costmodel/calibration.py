@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fedlab.devices.costmodel.operators import operators_of
-from fedlab.devices.costmodel.roofline import Rates, rates_of
+from fedlab.devices.costmodel.roofline import ProcessorRates, rates_of
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import DepthTable, Provenance, TableName, Tables
 from fedlab.workload.passes import WHOLE, TrainedSpec, bottleneck
@@ -59,7 +59,7 @@ def relative_errors(profile: DeviceProfile, points: Sequence[TablePoint]) -> lis
     return [seconds_of(rates_of(profile, each.step.forward), each) / each.seconds - 1 for each in points]
 
 
-def seconds_of(rates: Rates, point: TablePoint) -> float:
+def seconds_of(rates: ProcessorRates, point: TablePoint) -> float:
     """Return the seconds of a point's batch by the roofline."""
     return rates.step_seconds.value + sum(rates.seconds(each) for each in operators_of(point.step, point.shape))
 

@@ -45,7 +45,7 @@ _MEMORY_SOURCE = "from its parts: weights, what is trained, activations, logits 
 
 
 @dataclass(frozen=True, kw_only=True)
-class Rates:
+class ProcessorRates:
     """The rates of a processor in a format."""
 
     peak: Figure
@@ -76,7 +76,7 @@ def has_peak(device: DeviceProfile, run: Pass) -> bool:
     return device.tables(run.processor, run.format).peak_operations_per_second is not None
 
 
-def rates_of(device: DeviceProfile, run: Pass) -> Rates:
+def rates_of(device: DeviceProfile, run: Pass) -> ProcessorRates:
     """Return the rates for a pass. Raises UserError for the first one that the profile lacks."""
     processor, rates = device.processor(run.processor), device.tables(run.processor, run.format)
     of_format = str(TablePlace(processor=run.processor, format=run.format))
@@ -89,7 +89,7 @@ def rates_of(device: DeviceProfile, run: Pass) -> Rates:
             )
         return figure
 
-    return Rates(
+    return ProcessorRates(
         peak=needed(of_format, "peak_operations_per_second", rates.peak_operations_per_second),
         efficiency=needed(of_format, "efficiency", rates.efficiency),
         bandwidth=needed(
