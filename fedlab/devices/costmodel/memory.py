@@ -17,6 +17,7 @@
 The process, its libraries and the operating system are not among the parts; a board can say what these take.
 """
 
+import functools
 from dataclasses import dataclass, fields
 
 from fedlab.devices.costmodel.operators import (
@@ -61,6 +62,7 @@ class MemoryParts:
         return float(sum(getattr(self, part.name) for part in fields(self)))
 
 
+@functools.lru_cache(maxsize=1024)  # the clients of a round do mostly the same
 def memory_parts(step: Step, shape: ModelShape) -> MemoryParts:
     """Return the parts of a step's peak memory. Raises UserError for a set that the model cannot have."""
     run, backward = step.forward, step.backward

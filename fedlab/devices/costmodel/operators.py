@@ -6,6 +6,7 @@ adds. The gradient goes through the whole of the lowest trained block. With chec
 more. Operators without products read and write their states, and are bound by memory.
 """
 
+import functools
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -37,7 +38,8 @@ class Operator:
     count: int = 1
 
 
-def operators_of(step: Step, shape: ModelShape) -> list[Operator]:
+@functools.lru_cache(maxsize=1024)  # the clients of a round do mostly the same
+def operators_of(step: Step, shape: ModelShape) -> tuple[Operator, ...]:
     """Return the operators of one batch of a step. Raises UserError for a set that the model cannot have."""
     run, backward = step.forward, step.backward
     trained = backward.trained if backward else TrainedSpec()
@@ -47,7 +49,7 @@ def operators_of(step: Step, shape: ModelShape) -> list[Operator]:
         found.append(_touched(_tokens(run) * shape.hidden, 2, run))
     found += _head(run, shape, passes=1)
     if backward is None:
-        return found
+        return tuple(found)
     blocks = len(backward.blocks)
     found += [_times(each, blocks) for each in _added(run, added)]
     if backward.checkpointing:
@@ -55,7 +57,7 @@ def operators_of(step: Step, shape: ModelShape) -> list[Operator]:
     found += [_times(each, blocks) for each in _block_backward(run, shape, trained, added)]
     whole = trained.kind == "whole" and blocks == shape.blocks
     found += _head(run, shape, passes=2 if whole else 1)
-    return [*found, _update(trained, shape, blocks)]
+    return (*found, _update(trained, shape, blocks))
 
 
 def kept_by_optimiser(trained: TrainedSpec) -> int:
