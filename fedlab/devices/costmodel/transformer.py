@@ -169,7 +169,8 @@ def _table_name(run: Pass, backward: Pass | None, shape: ModelShape, tables: Tab
 def _as_measured(backward: Pass, shape: ModelShape) -> bool:
     """Tell whether the top blocks are trained as for the tables: by SGD, with all activations kept."""
     top = not backward.blocks or backward.blocks.stop == shape.blocks
-    return top and not backward.checkpointing and backward.trained.optimiser == "sgd"
+    recomputes = backward.checkpointing and backward.blocks  # without blocks there is nothing to compute again
+    return top and not recomputes and backward.trained.optimiser == "sgd"
 
 
 def _words(run: Pass, backward: Pass | None, shape: ModelShape) -> str:

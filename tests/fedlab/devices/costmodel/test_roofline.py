@@ -145,6 +145,11 @@ def test_a_table_is_of_training_without_checkpointing_and_without_moments():
     assert memory(TX2, **adapters | {"trained": moments}) != memory(TX2, **adapters)
 
 
+def test_checkpointing_of_no_blocks_is_what_the_table_says():
+    head = {"shape": BERT, "depth": 0, "trained": bottleneck(32), "input_shape": (256,)}
+    assert seconds(TX2, **head, checkpointing=True) == seconds(TX2, **head) == 0.57
+
+
 def test_a_board_without_tables_has_all_encoders_too():
     for shape in REFERENCE_SHAPES.values():
         assert seconds(shape=shape, trained=WHOLE) > seconds(shape=shape, trained=bottleneck(8)) > 0
