@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from library_model import library_model
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.prepared_cache import cache_folder
 from fedlab.config.file import load_experiment
-from fedlab.models.export.adapters_library import library_model
 from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.bundle import bundle_for, open_bundle, pretrained_of

@@ -88,7 +88,7 @@ def library() -> Any:
     """Return the module that makes the adapters library's own models of our arrays."""
     import importlib.util
 
-    path = Path(__file__).parents[1] / "library_model.py"
+    path = Path(__file__).parents[2] / "benchmarks" / "library_model.py"
     spec = importlib.util.spec_from_file_location(path.stem, path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
