@@ -59,7 +59,7 @@ def with_own_blocks(model: Any) -> Any:
 
 
 def _with_heads(pretrained: PreTrainedModel) -> Any:
-    base = with_own_blocks(pretrained) if pretrained.config.model_type == "albert" else pretrained
+    base = with_own_blocks(pretrained) if pretrained.config.model_type == "albert" else pretrained.base_model
     config = copy.deepcopy(base.config)  # the library writes its adapters and heads into it
     model = adapters.AutoAdapterModel.from_config(config)
     model.base_model.load_state_dict(base.state_dict(), strict=False)
@@ -84,7 +84,10 @@ def _load(model: Any, arrays: Mapping[str, np.ndarray], config_blocks: range) ->
                 parameter.copy_(torch.from_numpy(arrays[name]))
         linear = model.heads[NAME][-1]
         linear.weight.copy_(torch.from_numpy(arrays["head.weight"]))
-        linear.bias.copy_(torch.from_numpy(arrays["head.bias"]))
+        if "head.bias" in arrays:
+            linear.bias.copy_(torch.from_numpy(arrays["head.bias"]))
+        else:
+            linear.bias.zero_()
 
 
 def _output_adapter(layer: Any) -> Any:

@@ -1,23 +1,7 @@
-"""The sizes of decoders of the LLaMA class: from a configuration, or of a published model by its name.
-
-Only sizes are read, so that a model of any size can be priced without its weights.
-"""
+"""The configurations of published decoders of the LLaMA class, by which they are priced without their weights."""
 
 from collections.abc import Mapping
 from typing import Any
-
-from fedlab.common.short_text import short
-from fedlab.errors import UserError
-from fedlab.models.families import EncoderSizes
-from fedlab.workload.shape import ModelShape
-
-DECODER_TYPES = ("llama", "mistral", "qwen2")  # model types of transformers
-
-_MOST: Mapping[str, int] = {
-    "num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576, "num_attention_heads": 1024,
-    "num_key_value_heads": 1024, "head_dim": 65_536,
-}  # fmt: skip
-_MOST_OTHERS = 10_000_000
 
 
 def _published(
@@ -55,10 +39,14 @@ _HUB_IDS: Mapping[str, str] = {
     "meta-llama/Llama-3.2-1B": "llama3.2-1b",
     "TinyLlama/TinyLlama-1.1B-Chat-v1.0": "tinyllama-1.1b",
     "HuggingFaceTB/SmolLM2-135M": "smollm2-135m",
+    "HuggingFaceTB/SmolLM2-135M-Instruct": "smollm2-135m",
     "HuggingFaceTB/SmolLM2-360M": "smollm2-360m",
+    "HuggingFaceTB/SmolLM2-360M-Instruct": "smollm2-360m",
     "HuggingFaceTB/SmolLM2-1.7B": "smollm2-1.7b",
+    "HuggingFaceTB/SmolLM2-1.7B-Instruct": "smollm2-1.7b",
     "mistralai/Mistral-7B-v0.1": "mistral-7b",
     "Qwen/Qwen2.5-0.5B": "qwen2.5-0.5b",
+    "Qwen/Qwen2.5-0.5B-Instruct": "qwen2.5-0.5b",
     "Qwen/Qwen2.5-1.5B": "qwen2.5-1.5b",
     "Qwen/Qwen2.5-7B": "qwen2.5-7b",
 }
@@ -69,43 +57,7 @@ def published_decoder(name: str) -> Mapping[str, Any] | None:
     return PUBLISHED_DECODERS.get(_HUB_IDS.get(name, name))
 
 
-def decoder_sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
-    """Read the sizes of a decoder from a configuration, as the hub has it.
-
-    Raises:
-        UserError: a size is missing or no positive whole number, or the heads of keys do not divide those of queries.
-    """
-    heads = _size(config, "num_attention_heads", where)
-    kv_heads = _size(config, "num_key_value_heads", where, default=heads)
-    hidden = _size(config, "hidden_size", where)
-    if heads % kv_heads:
-        raise UserError(f"{where}: num_key_value_heads is {kv_heads}, expected a divisor of {heads}, the heads")
-    shape = ModelShape(
-        family="llama",
-        blocks=_size(config, "num_hidden_layers", where),
-        hidden=hidden,
-        intermediate=_size(config, "intermediate_size", where),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_size=_size(config, "head_dim", where, default=max(1, hidden // heads)),
-        vocabulary=_size(config, "vocab_size", where),
-        gated=True,
-        tied=bool(config.get("tie_word_embeddings", False)),
-        attention_biases=config["model_type"] == "qwen2" or bool(config.get("attention_bias", False)),
-    )
-    return EncoderSizes(
-        shape=shape,
-        vocabulary=shape.vocabulary,
-        positions=_size(config, "max_position_embeddings", where),
-        embedding={"words": (shape.vocabulary, hidden)},
-    )
-
-
-def _size(config: Mapping[str, Any], key: str, where: str, default: int | None = None) -> int:
-    value = config.get(key)
-    if value is None and default is not None:
-        return default
-    most = _MOST.get(key, _MOST_OTHERS)
-    if type(value) is not int or not 1 <= value <= most:
-        raise UserError(f"{where}: {key} is {short(value)}, expected a positive whole number, at most {most}")
-    return value
+def published_of(model_type: str) -> dict[str, Mapping[str, Any]]:
+    """Return the configurations of a model type, by short name and by hub id."""
+    named = {name: PUBLISHED_DECODERS[short] for name, short in _HUB_IDS.items()} | dict(PUBLISHED_DECODERS)
+    return {name: config for name, config in named.items() if config["model_type"] == model_type}

@@ -11,11 +11,11 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.decoders import DECODER_TYPES, PUBLISHED_DECODERS, decoder_sizes, published_decoder
+from fedlab.models.decoders import published_decoder
 from fedlab.models.families import EncoderSizes, families, family_of, known_model
 from fedlab.models.location import source_of
 
-__all__ = ["EncoderSizes", "model_type_of", "read_config", "read_sizes"]
+__all__ = ["EncoderSizes", "model_type_of", "read_config", "read_sizes", "sizes_of"]
 _HUB_TIMEOUT_SECONDS = 5.0
 
 
@@ -27,7 +27,7 @@ def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> Encod
     Raises:
         UserError: the name is unknown, its configuration cannot be read, or no family accepts it.
     """
-    return _sizes(*_config_of(table, resolve))
+    return sizes_of(*_config_of(table, resolve))
 
 
 def model_type_of(table: BackboneTable, *, resolve: Callable[[str], Path]) -> str:
@@ -74,11 +74,9 @@ def read_config(path: Path, where: str) -> Mapping[str, Any]:
     return config
 
 
-def _sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
-    model_type = config.get("model_type")
-    if model_type in DECODER_TYPES and model_type not in families():
-        return decoder_sizes(config, where)
-    return family_of(model_type, where).sizes(config, where)
+def sizes_of(config: Mapping[str, Any], where: str) -> EncoderSizes:
+    """Read the sizes from a configuration; raises a UserError that begins with `where` if no family accepts it."""
+    return family_of(config.get("model_type"), where).sizes(config, where)
 
 
 def _from_hub(name: str) -> Path:
@@ -107,4 +105,4 @@ def _not_to_be_had(name: str, reason: str) -> UserError:
 
 
 def _known() -> list[str]:
-    return [*PUBLISHED_DECODERS, *(name for family in families().values() for name in family.known)]
+    return [name for family in families().values() for name in family.known]

@@ -85,8 +85,9 @@ def save_adapter(
     _write(folder / "adapter_config.json", {"config": {**_SEQUENTIAL_BOTTLENECK, **setting}, **model})
     _write(folder / "head_config.json", {"config": _head(kind, label_names, pooling), **model})
     torch.save(_adapters(arrays, adapted_blocks(config, blocks), places), folder / "pytorch_adapter.bin")
-    head = {f"heads.{NAME}.1.{part}": _tensor(arrays[f"head.{part}"]) for part in ("weight", "bias")}
-    torch.save(head, folder / "pytorch_model_head.bin")
+    bias = arrays.get("head.bias", np.zeros(len(label_names), np.float32))  # a decoder's head has none
+    head = {"weight": _tensor(arrays["head.weight"]), "bias": _tensor(bias)}
+    torch.save({f"heads.{NAME}.1.{part}": it for part, it in head.items()}, folder / "pytorch_model_head.bin")
     return True
 
 

@@ -6,8 +6,8 @@ import pytest
 
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.decoders import PUBLISHED_DECODERS, decoder_sizes
-from fedlab.models.sizes import read_sizes
+from fedlab.models.decoders import PUBLISHED_DECODERS
+from fedlab.models.sizes import read_sizes, sizes_of
 from fedlab.workload.weights import num_weights
 
 # As published by their authors, or as the weights on the hub add up.
@@ -72,4 +72,4 @@ def test_a_folder_of_a_decoder_is_sized_by_its_configuration(tmp_path):
 )
 def test_a_configuration_that_cannot_be_is_refused(changes, message):
     with pytest.raises(UserError, match=message):
-        decoder_sizes(dict(PUBLISHED_DECODERS["llama-7b"]) | changes, "it")
+        sizes_of(dict(PUBLISHED_DECODERS["llama-7b"]) | changes, "it")

@@ -11,7 +11,8 @@ from fedlab.devices.costmodel.calibration import TablePoint, fitted, relative_er
 from fedlab.devices.costmodel.memory import memory_parts
 from fedlab.devices.costmodel.roofline import rates_of
 from fedlab.devices.profile import load_profile
-from fedlab.models.decoders import PUBLISHED_DECODERS, decoder_sizes
+from fedlab.models.decoders import PUBLISHED_DECODERS
+from fedlab.models.sizes import sizes_of
 from fedlab.workload.passes import WHOLE, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from fedlab.workload.workload import Step, forward_passes, steps_of, training_passes
@@ -49,7 +50,7 @@ def step_of(shape: ModelShape, trains: str, batch_size: int, tokens: int, **on) 
 
 
 def decoder(name: str) -> ModelShape:
-    return decoder_sizes(PUBLISHED_DECODERS[name], name).shape
+    return sizes_of(PUBLISHED_DECODERS[name], name).shape
 
 
 def rows(table: str) -> list[Row]:
