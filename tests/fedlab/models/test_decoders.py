@@ -58,7 +58,6 @@ def test_a_folder_of_a_decoder_is_sized_by_its_configuration(tmp_path):
                 num_key_value_heads=4).save_pretrained(tmp_path / "mine")  # fmt: skip
     sizes = read("mine", tmp_path)
     assert (sizes.shape.blocks, sizes.shape.kv_heads, sizes.shape.head_size, sizes.vocabulary) == (5, 4, 8, 512)
-    assert sizes.embedding == {"words": (512, 64)}
 
 
 @pytest.mark.parametrize(
@@ -67,7 +66,7 @@ def test_a_folder_of_a_decoder_is_sized_by_its_configuration(tmp_path):
         ({"num_hidden_layers": 0}, "it: num_hidden_layers is 0, expected a positive whole number, at most 1000"),
         ({"vocab_size": None}, "it: vocab_size is None, expected a positive whole number"),
         ({"hidden_size": "4096"}, "it: hidden_size is '4096'"),
-        ({"num_key_value_heads": 5}, "it: num_key_value_heads is 5, expected a divisor of 32"),
+        ({"num_key_value_heads": 5}, "it cannot be used: it has 32 heads of size 128 and 5 of keys"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes, message):
