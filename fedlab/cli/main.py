@@ -2,6 +2,7 @@
 
 import errno
 import json
+import logging
 import shlex
 import sys
 import traceback
@@ -178,6 +179,7 @@ app.add_typer(deploy, name="deploy")
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that is read-only, and does without
     try:
         code = app(standalone_mode=False)
     except KeyboardInterrupt:

@@ -301,7 +301,7 @@ class EngineTable(_ExperimentTable):
         ge=1,
         description="clients trained side by side in an actor, if they can; default: 4, or 32 on a GPU",
     )
-    ray_address: str | None = Field(None, description="an existing Ray cluster; default: one of our own")
+    ray_address: str | None = Field(None, description="an existing Ray cluster; default, or local: one of our own")
     hang_seconds: float = Field(
         600.0,
         ge=0.001,
@@ -318,6 +318,11 @@ class EngineTable(_ExperimentTable):
         description="a folder that keeps them for other runs of the same data and backbone, "
         "on every machine of a cluster; default: none does",
     )
+
+    @field_validator("ray_address")
+    @classmethod
+    def _own(cls, address: str | None) -> str | None:
+        return None if address == "local" else address
 
 
 class EvaluationTable(_ExperimentTable):

@@ -198,7 +198,8 @@ class SweepWork:
         engine = experiment.engine
         workers = engine.workers or max(1, usable_cores() // self._parallel)
         address = engine.ray_address or self._ray_address
-        words = ["--workers", str(workers), *([] if address is None else ["--ray-address", address])]
+        # Said in any case: a cell that is resumed was begun on the Ray of a sweep that has ended.
+        words = ["--workers", str(workers), "--ray-address", address or "local"]
         data = _data_key(experiment)
         if engine.activations is not None or data not in self._shared:
             return words

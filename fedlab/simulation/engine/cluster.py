@@ -155,7 +155,10 @@ def check_reachable(address: str, *, timeout_seconds: float = _CONNECT_SECONDS) 
 
 
 def _unreachable(address: str, reason: str) -> UserError:
-    return UserError(f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}")
+    return UserError(
+        f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}; "
+        "--ray-address local starts one here"
+    )
 
 
 def spread(nodes: Mapping[str, int], workers: int) -> list[str]:

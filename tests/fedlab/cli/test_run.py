@@ -6,6 +6,7 @@ from contextlib import closing
 import pytest
 
 from fedlab.config.file import experiment_from
+from fedlab.errors import RunFailedError
 from fedlab.results.folder import create
 from fedlab.results.recorder import Recorder
 
@@ -66,3 +67,18 @@ def test_a_repriced_run_is_not_resumed(fedlab, recorded):
     code, _, err = fedlab("run", "--resume", run, "--set", "rounds=5")
     assert code == 2
     assert "was repriced from runs/mine, without training; resume that run" in err
+
+
+def test_a_run_that_was_begun_on_a_ray_that_has_ended_is_resumed_on_its_own(fedlab, tmp_path, monkeypatch):
+    import fedlab.simulation.simulate as simulation  # noqa: PLC0415  (imports Ray, which takes seconds)
+
+    run, taken = begun(tmp_path / "run", engine={"ray_address": "127.0.0.1:1"}), []
+
+    def simulate(experiment, **_):
+        taken.append(experiment)
+        raise RunFailedError("far enough")
+
+    monkeypatch.setattr(simulation, "simulate", simulate)
+    for words in ([], ["--ray-address", "local"]):
+        assert fedlab("run", "--resume", run.path, *words)[2].endswith("far enough\n")
+    assert [each.engine.ray_address for each in taken] == ["127.0.0.1:1", None]

@@ -293,6 +293,15 @@ def test_cells_side_by_side_share_cores_and_memory(sweep, monkeypatch, tmp_path)
         assert RunFolder(Path(words[3])).experiment_table()["engine"]["cache_bytes"] > 0
 
 
+def test_a_cell_that_is_alone_is_told_to_start_its_own_ray_as_that_of_an_earlier_sweep_has_ended(sweep):
+    alone = SEEDS.replace('ray_address = "nowhere:1"\n', "").replace("[0, 1]", "[0]")
+
+    sweep(alone)
+
+    (words,) = sweep.processes.calls
+    assert words[words.index("--ray-address") + 1] == "local"
+
+
 def test_a_wrong_name_in_any_cell_is_refused_before_anything_is_written(sweep, tmp_path):
     with pytest.raises(UserError, match=r"cell name-constnt: .*did you mean 'constant'"):
         sweep(BASE + "\n[sweep]\n'link.name' = ['constant', 'constnt']\n")

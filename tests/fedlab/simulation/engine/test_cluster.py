@@ -48,7 +48,8 @@ def test_an_address_that_refuses_connections_is_named(listening, unused_port):
     with pytest.raises(UserError) as caught:
         check_reachable(f"127.0.0.1:{unused_port}")
     assert str(caught.value) == (
-        f"engine.ray_address = '127.0.0.1:{unused_port}': no Ray cluster can be joined there: Connection refused"
+        f"engine.ray_address = '127.0.0.1:{unused_port}': no Ray cluster can be joined there: Connection refused;"
+        " --ray-address local starts one here"
     )
 
 
