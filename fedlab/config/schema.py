@@ -45,7 +45,7 @@ class ClientTable(ExperimentTable):
     name: str = Field("adapter", description="a built-in name, module:name or path/to/file.py:name")
     trains: str | None = Field(
         None,
-        description="the trainable set: head, bottleneck (or adapters), blocks, everything, module:Name or "
+        description="the trainable set: head, bottleneck (or adapters), lora, bias, blocks, everything, module:Name or "
         "path/to/file.py:Name; default: by the client's name, else bottleneck",
     )
     depth: int = Field(
@@ -55,7 +55,12 @@ class ClientTable(ExperimentTable):
         description="adapted or whole trained blocks, where the strategy does not say; everything: all of them",
     )
     width: int = Field(8, ge=1, le=65536, description="bottleneck units, where the strategy does not say")
-    axes: dict[str, int | str] = Field(default_factory=dict, description="axes of the set besides depth and width")
+    axes: dict[str, int | str] = Field(
+        default_factory=dict, description="axes of the set besides depth and width; of lora: rank, alpha, targets"
+    )
+    start: str | None = Field(
+        None, description="a folder with an adapter that PEFT has saved, from which lora starts; default: new pairs"
+    )
     prefill: bool = Field(
         False, description="whether all clients fill their activation caches, side by side, before the first round"
     )
@@ -73,8 +78,10 @@ class ClientTable(ExperimentTable):
         known = TRAINS.get(self.name)
         if known and self.trained in TRAINABLE_SETS and self.trained not in known:
             raise ValueError(f"the client '{self.name}' trains {known[0]}, not {self.trains}: leave out `trains`")
-        if self.prefill and self.trained not in ("bottleneck", "head"):
+        if self.prefill and self.trained not in TRAINS["adapter"]:
             raise ValueError(f"prefill: the client '{self.name}' trains {self.trained}; only adapters have caches")
+        if self.start is not None and self.trained != "lora":
+            raise ValueError(f"start: the client trains {self.trained}; only lora starts from a saved adapter")
         return self
 
     @property

@@ -36,7 +36,7 @@ class WordTags:
 class TokenSet:
     """N texts as arrays on disk, T tokens wide, where T is the longest text's length and at most `max_length`."""
 
-    input_ids: np.ndarray  # int32 [N, T], padded on the right with the tokenizer's padding id
+    input_ids: np.ndarray  # int32 [N, T], padded on the right, with the tokenizer's padding id if it has one
     lengths: np.ndarray  # int32 [N], tokens that are not padding
     labels: np.ndarray  # int64 [N]; tagging: [N, T], -100 on padding, special tokens and all but a word's first token;
     # language: [N, T], the token that follows each, -100 where that does not count
@@ -62,7 +62,7 @@ def tokenize(
     Texts longer than `max_length` tokens, special ones included, are cut; `TokenSet.words` keeps the tags of all words.
 
     Raises:
-        UserError: the tokenizer is not a fast one, or has no padding token.
+        UserError: the tokenizer is not a fast one.
     """
     assert len(texts) == len(labels) > 0
     encode = _tagging_rows if kind == "tagging" else _classification_rows
@@ -81,7 +81,7 @@ def store_rows(
     texts, labels, *rest = made_from
     key = _digest(_LAYOUT, texts, labels, tokenizer_digest(tokenizer), *rest)
     needs = [f"{name}.npy" for name in _ARRAYS]
-    publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, tokenizer.pad_token_id)), needs=needs)
+    publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, padding_id(tokenizer))), needs=needs)
     return read_tokens(cache_folder, key)
 
 
@@ -96,16 +96,24 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """Return the SHA-256 of what a tokenizer does, whatever it was last used for.
 
     Raises:
-        UserError: it is not a fast tokenizer, or has no padding token.
+        UserError: it is not a fast tokenizer.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"tokenizer {type(tokenizer).__name__}: expected a fast one (a PreTrainedTokenizerFast)")
-    if tokenizer.pad_token_id is None:
-        raise UserError(f"tokenizer {type(tokenizer).__name__}: it has no padding token, and texts need to be padded")
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     # A call that cuts or pads leaves its settings behind in these two.
     lasting = {key: value for key, value in state.items() if key not in ("truncation", "padding")}
     return _digest(lasting, tokenizer.pad_token_id, tokenizer.truncation_side)
+
+
+def padding_id(tokenizer: Any) -> int:
+    """Return the id that texts are padded with.
+
+    Lengths say what is padding, so any token will do. Many decoders have no padding token; as usual, the token that
+    ends a text then takes its place.
+    """
+    found = [each for each in (tokenizer.pad_token_id, tokenizer.eos_token_id) if each is not None]
+    return int(found[0]) if found else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,7 +132,8 @@ def _classification_rows(texts: Any, labels: Any, tokenizer: Any, max_length: in
         encoded = tokenizer(list(texts[start : start + _BATCH]), truncation=True, max_length=max_length)
         lengths = _whole_lengths(encoded, tokenizer)
         for input_ids, whole, label in zip(encoded["input_ids"], lengths, labels[start : start + _BATCH], strict=True):
-            yield TokenRow(input_ids=input_ids, whole_length=whole, label=label)
+            # A tokenizer without special tokens makes nothing of an empty text: one token of padding stands for it.
+            yield TokenRow(input_ids=input_ids or [padding_id(tokenizer)], whole_length=whole, label=label)
 
 
 def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:

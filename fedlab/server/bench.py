@@ -16,6 +16,7 @@ from fedlab.models.base import weights_of
 from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
+from fedlab.models.peft.lora import Lora
 from fedlab.models.peft.set_calls import initial_of, split_point_of
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
@@ -91,8 +92,30 @@ def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
 
 def first_model(experiment: Experiment, bench: Bench) -> Arrays:
     """Return the arrays a run starts from: what is new is drawn, weights of the backbone start as published."""
-    first = initial_set(experiment, bench.shape)
-    return initial_of(first, bench.sizes, generator(experiment.seed, "initial"), bench.pretrained)
+    first, draws = initial_set(experiment, bench.shape), generator(experiment.seed, "initial")
+    arrays = initial_of(first, bench.sizes, draws, bench.pretrained)
+    return arrays if experiment.client.start is None else _started(experiment, bench, first, arrays)
+
+
+def _started(experiment: Experiment, bench: Bench, first: TrainableSet, new: Arrays) -> Arrays:
+    """Return the arrays of a saved adapter, grown to the experiment's set where that is larger, over new ones.
+
+    Raises:
+        UserError: there is no such adapter, or it is larger than the experiment's set.
+    """
+    # Imported here: read by few runs.
+    from fedlab.models.export.peft_library import read_lora  # noqa: PLC0415
+
+    start = str(experiment.client.start)
+    saved, arrays = read_lora(experiment.path(start), bench.sizes, f"client.start = '{start}'")
+    assert isinstance(first, Lora), "a start of other sets is refused"
+    if saved.depth > first.depth or saved.rank > first.rank or not set(saved.roles) <= set(first.roles):
+        raise UserError(
+            f"client.start = '{start}': it has pairs of rank {saved.rank} beside {','.join(saved.roles)} in "
+            f"{saved.depth} blocks; the experiment must have at least these (client.depth, client.axes)"
+        )
+    draws = generator(experiment.seed, "start")
+    return new | saved.grow(arrays, first, sizes=bench.sizes, generator=draws)
 
 
 def pretrained_arrays(experiment: Experiment, network: Network, names: Collection[str]) -> Arrays:

@@ -14,8 +14,7 @@ from fedlab.billing.timed_grid import Physics
 from fedlab.common.clock import Clock
 from fedlab.common.durable import sync_tree
 from fedlab.common.files import replacing, share
-from fedlab.models.peft.bottleneck import Bottleneck
-from fedlab.models.peft.head import HeadOnly
+from fedlab.models.export.final_model import is_adapter
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
@@ -107,7 +106,7 @@ def _loop(
 ) -> RoundLoop:
     server = attached_server(
         assembled,
-        shape=bench.shape,
+        sizes=bench.sizes,
         initial=initial_set(assembled.experiment, bench.shape),
         partitions=world.partitions,
         clock=world.clock,
@@ -170,6 +169,6 @@ def _write_model(
     with replacing(arrays) as partial:  # the file that is replaced may have other names, in runs billed anew
         save_file(state.arrays, partial)
     trained = set_named(assembled.experiment, state.configuration)
-    place = place or (folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model)
+    place = place or (folder.adapter if is_adapter(trained) else folder.model)
     bench.export(state.arrays, trained, place)
     return place

@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,13 +20,10 @@ from fedlab.messages.node_config import NodeConfig
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.base import SplitPoint
 from fedlab.server.factory import load_client
-from fedlab.simulation.engine.shipping import states_folder, unpack
+from fedlab.simulation.engine.shipping import Shipped, states_folder, unpack
 from fedlab.training.bundle import PreparedBundle
 from fedlab.training.evaluate import predict
 from fedlab.training.workbench import HostedContext, Split
-
-if TYPE_CHECKING:
-    import ray
 
 RUN_ID = 1
 # What a client may raise; SystemExit would end the actor, and Ray takes a KeyboardInterrupt for its own.
@@ -48,7 +45,7 @@ class ClientSetup:
     num_partitions: int
     codecs: Sequence[str] = ()
     sets: Sequence[str] = ()
-    shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None
+    shipped: Shipped | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +143,7 @@ class ClientActor:
         return HostedContext(context, self._opener)
 
 
-def _unpacked(bundle: PreparedBundle, shipped: "ray.ObjectRef[dict[str, bytes]]") -> PreparedBundle:
+def _unpacked(bundle: PreparedBundle, shipped: Shipped) -> PreparedBundle:
     """Return the bundle, and the stored states, in folders of this machine."""
     folder = unpack(shipped, bundle.activations, bundle.prefix)
     return replace(bundle, folder=folder, activations=states_folder(folder, bundle.prefix))
