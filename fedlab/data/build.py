@@ -13,7 +13,7 @@ from fedlab.common.seeds import generator
 from fedlab.config.schema import TaskTable
 from fedlab.data.conversations import whole_text
 from fedlab.data.describe import client_labels, counted_tokens, duplicates_between, samples_of, split_report
-from fedlab.data.encode import Encoded, Encoder
+from fedlab.data.encode import Encoded, SplitEncoder
 from fedlab.data.examples import Examples, declared_labels, read_examples, read_texts
 from fedlab.data.labels import label_set
 from fedlab.data.location import Resolve
@@ -35,7 +35,7 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     splits["test"] = limited(splits["test"], table.test_limit, seed)
     train = splits["train"]
     parts = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
-    encoder = Encoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder)
+    encoder = SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder)
     encoded = encoder.encoded(splits, parts)
     partitions = join_partitions(encoded.parts)
     report = DataReport(

@@ -40,7 +40,7 @@ class Encoded:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Encoder:
+class SplitEncoder:
     """Encodes the splits of a task; token sets are cached in `cache_folder`."""
 
     table: TaskTable

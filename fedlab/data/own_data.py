@@ -53,14 +53,14 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
         UserError: the data cannot be read, or have a label that the experiment does not list.
     """
     # Imported here as in `fedlab.data.load.load_task`: a node with prepared data saves the seconds.
-    from fedlab.data.encode import Encoder  # noqa: PLC0415
+    from fedlab.data.encode import SplitEncoder  # noqa: PLC0415
     from fedlab.data.examples import read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_set  # noqa: PLC0415
     from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
 
     train = read_examples(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
     names = label_set(train, table)
-    encoder = Encoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder / "tokens")
+    encoder = SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder / "tokens")
     encoded = encoder.encoded({"train": train}, [np.arange(len(train))])
     tokens = encoded.tokens["train"]
     return Task(
