@@ -1,4 +1,4 @@
-"""A client that trains adapters and head on its own partition, from stored states of the frozen blocks."""
+"""A client that trains adapters, LoRA or biases, and the head, on its own partition, from stored frozen states."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -50,8 +50,8 @@ def adapter(
 class AdapterClient(TrainingClient):
     """The ClientApp; its clients can be trained side by side (`fedlab.messages.trains_together.TrainsTogether`)."""
 
-    split_kinds = frozenset({"features", "adapter"})
-    trains = "adapters and heads"
+    split_kinds = frozenset({"features", "adapter", "partial_block"})
+    trains = "adapters, pairs of low rank, biases and heads"
 
     def __init__(self, settings: LocalTraining, sets: AcceptedSets, *, cached_depths: int) -> None:
         super().__init__(settings, sets)

@@ -1,4 +1,4 @@
-"""AdaFL: search the adapter configuration while training, by progressive upgrades and sideline trials.
+"""AdaFL: search the configuration of adapters or LoRA while training, by progressive upgrades and sideline trials.
 
 Source: "Efficient Federated Learning for Modern NLP", MobiCom'23 (arXiv 2205.10162).
 """
@@ -16,7 +16,7 @@ from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.messages.updates import Update, restored
-from fedlab.models.peft.bottleneck import Bottleneck, merge
+from fedlab.models.peft.base import SET, GrowingSet, with_axes
 from fedlab.results.records import CandidateRecord, TrialRecord
 from fedlab.server.context import Server
 from fedlab.workload.workload import Configuration
@@ -39,7 +39,7 @@ _MOST: Mapping[str, float] = {
 class Group:
     """One group of a trial: its model so far, and what it has spent; `able` if asking it again may help."""
 
-    config: Bottleneck
+    config: GrowingSet
     arrays: Arrays
     able: bool = True
     asked: int = 0
@@ -104,13 +104,13 @@ class AdaFLOptions(CohortRules):
             )
         super().__post_init__()
 
-    def space(self, blocks: int) -> SearchSpace:
-        """Return the search space over an encoder, by its number of blocks."""
+    def space(self, blocks: int, *, widest: int) -> SearchSpace:
+        """Return the search space over a backbone, by its number of blocks, and the most that the size can be there."""
         return SearchSpace(
             blocks=blocks,
             depth_step=self.depth_step,
             width_step=self.width_step,
-            max_width=self.max_width,
+            max_width=min(self.max_width, widest),
             base_seconds=self.base_seconds,
             expand=self.expand,
             min_gain=self.min_gain,
@@ -124,7 +124,8 @@ class AdaFL(AttachedStrategy):
     time for another round like their last; when none has, the groups are measured on the validation split, the most
     accurate wins and all go on from its configuration and weights. Every group runs at least one round, however long;
     one whose clients all failed, or lack the memory, ends its trial there. The search starts from the experiment's
-    `client.depth` and `client.width`.
+    `client.depth` and `client.width`. What is searched are the axes of the set that clients train, any that can grow:
+    depth and width of adapters, depth and rank of LoRA, whose step and maximum are `width_step` and `max_width`, too.
 
     With `min_rounds` above 1 a trial lasts until the group that stays as it is has run that many, if that is longer: on
     slow boards or links a budget in seconds may hold too few rounds to tell the groups apart. (Not in the paper.)
@@ -135,7 +136,7 @@ class AdaFL(AttachedStrategy):
     The options of `strategies.cohort.CohortRules` hold for each group, whose share of the clients is the same.
     """
 
-    trains = "bottleneck"
+    grows = True
     takes = TAKES
 
     @takes_options_of(AdaFLOptions)
@@ -173,8 +174,10 @@ class AdaFL(AttachedStrategy):
     def attach(self, server: Server) -> None:
         """Store the server's side of the run, and start the search at the initial configuration."""
         super().attach(server)
-        assert isinstance(server.initial, Bottleneck), "an experiment whose clients train other sets is refused"
-        self._search = AdapterSearch(space=self._rules.space(server.blocks), current=server.initial)
+        initial = server.initial
+        assert isinstance(initial, GrowingSet), "an experiment whose clients train other sets is refused"
+        space = self._rules.space(server.blocks, widest=initial.most_size(server.sizes))
+        self._search = AdapterSearch(space=space, current=initial)
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
@@ -244,7 +247,7 @@ class AdaFL(AttachedStrategy):
         """Return where the search and the trial under way stand."""
         trial = self._trial
         return {
-            "current": vars(self.search.current),
+            "current": _axes(self.search.current),
             "trials": self.search.trials,
             "trial_number": self._trial_number,
             "budget_seconds": self._budget_seconds,
@@ -254,10 +257,11 @@ class AdaFL(AttachedStrategy):
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
-        self._search = replace(self.search, current=Bottleneck(**state["current"]), trials=state["trials"])
+        current = with_axes(self.search.current, **state["current"])
+        self._search = replace(self.search, current=current, trials=state["trials"])
         self._trial_number = state["trial_number"]
         self._budget_seconds = state["budget_seconds"]
-        self._trial = None if state["trial"] is None else _trial_from(state["trial"])
+        self._trial = None if state["trial"] is None else _trial_from(state["trial"], current)
         self._coming = tuple(restored(update) for update in state["coming"])
 
     def _start_trial(self, arrays: Arrays) -> Trial:
@@ -277,11 +281,11 @@ class AdaFL(AttachedStrategy):
             groups=groups,
         )
 
-    def _grown(self, arrays: Arrays, name: str, config: Bottleneck) -> Arrays:
+    def _grown(self, arrays: Arrays, name: str, config: GrowingSet) -> Arrays:
         draws = generator(self.server.seed, f"growth-{name}", self.search.trials)
-        return self.search.current.grow(arrays, config, blocks=self.server.blocks, generator=draws)
+        return self.search.current.grow(arrays, config, sizes=self.server.sizes, generator=draws)
 
-    def _accuracy(self, arrays: Arrays, config: Bottleneck) -> float:
+    def _accuracy(self, arrays: Arrays, config: GrowingSet) -> float:
         return self.server.measure(arrays, "validation", config.configuration)
 
     def _drop_misfits(self, groups: Mapping[str, Group]) -> None:
@@ -367,17 +371,25 @@ def _candidate(name: str, group: Group, accuracy: float) -> CandidateRecord:
 
 def _merged(groups: Mapping[str, Group], winner: str) -> Arrays:
     """Average all groups into the winner's configuration, by the rounds they ran."""
-    others = [(group.arrays, float(group.rounds)) for name, group in groups.items() if name != winner]
-    return merge(groups[winner].arrays, max(1.0, groups[winner].rounds), others)
+    best = groups[winner]
+    others = [(group.config, group.arrays, float(group.rounds)) for name, group in groups.items() if name != winner]
+    return best.config.merge(best.arrays, max(1.0, best.rounds), others)
+
+
+def _axes(config: GrowingSet) -> dict[str, int | str]:
+    """Return the axes of a set, from which `with_axes` makes it again."""
+    return {axis: value for axis, value in config.configuration.items() if axis != SET}
 
 
 def _trial_state(trial: Trial) -> dict[str, Any]:
-    groups = {name: vars(group) | {"config": vars(group.config)} for name, group in trial.groups.items()}
+    groups = {name: vars(group) | {"config": _axes(group.config)} for name, group in trial.groups.items()}
     return vars(trial) | {"groups": groups}
 
 
-def _trial_from(state: Mapping[str, Any]) -> Trial:
+def _trial_from(state: Mapping[str, Any], current: GrowingSet) -> Trial:
+    """Return the trial of a state; its groups have sets of the same kind as the current one."""
     groups = {
-        name: Group(**{**group, "config": Bottleneck(**group["config"])}) for name, group in state["groups"].items()
+        name: Group(**{**group, "config": with_axes(current, **group["config"])})
+        for name, group in state["groups"].items()
     }
     return Trial(**{**state, "groups": groups})

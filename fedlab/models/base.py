@@ -17,6 +17,7 @@ from torch import Tensor
 
 from fedlab.common.arrays import Arrays
 from fedlab.models.families import EncoderSizes
+from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
 from fedlab.workload.shape import ModelShape
 
@@ -37,14 +38,16 @@ class Images:
 
 
 Inputs = TokenIds | Images
-Reads = Literal["first", "every"]  # the first row of a text, or every row
+Reads = Literal["text", "every"]  # the row that stands for a text (`TextRow`), or every row
+TextRow = Literal["first", "last"]  # of a text's tokens: [CLS] of an encoder, the last real token of a decoder
 
 
 class Backbone(Protocol):
     """A chain of blocks as pure functions over frozen weights.
 
     A block is split where an adapter sits: `block_sum` runs it up to the sum s before its last norm, `block_end` adds
-    an adapter of s, if there is one, and normalises. States that are stored end at either place.
+    an adapter of s, if there is one, and normalises (a decoder behind its last block alone). States that are stored
+    end at either place.
     """
 
     @property
@@ -58,6 +61,10 @@ class Backbone(Protocol):
     @property
     def inputs(self) -> type[Inputs]:
         """Return the kind of inputs it takes."""
+
+    @property
+    def text_row(self) -> TextRow:
+        """Return which row stands for a text."""
 
     @property
     def longest(self) -> int:
@@ -82,17 +89,17 @@ class Backbone(Protocol):
     def embed(self, inputs: TokenIds) -> Tensor:
         """Return the state that enters block 0, [B, T, H]."""
 
-    def block_sum(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
-        """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
+    def block_sum(self, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS) -> Tensor:
+        """Run a block up to the sum before its last norm, with pairs beside its matrices: [R, H] to [R, H]."""
 
-    def block_sum_of_first(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
-        """Run a block up to that sum for the first token of each text only: [R, H] to [B, H]."""
+    def block_sum_of_text(self, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS) -> Tensor:
+        """Run a block up to that sum for the row that stands for each text only: [R, H] to [B, H]."""
 
     def block_end(self, index: int, sums: Tensor, adapters: Mapping[str, Tensor]) -> Tensor:
         """Finish a block: its adapter, if there is one among these, and its last norm."""
 
-    def pool(self, first_rows: Tensor) -> Tensor:
-        """Apply the pretrained pooler to the first rows, [B, H]."""
+    def pool(self, text_rows: Tensor) -> Tensor:
+        """Apply the pretrained pooler to the rows that stand for texts, [B, H]."""
 
     def named_weights(self) -> dict[str, Tensor]:
         """Return all weights by the names they travel under (`fedlab.models.peft.whole_blocks`)."""
@@ -117,8 +124,8 @@ class Head(Protocol):
     def logits(self, features: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return logits for features [B, H], or [B, T, H] if it reads every row."""
 
-    def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
-        """Return the mean loss of each of the K models, whose samples are K equal parts of the logits."""
+    def loss(self, features: Tensor, labels: Tensor, parameters: Mapping[str, Tensor], models: int) -> Tensor:
+        """Return the mean loss of each of the K models, whose samples are K equal parts of the features: [K]."""
 
 
 def weights_of(backbone: Backbone, names: Collection[str]) -> Arrays:
@@ -127,13 +134,28 @@ def weights_of(backbone: Backbone, names: Collection[str]) -> Arrays:
     return {name: held[name].detach().to(torch.float32, copy=True).cpu().numpy() for name in names if name in held}
 
 
-def affine(states: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-    """Apply weight [O, I] and bias [O] to states [..., I], in the precision of the states.
+def affine(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Apply weight [O, I] and bias [O], if there is one, to states [..., I], in the precision of the states.
 
-    A stack of K weights [K, O, I] and biases [K, O] is applied part by part: the states are K equal parts.
+    A stack of K weights [K, O, I] and biases [K, O] is applied part by part: the states are K equal parts. So is a
+    stack of K biases beside one weight.
     """
-    weight, bias = weight.to(states.dtype), bias.to(states.dtype)
-    if weight.dim() == 2:
+    weight, bias = weight.to(states.dtype), None if bias is None else bias.to(states.dtype)
+    if weight.dim() == 2 and (bias is None or bias.dim() == 1):
         return F.linear(states, weight, bias)
+    if weight.dim() == 2:
+        return shifted(F.linear(states, weight), bias)
     parts = states.reshape(len(weight), -1, states.shape[-1])
-    return torch.baddbmm(bias[:, None], parts, weight.transpose(1, 2)).view(*states.shape[:-1], -1)
+    moved = weight.transpose(1, 2)
+    found = torch.bmm(parts, moved) if bias is None else torch.baddbmm(bias[:, None], parts, moved)
+    return found.view(*states.shape[:-1], -1)
+
+
+def shifted(states: Tensor, bias: Tensor | None) -> Tensor:
+    """Add a bias [O], if there is one, to states [..., O]; of a stack [K, O], to each of K equal parts its own."""
+    if bias is None:
+        return states
+    bias = bias.to(states.dtype)
+    if bias.dim() == 1:
+        return states + bias
+    return (states.reshape(len(bias), -1, states.shape[-1]) + bias[:, None]).view(states.shape)

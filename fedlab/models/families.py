@@ -1,7 +1,7 @@
 """The families of backbones: one file each, found by the model type that a configuration gives."""
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol
@@ -15,12 +15,20 @@ from fedlab.workload.shape import ModelShape
 
 @dataclass(frozen=True, kw_only=True)
 class EncoderSizes:
-    """An encoder's shape, and what its embeddings are made of."""
+    """A backbone's shape, and what its embeddings and blocks are made of.
+
+    `embedding` is by field of `fedlab.models.transformer.encoder.Encoder`; it is empty for a decoder, whose weights are
+    not trained whole. `projections` are the shapes [outputs, inputs] of the matrices of one block by role: q, k, v, o,
+    gate, up, down. `biases` are the shapes of its biases, by what `fedlab.models.peft.whole_blocks` calls them.
+    """
 
     shape: ModelShape
     vocabulary: int
     positions: int  # the most tokens that a text may have
-    embedding: Mapping[str, Shape]  # by field of `fedlab.models.transformer.encoder.Encoder`
+    embedding: Mapping[str, Shape]
+    projections: Mapping[str, Shape] = field(default_factory=dict)
+    biases: Mapping[str, Shape] = field(default_factory=dict)
+    is_decoder: bool = False
     shares_blocks: bool = False
 
 
@@ -43,12 +51,17 @@ class SpecialTokens:
 class BackboneFamily(Protocol):
     """What a family has to know; importing it takes neither torch nor transformers.
 
-    `model_types` are those of transformers. `model` is always one of its models without a head (`AutoModel`).
+    `model_types` are those of transformers. `model` is always one of its models without a head (`AutoModel`), or, where
+    the family `is_decoder`, with the head over the vocabulary (`AutoModelForCausalLM`).
     """
 
     @property
     def model_types(self) -> Collection[str]:
         """Return the model types it accepts."""
+
+    @property
+    def is_decoder(self) -> bool:
+        """Tell whether a token is computed from the tokens up to it alone, and the head over the vocabulary is kept."""
 
     @property
     def known(self) -> Mapping[str, Mapping[str, Any]]:
@@ -62,6 +75,13 @@ class BackboneFamily(Protocol):
     def overrides(self) -> Mapping[str, str]:
         """Return the sizes that can be set for random weights, and what its configurations call them."""
 
+    @property
+    def targets(self) -> Mapping[str, Collection[str]]:
+        """Return the roles of the matrices that a name stands for: q, or as transformers calls its module, q_proj."""
+
+    def module_names(self, block: int) -> Mapping[str, str]:
+        """Return what transformers' model without a head calls the matrices of a block, by role."""
+
     def sizes(self, config: Mapping[str, Any], where: str) -> EncoderSizes:
         """Read the sizes from a configuration; `where` begins the message if there is a mistake in it.
 
@@ -69,14 +89,17 @@ class BackboneFamily(Protocol):
             UserError: the model computes something that this family's functions do not.
         """
 
-    def backbone(self, model: Any, precision: str) -> Any:
-        """Return a `fedlab.models.base.Backbone` with the weights of a model, in a precision (fp32, bf16)."""
+    def weights(self, model: Any) -> Any:
+        """Return the `fedlab.models.stored_weights.StoredWeights` of a model; nothing is copied."""
 
     def from_tensors(self, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
         """Return the backbone whose `tensors` and `facts` these are."""
 
     def for_adapters(self, model: Any) -> Any:
         """Return a model that computes the same and in which every block can have an adapter of its own."""
+
+    def head(self, model: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> Mapping[str, Any]:
+        """Return a trained head as parameters of transformers' own classifier or tagger, by their names there."""
 
     def write(self, classifier: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> None:
         """Write trained arrays, head included, into transformers' own classifier or tagger of this family."""

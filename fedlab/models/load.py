@@ -17,15 +17,16 @@ from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.base import Backbone
-from fedlab.models.families import BackboneFamily, families, family_of
+from fedlab.models.families import BackboneFamily, EncoderSizes, families, family_of
 from fedlab.models.location import source_of
 from fedlab.models.sizes import read_config
+from fedlab.models.stored_weights import StoredWeights
 from fedlab.models.tokenizer import tokenizer_for
 
 
 @dataclass(frozen=True, kw_only=True)
 class Pretrained:
-    """A transformers encoder and its tokenizer."""
+    """A transformers model and its tokenizer: a model without a head, or a decoder with that over the vocabulary."""
 
     model: Any
     tokenizer: Any
@@ -55,8 +56,22 @@ def encoder_of(model: Any, precision: Literal["fp32", "bf16"] = "fp32") -> Backb
     Raises:
         UserError: the model is of no known family, or computes something that its family's functions do not.
     """
-    backbone: Backbone = _family_of(model).backbone(model, precision)
+    family = _family_of(model)
+    stored = family.weights(model)
+    backbone: Backbone = family.from_tensors(stored.tensors(precision), stored.facts)
     return backbone
+
+
+def sizes_of(model: Any) -> EncoderSizes:
+    """Return the sizes of a transformers model; raises as `encoder_of`."""
+    family = _family_of(model)
+    return family.sizes(model.config.to_dict(), f"backbone.name: the {model.config.model_type}")
+
+
+def stored_weights(model: Any) -> StoredWeights:
+    """Return the weights of a transformers model as they can be written to a file; raises as `encoder_of`."""
+    stored: StoredWeights = _family_of(model).weights(model)
+    return stored
 
 
 def encoder_tensors(encoder: Backbone) -> dict[str, Tensor]:
@@ -95,7 +110,7 @@ def _family_of(model: Any) -> BackboneFamily:
 
 
 def _from_files(source: Path | str, name: str) -> Pretrained:
-    from transformers import AutoConfig, AutoModel, AutoTokenizer  # noqa: PLC0415  (seconds to import)
+    from transformers import AutoConfig, AutoTokenizer  # noqa: PLC0415  (seconds to import)
     from transformers.utils import logging  # noqa: PLC0415
 
     logging.set_verbosity_error()
@@ -103,17 +118,27 @@ def _from_files(source: Path | str, name: str) -> Pretrained:
     if isinstance(source, Path):  # a configuration that transformers does not know gets our line, too
         family_of(read_config(source / "config.json", where).get("model_type"), where)
     kind = _loaded(where, lambda: AutoConfig.from_pretrained(source)).model_type
-    family_of(kind, where)
-    options = {"attn_implementation": "eager", "output_loading_info": True}
+    family = family_of(kind, where)
+    options: dict[str, Any] = {"attn_implementation": "eager", "output_loading_info": True}
+    if family.is_decoder:  # as stored, so that the files are mapped and nothing is converted in memory
+        options["dtype"] = "auto"
     model, loading = _loaded(
-        f"{where}: the weights of this {kind}", lambda: AutoModel.from_pretrained(source, **options)
+        f"{where}: the weights of this {kind}", lambda: _auto_class(family).from_pretrained(source, **options)
     )
     tokenizer = _loaded(
         f"{where}: the tokenizer of this {kind}", lambda: AutoTokenizer.from_pretrained(source, use_fast=True)
     )
     if any(key.startswith("pooler.") for key in loading["missing_keys"]):
         model.pooler = None  # transformers would make one up at random
+    if "lm_head.weight" in loading["missing_keys"]:
+        model.lm_head = None  # likewise
     return Pretrained(model=model.eval(), tokenizer=tokenizer)
+
+
+def _auto_class(family: BackboneFamily) -> Any:
+    from transformers import AutoModel, AutoModelForCausalLM  # noqa: PLC0415
+
+    return AutoModelForCausalLM if family.is_decoder else AutoModel
 
 
 def _loaded(what: str, load: Callable[[], Any]) -> Any:
@@ -129,7 +154,7 @@ def _loaded(what: str, load: Callable[[], Any]) -> Any:
 
 
 def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]]) -> Pretrained:
-    from transformers import AutoConfig, AutoModel  # noqa: PLC0415
+    from transformers import AutoConfig  # noqa: PLC0415
 
     sizes = dict(RANDOM_BACKBONES[table.name]) | table.overrides
     model_type = sizes.pop("model_type")
@@ -140,7 +165,7 @@ def _random(table: BackboneTable, seed: int, texts: Callable[[], Iterable[str]])
     generator_state = torch.random.get_rng_state()
     torch.manual_seed(seed_for(seed, "backbone"))  # transformers draws from torch's global generator
     try:
-        model = AutoModel.from_config(config).eval()
+        model = _auto_class(family).from_config(config).eval()
     except ValueError as error:
         raise UserError(f"backbone.overrides: {error}") from error
     finally:

@@ -24,6 +24,15 @@ def bfloat16_is_faster(device: str) -> bool:
     return bool(capabilities.get("avx512_bf16", False) and not is_slow)
 
 
+def computed_with(tensors: Mapping[str, Tensor], *, tied: bool = False) -> dict[str, Tensor]:
+    """Return the weights that states are multiplied with: all but the word embeddings, which are looked up.
+
+    Where the head over the vocabulary is `tied` to these, they are also among them, as `lm_head`.
+    """
+    found = {name: tensor for name, tensor in tensors.items() if name != "words"}
+    return found | {"lm_head": tensors["words"]} if tied else found
+
+
 def widened(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return float32 copies of the weights that are computed with: all but the word embeddings, which are looked up."""
-    return {name: tensor.float() for name, tensor in tensors.items() if name != "words"}
+    """Return float32 copies of the weights that are computed with."""
+    return {name: tensor.float() for name, tensor in computed_with(tensors).items()}

@@ -7,29 +7,36 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fedlab.config.task_table import TaskKind
 from fedlab.models.base import Backbone, Head, Inputs, TokenIds
 from fedlab.models.heads.classification import CLASSIFICATION
+from fedlab.models.heads.next_token import NextTokenHead
 from fedlab.models.heads.tagging import TAGGING
 from fedlab.models.peft.base import ModelSizes, SplitPoint
+from fedlab.models.transformer.decoder import Decoder
+from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
 
-TaskKind = Literal["classification", "tagging"]
 _HEADS: Mapping[TaskKind, Head] = {"classification": CLASSIFICATION, "tagging": TAGGING}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Network:
-    """A backbone and its head: a label a text (from [CLS], perhaps through the pooler) or a label a token.
+    """A backbone and its head: a label a text or a label a token.
+
+    A text is read off the row that stands for it: [CLS], perhaps through the pooler, or a decoder's last real token.
 
     Sizes: B texts, T tokens, H hidden, C labels. The frozen state is where the trained part of a split model starts, by
     the kind of its split point (`fedlab.models.peft.base.SplitPoint`):
 
     * `features`: what the head reads;
-    * `adapter`: the sum before the adapter. A classifier whose only adapter is in the last block needs [CLS] only;
-    * `block_input`: the state that enters the block; above the last block, what the pooler or the head reads;
+    * `adapter`: the sum before the adapter. A classifier whose only adapter is in the last block needs a text's row
+      only;
+    * `partial_block` and `block_input`: the state that enters the block; above the last block, what the pooler or the
+      head reads;
     * `inputs`: the inputs themselves (token ids), as the embeddings are trained too.
 
-    A state of [CLS] only has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
+    A state of a text's row only has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
     """
 
     encoder: Backbone
@@ -43,12 +50,32 @@ class Network:
 
     @property
     def head(self) -> Head:
-        """Return what reads the backbone's last states."""
-        return _HEADS[self.kind]
+        """Return what reads the backbone's last states: for language, the backbone's own head over the vocabulary."""
+        found = _HEADS.get(self.kind)
+        return self.vocabulary_head if found is None else found
+
+    @property
+    def says_tokens(self) -> bool:
+        """Tell whether the head is the backbone's own over the vocabulary, which is not trained."""
+        return self.kind not in _HEADS
+
+    @property
+    def decoder(self) -> Decoder:
+        """Return the backbone of a language task, which is a decoder."""
+        assert isinstance(self.encoder, Decoder), "a language task is refused for another backbone"
+        return self.encoder
+
+    @property
+    def vocabulary_head(self) -> NextTokenHead:
+        """Return the backbone's own head over the vocabulary."""
+        weight = self.decoder.lm_head_weight
+        assert weight is not None, "a language task is refused for a backbone without this head"
+        return NextTokenHead(weight=weight)
 
     def sizes(self, labels: int) -> ModelSizes:
-        """Return what the shapes of trained arrays depend on, with a head for a number of labels."""
-        return ModelSizes(encoder=self.encoder.sizes, labels=labels, pooler=self._reads_pooler)
+        """Return what the shapes of trained arrays depend on, with a head for a number of labels, if it is trained."""
+        trained = 0 if self.says_tokens else labels
+        return ModelSizes.of_task(self.encoder.sizes, kind=self.kind, pooling=self.pooling, labels=trained)
 
     def inputs_at(self, at: SplitPoint) -> type[Inputs] | None:
         """Return the kind of inputs that the frozen states are; None where they are states of the backbone."""
@@ -59,7 +86,7 @@ class Network:
         if at.kind == "inputs":
             return (tokens,)
         hidden = self.encoder.shape.hidden
-        return (hidden,) if self._only_first_row(at) else (tokens, hidden)
+        return (hidden,) if self._only_text_row(at) else (tokens, hidden)
 
     @torch.inference_mode()
     def frozen(self, texts: TokenIds, at: Collection[SplitPoint]) -> dict[SplitPoint, Tensor]:
@@ -70,82 +97,98 @@ class Network:
         encoder = self.encoder
         rows = UnpaddedRows.of(texts.lengths, texts.ids.shape[1])
         states = rows.taken(encoder.embed(texts))
-        found = {SplitPoint(kind="block_input", block=0): states}
+        sums: dict[int, Tensor] = {}
+        entering = {0: states}
         for index in range(max(_blocks_below(point) for point in at)):
-            sums = self._sums(encoder, index, states, rows)
-            states = encoder.block_end(index, sums, {})
-            found[SplitPoint(kind="adapter", block=index)] = sums
-            found[SplitPoint(kind="block_input", block=index + 1)] = states
-        features = SplitPoint(kind="features", block=encoder.shape.blocks)
-        if features in at:
-            found[features] = self._features(encoder, states)
-        padded = {
-            point: states if self._only_first_row(point) else rows.padded(states)
-            for point, states in found.items()
-            if point in at
-        }
-        return {point: texts.ids if point.kind == "inputs" else padded[point] for point in at}
+            sums[index] = self._sums(encoder, index, states, rows)
+            entering[index + 1] = states = encoder.block_end(index, sums[index], {})
+
+        def state(point: SplitPoint) -> Tensor:
+            if point.kind == "inputs":
+                return texts.ids
+            if point.kind == "features":
+                found = self._features(encoder, states)
+            else:
+                found = (sums if point.kind == "adapter" else entering)[point.block]
+            return found if self._only_text_row(point) else rows.padded(found)
+
+        return {point: state(point) for point in at}
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
-        """Finish the forward pass from frozen states: [B, C], or [B, T, C] for tagging; those of padding mean nothing.
+        """Finish the forward pass from frozen states: [B, C], or [B, T, C] if the head reads every row.
+
+        The logits of padding mean nothing. See `features`.
+        """
+        return self.head.logits(self.features(frozen, lengths, parameters, at), parameters)
+
+    def loss(
+        self,
+        frozen: Tensor,
+        lengths: Tensor,
+        labels: Tensor,
+        parameters: Mapping[str, Tensor],
+        at: SplitPoint,
+        models: int,
+    ) -> Tensor:
+        """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
+        return self.head.loss(self.features(frozen, lengths, parameters, at), labels, parameters, models)
+
+    def features(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
+        """Return what the head reads, from frozen states: [B, H], or [B, T, H] if it reads every row.
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
         Weights of whole blocks that are not among the parameters are the encoder's own.
         """
         if at.kind == "features":
-            features = frozen
-        elif at.kind == "adapter":
-            features = self._adapted(frozen, lengths, parameters, at.block)
-        else:
-            features = self._whole(frozen, lengths, parameters, at)
-        return self.head.logits(features, parameters)
-
-    def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
-        """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
-        return self.head.losses(logits, labels, models)
+            return frozen
+        if at.kind == "adapter":
+            return self._adapted(frozen, lengths, parameters, at.block)
+        return self._from_block(frozen, lengths, parameters, at)
 
     def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], first: int) -> Tensor:
-        encoder, head = self.encoder, parameters["head.weight"]
-        texts, rows = _laid_out(frozen, lengths, models=len(head) if head.dim() == 3 else 1)
+        encoder = self.encoder
+        texts, rows = _laid_out(frozen, lengths, models=_models(parameters))
         states = encoder.block_end(first, rows.taken(texts).to(encoder.computes_in), parameters)
-        return self._read(encoder, first + 1, states, rows, parameters)
+        return self._read(encoder, first + 1, states, rows, LowRank(arrays=parameters))
 
-    def _whole(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
+    def _from_block(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
         encoder = self.encoder.with_trained(parameters)
         states = encoder.embed(TokenIds(ids=frozen, lengths=lengths)) if at.kind == "inputs" else frozen
-        texts, rows = _laid_out(states, lengths, models=1)
-        return self._read(encoder, at.block, rows.taken(texts).float(), rows, {})
+        whole = at.kind != "partial_block"
+        texts, rows = _laid_out(states, lengths, models=1 if whole else _models(parameters))
+        entering = rows.taken(texts).to(torch.float32 if whole else encoder.computes_in)
+        return self._read(encoder, at.block, entering, rows, LowRank(arrays=parameters, scale=at.scale))
 
-    def _read(
-        self, encoder: Backbone, first: int, states: Tensor, rows: UnpaddedRows, adapters: Mapping[str, Tensor]
-    ) -> Tensor:
+    def _read(self, encoder: Backbone, first: int, states: Tensor, rows: UnpaddedRows, trained: LowRank) -> Tensor:
         """Run the blocks from `first` on and return what the head reads: [B, H], or [B, T, H] for tagging."""
         for index in range(first, encoder.shape.blocks):
-            states = encoder.block_end(index, self._sums(encoder, index, states, rows), adapters)
+            states = encoder.block_end(index, self._sums(encoder, index, states, rows, trained), trained.arrays)
         features = self._features(encoder, states)
-        return features if self._reads_first else rows.padded(features)
+        return features if self._reads_text else rows.padded(features)
 
     @property
-    def _reads_first(self) -> bool:
-        return self.head.reads == "first"
+    def _reads_text(self) -> bool:
+        return self.head.reads == "text"
 
-    def _sums(self, encoder: Backbone, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
-        """Run a block up to its last norm; a classifier's last block gives the first row alone, [B, H]."""
-        if self._reads_first and index == encoder.shape.blocks - 1:
-            return encoder.block_sum_of_first(index, states, rows)
-        return encoder.block_sum(index, states, rows)
+    def _sums(
+        self, encoder: Backbone, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS
+    ) -> Tensor:
+        """Run a block up to its last norm; a classifier's last block gives a text's row alone, [B, H]."""
+        if self._reads_text and index == encoder.shape.blocks - 1:
+            return encoder.block_sum_of_text(index, states, rows, pairs)
+        return encoder.block_sum(index, states, rows, pairs)
 
     def _features(self, encoder: Backbone, states: Tensor) -> Tensor:
         return encoder.pool(states) if self._reads_pooler else states
 
     @property
     def _reads_pooler(self) -> bool:
-        return self.pooling == "pooler" and self._reads_first
+        return self.pooling == "pooler" and self._reads_text
 
-    def _only_first_row(self, at: SplitPoint) -> bool:
-        """Tell whether what is above a split point reads the first row alone."""
+    def _only_text_row(self, at: SplitPoint) -> bool:
+        """Tell whether what is above a split point reads a text's row alone."""
         blocks = self.encoder.shape.blocks
-        return self._reads_first and at.block >= (blocks - 1 if at.kind == "adapter" else blocks)
+        return self._reads_text and at.block >= (blocks - 1 if at.kind == "adapter" else blocks)
 
 
 def _blocks_below(at: SplitPoint) -> int:
@@ -153,7 +196,15 @@ def _blocks_below(at: SplitPoint) -> int:
     return at.block + 1 if at.kind == "adapter" else at.block
 
 
+def _models(parameters: Mapping[str, Tensor]) -> int:
+    """Return how many models the parameters are stacked of; those of one model are not stacked."""
+    # Language tasks train no head, so that any array must do.
+    name = "head.weight" if "head.weight" in parameters else next(iter(parameters))
+    alone = 2 if name.endswith(("weight", ".a", ".b")) else 1
+    return len(parameters[name]) if parameters[name].dim() > alone else 1
+
+
 def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, UnpaddedRows]:
-    """Return states as texts [B, T, H] with their rows: of [CLS] only, [B, H], a text is one token long."""
+    """Return states as texts [B, T, H] with their rows: of a text's row only, [B, H], a text is one token long."""
     texts = states.reshape(len(lengths), -1, states.shape[-1])
     return texts, UnpaddedRows.of(lengths, texts.shape[1], models=models)

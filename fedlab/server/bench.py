@@ -16,6 +16,7 @@ from fedlab.models.base import weights_of
 from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
+from fedlab.models.peft.lora import Lora
 from fedlab.models.peft.set_calls import initial_of, split_point_of
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
@@ -23,6 +24,7 @@ from fedlab.server.example_limits import Sizes, unknown_sizes
 from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
 from fedlab.training.workbench import Split, Workbench
+from fedlab.training.write import samples
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Configuration
 
@@ -33,7 +35,7 @@ class Bench:
 
     `pretrained` returns the published weights of the backbone, for those that are trained; models are sent as
     differences to `reference`; `export` saves the final model in a library's format; `partition_sizes` returns how many
-    examples a partition has.
+    examples a partition has; `samples` lets a language model continue a few texts, and is None for others.
     """
 
     sizes: ModelSizes
@@ -41,6 +43,7 @@ class Bench:
     export: Callable[[Arrays, TrainableSet, Path], None]
     pretrained: BackboneWeights
     reference: Reference = nothing
+    samples: Callable[[Arrays, Configuration], list[dict[str, str]]] | None = None
     partition_sizes: Sizes = unknown_sizes
 
     @property
@@ -61,6 +64,9 @@ def bench_of(
     def measure_configured(arrays: Arrays, split: Split, configuration: Configuration) -> float:
         return measure(arrays, split, set_named(experiment, configuration).split_point(sizes.blocks))
 
+    def write_samples(arrays: Arrays, configuration: Configuration) -> list[dict[str, str]]:
+        return samples(workbench, arrays, set_named(experiment, configuration).split_point(sizes.blocks))
+
     def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
         network, labels = workbench.network, workbench.label_names
         loaded = pretrained_of(experiment)
@@ -73,6 +79,7 @@ def bench_of(
         export=export,
         pretrained=partial(pretrained_arrays, experiment, workbench.network),
         reference=partial(reference_arrays, workbench.network),
+        samples=write_samples if workbench.task.language is not None else None,
     )
 
 
@@ -85,14 +92,41 @@ def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
     first = load_set(experiment)
     if first.configuration.get("depth") == experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    split_point_of(first, shape.blocks)
+    if split_point_of(first, shape.blocks).kind == "features" and experiment.task.is_language:
+        raise UserError(
+            f"client.trains = '{experiment.client.trained}', client.depth = {experiment.client.depth}: nothing is"
+            f" trained, as kind {experiment.task.kind} has no head of its own: set client.trains = 'lora' and"
+            " client.depth"
+        )
     return first
 
 
 def first_model(experiment: Experiment, bench: Bench) -> Arrays:
     """Return the arrays a run starts from: what is new is drawn, weights of the backbone start as published."""
-    first = initial_set(experiment, bench.shape)
-    return initial_of(first, bench.sizes, generator(experiment.seed, "initial"), bench.pretrained)
+    first, draws = initial_set(experiment, bench.shape), generator(experiment.seed, "initial")
+    arrays = initial_of(first, bench.sizes, draws, bench.pretrained)
+    return arrays if experiment.client.start is None else _started(experiment, bench, first, arrays)
+
+
+def _started(experiment: Experiment, bench: Bench, first: TrainableSet, new: Arrays) -> Arrays:
+    """Return the arrays of a saved adapter, grown to the experiment's set where that is larger, over new ones.
+
+    Raises:
+        UserError: there is no such adapter, or it is larger than the experiment's set.
+    """
+    # Imported here: read by few runs.
+    from fedlab.models.export.peft_library import read_lora  # noqa: PLC0415
+
+    start = str(experiment.client.start)
+    saved, arrays = read_lora(experiment.path(start), bench.sizes, f"client.start = '{start}'")
+    assert isinstance(first, Lora), "a start of other sets is refused"
+    if saved.depth > first.depth or saved.rank > first.rank or not set(saved.roles) <= set(first.roles):
+        raise UserError(
+            f"client.start = '{start}': it has pairs of rank {saved.rank} beside {','.join(saved.roles)} in "
+            f"{saved.depth} blocks; the experiment must have at least these (client.depth, client.axes)"
+        )
+    draws = generator(experiment.seed, "start")
+    return new | saved.grow(arrays, first, sizes=bench.sizes, generator=draws)
 
 
 def pretrained_arrays(experiment: Experiment, network: Network, names: Collection[str]) -> Arrays:

@@ -10,7 +10,7 @@ from flwr.serverapp.strategy import Strategy
 from fedlab.billing.ledger import Ledger
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
-from fedlab.models.peft.base import TrainableSet
+from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.results.records import TrialRecord
 from fedlab.workload.workload import Configuration
 
@@ -26,7 +26,7 @@ def no_limit(sent: Arrays) -> None:
 class Server:
     """The server's side of a run, as a strategy may see it.
 
-    `initial` is the trainable set of the first model, of an encoder of `blocks` blocks. `partitions` maps node ids to
+    `initial` is the trainable set of the first model, `sizes` are those of the model. `partitions` maps node ids to
     partition ids; draws are made over partition ids. `measure` takes a model's arrays, a split of the data and the
     model's configuration, and returns the score on that split, which the server holds; it costs the clients nothing,
     and only the report may use the test split. `ledger` has the bills of the current round. `update_limit` says how far
@@ -36,13 +36,18 @@ class Server:
 
     seed: int
     clock: Clock
-    blocks: int
+    sizes: ModelSizes
     initial: TrainableSet
     partitions: Mapping[int, int]
     measure: Measure
     on_trial: Callable[[TrialRecord], None]
     ledger: Ledger = field(default_factory=Ledger)
     update_limit: UpdateLimit = no_limit
+
+    @property
+    def blocks(self) -> int:
+        """Return the number of blocks of the backbone."""
+        return self.sizes.blocks
 
 
 @runtime_checkable

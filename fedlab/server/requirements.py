@@ -10,6 +10,8 @@ from flwr.serverapp.strategy import Strategy
 from fedlab.config.guard import guarded, refuse_returned
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
+from fedlab.models.peft.base import GrowingSet
+from fedlab.server.factory import load_set
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,14 +20,15 @@ class Requirements:
 
     A run has at least `clients_per_round` and `min_available_nodes` clients, each an option of the strategy. A round
     starts when `waits_for` clients are available, if the fleet has that many. `trains` names the trainable set that the
-    clients must train, None if any will do. With `evaluates` off the strategy asks no client to evaluate, and is not
-    asked which.
+    clients must train, None if any will do; where it `grows` sets, it must be one that can. With `evaluates` off the
+    strategy asks no client to evaluate, and is not asked which.
     """
 
     clients_per_round: int = 1
     min_available_nodes: int = 1
     waits_for: int = 1
     trains: str | None = None
+    grows: bool = False
     evaluates: bool = True
 
 
@@ -87,10 +90,13 @@ def check_requirements(requirements: Requirements, experiment: Experiment) -> No
         needed = vars(requirements)[option]
         if needed > clients:
             raise UserError(f"strategy.options.{option} = {needed}: more than there are clients ({clients})")
-    if requirements.trains not in (None, trained):
+    wanted = requirements.trains
+    if requirements.grows and not isinstance(load_set(experiment), GrowingSet):
+        wanted = "a set that grows, such as bottleneck or lora"
+    if wanted not in (None, trained):
         raise UserError(
             f"client.name = '{experiment.client.name}': trains {trained}, "
-            f"but the strategy '{experiment.strategy.name}' is for clients that train {requirements.trains}"
+            f"but the strategy '{experiment.strategy.name}' is for clients that train {wanted}"
         )
 
 

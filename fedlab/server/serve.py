@@ -14,8 +14,7 @@ from fedlab.billing.timed_grid import Physics
 from fedlab.common.clock import Clock
 from fedlab.common.durable import sync_tree
 from fedlab.common.files import replacing, share
-from fedlab.models.peft.bottleneck import Bottleneck
-from fedlab.models.peft.head import HeadOnly
+from fedlab.models.export.final_model import is_adapter
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
@@ -94,6 +93,7 @@ def _run(
     state = checkpoint.restore()
     if state is None:
         state = _first_state(assembled, bench)
+        _write_samples(bench, folder, state, "before")
     return loop.run(state)
 
 
@@ -107,7 +107,7 @@ def _loop(
 ) -> RoundLoop:
     server = attached_server(
         assembled,
-        shape=bench.shape,
+        sizes=bench.sizes,
         initial=initial_set(assembled.experiment, bench.shape),
         partitions=world.partitions,
         clock=world.clock,
@@ -159,8 +159,15 @@ def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final:
     for each in written:  # before a summary says that the run has ended
         if each.exists():
             sync_tree(each)
+    _write_samples(bench, folder, final, "after")
     digest = digest_arrays(final.arrays)
     return write_results(folder, assembled.experiment, status="finished", arrays_digest=digest, more=more)
+
+
+def _write_samples(bench: Bench, folder: RunFolder, state: RunState, when: str) -> None:
+    """Let a language model write the texts that are kept of it, before and after training."""
+    if bench.samples is not None:
+        folder.write_generations(when, bench.samples(state.arrays, state.configuration))
 
 
 def _write_model(
@@ -170,6 +177,6 @@ def _write_model(
     with replacing(arrays) as partial:  # the file that is replaced may have other names, in runs billed anew
         save_file(state.arrays, partial)
     trained = set_named(assembled.experiment, state.configuration)
-    place = place or (folder.adapter if isinstance(trained, HeadOnly | Bottleneck) else folder.model)
+    place = place or (folder.adapter if is_adapter(trained) else folder.model)
     bench.export(state.arrays, trained, place)
     return place

@@ -9,7 +9,7 @@ from fedlab.billing.timed_grid import Physics, TimedGrid
 from fedlab.codecs.transport.reference import Reference
 from fedlab.codecs.transport.server import CodingGrid
 from fedlab.common.clock import Clock
-from fedlab.models.peft.base import TrainableSet
+from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.results.recorder import Observer
 from fedlab.results.records import Dropout
 from fedlab.server.assemble import Assembled
@@ -20,7 +20,6 @@ from fedlab.server.requirements import layers_of
 from fedlab.server.round_loop import PASSES, RoundLoop, Save
 from fedlab.server.strategy_calls import ask
 from fedlab.server.vetting_grid import VettingGrid, terms_of
-from fedlab.workload.shape import ModelShape
 
 Refuse = Callable[[int, str], None]  # notes that the last work of a node is not used, and why
 
@@ -28,7 +27,7 @@ Refuse = Callable[[int, str], None]  # notes that the last work of a node is not
 def attached_server(
     assembled: Assembled,
     *,
-    shape: ModelShape,
+    sizes: ModelSizes,
     initial: TrainableSet,
     partitions: Mapping[int, int],
     clock: Clock,
@@ -40,7 +39,7 @@ def attached_server(
     server = Server(
         seed=assembled.experiment.seed,
         clock=clock,
-        blocks=shape.blocks,
+        sizes=sizes,
         initial=initial,
         partitions=partitions,
         measure=measure,

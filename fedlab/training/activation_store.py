@@ -64,6 +64,7 @@ class ActivationStore:
         """
         if at.kind == "inputs":
             return torch.from_numpy(tokens.input_ids), torch.tensor(rows)
+        at = at.state
         stored = self._open(network, tokens, split, at)
         if not stored:
             return _compute(network, tokens, rows, [at])[at], torch.arange(len(rows))

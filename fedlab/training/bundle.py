@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from fedlab.common.cache_folder import publish
@@ -26,28 +26,29 @@ from fedlab.common.machine import activation_room_bytes
 from fedlab.common.prepared_cache import cache_folder, use_cache
 from fedlab.common.scratch import lasting_scratch_folder
 from fedlab.common.spans import span
-from fedlab.config.schema import Experiment
+from fedlab.config.schema import Experiment, TaskTable
+from fedlab.config.task_table import OF_TEXTS
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own_data import load_own, undivided, with_own_data
 from fedlab.data.task import Task, read_task, write_task
 from fedlab.errors import UserError
-from fedlab.models.base import Backbone
 from fedlab.models.load import (
     Pretrained,
     encoder_from_tensors,
-    encoder_of,
-    encoder_sizes,
-    encoder_tensors,
     load_pretrained,
+    sizes_of,
     source_key,
+    stored_weights,
 )
-from fedlab.models.precision import bfloat16_is_faster, widened
+from fedlab.models.precision import bfloat16_is_faster, computed_with
 from fedlab.models.split import Network
+from fedlab.models.stored_weights import StoredWeights, write_tensors
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.workbench import Opener, Workbench
 
 _WEIGHTS = "encoder.safetensors"
+_TOKENIZER = "tokenizer.json"
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
 
 
@@ -141,24 +142,29 @@ def _is_whole(folder: Path) -> bool:
 def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cpu") -> Workbench:
     """Open a prepared bundle, its weights on a device; there, arrays of the processor are mapped, not read."""
     about = json.loads((folder / "about.json").read_text())
-    encoder = encoder_from_tensors(_weights(_place(folder, about, "encoder"), device), about["sizes"])
+    encoder = encoder_from_tensors(_weights(_place(folder, about, "encoder"), device, about["sizes"]), about["sizes"])
     task = read_task(folder, _place(folder, about, "tokens"))
     return Workbench(
         network=Network(encoder=encoder, kind=task.kind, pooling=about["pooling"]),
         task=task,
         seed=about["seed"],
         activations=activations,
+        tokenizer_file=folder / _TOKENIZER if task.language is not None else None,
     )
 
 
-def _weights(path: Path, device: str) -> dict[str, Tensor]:
-    """Return an encoder's weights as they are computed with; wider copies are made once a machine and mapped, too."""
+def _weights(path: Path, device: str, sizes: Mapping[str, Any]) -> dict[str, Tensor]:
+    """Return a backbone's weights as they are computed with; wider copies are made once a machine and mapped, too."""
     tensors: dict[str, Tensor] = load_file(path, device=device)
     if tensors["words"].dtype == torch.float32 or bfloat16_is_faster(device):
         return tensors
-    folder = path.with_name(f"{path.name}-float32")
-    wide = publish(folder, lambda empty: save_file(widened(tensors), empty / _WEIGHTS), needs=[_WEIGHTS])
-    tensors |= load_file(wide / _WEIGHTS, device=device)
+    wide = {name: [tensor] for name, tensor in computed_with(tensors, tied=sizes.get("tied", False)).items()}
+    folder = publish(
+        path.with_name(f"{path.name}-float32"),
+        lambda empty: write_tensors(empty / _WEIGHTS, wide, torch.float32),
+        needs=[_WEIGHTS],
+    )
+    tensors |= load_file(folder / _WEIGHTS, device=device)
     return tensors
 
 
@@ -200,16 +206,36 @@ def prepare_workbench(experiment: Experiment, *, own_data: Path | None = None, s
     return workbench if own_data is None else replace(workbench, task=undivided(workbench.task))
 
 
-def _check_fit(experiment: Experiment, encoder: Backbone) -> None:
-    longest, positions = experiment.task.max_length, encoder.longest
+def _check_language(task: TaskTable, weights: StoredWeights, positions: int) -> None:
+    """Raise a UserError if a backbone cannot say the tokens of a language task, or has no room to."""
+    if not task.is_language:
+        return
+    if not weights.facts.get("tied") and "lm_head" not in weights.parts:
+        raise UserError(
+            f"task.kind = '{task.kind}': this {weights.facts['shape']['family']} has no head over its vocabulary;"
+            " accepted: a decoder (llama, mistral, qwen2) with its head"
+        )
+    if task.scored_by in OF_TEXTS and task.max_length + task.new_tokens > positions:
+        raise UserError(
+            f"task.max_length = {task.max_length} and task.new_tokens = {task.new_tokens}: a prompt with what follows"
+            f" may have {positions} tokens, the context of this model"
+        )
+
+
+def _check_fit(experiment: Experiment, weights: StoredWeights, positions: int) -> None:
+    longest = experiment.task.max_length
     if longest > positions:
         raise UserError(f"task.max_length = {longest}: the encoder has {positions} positions")
-    if experiment.backbone.pooling == "pooler" and not encoder.has_pooler:
+    if experiment.backbone.pooling == "pooler" and "pooler_weight" not in weights.parts:
         raise UserError("backbone.pooling = 'pooler': the encoder has none; accepted: cls")
 
 
 def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) -> None:
     pretrained = pretrained_of(experiment)
+    stored = stored_weights(pretrained.model)
+    positions = sizes_of(pretrained.model).positions
+    _check_language(experiment.task, stored, positions)
+    _check_fit(experiment, stored, positions)
     task = load(
         experiment.task,
         tokenizer=pretrained.tokenizer,
@@ -217,15 +243,15 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
         cache_folder=cache_folder(),
         resolve=experiment.path,
     )
-    encoder = encoder_of(pretrained.model, experiment.backbone.precision)
-    _check_fit(experiment, encoder)
     key = source_key(experiment.backbone, experiment.seed, experiment.path)
-    weights = cache_folder() / "encoders" / key
-    publish(weights, lambda empty: save_file(encoder_tensors(encoder), empty / _WEIGHTS), needs=[_WEIGHTS])
+    weights, precision = cache_folder() / "encoders" / key, experiment.backbone.precision
+    publish(weights, lambda empty: stored.write(empty / _WEIGHTS, precision), needs=[_WEIGHTS])
     write_task(task, folder)
+    if task.language is not None:
+        pretrained.tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER))
     about = {
         "encoder": str(weights / _WEIGHTS),
-        "sizes": encoder_sizes(encoder),
+        "sizes": stored.facts,
         "pooling": experiment.backbone.pooling,
         "seed": experiment.seed,
         "tokens": str(cache_folder() / "tokens"),

@@ -9,10 +9,19 @@ from fedlab.messages.orders import order_content
 from fedlab.messages.pack import to_record
 from fedlab.messages.replies import add_cost
 from fedlab.messages.updates import add_kind
+from fedlab.models.families import EncoderSizes
+from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.server.context import Server
+from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Cost
 
+SIZES = ModelSizes(
+    encoder=EncoderSizes(
+        shape=ModelShape(family="bert", blocks=2, hidden=8, intermediate=1), vocabulary=1, positions=1, embedding={}
+    ),
+    labels=2,
+)
 PARTITIONS = {100 + partition: partition for partition in range(9)}
 
 
@@ -48,7 +57,7 @@ def server():
     return Server(
         seed=5,
         clock=VirtualClock(),
-        blocks=2,
+        sizes=SIZES,
         initial=Bottleneck(depth=1, width=8),
         partitions=PARTITIONS,
         measure=lambda arrays, split, configuration: 0.0,

@@ -17,6 +17,8 @@ from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import group_of, read_order, read_terms
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import workload_record
+from fedlab.models.families import EncoderSizes
+from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
@@ -25,6 +27,7 @@ from fedlab.server.context import Attached, Resumable, Searching, Server
 from fedlab.server.example_limits import PartitionSizes
 from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.workload.passes import bottleneck
+from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Cost, Workload, training_passes
 from strategies.adafl import AdaFL, clients_in_group
 
@@ -32,6 +35,16 @@ if TYPE_CHECKING:
     from fedlab.common.arrays import Arrays
 
 BLOCKS = 4
+SIZES = ModelSizes(
+    encoder=EncoderSizes(
+        shape=ModelShape(family="bert", blocks=BLOCKS, hidden=6, intermediate=1),
+        vocabulary=1,
+        positions=1,
+        embedding={},
+    ),
+    labels=2,
+)
+
 PARTITIONS = {100 + partition: partition for partition in range(30)}
 
 
@@ -115,7 +128,7 @@ class Rehearsal:
             Server(
                 seed=11,
                 clock=self.clock,
-                blocks=BLOCKS,
+                sizes=SIZES,
                 initial=initial,
                 partitions=PARTITIONS,
                 measure=self._measure,

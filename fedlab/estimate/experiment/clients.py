@@ -14,7 +14,6 @@ from fedlab.messages.grids import AnsweringGrid
 from fedlab.messages.orders import PREFILL, Order, configuration_of, read_order, server_round_of
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
 from fedlab.models.peft.base import TrainableSet, depth_and_width
-from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.workload.workload import Configuration
 
 if TYPE_CHECKING:
@@ -81,17 +80,14 @@ class PlannedClients(AnsweringGrid):
 
     def _report(self, order: Order, partition: int) -> TrainReport:
         count = self._num_examples[partition]
-        at = self._named(order.configuration).split_point(self._blocks)
+        trained = self._named(order.configuration)
+        at = trained.split_point(self._blocks)
         method: Literal["adapter", "freeze", "full"] = "full" if at.kind == "inputs" else "freeze"
         if self._adapters:
             method = "adapter"
-        work, cache = self._work.workload(method, self._config(order), count, self._caches.get(partition))
+        work, cache = self._work.workload(method, trained, count, self._caches.get(partition))
         if cache is not None:
             self._caches[partition] = cache
         # Strategies that scale updates by their length would divide by zero if none differed from what was sent.
         arrays = {name: array + np.float32(_STEP) for name, array in order.arrays.items()}
         return TrainReport(arrays=arrays, num_examples=count, train_loss=0.0, workload=work)
-
-    def _config(self, order: Order) -> Bottleneck:
-        depth, width = depth_and_width(self._named(order.configuration), self._blocks)
-        return Bottleneck(depth=depth, width=width)

@@ -26,6 +26,7 @@ from fedlab.server.round_loop import RoundLoop, RunState
 from fedlab.server.wiring import attached_server, round_loop, timed_grid
 
 _MOST_ROUNDS = 100_000  # minutes of planning
+_LARGEST_STAND_IN = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,7 +110,7 @@ def _loop(plan: ExperimentPlan, assembled: Assembled, first: TrainableSet, judge
     clients, shape = _clients(plan), plan.sizes.shape
     server = attached_server(
         assembled,
-        shape=shape,
+        sizes=_small(plan.sizes),
         initial=first,
         partitions=clients.partitions(),
         clock=VirtualClock(),
@@ -142,11 +143,28 @@ def _save_nothing(state: RunState, *, next_is_last: bool) -> None:
     """Drop the state: a dry run is not resumed."""
 
 
+def _small(sizes: EncoderSizes) -> ModelSizes:
+    """Return a model of one label whose hidden size is 1, and in which arrays have the same names.
+
+    Matrices have no less than a part of their size, as pairs of low rank may be of a rank up to theirs.
+    """
+    encoder = replace(
+        sizes,
+        shape=replace(sizes.shape, hidden=1, intermediate=1),
+        vocabulary=1,
+        positions=1,
+        embedding={field: (1,) * len(axes) for field, axes in sizes.embedding.items()},
+        projections={
+            role: tuple(min(each, _LARGEST_STAND_IN) for each in it) for role, it in sizes.projections.items()
+        },
+        biases={name: (1,) for name in sizes.biases},
+    )
+    return ModelSizes(encoder=encoder, labels=1)
+
+
 def _stand_in(sizes: EncoderSizes, trained: TrainableSet) -> Arrays:
-    """Return the arrays of a set in a model of one label whose hidden size is 1: names are the same."""
-    shape = replace(sizes.shape, hidden=1, intermediate=1)
-    embedding = {field: (1,) * len(axes) for field, axes in sizes.embedding.items()}
-    small = ModelSizes(encoder=replace(sizes, shape=shape, vocabulary=1, positions=1, embedding=embedding), labels=1)
+    """Return the arrays of a set in a small model."""
+    small = _small(sizes)
     shapes = shapes_of(trained, small)
 
     def zeros(names: Collection[str]) -> Arrays:

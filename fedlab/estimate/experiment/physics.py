@@ -7,6 +7,7 @@ from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.estimate.slot import Traffic
 from fedlab.messages.orders import PREFILL_GROUP
 from fedlab.messages.round_terms import RoundTerms
+from fedlab.models.peft.base import size_of
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Configuration, Workload
 
@@ -43,4 +44,4 @@ class PlannedPhysics:
 def _axes(configuration: Configuration, workload: Workload, shape: ModelShape) -> tuple[int, int]:
     """Return depth and width of the model in a message, of the order's or of what was trained where it does not say."""
     whole = shape.blocks if configuration.get("set") == "everything" else workload.trained_blocks
-    return int(configuration.get("depth", whole)), int(configuration.get("width", 1))
+    return int(configuration.get("depth", whole)), size_of(configuration)

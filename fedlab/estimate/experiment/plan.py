@@ -1,7 +1,7 @@
 """From an experiment to a plan: how its clients would train, on how much, with messages of what size."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, cast
 
 from fedlab.codecs.pipeline import Pipeline
 from fedlab.config.builtins import TRAINS
@@ -11,8 +11,7 @@ from fedlab.estimate.exact import Shapes, traffic_of
 from fedlab.estimate.experiment.dry_run import ExperimentPlan
 from fedlab.estimate.experiment.examples import assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedWork
-from fedlab.models.peft.base import ModelSizes
-from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.base import GrowingSet, ModelSizes, TrainableSet, with_axes
 from fedlab.models.peft.set_calls import shapes_of
 from fedlab.models.sizes import read_sizes
 from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
@@ -43,8 +42,8 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
         holdings = assume_batches(experiment, batches, work.batch_size, labels)
     assembled = fit_to_partitions(assembled, len(holdings.num_examples))
     down, up = _pipelines(assembled)
-    pooler = experiment.backbone.pooling == "pooler" and experiment.task.kind == "classification"
-    shapes = _shapes(experiment, ModelSizes(encoder=sizes, labels=holdings.labels, pooler=pooler))
+    about = {"kind": experiment.task.kind, "pooling": experiment.backbone.pooling}
+    shapes = _shapes(experiment, ModelSizes.of_task(sizes, labels=holdings.labels, **about))
     return ExperimentPlan(
         assembled=assembled,
         sizes=sizes,
@@ -55,11 +54,15 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
 
 
 def _shapes(experiment: Experiment, model: ModelSizes) -> Shapes:
-    """Return which arrays are trained and sent at a depth and width, which only adapters change in a run."""
+    """Return which arrays are trained and sent at a depth and width, which only sets that grow change in a run."""
     first = initial_set(experiment, model.encoder.shape)
-    if not isinstance(first, Bottleneck):
+    if not isinstance(first, GrowingSet):
         return lambda depth, width: shapes_of(first, model)
-    return lambda depth, width: Bottleneck(depth=depth, width=max(1, width)).shapes(model)
+    return lambda depth, width: shapes_of(_of_size(first, depth, max(1, width)), model)
+
+
+def _of_size(first: GrowingSet, depth: int, size: int) -> TrainableSet:
+    return cast("TrainableSet", with_axes(first, depth=depth, **{first.size_axis: size}))
 
 
 def _work(experiment: Experiment, model_blocks: int) -> PlannedWork:

@@ -6,6 +6,7 @@ from typing import Literal
 from fedlab.common.arrays import Arrays
 from fedlab.estimate.experiment.clients import PlannedClients
 from fedlab.estimate.trajectory import Segment
+from fedlab.models.peft.base import size_of
 from fedlab.server.context import Measure
 from fedlab.workload.workload import Configuration
 
@@ -39,7 +40,7 @@ def following(trajectory: Sequence[Segment]) -> Judge:
 
     def judge(clients: PlannedClients) -> Measure:
         def measure(arrays: Arrays, split: HeldOutSplit, configuration: Configuration) -> float:
-            depth, width = int(configuration["depth"]), int(configuration["width"])
+            depth, width = int(configuration["depth"]), size_of(configuration)
             wanted = _at(trajectory, clients.server_round + 1)
             widths = abs(width - wanted.width) if depth else 0
             return -(_DEPTH_COUNTS * abs(depth - wanted.depth) + widths)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.base import TrainableSet, depth_and_width
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, training_passes
@@ -28,17 +28,18 @@ class PlannedWork:
     def workload(
         self,
         method: Literal["adapter", "freeze", "full"],
-        config: Bottleneck,
+        trained: TrainableSet,
         num_examples: int,
         cache: ActivationCache | None,
     ) -> tuple[Workload, ActivationCache | None]:
         """Return what a client with these examples and this cache does in a round, and its cache afterwards."""
+        depth, size = depth_and_width(trained, self.model_blocks)
         an_epoch = epoch_batches(num_examples, self.batch_size)
         batches = min(self.epochs * an_epoch, self.max_batches or self.epochs * an_epoch)
         uncached = batches
         if method == "adapter" and self.cached_depths:
             uncached, cache = filling(
-                cache, depth=config.depth, depths=self.cached_depths, batches=batches, epoch_batches=an_epoch
+                cache, depth=depth, depths=self.cached_depths, batches=batches, epoch_batches=an_epoch
             )
         passes = training_passes(
             batches=batches,
@@ -47,8 +48,8 @@ class PlannedWork:
             batch_size=self.batch_size,
             input_shape=(self.sequence_length,),
             model_blocks=self.model_blocks,
-            depth=config.depth,
-            trained=bottleneck(config.width) if method == "adapter" else WHOLE,
+            depth=depth,
+            trained=WHOLE if method != "adapter" else trained.spec if depth else bottleneck(size),
         )
         return Workload(passes=passes, num_examples=num_examples), cache
 

@@ -9,6 +9,7 @@ from typing import Any
 import adapters
 import numpy as np
 import torch
+from adapters.models.auto.adapter_model import ADAPTER_MODEL_MAPPING_NAMES
 from transformers import PreTrainedModel
 
 from fedlab.models.families import family_of
@@ -18,6 +19,11 @@ NAME = "fedlab"
 
 # It warns that no adapter is active while the first one is being made active.
 logging.getLogger("adapters").setLevel(logging.ERROR)
+
+
+def knows(pretrained: PreTrainedModel) -> bool:
+    """Tell whether the library has adapters for a transformers model."""
+    return pretrained.config.model_type in ADAPTER_MODEL_MAPPING_NAMES
 
 
 def library_model(
@@ -80,7 +86,10 @@ def _load(model: Any, arrays: Mapping[str, np.ndarray], config_blocks: range) ->
                 parameter.copy_(torch.from_numpy(arrays[name]))
         linear = model.heads[NAME][-1]
         linear.weight.copy_(torch.from_numpy(arrays["head.weight"]))
-        linear.bias.copy_(torch.from_numpy(arrays["head.bias"]))
+        if "head.bias" in arrays:
+            linear.bias.copy_(torch.from_numpy(arrays["head.bias"]))
+        else:
+            linear.bias.zero_()
 
 
 def _output_adapter(layer: Any) -> Any:

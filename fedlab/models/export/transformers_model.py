@@ -17,7 +17,7 @@ def finetuned_model(
 ) -> Any:
     """Return transformers' model of these arrays, in evaluation mode; what is not trained is the pretrained model's.
 
-    `pretrained` is a transformers model without a head, of a known family.
+    `pretrained` is a transformers model of a known family, whatever head it has.
     """
     names = dict(enumerate(label_names))
     config = copy.deepcopy(pretrained.config)
@@ -25,7 +25,7 @@ def finetuned_model(
     kinds = AutoModelForTokenClassification if kind == "tagging" else AutoModelForSequenceClassification
     with torch.random.fork_rng(devices=[]):  # it draws weights, all of which are replaced
         model = kinds.from_config(config)
-    model.base_model.load_state_dict(pretrained.state_dict(), strict=False)
+    model.base_model.load_state_dict(pretrained.base_model.state_dict(), strict=False)
     family_of(config.model_type, "the model").write(model, arrays, kind=kind, pooling=pooling)
     return model.eval()
 

@@ -5,8 +5,8 @@ A set is named by its configuration, a flat mapping of the set's name and its ax
 """
 
 import inspect
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, cast, runtime_checkable
 
@@ -36,34 +36,64 @@ class SplitPoint:
 
     * `features`: the trained part is the head; it starts from what the head reads (block L);
     * `adapter`: it starts from the sum before the last norm of the block, where the block's adapter sits;
+    * `partial_block`: it starts from the state that enters the block, whose matrices stay frozen: what is trained are
+      biases, or pairs of low rank beside the matrices, which add `scale` times their product;
     * `block_input`: it starts from the state that enters the block; with block L, from the last block's output;
     * `inputs`: all is trained; it starts from the inputs themselves, which are token ids (block 0).
     """
 
-    kind: Literal["features", "adapter", "block_input", "inputs"]
+    kind: Literal["features", "adapter", "partial_block", "block_input", "inputs"]
     block: int
+    scale: float = 1.0
 
     def __str__(self) -> str:
         """Return a name for files, which is the same in every version."""
-        return self.kind if self.kind in ("features", "inputs") else f"{self.kind}-{self.block}"
+        if self.kind in ("features", "inputs"):
+            return self.kind
+        kind = "block_input" if self.kind == "partial_block" else self.kind  # these states are the same
+        return f"{kind}-{self.block}"
+
+    @property
+    def state(self) -> "SplitPoint":
+        """Return the point by which states are kept: they are the same whatever is computed above them."""
+        return self if self.scale == 1.0 else replace(self, scale=1.0)
 
     def passed(self) -> list["SplitPoint"]:
-        """Return the points of deeper adapters, the nearest first: a pass up to this point computes their states too.
+        """Return the points of deeper sets, the nearest first: a pass up to this point computes their states too.
 
-        A search that deepens adapters asks for them later. No search deepens whole blocks.
+        A search that deepens adapters or pairs asks for them later. No search deepens whole blocks.
         """
-        if self.kind not in ("features", "adapter"):
+        if self.kind not in ("features", "adapter", "partial_block"):
             return []
-        return [SplitPoint(kind="adapter", block=block) for block in reversed(range(self.block))]
+        kind: Literal["adapter", "partial_block"] = "partial_block" if self.kind == "partial_block" else "adapter"
+        return [SplitPoint(kind=kind, block=block) for block in reversed(range(self.block))]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:
-    """What the shapes of trained arrays depend on; `pooler` says whether the head reads BERT's pooler."""
+    """What the shapes of trained arrays depend on.
+
+    `pooler` says whether the head reads BERT's pooler, `head_bias` whether it has a bias.
+    """
 
     encoder: EncoderSizes
     labels: int
     pooler: bool = False
+    head_bias: bool = True
+
+    @classmethod
+    def of_task(cls, encoder: EncoderSizes, *, kind: str, pooling: str, labels: int) -> "ModelSizes":
+        """Return the sizes of a backbone with the head for a kind of task that reads it by a pooling.
+
+        Transformers' classifiers of texts have no bias where they read the last token of a decoder.
+        """
+        classifies = kind == "classification"
+        return cls(
+            encoder=encoder,
+            labels=labels,
+            pooler=pooling == "pooler" and classifies,
+            head_bias=not (encoder.is_decoder and classifies),
+        )
 
     @property
     def blocks(self) -> int:
@@ -101,12 +131,56 @@ class TrainableSet(Protocol):
         """Return where the set splits a model, by its number of blocks; raises UserError where it has too few."""
 
 
+@runtime_checkable
+class GrowingSet(TrainableSet, Protocol):
+    """A trainable set that can be enlarged while the model computes the same: a search over configurations needs one.
+
+    It has an axis `depth`, the number of top blocks, and another one of size in each block, such as a width or a rank.
+    """
+
+    @property
+    def depth(self) -> int:
+        """Return the number of top blocks that it is in."""
+
+    @property
+    def size_axis(self) -> str:
+        """Return the name of the axis of size."""
+
+    def most_size(self, sizes: ModelSizes) -> int:
+        """Return the largest value that the axis of size can have in a model."""
+
+    def grow(
+        self, arrays: Mapping[str, np.ndarray], to: Any, *, sizes: ModelSizes, generator: np.random.Generator
+    ) -> Arrays:
+        """Return the arrays of a larger set of this kind, with which the model computes the same as with its own."""
+
+    def merge(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        weight: float,
+        others: Sequence[tuple[TrainableSet, Mapping[str, np.ndarray], float]],
+    ) -> Arrays:
+        """Average its arrays with those of sets that have grown from the same one; each has a weight."""
+
+
+def with_axes(trained: TrainableSet, **axes: int | str) -> Any:
+    """Return a set of the same kind with other values of some axes."""
+    own = {axis: value for axis, value in trained.configuration.items() if axis != SET}
+    return type(trained)(**(own | axes))
+
+
+def size_of(configuration: Configuration) -> int:
+    """Return the width or rank that a configuration of a built-in set has; 1 where it has none."""
+    return int(configuration.get("width", configuration.get("rank", 1)))
+
+
 def from_configuration(
     configuration: Configuration, *, base: Path = Path(), trusted: Collection[str] = ()
 ) -> TrainableSet:
     """Make the set that a configuration names: a built-in name, `module:Name` or `path/to/file.py:Name`.
 
-    Files are found from `base`. Sets that are not built in are code, so an order may name only `trusted` ones.
+    Axes that it leaves out have the set's own defaults. Files are found from `base`. Sets that are not built in are
+    code, so an order may name only `trusted` ones.
 
     Raises:
         UserError: there is no such set, or it does not take the axes or their values.
@@ -119,15 +193,15 @@ def from_configuration(
     axes = {axis: value for axis, value in configuration.items() if axis != SET}
     found = _made(name, resolve(name, TRAINABLE_SETS, base), axes)
     told = guarded(f"the set '{name}'", "configuration", lambda: dict(found.configuration))
-    if told != dict(configuration):
+    if not isinstance(told, dict) or any(told.get(axis) != value for axis, value in configuration.items()):
         raise UserError(f"the set '{name}': its `configuration` is {short(told, 120)}, not what made it")
     return found
 
 
 def depth_and_width(trained: TrainableSet, blocks: int) -> tuple[int, int]:
-    """Return how many top blocks of a model have trained parameters, and how wide their adapters are; 1 without any."""
+    """Return how many top blocks of a model have trained parameters, and the width or rank there; 1 without any."""
     depth = blocks - trained.split_point(blocks).block
-    return depth, int(trained.configuration.get("width", 1)) if depth else 1
+    return depth, size_of(trained.configuration) if depth else 1
 
 
 def check_depth(name: str, depth: int, blocks: int) -> None:

@@ -19,10 +19,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from fedlab.common.arrays import Arrays, Shape
-from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
-from fedlab.models.peft.head import HEAD_WEIGHT, draw_head, draw_normal, head_shapes
+from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, TrainableSet, check_axis, check_depth
+from fedlab.models.peft.head import draw_arrays, draw_head, draw_normal, head_shapes, shapes_of_head
 from fedlab.workload.passes import TrainedSpec, bottleneck
 from fedlab.workload.workload import Configuration
+
+_WIDEST = 65_536
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,19 +56,29 @@ class Bottleneck:
 
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of adapters and head."""
-        return array_shapes(self, blocks=sizes.blocks, hidden=sizes.hidden, labels=sizes.labels)
+        return adapter_shapes(self, blocks=sizes.blocks, hidden=sizes.hidden) | shapes_of_head(sizes)
 
     def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
         """Draw new adapters and a head; the adapters change nothing yet."""
-        return initial_arrays(self, blocks=sizes.blocks, hidden=sizes.hidden, labels=sizes.labels, generator=generator)
+        adapters = new_adapters(self, blocks=sizes.blocks, hidden=sizes.hidden, generator=generator)
+        return adapters | draw_head(sizes, generator)
 
     def split_point(self, blocks: int) -> SplitPoint:
         """Return the split at the lowest adapter; at depth 0, at what the head reads."""
         check_depth("bottleneck", self.depth, blocks)
         return SplitPoint(kind="adapter" if self.depth else "features", block=blocks - self.depth)
 
+    @property
+    def size_axis(self) -> str:
+        """Return the name of the axis of size."""
+        return "width"
+
+    def most_size(self, sizes: ModelSizes) -> int:
+        """Return the largest width; there is no limit but what an experiment accepts."""
+        return _WIDEST
+
     def grow(
-        self, arrays: Mapping[str, np.ndarray], to: "Bottleneck", *, blocks: int, generator: np.random.Generator
+        self, arrays: Mapping[str, np.ndarray], to: "Bottleneck", *, sizes: ModelSizes, generator: np.random.Generator
     ) -> Arrays:
         """Return the arrays of a model with deeper or wider adapters that computes the same function.
 
@@ -76,11 +88,22 @@ class Bottleneck:
         """
         assert to.depth >= self.depth, f"cannot shrink depth {self.depth} to {to.depth}"
         assert to.width >= self.width, f"cannot shrink width {self.width} to {to.width}"
-        labels, hidden = arrays[HEAD_WEIGHT].shape
-        grown = initial_arrays(to, blocks=blocks, hidden=hidden, labels=labels, generator=generator)
+        grown = new_adapters(to, blocks=sizes.blocks, hidden=sizes.hidden, generator=generator)
         for name, array in arrays.items():
-            grown[name][tuple(slice(0, size) for size in array.shape)] = array
+            if name in grown:
+                grown[name][tuple(slice(0, size) for size in array.shape)] = array
+            else:
+                grown[name] = array.copy()
         return grown
+
+    def merge(
+        self,
+        arrays: Mapping[str, np.ndarray],
+        weight: float,
+        others: Sequence[tuple[TrainableSet, Mapping[str, np.ndarray], float]],
+    ) -> Arrays:
+        """Average a model with others that have grown from the same one."""
+        return merge(arrays, weight, [(theirs, share) for _, theirs, share in others])
 
 
 def adapter_names(block: int) -> tuple[str, str, str, str]:
@@ -95,19 +118,30 @@ def adapted_blocks(config: Bottleneck, blocks: int) -> range:
     return range(blocks - config.depth, blocks)
 
 
-def array_shapes(config: Bottleneck, *, blocks: int, hidden: int, labels: int) -> dict[str, Shape]:
-    """Return the name and shape of every trained array, in the order they travel."""
+def adapter_shapes(config: Bottleneck, *, blocks: int, hidden: int) -> dict[str, Shape]:
+    """Return the name and shape of every array of the adapters, in the order they travel."""
     shapes: dict[str, Shape] = {}
     for block in adapted_blocks(config, blocks):
         adapter = ((config.width, hidden), (config.width,), (hidden, config.width), (hidden,))
         shapes |= dict(zip(adapter_names(block), adapter, strict=True))
-    return shapes | head_shapes(hidden, labels)
+    return shapes
+
+
+def array_shapes(config: Bottleneck, *, blocks: int, hidden: int, labels: int) -> dict[str, Shape]:
+    """Return the name and shape of every trained array, in the order they travel, with a head that has a bias."""
+    return adapter_shapes(config, blocks=blocks, hidden=hidden) | head_shapes(hidden, labels)
 
 
 def initial_arrays(
     config: Bottleneck, *, blocks: int, hidden: int, labels: int, generator: np.random.Generator
 ) -> Arrays:
-    """Draw the arrays of a new model. Up-projections and biases are zero: the adapters change nothing yet."""
+    """Draw the arrays of a new model with a head that has a bias."""
+    adapters = new_adapters(config, blocks=blocks, hidden=hidden, generator=generator)
+    return adapters | draw_arrays(head_shapes(hidden, labels), generator)
+
+
+def new_adapters(config: Bottleneck, *, blocks: int, hidden: int, generator: np.random.Generator) -> Arrays:
+    """Draw new adapters. Up-projections and biases are zero: the adapters change nothing yet."""
     arrays: Arrays = {}
     for block in adapted_blocks(config, blocks):
         down_weight, down_bias, up_weight, up_bias = adapter_names(block)
@@ -115,7 +149,7 @@ def initial_arrays(
         arrays[down_bias] = np.zeros((config.width,), np.float32)
         arrays[up_weight] = np.zeros((hidden, config.width), np.float32)
         arrays[up_bias] = np.zeros((hidden,), np.float32)
-    return arrays | draw_head(hidden, labels, generator)
+    return arrays
 
 
 def merge(

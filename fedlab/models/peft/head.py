@@ -7,9 +7,11 @@ H is the hidden size, C the number of labels.
 | `head.weight` | [C, H] |
 | `head.bias`   | [C]    |
 
-Every other set has these arrays too, as its last ones.
+Every other set has these arrays too, as its last ones. A classifier of texts on a decoder has no bias, as in
+transformers.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,27 +41,39 @@ class HeadOnly:
 
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of the head."""
-        return head_shapes(sizes.hidden, sizes.labels)
+        return shapes_of_head(sizes)
 
     def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
         """Draw a new head."""
-        return draw_head(sizes.hidden, sizes.labels, generator)
+        return draw_head(sizes, generator)
 
     def split_point(self, blocks: int) -> SplitPoint:
         """Return the split at what the head reads."""
         return SplitPoint(kind="features", block=blocks)
 
 
-def head_shapes(hidden: int, labels: int) -> dict[str, Shape]:
-    """Return the shapes of a head."""
-    return {HEAD_WEIGHT: (labels, hidden), HEAD_BIAS: (labels,)}
+def shapes_of_head(sizes: ModelSizes) -> dict[str, Shape]:
+    """Return the shapes of the head of a model."""
+    return head_shapes(sizes.hidden, sizes.labels, bias=sizes.head_bias)
 
 
-def draw_head(hidden: int, labels: int, generator: np.random.Generator) -> Arrays:
-    """Draw the arrays of a new head; its biases are zero."""
+def draw_head(sizes: ModelSizes, generator: np.random.Generator) -> Arrays:
+    """Draw the head of a model; its biases are zero."""
+    return draw_arrays(shapes_of_head(sizes), generator)
+
+
+def head_shapes(hidden: int, labels: int, *, bias: bool = True) -> dict[str, Shape]:
+    """Return the shapes of a head; a model that says tokens has none that is trained."""
+    if not labels:
+        return {}
+    return {HEAD_WEIGHT: (labels, hidden)} | ({HEAD_BIAS: (labels,)} if bias else {})
+
+
+def draw_arrays(shapes: Mapping[str, Shape], generator: np.random.Generator) -> Arrays:
+    """Draw the arrays of a head; its biases are zero."""
     return {
-        HEAD_WEIGHT: draw_normal((labels, hidden), generator),
-        HEAD_BIAS: np.zeros((labels,), np.float32),
+        name: np.zeros(shape, np.float32) if name == HEAD_BIAS else draw_normal(shape, generator)
+        for name, shape in shapes.items()
     }
 
 

@@ -35,7 +35,7 @@ from fedlab.common.arrays import Arrays, Shape
 from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
-from fedlab.models.peft.head import draw_head, head_shapes
+from fedlab.models.peft.head import draw_head, shapes_of_head
 from fedlab.workload.passes import WHOLE, TrainedSpec
 from fedlab.workload.workload import Configuration
 
@@ -85,12 +85,12 @@ class TopBlocks:
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of blocks, pooler and head."""
         check_depth("blocks", self.depth, sizes.blocks)
-        return _weight_shapes(sizes, self.depth) | head_shapes(sizes.hidden, sizes.labels)
+        return _weight_shapes(sizes, self.depth) | shapes_of_head(sizes)
 
     def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
         """Return the pretrained weights and a new head."""
         check_depth("blocks", self.depth, sizes.blocks)
-        return _pretrained(sizes, self.depth, weights) | draw_head(sizes.hidden, sizes.labels, generator)
+        return _pretrained(sizes, self.depth, weights) | draw_head(sizes, generator)
 
     def split_point(self, blocks: int) -> SplitPoint:
         """Return the split at the input of the lowest trained block; where all are trained, at the token ids."""
@@ -146,7 +146,14 @@ def _pretrained(sizes: ModelSizes, depth: int, weights: BackboneWeights) -> Arra
 
 
 def _weight_shapes(sizes: ModelSizes, depth: int) -> dict[str, Shape]:
-    """Return the shapes of the backbone's weights that are trained, in the order they travel."""
+    """Return the shapes of the backbone's weights that are trained, in the order they travel.
+
+    Raises:
+        UserError: the backbone's weights cannot be trained, as a decoder's.
+    """
+    if depth and sizes.encoder.is_decoder:
+        family = sizes.encoder.shape.family
+        raise UserError(f"client.trains: a {family} is not trained whole; accepted: lora, bottleneck, bias or head")
     named: dict[str, Shape] = {}
     if depth == sizes.blocks:
         named |= _named(EMBEDDING_NAMES, sizes.encoder.embedding)

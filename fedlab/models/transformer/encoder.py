@@ -22,10 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from fedlab.models.base import Inputs, TokenIds, affine
+from fedlab.models.base import Inputs, TextRow, TokenIds, affine, shifted
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.bottleneck import adapter_names
 from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES, POOLER_NAMES, block_names, shared_blocks
+from fedlab.models.transformer.family import bias_shapes, projection_shapes
+from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
 from fedlab.workload.shape import ModelShape
 
@@ -54,6 +56,7 @@ TOP_WEIGHTS = (
     *("projection_weight", "projection_bias", "pooler_weight", "pooler_bias"),
 )
 Adapters = Mapping[str, Tensor]
+_ATTENTION_IN = ("q", "k", "v")  # the roles of the parts of `attention_in`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +109,8 @@ class Encoder:
             vocabulary=len(self.words),
             positions=self.longest,
             embedding={field: tuple(tensor.shape) for field, tensor in embedding.items() if tensor is not None},
+            projections=projection_shapes(self.shape),
+            biases=bias_shapes(self.shape),
             shares_blocks=self.shares_blocks,
         )
 
@@ -113,6 +118,11 @@ class Encoder:
     def inputs(self) -> type[Inputs]:
         """Return the kind of inputs it takes."""
         return TokenIds
+
+    @property
+    def text_row(self) -> TextRow:
+        """Return which row stands for a text: the first."""
+        return "first"
 
     @property
     def longest(self) -> int:
@@ -143,21 +153,21 @@ class Encoder:
         """Return the state that enters block 0, [B, T, H]."""
         return embed(self, inputs.ids)
 
-    def block_sum(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
-        """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
-        return block_sum(self, index, states, rows)
+    def block_sum(self, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS) -> Tensor:
+        """Run a block up to the sum before its last norm, with pairs beside its matrices: [R, H] to [R, H]."""
+        return block_sum(self, index, states, rows, pairs)
 
-    def block_sum_of_first(self, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+    def block_sum_of_text(self, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS) -> Tensor:
         """Run a block up to that sum for the first token of each text only: [R, H] to [B, H]."""
-        return block_sum_of_first(self, index, states, rows)
+        return block_sum_of_first(self, index, states, rows, pairs)
 
     def block_end(self, index: int, sums: Tensor, adapters: Adapters) -> Tensor:
         """Finish a block: its adapter, if it has one, and its last norm."""
         return block_end(self, index, sums, adapters)
 
-    def pool(self, first_rows: Tensor) -> Tensor:
+    def pool(self, text_rows: Tensor) -> Tensor:
         """Apply the pretrained pooler to the first rows, [B, H]."""
-        return pool(self, first_rows)
+        return pool(self, text_rows)
 
     def named_weights(self) -> dict[str, Tensor]:
         """Return all weights by the names they travel under; blocks that share weights have them once."""
@@ -199,19 +209,25 @@ def embed(encoder: Encoder, ids: Tensor) -> Tensor:
     return F.linear(states, encoder.projection_weight, encoder.projection_bias)
 
 
-def block_sum(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
-    """Run a block up to the sum before its last norm: [R, H] to [R, H]."""
-    block = encoder.blocks[index]
-    return _after_attention(encoder, block, states, _attention(block, states, rows, encoder.heads))
+def block_sum(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS) -> Tensor:
+    """Run a block up to the sum before its last norm, with pairs beside its matrices: [R, H] to [R, H]."""
+    attended = _attention(encoder, index, states, rows, pairs)
+    return _after_attention(encoder, index, states, attended, pairs)
 
 
-def block_sum_of_first(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows) -> Tensor:
+def block_sum_of_first(
+    encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS
+) -> Tensor:
     """Run a block for the first token of each text only, up to the sum before its last norm: [R, H] to [B, H].
 
     A classifier reads the first row of the last block and nothing else.
     """
     block, padded = encoder.blocks[index], rows.padded(states)
-    return _after_attention(encoder, block, padded[:, 0], _attention_of_first(block, padded, rows.mask, encoder.heads))
+    if pairs.touches(index, _ATTENTION_IN) or block.attention_in_bias.dim() > 1:
+        attended = _attention_of_first_by_keys(encoder, index, states, rows, pairs)
+    else:
+        attended = _attention_of_first(block, padded, rows.mask, encoder.heads)
+    return _after_attention(encoder, index, padded[:, 0], attended, pairs)
 
 
 def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) -> Tensor:
@@ -234,26 +250,36 @@ def pool(encoder: Encoder, first_rows: Tensor) -> Tensor:
 
 
 def _norm(states: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tensor:
-    return F.layer_norm(states, states.shape[-1:], weight, bias, epsilon)
+    if bias.dim() == 1:
+        return F.layer_norm(states, states.shape[-1:], weight, bias.to(weight.dtype), epsilon)
+    return shifted(F.layer_norm(states, states.shape[-1:], weight, None, epsilon), bias)
 
 
-def _after_attention(encoder: Encoder, block: Block, states: Tensor, attended: Tensor) -> Tensor:
-    middle = _norm(states + attended, block.attention_norm_weight, block.attention_norm_bias, encoder.epsilon)
-    inner = F.gelu(F.linear(middle, block.up_weight, block.up_bias), approximate=encoder.gelu)
-    return middle + F.linear(inner, block.down_weight, block.down_bias)
+def _after_attention(encoder: Encoder, index: int, states: Tensor, attended: Tensor, pairs: LowRank) -> Tensor:
+    """Finish a block behind its attention, [R, H], which its out-projection has not been applied to."""
+    block = encoder.blocks[index]
+    out = affine(attended, block.attention_out_weight, block.attention_out_bias)
+    summed = states + pairs.added(out, attended, index, "o")
+    middle = _norm(summed, block.attention_norm_weight, block.attention_norm_bias, encoder.epsilon)
+    up = pairs.added(affine(middle, block.up_weight, block.up_bias), middle, index, "up")
+    inner = F.gelu(up, approximate=encoder.gelu)
+    return middle + pairs.added(affine(inner, block.down_weight, block.down_bias), inner, index, "down")
 
 
-def _attention(block: Block, states: Tensor, rows: UnpaddedRows, heads: int) -> Tensor:
-    padded = rows.padded(F.linear(states, block.attention_in_weight, block.attention_in_bias))
-    parts = padded.view(rows.texts, rows.width, 3, heads, -1).permute(2, 0, 3, 1, 4)  # each [B, heads, T, H / heads]
+def _attention(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank) -> Tensor:
+    """Attend from every row to every row of its text, [R, H]."""
+    block, hidden = encoder.blocks[index], states.shape[-1]
+    projected = affine(states, block.attention_in_weight, block.attention_in_bias)
+    padded = rows.padded(pairs.added_to_each(projected, states, index, _ATTENTION_IN, (hidden,) * 3))
+    # Each is [B, heads, T, H / heads].
+    parts = padded.view(rows.texts, rows.width, 3, encoder.heads, -1).permute(2, 0, 3, 1, 4)
     if states.dtype == torch.bfloat16 and states.device.type == "cpu":
         query, key, value = parts.contiguous()
         attended = _attend(query, key, value, rows.mask)
     else:
         query, key, value = parts
         attended = F.scaled_dot_product_attention(query, key, value, attn_mask=rows.mask)
-    attended = rows.taken(attended.transpose(1, 2).flatten(2))
-    return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
+    return rows.taken(attended.transpose(1, 2).flatten(2))
 
 
 def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
@@ -281,8 +307,21 @@ def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads
     if mask is not None:
         scores = scores.masked_fill(~mask[:, 0], -math.inf)
     mixed = scores.softmax(-1) @ states  # [B, heads, H]
-    attended = torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + value_bias
-    return F.linear(attended, block.attention_out_weight, block.attention_out_bias)
+    return torch.einsum("bhd,hsd->bhs", mixed, value_weight).reshape(batch, hidden) + value_bias
+
+
+def _attention_of_first_by_keys(
+    encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank
+) -> Tensor:
+    """Attend from the first row alone, [B, H], where query, key and value are not the same for all texts."""
+    block, hidden, heads = encoder.blocks[index], states.shape[-1], encoder.heads
+    weight, bias, first = block.attention_in_weight, block.attention_in_bias, rows.padded(states)[:, 0]
+    asked = pairs.added(affine(first, weight[:hidden], bias[..., :hidden]), first, index, "q")
+    rest = affine(states, weight[hidden:], bias[..., hidden:])
+    rest = rows.padded(pairs.added_to_each(rest, states, index, _ATTENTION_IN[1:], (hidden, hidden)))
+    key, value = rest.view(rows.texts, rows.width, 2, heads, -1).permute(2, 0, 3, 1, 4)
+    attended = _attend(asked.view(rows.texts, heads, 1, -1), key, value, rows.mask)
+    return attended.reshape(rows.texts, hidden)
 
 
 def _block(tensors: Mapping[str, Tensor], index: int) -> Block:

@@ -1,6 +1,6 @@
 """A family of post-norm encoders, declared: what transformers calls its sizes, its weights and its heads."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -32,6 +32,21 @@ def _from_the_first(config: Mapping[str, Any]) -> int:
 # Of the sizes that memory and the length of tables depend on. The largest published encoders stay far below.
 _MOST: Mapping[str, int] = {"num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576}
 _MOST_OTHERS = 10_000_000
+_ROLES = ("q", "k", "v", "o", "up", "down")  # of a block's matrices
+
+
+def projection_shapes(shape: ModelShape) -> dict[str, tuple[int, int]]:
+    """Return the shapes [outputs, inputs] of a block's matrices by role."""
+    hidden, inside = shape.hidden, shape.intermediate
+    square = dict.fromkeys(_ROLES[:4], (hidden, hidden))
+    return square | {"up": (inside, hidden), "down": (hidden, inside)}
+
+
+def bias_shapes(shape: ModelShape) -> dict[str, tuple[int]]:
+    """Return the shapes of a block's biases by field of `fedlab.models.transformer.encoder.Block`."""
+    sizes = {"attention_in": 3 * shape.hidden, "up": shape.intermediate}
+    parts = ("attention_in", "attention_out", "attention_norm", "up", "down", "norm")
+    return {f"{part}_bias": (sizes.get(part, shape.hidden),) for part in parts}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,12 +72,36 @@ class EncoderFamily:
     shares_blocks: bool = False
     classifier: ClassifierLayers
     special_tokens: SpecialTokens = BERTS_TOKENS
+    is_decoder: bool = False
     unshared: Callable[[Any], Any] | None = None  # for blocks that are one: the same model with as many as it runs
 
     @property
     def overrides(self) -> Mapping[str, str]:
         """Return the sizes that can be set for random weights, and what its configurations call them."""
         return {name: self._named(name) for name in self.defaults}
+
+    @property
+    def targets(self) -> Mapping[str, Collection[str]]:
+        """Return the roles of the matrices that a name stands for: q, or as transformers calls its module, query.
+
+        Several matrices of a block may have modules of one name, such as `dense` of BERT. There are none where all
+        blocks are one, as nothing can then be beside the matrices of some.
+        """
+        if self.shares_blocks:
+            return {}
+        found: dict[str, tuple[str, ...]] = {role: (role,) for role in _ROLES}
+        for role, name in self._modules().items():
+            last = name.rpartition(".")[2]
+            found[last] = (*found.get(last, ()), role)
+        return found
+
+    def module_names(self, block: int) -> Mapping[str, str]:
+        """Return what transformers' model without a head calls the matrices of a block, by role."""
+        return {role: f"{self.block.format(block)}.{name}" for role, name in self._modules().items()}
+
+    def _modules(self) -> Mapping[str, str]:
+        layers = [layer for part in ("attention_in", "attention_out", "up", "down") for layer in self.parts[part]]
+        return dict(zip(_ROLES, layers, strict=True))
 
     def sizes(self, config: Mapping[str, Any], where: str) -> EncoderSizes:
         """Read the sizes from a configuration.
@@ -89,7 +128,7 @@ class EncoderFamily:
         embedding = {name: each for name, each in shapes.items() if name in self.top}
         return EncoderSizes(
             shape=shape, vocabulary=vocabulary, positions=positions, embedding=embedding,
-            shares_blocks=self.shares_blocks,
+            projections=projection_shapes(shape), biases=bias_shapes(shape), shares_blocks=self.shares_blocks,
         )  # fmt: skip
 
     def size(self, config: Mapping[str, Any], key: str, where: str) -> int:
@@ -115,12 +154,12 @@ class EncoderFamily:
                     named[f"blocks.{index}.{part}_{which}"] = tuple(f"{place}.{layer}.{which}" for layer in layers)
         return named
 
-    def backbone(self, model: Any, precision: str) -> Any:
-        """Return an `Encoder` with the weights of a model, in a precision."""
+    def weights(self, model: Any) -> Any:
+        """Return the `fedlab.models.stored_weights.StoredWeights` of a model."""
         # Imported here: sizes are read without torch.
-        from fedlab.models.transformer.weights import encoder_from_model  # noqa: PLC0415
+        from fedlab.models.transformer.weights import weights_of_encoder  # noqa: PLC0415
 
-        return encoder_from_model(self, model, precision)
+        return weights_of_encoder(self, model)
 
     def from_tensors(self, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> Any:
         """Return the encoder whose `tensors` and `facts` these are."""
@@ -131,6 +170,12 @@ class EncoderFamily:
     def for_adapters(self, model: Any) -> Any:
         """Return a model that computes the same and in which every block can have an adapter of its own."""
         return self.unshared(model) if self.unshared else model
+
+    def head(self, model: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> Mapping[str, Any]:
+        """Return a trained head as parameters of transformers' own classifier or tagger, by their names there."""
+        from fedlab.models.transformer.weights import head_parameters  # noqa: PLC0415
+
+        return head_parameters(self, model, arrays, kind=kind, pooling=pooling)
 
     def write(self, classifier: Any, arrays: Mapping[str, Any], *, kind: str, pooling: str) -> None:
         """Write trained arrays, head included, into transformers' own classifier or tagger of this family."""

@@ -17,12 +17,14 @@ class UnpaddedRows:
     width: int
     mask: Tensor | None  # bool [B, 1, 1, T]: which keys may be attended to; None: all
     places: Tensor | None  # [R] of B x T, each at most once; None: all, in order
+    lasts: Tensor  # [B] of T: the last real token of each text
 
     @classmethod
     def of(cls, lengths: Tensor, width: int, *, models: int = 1) -> "UnpaddedRows":
         """Return the rows of texts, by lengths in tokens [B] and padded width; each model has an equal part."""
+        lasts = lengths.clamp(min=1, max=width) - 1
         if int(lengths.min()) >= width:
-            return cls(texts=len(lengths), width=width, mask=None, places=None)
+            return cls(texts=len(lengths), width=width, mask=None, places=None, lasts=lasts)
         real = torch.arange(width, device=lengths.device) < lengths[:, None]
         by_model = real.view(models, -1)
         most, every = int(by_model.sum(1).max()), by_model.shape[1]
@@ -31,7 +33,7 @@ class UnpaddedRows:
             firsts = torch.arange(0, models * every, every, device=lengths.device)
             order = by_model.logical_not().to(torch.uint8).argsort(dim=1, stable=True)
             places = (order[:, :most] + firsts[:, None]).flatten()
-        return cls(texts=len(lengths), width=width, mask=real[:, None, None, :], places=places)
+        return cls(texts=len(lengths), width=width, mask=real[:, None, None, :], places=places, lasts=lasts)
 
     def taken(self, padded: Tensor) -> Tensor:
         """Return the rows [R, H] of padded texts [B, T, H]."""
@@ -43,3 +45,8 @@ class UnpaddedRows:
         if self.places is not None:
             rows = rows.new_zeros(self.texts * self.width, rows.shape[-1]).index_copy_(0, self.places, rows)
         return rows.view(self.texts, self.width, -1)
+
+    def last(self, rows: Tensor) -> Tensor:
+        """Return the last real row of each text, [B, H], of rows [R, H]."""
+        padded = self.padded(rows)
+        return padded[torch.arange(self.texts, device=padded.device), self.lasts]

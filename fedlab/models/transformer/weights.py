@@ -7,7 +7,7 @@ no element is below -c, which a layer norm bounds.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -15,25 +15,24 @@ import torch
 from torch import Tensor
 
 from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES, POOLER_NAMES, block_names, shared_blocks
-from fedlab.models.transformer.encoder import Encoder
+from fedlab.models.stored_weights import StoredWeights
 from fedlab.models.transformer.family import EncoderFamily
 
-_DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 _SMALL = 2.0**-14  # a power of two, so that scaling rounds nothing; (e x)^2 / 3 is below 1e-6 for any |x| up to 28
 
 
-def encoder_from_model(family: EncoderFamily, model: Any, precision: str) -> Encoder:
-    """Take the frozen weights out of a transformers model without a head, in a precision.
+def weights_of_encoder(family: EncoderFamily, model: Any) -> StoredWeights:
+    """Return the weights of a transformers model without a head.
 
     Raises:
         UserError: the model computes something that these functions do not.
     """
     config = model.config.to_dict()
     where = f"backbone.name: the {model.config.model_type}"
-    shape = family.sizes(config, where).shape
-    weights = {name: it.detach().to(_DTYPES[precision]).contiguous() for name, it in model.state_dict().items()}
-    tensors = {
-        ours: _part(ours, _joined([weights[name] for name in theirs]), family.first_position(config))
+    shape, first = family.sizes(config, where).shape, family.first_position(config)
+    weights = {name: it.detach() for name, it in model.state_dict().items()}
+    parts = {
+        ours: tuple(_part(ours, weights[name], first) for name in theirs)
         for ours, theirs in family.weight_names(shape.blocks).items()
         if theirs[0] in weights  # the pooler may be missing
     }
@@ -44,7 +43,7 @@ def encoder_from_model(family: EncoderFamily, model: Any, precision: str) -> Enc
         "shares_blocks": family.shares_blocks,
         "shape": vars(shape),
     }
-    return Encoder.from_tensors(tensors, facts)
+    return StoredWeights(parts=parts, facts=facts)
 
 
 def write_classifier(
@@ -62,14 +61,31 @@ def write_classifier(
             _write_first_row(family, model, weight, bias)
 
 
-def _joined(tensors: Sequence[Tensor]) -> Tensor:
-    return torch.cat(list(tensors)) if len(tensors) > 1 else tensors[0]
+def head_parameters(
+    family: EncoderFamily, model: Any, arrays: Mapping[str, np.ndarray], *, kind: str, pooling: str
+) -> dict[str, np.ndarray]:
+    """Return a trained head as parameters of transformers' own classifier or tagger, by their names there.
+
+    `model` is the model without a head, whose pooler the head reads where that is its pooling.
+    """
+    # Imported here: it needs the families.
+    from fedlab.models.export.transformers_model import finetuned_model  # noqa: PLC0415
+
+    if pooling == "pooler":
+        state = model.state_dict()
+        names = {ours: family.top[name] for name, ours in POOLER_NAMES.items()}
+        arrays = {**{ours: state[theirs].float().numpy() for ours, theirs in names.items()}, **arrays}
+    labels = [str(label) for label in range(len(arrays["head.weight"]))]
+    whole = finetuned_model(model, arrays, kind=kind, label_names=labels, pooling=pooling)
+    layers = [family.classifier.dense, family.classifier.labels] if kind == "classification" else ["classifier"]
+    found = {layer: whole.get_submodule(layer).state_dict() for layer in layers}
+    return {f"{layer}.{name}": it.numpy() for layer, state in found.items() for name, it in state.items()}
 
 
 def _part(name: str, tensor: Tensor, first_position: int) -> Tensor:
     """Return what an encoder keeps of a tensor: token type 0 alone, and the positions that a text can have."""
     if name == "token_type":
-        return tensor[0].clone()
+        return tensor[0].clone()  # what is left of the whole table is not kept in memory
     return tensor[first_position:].clone() if name == "positions" and first_position else tensor
 
 

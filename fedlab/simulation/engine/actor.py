@@ -6,7 +6,7 @@ import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 import torch
@@ -20,13 +20,11 @@ from fedlab.messages.node_config import NodeConfig
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.models.peft.base import SplitPoint
 from fedlab.server.factory import load_client
-from fedlab.simulation.engine.shipping import states_folder, unpack
+from fedlab.simulation.engine.shipping import Shipped, states_folder, unpack
 from fedlab.training.bundle import PreparedBundle
 from fedlab.training.evaluate import predict
 from fedlab.training.workbench import HostedContext, Split
-
-if TYPE_CHECKING:
-    import ray
+from fedlab.training.write import write
 
 RUN_ID = 1
 # What a client may raise; SystemExit would end the actor, and Ray takes a KeyboardInterrupt for its own.
@@ -48,7 +46,7 @@ class ClientSetup:
     num_partitions: int
     codecs: Sequence[str] = ()
     sets: Sequence[str] = ()
-    shipped: "ray.ObjectRef[dict[str, bytes]] | None" = None
+    shipped: Shipped | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +108,13 @@ class ClientActor:
             predictions = predict(workbench, arrays, split, start, stop, at)
         return Done(result=predictions, seconds=seconds, actor=self._name)
 
+    def write(self, arrays: Arrays, split: Split, start: int, stop: int, at: SplitPoint) -> Done[np.ndarray]:
+        """Continue the prompts of some rows of a split by a language model that is split there."""
+        workbench = self._opener()
+        with collecting() as seconds, span("evaluate"):
+            written = write(workbench, arrays, split, start, stop, at)
+        return Done(result=written, seconds=seconds, actor=self._name)
+
     def _handle(self, asked: Sequence[Asked], content: RecordDict) -> tuple[list[Answer], tuple[str, str] | None]:
         for each in asked:
             each.message.content = copied(content)
@@ -146,7 +151,7 @@ class ClientActor:
         return HostedContext(context, self._opener)
 
 
-def _unpacked(bundle: PreparedBundle, shipped: "ray.ObjectRef[dict[str, bytes]]") -> PreparedBundle:
+def _unpacked(bundle: PreparedBundle, shipped: Shipped) -> PreparedBundle:
     """Return the bundle, and the stored states, in folders of this machine."""
     folder = unpack(shipped, bundle.activations, bundle.prefix)
     return replace(bundle, folder=folder, activations=states_folder(folder, bundle.prefix))

@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -11,22 +11,27 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.cache_folder import locked, publish
 
+_PIECE_BYTES = 2**26
 _PATIENCE_SECONDS = 10.0  # with a machine that is to clean up
 
 
-def ship(files: Mapping[str, Path]) -> "ray.ObjectRef[dict[str, bytes]]":
+# The pieces of each file, by its name; a file of gigabytes is never in the memory of a process as a whole.
+Shipped = Mapping[str, "Sequence[ray.ObjectRef[bytes]]"]
+
+
+def ship(files: Mapping[str, Path]) -> Shipped:
     """Put files into the cluster's object store, which sends them to a machine the first time they are asked for."""
-    return ray.put({name: path.read_bytes() for name, path in files.items()})
+    return {name: [ray.put(piece) for piece in _pieces(path)] for name, path in files.items()}
 
 
-def unpack(shipped: "ray.ObjectRef[dict[str, bytes]]", base: Path, prefix: str) -> Path:
+def unpack(shipped: Shipped, base: Path, prefix: str) -> Path:
     """Write shipped files into a folder of this node's own, once, whichever actor comes first; return the folder.
 
     Where files are kept, as a prefix says, it is this machine's own, which the next cluster finds again.
     """
     folder = base / f"{prefix}node-{platform.node()}" if prefix else _folder(base)
     with locked(_lock(folder)):
-        return publish(folder, lambda empty: _write(ray.get(shipped), empty))
+        return publish(folder, lambda empty: _write(shipped, empty))
 
 
 def states_folder(unpacked: Path, prefix: str = "") -> Path:
@@ -62,8 +67,16 @@ def _lock(folder: Path) -> Path:
     return folder.with_name(f"{folder.name}-lock")
 
 
-def _write(files: Mapping[str, bytes], folder: Path) -> None:
-    for name, data in files.items():
+def _pieces(path: Path) -> Iterator[bytes]:
+    with path.open("rb") as file:
+        while piece := file.read(_PIECE_BYTES):
+            yield piece
+
+
+def _write(shipped: Shipped, folder: Path) -> None:
+    for name, pieces in shipped.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
+        with path.open("wb") as file:
+            for piece in pieces:
+                file.write(ray.get(piece))

@@ -284,7 +284,10 @@ def test_a_name_that_can_be_no_hub_id_is_refused(name, tmp_path):
     message = refusal(lambda: load(name, tmp_path))
 
     assert f"'{name}' is no hub id" in message
-    assert "accepted: a folder, a hub id, albert-base, bert-base, bert-tiny, distilbert-base, package:" in message
+    assert (
+        "accepted: a folder, a hub id, albert-base, bert-base, bert-tiny, distilbert-base, llama-tiny, package:"
+        in message
+    )
 
 
 def test_a_mistyped_name_is_told_the_nearest(tmp_path):

@@ -14,14 +14,25 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import PREFILL, configuration_of, order_content, passed_configuration
 from fedlab.messages.pack import from_record, to_record
+from fedlab.models.families import EncoderSizes
+from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.results.records import ClientRecord
 from fedlab.server.context import Server
 from fedlab.server.divergence import DivergenceRule
 from fedlab.server.round_loop import PASSES, RoundLoop, RunState, StopRule
+from fedlab.workload.shape import ModelShape
 
 SECONDS_A_ROUND = 10.0
 CONFIGURATION = {"set": "bottleneck", "depth": 0, "width": 16}
+
+
+SIZES = ModelSizes(
+    encoder=EncoderSizes(
+        shape=ModelShape(family="bert", blocks=4, hidden=8, intermediate=1), vocabulary=1, positions=1, embedding={}
+    ),
+    labels=2,
+)
 
 
 def state_after(server_round, **changed):
@@ -108,7 +119,7 @@ def run(memory_grid):
             server=Server(
                 seed=3,
                 clock=clock,
-                blocks=4,
+                sizes=SIZES,
                 initial=Bottleneck(depth=0, width=8),
                 partitions={node: at for at, node in enumerate(strategy.nodes)},
                 measure=measure,

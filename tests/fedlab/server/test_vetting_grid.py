@@ -20,6 +20,8 @@ from fedlab.messages.flower_private import CLIENT_RAISED, error_reply, holding, 
 from fedlab.messages.orders import query_message, read_order
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import TrainReport, query_reply, train_reply
+from fedlab.models.families import EncoderSizes
+from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
 from fedlab.network.availability import always
 from fedlab.server.context import Server
@@ -27,9 +29,17 @@ from fedlab.server.example_limits import FirstAnswers, PartitionSizes, unknown_s
 from fedlab.server.reply_checks import UpdateTerms
 from fedlab.server.vetting_grid import VettingGrid, terms_of
 from fedlab.workload.passes import bottleneck
+from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Cost, Workload, training_passes
 from strategies.adafl import AdaFL
 from strategies.fedavg import FedAvg
+
+SIZES = ModelSizes(
+    encoder=EncoderSizes(
+        shape=ModelShape(family="bert", blocks=2, hidden=8, intermediate=1), vocabulary=1, positions=1, embedding={}
+    ),
+    labels=2,
+)
 
 PARTITIONS = {50 + partition: partition for partition in range(7)}
 NODES = list(PARTITIONS)
@@ -80,7 +90,7 @@ def world(memory_grid):
         server = Server(
             seed=3,
             clock=clock,
-            blocks=2,
+            sizes=SIZES,
             initial=Bottleneck(depth=1, width=8),
             partitions=PARTITIONS,
             measure=lambda arrays, split, configuration: (

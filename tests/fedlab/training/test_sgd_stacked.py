@@ -7,10 +7,16 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from fedlab.errors import UserError
 from fedlab.models.export.adapters_library import library_model
+from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import SplitPoint
+from fedlab.models.peft.bitfit import Biases
+from fedlab.models.peft.lora import Lora
+from fedlab.models.split import Network
+from fedlab.training.finetune import finetune
 from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows
 from fedlab.training.sgd_stacked import Trainee, train_together
 
@@ -307,6 +313,58 @@ def test_each_of_several_clients_gets_what_it_gets_alone(tiny, depth, kind, coun
         farthest = np.max if name == "sgd" else np.median
         for key, array in result.arrays.items():
             assert farthest(np.abs(array - alone.arrays[key])) < 1e-5, key
+
+
+@pytest.fixture(scope="module")
+def llama():
+    """A decoder of 3 blocks with the tiny encoders' vocabulary, its weights drawn."""
+    torch.manual_seed(0)
+    sizes = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 40, "num_hidden_layers": 3}
+    config = LlamaConfig(vocab_size=50, hidden_size=32, max_position_embeddings=24, **sizes, attention_bias=True)
+    model = LlamaForCausalLM(config).eval()
+    for name, parameter in model.named_parameters():
+        with torch.no_grad():
+            parameter.copy_(float("norm" in name) + 0.2 * torch.randn(parameter.shape))
+    return encoder_of(model)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adamw"])
+@pytest.mark.parametrize("kind", ["classification", "tagging"])
+@pytest.mark.parametrize("family", ["bert", "llama"])
+@pytest.mark.parametrize(
+    "trained",
+    [
+        Lora(depth=1, rank=3, targets="q,v"),
+        Lora(depth=3, rank=2, targets="q,k,v,o,up,down"),
+        Biases(depth=1),
+        Biases(depth=3),
+    ],
+    ids=lambda trained: "-".join(map(str, trained.configuration.values())),
+)
+def test_clients_with_pairs_or_biases_get_what_they_get_alone(tiny, llama, trained, family, kind, optimizer):
+    encoder = llama if family == "llama" else tiny.network(family).encoder
+    network, at = Network(encoder=encoder, kind=kind, pooling="cls"), trained.split_point(3)
+    shapes = trained.shapes(network.sizes(tiny.labels))
+    arrays = {name: draws(4).normal(0, 0.2, shape).astype(np.float32) for name, shape in shapes.items()}
+    options = LocalTraining(optimizer=optimizer, learning_rate=0.01, batch_size=3, weight_decay=0.1)
+    clients = [examples_of(tiny, network, at, count, place) for place, count in enumerate((7, 3, 5))]
+
+    together = train_together(
+        network, [Trainee(examples=each, generator=draws(place)) for place, each in enumerate(clients)], arrays, options
+    )
+
+    for place, (client, result) in enumerate(zip(clients, together, strict=True)):
+        alone = train(network, client, arrays, options, draws(place))
+        by_torch = finetune(network, client, arrays, options, draws(place))
+        # AdamW divides by the size of a gradient: where that is next to nothing, rounding decides on the step.
+        near = 1e-5 if optimizer == "sgd" else 3e-4
+        assert result.loss == pytest.approx(alone.loss, abs=near)
+        assert result.loss == pytest.approx(by_torch.loss, abs=near)
+        farthest = np.max if optimizer == "sgd" else np.median
+        for key, array in result.arrays.items():
+            assert farthest(np.abs(array - alone.arrays[key])) < near, key
+            assert farthest(np.abs(array - by_torch.arrays[key])) < near, key
+            assert np.abs(array - arrays[key]).max() > 1e-6, key
 
 
 def examples_of(tiny, network, at, count, seed):

@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from fedlab.config.builtins import TRAINABLE_SETS
 from fedlab.errors import UserError
 from fedlab.models.peft.base import ModelSizes, SplitPoint, TrainableSet, depth_and_width, from_configuration
+from fedlab.models.peft.bitfit import Biases
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.head import HeadOnly
+from fedlab.models.peft.lora import Lora
 from fedlab.models.peft.whole_blocks import Everything, TopBlocks
 from fedlab.models.sizes import EncoderSizes
 from fedlab.workload.shape import ModelShape
@@ -58,6 +60,8 @@ def test_configurations_are_flat_and_name_a_set_that_is_built_in():
     configurations = [
         HeadOnly().configuration,
         Bottleneck(depth=2, width=8).configuration,
+        Lora(depth=2, rank=4, alpha=8, targets="q").configuration,
+        Biases(depth=2).configuration,
         TopBlocks(depth=2).configuration,
         Everything().configuration,
     ]
@@ -65,6 +69,8 @@ def test_configurations_are_flat_and_name_a_set_that_is_built_in():
     assert configurations == [
         {"set": "head"},
         {"set": "bottleneck", "depth": 2, "width": 8},
+        {"set": "lora", "depth": 2, "rank": 4, "alpha": 8, "targets": "q"},
+        {"set": "bias", "depth": 2},
         {"set": "blocks", "depth": 2},
         {"set": "everything"},
     ]
@@ -144,7 +150,7 @@ def test_a_pass_up_to_adapters_comes_by_the_states_at_deeper_ones(at, blocks):
         ({"depth": 2}, "the order names no trainable set: pass `configuration` to order_content"),
         (
             {"set": "adapters"},
-            "no such name 'adapters': accepted: blocks, bottleneck, everything, head, or module:Name",
+            "no such name 'adapters': accepted: bias, blocks, bottleneck, everything, head, lora, or module:Name",
         ),
         ({"set": "bottleneck", "depth": 2}, "the set 'bottleneck' lacks the axis 'width': accepted: depth, width"),
         (

@@ -26,7 +26,7 @@ def config(depth, width):
 def grown(tiny, arrays, depth, width):
     """Return the arrays grown, with their new set."""
     to = config(depth, width)
-    new = arrays.trained.grow(arrays, to, blocks=tiny.blocks, generator=np.random.default_rng(9))
+    new = arrays.trained.grow(arrays, to, sizes=tiny.network().sizes(tiny.labels), generator=np.random.default_rng(9))
     return type(arrays)(to, new)
 
 

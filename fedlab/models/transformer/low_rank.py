@@ -1,0 +1,50 @@
+"""Pairs of low-rank matrices beside frozen ones, of one model or of K models side by side (Hu et al. 2021)."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from fedlab.models.peft.lora import pair_names
+
+
+@dataclass(frozen=True, kw_only=True)
+class LowRank:
+    """What LoRA adds to the projections of blocks: `scale` * b (a x), with a and b among the arrays by name.
+
+    `arrays` may hold others as well. A stack of K pairs is applied part by part: the states are K equal parts.
+    """
+
+    arrays: Mapping[str, Tensor] = field(default_factory=dict)
+    scale: float = 1.0
+
+    def touches(self, block: int, roles: Sequence[str]) -> bool:
+        """Tell whether a block has a pair for any of these roles."""
+        return any(pair_names(block, role)[0] in self.arrays for role in roles)
+
+    def added(self, projected: Tensor, states: Tensor, block: int, role: str) -> Tensor:
+        """Return a projection [..., O] of states [..., I] with what the pair of its role adds, if there is one."""
+        name_a, name_b = pair_names(block, role)
+        if name_a not in self.arrays:
+            return projected
+        first, second = (self.arrays[name].to(states.dtype) for name in (name_a, name_b))
+        if first.dim() == 2:
+            return torch.add(projected, F.linear(F.linear(states, first), second), alpha=self.scale)
+        parts = states.reshape(len(first), -1, states.shape[-1])
+        inner = torch.bmm(parts, first.transpose(1, 2))
+        base = projected.reshape(len(first), -1, projected.shape[-1])
+        return torch.baddbmm(base, inner, second.transpose(1, 2), alpha=self.scale).view(projected.shape)
+
+    def added_to_each(
+        self, projected: Tensor, states: Tensor, block: int, roles: Sequence[str], sizes: Sequence[int]
+    ) -> Tensor:
+        """Return several projections of the same states, which lie side by side in [..., sum of sizes], likewise."""
+        if not self.touches(block, roles):
+            return projected
+        parts = torch.split(projected, list(sizes), -1)
+        return torch.cat([self.added(part, states, block, role) for part, role in zip(parts, roles, strict=True)], -1)
+
+
+NO_PAIRS = LowRank()
