@@ -56,7 +56,7 @@ class ModelShape:
     @property
     def query_size(self) -> int:
         """Return the size of all queries of a token."""
-        return self.heads * self.head_size if self.heads and self.head_size else self.hidden
+        return self.query_heads * self.head_size if self.head_size else self.hidden
 
     @property
     def kv_size(self) -> int:

@@ -37,8 +37,10 @@ def export_model(
 
     `model_type` is transformers' name of the backbone, whose weights `pretrained` loads. A set that a user has added
     has no format of another library: nothing is saved for it. Nor is anything saved for adapters of a model that the
-    adapters library does not know (Qwen2).
+    adapters library does not know (Qwen2). Of a language model LoRA alone is saved.
     """
+    if network.says_tokens and not isinstance(trained, Lora):
+        return
     kind, pooling = network.kind, network.pooling
     about: dict[str, Any] = {"kind": kind, "label_names": label_names, "pooling": pooling}
     if isinstance(trained, HeadOnly | Bottleneck):

@@ -94,3 +94,66 @@ def test_logits_are_of_the_scored_tokens():
 def test_no_backward_pass_keeps_nothing():
     found = parts(DECODER, depth=None)
     assert (found.activations, found.gradients, found.trained, found.optimiser) == (0, 0, 0, 0)
+
+
+# --- what transformers really keeps ---------------------------------------------------------------------------------
+
+SIZES = {"hidden_size": 256, "num_hidden_layers": 4, "num_attention_heads": 4, "vocab_size": 128}
+
+
+def kept_bytes(model, forward) -> int:
+    """Return the bytes of all that a forward pass keeps for its backward pass, weights apart."""
+    import torch  # noqa: PLC0415
+
+    weights = {each.untyped_storage().data_ptr() for each in [*model.parameters(), *model.buffers()]}
+    kept: dict[int, torch.UntypedStorage] = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        loss = forward()
+    assert loss.requires_grad  # so that all is still alive, and no two tensors can have had the same place
+    return sum(storage.nbytes() for storage in kept.values())
+
+
+def expected_bytes(shape: ModelShape, trained: TrainedSpec, number_format: str) -> float:
+    found = parts(shape, depth=4, trained=trained, input_shape=(64,), format=number_format)
+    return found.activations + found.logits
+
+
+@pytest.mark.parametrize("number_format", ["fp32", "bf16"])
+@pytest.mark.parametrize("trained", [WHOLE, TrainedSpec(kind="bias")])
+def test_a_decoder_of_transformers_keeps_what_the_parts_say(number_format, trained):
+    import torch  # noqa: PLC0415
+    from transformers import LlamaConfig, LlamaForCausalLM  # noqa: PLC0415
+
+    config = LlamaConfig(**SIZES, intermediate_size=688, attn_implementation="eager")
+    model = LlamaForCausalLM(config).to(torch.bfloat16 if number_format == "bf16" else torch.float32).train()
+    model.requires_grad_(trained == WHOLE)
+    ids = torch.randint(0, 128, (2, 64))
+    embedded = model.model.embed_tokens(ids).detach().requires_grad_(True)  # what a set below would ask gradients of
+    shape = ModelShape(
+        family="llama", blocks=4, hidden=256, intermediate=688, heads=4, vocabulary=128, gated=True, tied=False
+    )
+    kept = kept_bytes(model, lambda: model(inputs_embeds=embedded, labels=ids).loss)
+    assert expected_bytes(shape, trained, number_format) == pytest.approx(kept, rel=0.15)
+
+
+@pytest.mark.parametrize("trained", [WHOLE, TrainedSpec(kind="bias")])
+def test_an_encoder_of_transformers_keeps_what_the_parts_say_and_larger_masks(trained):
+    import torch  # noqa: PLC0415
+    from transformers import BertConfig, BertForSequenceClassification  # noqa: PLC0415
+
+    config = BertConfig(**SIZES, intermediate_size=1024, attn_implementation="eager")
+    model = BertForSequenceClassification(config).train()
+    for name, weight in model.named_parameters():
+        weight.requires_grad = trained == WHOLE or name.endswith("bias")
+    batch = {"input_ids": torch.randint(0, 128, (2, 64)), "labels": torch.zeros(2, dtype=torch.long)}
+    shape = ModelShape(family="bert", blocks=4, hidden=256, intermediate=1024)
+    kept = kept_bytes(model, lambda: model(**batch).loss)
+    masks = 4 * 128 * (2 * 256 + 4 * 64) * 3  # on a CPU, torch keeps the masks of dropout as float32
+    assert expected_bytes(shape, trained, "fp32") + masks == pytest.approx(kept, rel=0.1)
