@@ -25,7 +25,7 @@ test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
 	$(BIN)/pytest -m slow
 
 chaos: .venv/installed-test  ## Kill processes of small runs N times at random, resume, and compare with runs left alone
-	$(BIN)/python benchmarks/chaos.py --kills $(N)
+	$(BIN)/python benchmarks/chaos --kills $(N)
 
 lint: .venv/installed-test  ## Check style, types and import rules
 	$(BIN)/ruff check

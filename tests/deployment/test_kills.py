@@ -3,7 +3,6 @@
 import contextlib
 import os
 import signal
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -48,19 +47,6 @@ def gates(tmp_path) -> Path:
     return folder
 
 
-def server_apps(lab) -> list[int]:
-    """Return the processes in which the server's side of runs goes on; lines are whole even where COLUMNS is set."""
-    found = subprocess.run(
-        ["ps", "-ww", "-o", "pid=,args=", "-p", ",".join(map(str, lab.members("superexec")))],
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout
-    apps = [int(line.split()[0]) for line in found.splitlines() if "flwr-serverapp" in line]
-    assert apps, f"no server app among\n{found}"
-    return apps
-
-
 @pytest.mark.slow
 def test_a_killed_node_superlink_and_server_app_cost_a_run_no_round(lab, gates, wait_for):
     lab.start_link("--isolation", "process")
@@ -87,7 +73,8 @@ def test_a_killed_node_superlink_and_server_app_cost_a_run_no_round(lab, gates, 
 
     lab.join(2, "--partition", "2/3", "--insecure")
     working(4, 2)
-    for process in server_apps(lab):
+    assert lab.server_apps(), lab.logs()
+    for process in lab.server_apps():
         with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
     (gates / "closed-4").unlink()

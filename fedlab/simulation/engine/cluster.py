@@ -4,6 +4,7 @@ import atexit
 import contextlib
 import itertools
 import os
+import secrets
 import signal
 import socket
 import threading
@@ -30,6 +31,7 @@ _INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through R
 _CONNECT_SECONDS = 5.0  # Ray itself tries for a quarter of an hour
 _LONGEST_PARENT = 20  # characters of the folder in which Ray's is: Ray adds 86, and a socket's path has at most 107
 _FOLDER_OF_RAY = "FEDLAB_FOLDER_OF_RAY"  # by which Ray's processes are found if this one is killed
+_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # what a user may have set
 _OWN_FOLDER = contextlib.ExitStack()  # the folder of the cluster that this process has started
 
 
@@ -108,6 +110,7 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
         folder = _OWN_FOLDER.enter_context(scratch_folder("ray-", parent=short_parent(_LONGEST_PARENT)))
         own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
         os.environ[_FOLDER_OF_RAY] = f"{folder}/"
+        provide_token(Path.home() / ".ray")
         atexit.register(stop_ray)  # if it starts only in part: Ray's own function of this kind, a later one, runs first
     else:
         own = {}
@@ -126,6 +129,22 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
             " again later"
         ) from error
     return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def provide_token(folder: Path) -> None:
+    """Set a token for a Ray of our own if Ray cannot keep one in its folder, such as in a read-only home.
+
+    All processes of a Ray have the same token; Ray finds it in the environment, or keeps it in a file.
+    """
+    if any(name in os.environ for name in _TOKENS) or (folder / "auth_token").exists():
+        return
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        writable = os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        writable = False
+    if not writable:
+        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
 
 
 @contextmanager
