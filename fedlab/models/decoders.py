@@ -1,4 +1,4 @@
-"""The sizes of decoders of the LLaMA class: from a configuration, or of a published model by its name.
+"""The configurations of published decoders of the LLaMA class, by name.
 
 Only sizes are read, so that a model of any size can be priced without its weights.
 """
@@ -6,18 +6,10 @@ Only sizes are read, so that a model of any size can be priced without its weigh
 from collections.abc import Mapping
 from typing import Any
 
-from fedlab.common.short_text import short
+from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
-from fedlab.models.families import EncoderSizes
+from fedlab.models.families import family_of
 from fedlab.workload.shape import ModelShape
-
-DECODER_TYPES = ("llama", "mistral", "qwen2")  # model types of transformers
-
-_MOST: Mapping[str, int] = {
-    "num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576, "num_attention_heads": 1024,
-    "num_key_value_heads": 1024, "head_dim": 65_536,
-}  # fmt: skip
-_MOST_OTHERS = 10_000_000
 
 
 def _published(
@@ -43,10 +35,6 @@ PUBLISHED_DECODERS: Mapping[str, Mapping[str, Any]] = {
     "smollm2-360m": _published("llama", 32, 960, 2560, (15, 5), 49_152, 8192, tied=True),
     "smollm2-1.7b": _published("llama", 24, 2048, 8192, (32, 32), 49_152, 8192, tied=True),
     "mistral-7b": _published("mistral", 32, 4096, 14_336, (32, 8), 32_000, 32_768),
-    "mistral-7b-v0.3": {
-        **_published("mistral", 32, 4096, 14_336, (32, 8), 32_768, 32_768),
-        "sliding_window": None,  # unlike v0.1
-    },
     "qwen2.5-0.5b": _published("qwen2", 24, 896, 4864, (14, 2), 151_936, 32_768, tied=True),
     "qwen2.5-1.5b": _published("qwen2", 28, 1536, 8960, (12, 2), 151_936, 131_072, tied=True),
     "qwen2.5-7b": _published("qwen2", 28, 3584, 18_944, (28, 4), 152_064, 131_072),
@@ -62,7 +50,6 @@ _HUB_IDS: Mapping[str, str] = {
     "HuggingFaceTB/SmolLM2-360M": "smollm2-360m",
     "HuggingFaceTB/SmolLM2-1.7B": "smollm2-1.7b",
     "mistralai/Mistral-7B-v0.1": "mistral-7b",
-    "mistralai/Mistral-7B-v0.3": "mistral-7b-v0.3",
     "Qwen/Qwen2.5-0.5B": "qwen2.5-0.5b",
     "Qwen/Qwen2.5-1.5B": "qwen2.5-1.5b",
     "Qwen/Qwen2.5-7B": "qwen2.5-7b",
@@ -74,43 +61,9 @@ def published_decoder(name: str) -> Mapping[str, Any] | None:
     return PUBLISHED_DECODERS.get(_HUB_IDS.get(name, name))
 
 
-def decoder_sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
-    """Read the sizes of a decoder from a configuration, as the hub has it.
-
-    Raises:
-        UserError: a size is missing or no positive whole number, or the heads of keys do not divide those of queries.
-    """
-    heads = _size(config, "num_attention_heads", where)
-    kv_heads = _size(config, "num_key_value_heads", where, default=heads)
-    hidden = _size(config, "hidden_size", where)
-    if heads % kv_heads:
-        raise UserError(f"{where}: num_key_value_heads is {kv_heads}, expected a divisor of {heads}, the heads")
-    shape = ModelShape(
-        family="llama",
-        blocks=_size(config, "num_hidden_layers", where),
-        hidden=hidden,
-        intermediate=_size(config, "intermediate_size", where),
-        heads=heads,
-        kv_heads=kv_heads,
-        head_size=_size(config, "head_dim", where, default=max(1, hidden // heads)),
-        vocabulary=_size(config, "vocab_size", where),
-        gated=True,
-        tied=bool(config.get("tie_word_embeddings", False)),
-        attention_biases=config["model_type"] == "qwen2" or bool(config.get("attention_bias", False)),
-    )
-    return EncoderSizes(
-        shape=shape,
-        vocabulary=shape.vocabulary,
-        positions=_size(config, "max_position_embeddings", where),
-        embedding={"words": (shape.vocabulary, hidden)},
-    )
-
-
-def _size(config: Mapping[str, Any], key: str, where: str, default: int | None = None) -> int:
-    value = config.get(key)
-    if value is None and default is not None:
-        return default
-    most = _MOST.get(key, _MOST_OTHERS)
-    if type(value) is not int or not 1 <= value <= most:
-        raise UserError(f"{where}: {key} is {short(value)}, expected a positive whole number, at most {most}")
-    return value
+def decoder_shape(name: str) -> ModelShape:
+    """Return the shape of a published decoder. Raises UserError if none of that name is known here."""
+    config = published_decoder(name)
+    if config is None:
+        raise UserError(f"no sizes of '{name}' are known here: {nearest(name, PUBLISHED_DECODERS)}")
+    return family_of(config["model_type"], name).sizes(config, name).shape

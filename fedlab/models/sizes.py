@@ -11,7 +11,7 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.decoders import DECODER_TYPES, PUBLISHED_DECODERS, decoder_sizes, published_decoder
+from fedlab.models.decoders import PUBLISHED_DECODERS, published_decoder
 from fedlab.models.families import EncoderSizes, families, family_of, known_model
 from fedlab.models.location import source_of
 
@@ -63,10 +63,7 @@ def read_config(path: Path, where: str) -> Mapping[str, Any]:
 
 
 def _sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
-    model_type = config.get("model_type")
-    if model_type in DECODER_TYPES and model_type not in families():
-        return decoder_sizes(config, where)
-    return family_of(model_type, where).sizes(config, where)
+    return family_of(config.get("model_type"), where).sizes(config, where)
 
 
 def _from_hub(name: str) -> Path:
