@@ -119,6 +119,7 @@ class AdapterClient(TrainingClient):
             model_blocks=blocks,
             depth=depth,
             trained=trained.spec if depth else bottleneck(width),
+            checkpointing=settings.checkpointing,
         )
         workload = Workload(passes=passes, num_examples=count)
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)

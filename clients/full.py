@@ -54,6 +54,7 @@ class FullClient(TrainingClient):
             model_blocks=blocks,
             depth=depth,
             trained=trained.spec if depth else WHOLE,  # of the head alone, as the layers are frozen
+            checkpointing=settings.checkpointing,
         )
         workload = Workload(passes=passes, num_examples=len(examples.lengths))
         report = TrainReport(

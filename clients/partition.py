@@ -12,7 +12,7 @@ from fedlab.messages.node_config import read_node_config
 from fedlab.messages.orders import Order, read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.base import SplitPoint, TrainableSet
-from fedlab.training.evaluate import predict_frozen, score_rows
+from fedlab.training.evaluate import predict_rows, score_rows
 from fedlab.training.local import TrainingExamples
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Configuration, Workload, forward_passes
@@ -61,7 +61,8 @@ def answer_evaluate(
     parameters = {name: torch.tensor(array) for name, array in order.arrays.items()}  # copies: they are read-only
     assert examples.places is not None, "a table has places"
     frozen = examples.frozen[examples.places]
-    predictions = predict_frozen(workbench.network, frozen, examples.lengths, parameters, examples.at)
+    rows = np.asarray(workbench.partitions[partition])
+    predictions = predict_rows(workbench, "train", rows, frozen, parameters, examples.at)
     count = len(examples.lengths)
     passes = forward_passes(
         batches=-(-count // batch_size),
@@ -70,5 +71,5 @@ def answer_evaluate(
         model_blocks=workbench.network.encoder.shape.blocks,
     )
     workload = Workload(passes=passes, num_examples=count)
-    accuracy = score_rows(workbench, "train", np.asarray(workbench.partitions[partition]), predictions)
+    accuracy = float(score_rows(workbench, "train", rows, predictions))
     return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=accuracy, workload=workload))

@@ -309,6 +309,12 @@ def a_profile(draws: random.Random) -> Case:
                 ("[1.0, 2.0, 3.0]", bad, "adapter")
                 for bad in ("[]", "[1.0]", "[nan, 1.0, 1.0]", '["1"]', "3", "[-1.0]")
             ],
+            *[
+                ("idle_watts = 2", f"idle_watts = 2\n{key} = {bad}", key)
+                for key in ("peak_operations_per_second", "memory_bandwidth_bytes_per_second", "launch_seconds")
+                for bad in ("0", "-1", "nan", '"fast"', "true")
+            ],
+            ("idle_watts = 2", "idle_watts = 2\nefficiency = 0.5", "efficiency"),  # of no peak
             ("idle_watts = 2", "idel_watts = 2", "idel_watts"),
             ("idle_watts = 2", "", "idle_watts"),
             ("bert", "gpt", "gpt"),

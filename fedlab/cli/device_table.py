@@ -17,7 +17,7 @@ from fedlab.common.units import human_bytes
 from fedlab.config.schema import BackboneTable
 from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance
 from fedlab.devices.filled_tables import TablePlace
-from fedlab.devices.profile import DeviceProfile
+from fedlab.devices.profile import DeviceProfile, Processor
 from fedlab.devices.tables import Point, Provenance, TableName
 from fedlab.errors import UserError
 from fedlab.models.sizes import read_sizes
@@ -69,9 +69,12 @@ def shape_from(backbone: str) -> ModelShape:
 
 
 def describe(profile: DeviceProfile, shape: ModelShape, point: Point, place: TablePlace = _MAIN) -> list[DepthRow]:
-    """List, for each depth of an encoder, what one batch takes by the tables that a processor has in a format."""
+    """List, for each depth of a model, what one batch takes by the tables that a processor has in a format.
+
+    A processor without tables has rates, by which all can be priced.
+    """
     tables = profile.tables(place.processor, place.format).latency_seconds
-    present = [name for name in get_args(TableName) if any(own == name for _, own in tables)]
+    present = [name for name in get_args(TableName) if not tables or any(own == name for _, own in tables)]
     return [
         DepthRow(depth=depth, cells={name: _cell(profile, shape, point, place, name, depth) for name in present})
         for depth in range(shape.blocks + 1)
@@ -79,18 +82,24 @@ def describe(profile: DeviceProfile, shape: ModelShape, point: Point, place: Tab
 
 
 def places_of(profile: DeviceProfile) -> list[TablePlace]:
-    """Return the processors and formats that a profile has tables of latency for."""
+    """Return the processors and formats that training can be priced on, by tables of latency or by rates."""
     return [
         TablePlace(processor=name, format=number_format)
         for name, processor in profile.processors.items()
         for number_format, tables in processor.formats.items()
-        if tables.latency_seconds
+        if tables.latency_seconds or (tables.peak_operations_per_second and not processor.forward_only)
     ]
+
+
+def _shown(profile: DeviceProfile) -> list[TablePlace]:
+    """Return the places whose figures are shown: those with tables, or the main one of a board that has rates alone."""
+    places = places_of(profile)
+    return [each for each in places if profile.tables(each.processor, each.format).latency_seconds] or places[:1]
 
 
 def render_device(profile: DeviceProfile, backbone: str, shape: ModelShape, point: Point) -> RenderableType:
     """Return a board's tables, each figure marked with its provenance, and the sources below them."""
-    by_place = {place: describe(profile, shape, point, place) for place in places_of(profile)}
+    by_place = {place: describe(profile, shape, point, place) for place in _shown(profile)}
     batch = f"batches of {point.batch_size} x {point.sequence_length} tokens, adapters of width {point.width}"
     marks = ", ".join(f"{mark} {level}" for level, mark in _MARKS.items())
     return Group(
@@ -124,10 +133,11 @@ def device_as_json(profile: DeviceProfile, backbone: str, shape: ModelShape, poi
 
 def _processor_as_json(profile: DeviceProfile, name: str, shape: ModelShape, point: Point) -> dict[str, Any]:
     processor = profile.processors[name]
+    bandwidth = processor.memory_bandwidth_bytes_per_second
     places = [place for place in places_of(profile) if place.processor == name]
     return {
         "computing_watts": {"value": processor.computing_watts, **asdict(processor.watts_provenance)},
-        "memory_bandwidth_bytes_per_second": processor.memory_bandwidth_bytes_per_second,
+        "memory_bandwidth_bytes_per_second": None if bandwidth is None else bandwidth.value,
         "formats": {place.format: _rows_as_json(profile, shape, point, place) for place in places},
     }
 
@@ -206,9 +216,20 @@ def _of_board(profile: DeviceProfile) -> Table:
     for name, processor in profile.processors.items():
         words = "computing" if len(profile.processors) == 1 else f"computing, {name}"
         _add_figure(table, words, f"{processor.computing_watts:g} W", processor.watts_provenance)
+        _add_rates(table, name, processor)
     _add_figure(table, "communicating", f"{profile.communicating_watts:g} W", known["communicating_watts"])
     _add_figure(table, "idle", f"{profile.idle_watts:g} W", known["idle_watts"])
     return table
+
+
+def _add_rates(table: Table, name: str, processor: Processor) -> None:
+    """Add the rates of a processor: bandwidth, and for each format the peak with the share of it that is reached."""
+    if bandwidth := processor.memory_bandwidth_bytes_per_second:
+        _add_figure(table, f"bandwidth, {name}", f"{human_bytes(bandwidth.value)}/s", bandwidth.provenance)
+    for number_format, known in processor.formats.items():
+        if (peak := known.peak_operations_per_second) and (share := known.efficiency):
+            _add_figure(table, f"peak, {name} {number_format}", f"{peak.value:.4g}/s", peak.provenance)
+            _add_figure(table, f"efficiency, {name} {number_format}", f"{share.value:.3g}", share.provenance)
 
 
 def _add_figure(table: Table, name: str, value: str, known: Provenance) -> None:

@@ -3,12 +3,16 @@
 import json
 import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from fedlab.errors import UserError
-from fedlab.estimate.spec import CodecName, EstimateMethod
+from fedlab.estimate.spec import ALL_BOARDS, CodecName, EstimateMethod
+from fedlab.workload.passes import Format
+
+if TYPE_CHECKING:
+    from fedlab.estimate.named import Named
 
 
 def estimate(
@@ -26,8 +30,25 @@ def estimate(
         str | None, typer.Option(help="Trajectory: the backbone, as in an experiment file.", show_default="bert-base")
     ] = None,
     device: Annotated[
-        str | None, typer.Option(help="Trajectory: a board, or a profile's .toml file.", show_default="jetson-tx2")
+        str | None,
+        typer.Option(
+            help="Trajectory: a board, a profile's .toml file, or `all` for a table of all boards.",
+            show_default="jetson-tx2",
+        ),
     ] = None,
+    number_format: Annotated[
+        Format | None,
+        typer.Option("--format", help="Trajectory: the number format of frozen weights.", show_default="fp32"),
+    ] = None,
+    processor: Annotated[
+        str | None, typer.Option(help="Trajectory: a processor of the board.", show_default="default")
+    ] = None,
+    targets: Annotated[
+        str | None, typer.Option(help="Trajectory: the projections that LoRA adapts.", show_default="q,v")
+    ] = None,
+    checkpointing: Annotated[
+        bool, typer.Option("--checkpointing", help="Trajectory: compute activations a second time, to save memory.")
+    ] = False,
     bandwidth: Annotated[
         str | None, typer.Option(help="Trajectory: the link's bandwidth in both directions.", show_default="1MB/s")
     ] = None,
@@ -64,6 +85,10 @@ def estimate(
         "bandwidth": bandwidth,
         "sequence_length": seq_len,
         "batch_size": batch_size,
+        "format": number_format,
+        "processor": processor,
+        "targets": None if targets is None else tuple(name.strip() for name in targets.split(",")),
+        "checkpointing": checkpointing or None,
     }
     given = {key: value for key, value in words.items() if value is not None}
     counted = {"batches": batches, "labels": labels}
@@ -93,8 +118,21 @@ def _print_trajectory(path: Path, given: dict[str, Any], *, as_json: bool) -> No
     from fedlab.estimate.rendering import as_plain, render_estimate  # noqa: PLC0415
 
     named = Named(**given)
+    if named.device == ALL_BOARDS:
+        _print_boards(path, named, as_json=as_json)
+        return
     found = estimate_named(path, named)
     _show(render_estimate(found, str(named), room_bytes=named.profile().memory_bytes), as_plain(found), as_json=as_json)
+
+
+def _print_boards(path: Path, named: "Named", *, as_json: bool) -> None:
+    from fedlab.estimate.boards import on_every_board, plain_boards, render_boards  # noqa: PLC0415
+    from fedlab.estimate.trajectory import read_trajectory  # noqa: PLC0415
+
+    boards = on_every_board(read_trajectory(path), named)
+    for board in boards:
+        _check_finite(board.estimate.seconds if board.estimate else 0.0)
+    _show(render_boards(boards, str(named)), plain_boards(boards), as_json=as_json)
 
 
 def _print_planned(
@@ -112,11 +150,15 @@ def _print_planned(
     _show(found.rendered(), found.plain(), as_json=as_json)
 
 
+def _check_finite(seconds: float) -> None:
+    if not math.isfinite(seconds):
+        raise UserError("the result overflows; check the bandwidth")
+
+
 def _show(table: Any, plain: dict[str, Any], *, as_json: bool) -> None:
     from rich.console import Console  # noqa: PLC0415
 
-    if not math.isfinite(plain["seconds"]):
-        raise UserError("the result overflows; check the bandwidth")
+    _check_finite(plain.get("seconds", 0.0))
     if as_json:
         typer.echo(json.dumps(plain))
     else:

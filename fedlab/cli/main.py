@@ -88,7 +88,7 @@ def show(folder: RunArgument, as_json: AsJson = False) -> None:
     if summary is None:
         summary = summarise(rounds, trials, found.clients(), status="unfinished") | {"run_dir": str(folder)}
     try:
-        plot_accuracy(rounds, trials, found.plot)
+        plot_accuracy(rounds, trials, found.plot, score=str(summary.get("scored_by") or "accuracy"))
     except OSError as error:  # a run of others, or on a read-only disk
         sys.stderr.write(f"{found.plot}: not redrawn: {error.strerror}\n")
     _print_results(folder, summary, as_json=as_json)
@@ -285,11 +285,13 @@ def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json
 
 def _print_results(folder: Path, summary: dict[str, Any], *, as_json: bool) -> None:
     from fedlab.results.folder import RunFolder  # noqa: PLC0415
-    from fedlab.results.report import render_summary, render_trials  # noqa: PLC0415
+    from fedlab.results.report import render_generations, render_summary, render_trials  # noqa: PLC0415
 
     found, console = RunFolder(folder), _console()
     if trials := found.trials():
         console.print(render_trials(trials, found.rounds()))
+    if texts := found.generations():
+        console.print(render_generations(texts))
     console.print(render_summary(summary, folder))
     if as_json:
         sys.stdout.write(json.dumps(summary) + "\n")

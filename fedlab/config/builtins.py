@@ -46,9 +46,12 @@ CODECS: Mapping[str, str] = {
 }
 
 # The cost model of each model family, whose work it prices; a family without one cannot be billed.
-COST_MODELS: Mapping[str, str] = dict.fromkeys(
-    ("bert", "distilbert", "roberta", "albert"), "fedlab.devices.costmodel.transformer:TransformerCosts"
-)
+COST_MODELS: Mapping[str, str] = {
+    **dict.fromkeys(
+        ("bert", "distilbert", "roberta", "albert"), "fedlab.devices.costmodel.transformer:TransformerCosts"
+    ),
+    "llama": "fedlab.devices.costmodel.roofline:RooflineCosts",
+}
 
 DATASETS: Mapping[str, str] = {
     "docstrings": "Docstrings of Python packages, labelled by package; on every machine.",

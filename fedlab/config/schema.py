@@ -2,98 +2,23 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import TRAINABLE_SETS, TRAINS
 from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
+from fedlab.config.task_table import ExperimentTable, Options, Partition, TaskTable
 from fedlab.errors import UserError
 
-Options = dict[str, Any]
-_MOST_CLIENTS = 1_000_000
+__all__ = ["Experiment", "Partition", "TaskTable"]
 _Throughput = Annotated[float | None, Field(ge=1e-9, le=1e12)]
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
-class _ExperimentTable(BaseModel):
-    # Strict: neither a truth value nor a number in quotes is taken for a number.
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
-
-
-class Partition(_ExperimentTable):
-    """How the training examples are split over the clients (flwr-datasets partitioners)."""
-
-    scheme: Literal["iid", "dirichlet", "quantity", "pathological", "natural"] = Field(
-        "iid", description="iid; dirichlet: label skew; quantity: size skew; pathological: few labels; natural: by id"
-    )
-    clients: int = Field(
-        100, ge=1, le=_MOST_CLIENTS, description="number of clients; with `natural`, the number of distinct ids"
-    )
-    alpha: float = Field(1.0, ge=1e-6, le=1e9, description="dirichlet: concentration; small is skewed")
-    growth: Literal["linear", "square", "exponential"] = Field("linear", description="quantity: size by partition id")
-    classes_per_client: int = Field(2, ge=1, le=_MOST_CLIENTS, description="pathological: labels each client holds")
-    column: str | None = Field(None, description="natural: the column that names the client")
-    min_examples: int | None = Field(None, ge=1, description="fewest training examples of a client; default: 1")
-    below_min: Literal["redraw", "drop"] | None = Field(
-        None,
-        description="if a client would have fewer: redraw (dirichlet: up to 110 splits, pathological: 10), or drop "
-        "the client and its examples; default: redraw",
-    )
-
-
-class TaskTable(_ExperimentTable):
-    """The text, its labels and how they are cut up."""
-
-    data: str = Field("docstrings", description="built-in name, local file or folder, hub id, or module:function")
-    kind: Literal["classification", "tagging"] = Field("classification", description="one label a text, or a token")
-    format: Literal["auto", "csv", "jsonl", "parquet", "saved", "conll", "semeval2010-task8", "hub"] = Field(
-        "auto", description="auto: by file name; saved: `Dataset.save_to_disk`"
-    )
-    files: dict[Literal["train", "validation", "test"], str] = Field(
-        default_factory=dict, description="file of each split, inside `data`; default: files named for the splits"
-    )
-    delimiter: str | None = Field(None, description="what separates the fields of a CSV; default: a comma, tab in .tsv")
-    column_names: list[str] | None = Field(
-        None, description="names of the columns of a CSV without a header line, or of a CoNLL file"
-    )
-    text: list[str] = Field(["text"], description="columns of the text, joined by a space; tagging: the token column")
-    label: str = Field("label", description="column of the label")
-    labels: list[str] | None = Field(None, description="the set of labels; default: those of the training split")
-    options: Options = Field(default_factory=dict, description="keyword arguments of a data function or hub data set")
-    max_length: int = Field(64, ge=4, le=512, description="tokens a text, longer ones are cut")
-    validation: float = Field(0.1, gt=0, lt=1, description="share of train held by the server, if there is no split")
-    test: float = Field(0.2, gt=0, lt=1, description="share of train held out for the report, if there is no split")
-    limit: int | None = Field(None, ge=1, description="use at most this many training examples")
-    test_limit: int | None = Field(None, ge=1, description="test on at most this many examples, drawn at random")
-    partition: Partition = Partition()
-
-    @field_validator("text", mode="before")
-    @classmethod
-    def _one_or_more(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
-
-    @field_validator("delimiter")
-    @classmethod
-    def _one_character(cls, value: str | None) -> str | None:
-        if value in ("\\t", "tab"):  # a shell has no short way to write a tab
-            return "\t"
-        if value is not None and (len(value) != 1 or not value.isascii() or value in '"\r\n'):
-            raise ValueError("expected one character, such as ';' or a tab")
-        return value
-
-    @field_validator("column_names")
-    @classmethod
-    def _named_once(cls, value: list[str] | None) -> list[str] | None:
-        twice = {name for name in value or [] if (value or []).count(name) > 1}
-        if twice:
-            raise ValueError(f"names '{min(twice)}' twice")
-        return value
-
-
-class BackboneTable(_ExperimentTable):
+class BackboneTable(ExperimentTable):
     """The pretrained encoder."""
 
     name: str = Field(
@@ -107,14 +32,14 @@ class BackboneTable(_ExperimentTable):
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
 
 
-class StrategyTable(_ExperimentTable):
+class StrategyTable(ExperimentTable):
     """The server's algorithm."""
 
     name: str = Field("adafl", description="a built-in name, module:Class or path/to/file.py:Class")
     options: Options = Field(default_factory=dict, description="its keyword arguments")
 
 
-class ClientTable(_ExperimentTable):
+class ClientTable(ExperimentTable):
     """How a client trains."""
 
     name: str = Field("adapter", description="a built-in name, module:name or path/to/file.py:name")
@@ -166,7 +91,7 @@ class ClientTable(_ExperimentTable):
         return "bottleneck" if named == _ADAPTERS else named
 
 
-class ThroughputTable(_ExperimentTable):
+class ThroughputTable(ExperimentTable):
     """How fast the clients' boards are, against their profiles: all alike, drawn from a distribution, or from a file.
 
     Draws are in any unit: a board is as fast as its profile at the throughput `base`, half as fast at half of it.
@@ -217,7 +142,7 @@ class ThroughputTable(_ExperimentTable):
         return self
 
 
-class FleetTable(_ExperimentTable):
+class FleetTable(ExperimentTable):
     """Which boards the clients are, and how fast each of them is."""
 
     devices: dict[str, float] = Field(
@@ -236,7 +161,7 @@ class FleetTable(_ExperimentTable):
         return value
 
 
-class LinkTable(_ExperimentTable):
+class LinkTable(ExperimentTable):
     """The network between a client and the server."""
 
     name: str = Field("constant", description="a built-in name, module:name or path/to/file.py:name")
@@ -256,14 +181,14 @@ class LinkTable(_ExperimentTable):
         return value
 
 
-class AvailabilityTable(_ExperimentTable):
+class AvailabilityTable(ExperimentTable):
     """When clients can be asked for work."""
 
     name: str = Field("always", description="a built-in name, module:name or path/to/file.py:name")
     options: Options = Field(default_factory=dict, description="its keyword arguments, such as dropout = 0.1")
 
 
-class CodecTable(_ExperimentTable):
+class CodecTable(ExperimentTable):
     """How models and updates are encoded to travel: pipelines of codecs, each by name or as a table with options."""
 
     up: list[str | Options] = Field(
@@ -288,7 +213,7 @@ class CodecTable(_ExperimentTable):
         return codecs
 
 
-class EngineTable(_ExperimentTable):
+class EngineTable(ExperimentTable):
     """How the simulation uses this machine. `pack` and `device` touch results, in the rounding of float32 sums."""
 
     workers: int | None = Field(
@@ -320,7 +245,7 @@ class EngineTable(_ExperimentTable):
     )
 
 
-class EvaluationTable(_ExperimentTable):
+class EvaluationTable(ExperimentTable):
     """When the global model is measured. Decisions use the validation split; test is for the report."""
 
     validation_every: int = Field(1, ge=1, description="rounds between validations, where the strategy has no trials")
@@ -332,7 +257,7 @@ class EvaluationTable(_ExperimentTable):
     )
 
 
-class CheckpointTable(_ExperimentTable):
+class CheckpointTable(ExperimentTable):
     """How often a run is saved, to be resumed from there; after its first round, and before its last, it always is."""
 
     every: int | None = Field(
@@ -342,7 +267,7 @@ class CheckpointTable(_ExperimentTable):
     )
 
 
-class Experiment(_ExperimentTable):
+class Experiment(ExperimentTable):
     """One whole experiment, validated."""
 
     name: str = Field(

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,15 +11,17 @@ import numpy as np
 
 from fedlab.common.seeds import generator
 from fedlab.config.schema import TaskTable
-from fedlab.data.describe import client_labels, duplicates_between, split_report
+from fedlab.data.conversations import whole_text
+from fedlab.data.describe import client_labels, counted_tokens, duplicates_between, samples_of, split_report
+from fedlab.data.encode import Encoded, SplitEncoder
 from fedlab.data.examples import Examples, declared_labels, read_examples, read_texts
-from fedlab.data.labels import label_ids, label_set
+from fedlab.data.labels import label_set
 from fedlab.data.location import Resolve
 from fedlab.data.partition import skew_labels, split_indices
-from fedlab.data.report import DataReport
+from fedlab.data.report import DataReport, SplitReport
 from fedlab.data.sources.dataset import load_dataset_dict
-from fedlab.data.task import Partitions, Task, join_partitions
-from fedlab.data.tokens import TokenSet, tokenize
+from fedlab.data.task import SPLITS, Partitions, Task, join_partitions
+from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 
 
@@ -31,36 +33,39 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     names = label_set(examples["train"], table, declared_labels(dataset["train"], table))
     splits = hold_out({**examples, "train": limited(examples["train"], table.limit, seed)}, table, seed)
     splits["test"] = limited(splits["test"], table.test_limit, seed)
-    tokens = {
-        split: tokenize(
-            part.texts,
-            label_ids(part, names, split),
-            tokenizer=tokenizer,
-            max_length=table.max_length,
-            kind=table.kind,
-            cache_folder=cache_folder,
-        )
-        for split, part in splits.items()
-    }
     train = splits["train"]
     parts = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
-    partitions = join_partitions(parts)
+    encoder = SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder)
+    encoded = encoder.encoded(splits, parts)
+    partitions = join_partitions(encoded.parts)
     report = DataReport(
         data=table.data,
         kind=table.kind,
         max_length=table.max_length,
-        splits={split: split_report(splits[split], tokens[split], names) for split in ("train", "validation", "test")},
+        splits={split: _described(splits[split], encoded, split, names) for split in SPLITS},
         left_out={split: asdict(part.left_out) for split, part in examples.items()},
-        duplicates=duplicates_between({split: splits[split] for split in ("train", "validation", "test")}),
+        duplicates=duplicates_between({split: splits[split] for split in SPLITS}),
         clients=client_labels(skew_labels(train.labels), parts),
+        blocks=len(encoded.tokens["train"]) if table.kind == "next-token" and table.pack else None,
+        samples=samples_of(encoded, tokenizer),
     )
-    digest = _digest(table.kind, names, tokens, partitions)
-    return Task(kind=table.kind, label_names=names, partitions=partitions, digest=digest, report=report, **tokens)
+    digest = _digest(table.kind, names, encoded.tokens, partitions)
+    return Task(
+        kind=table.kind,
+        label_names=names,
+        partitions=partitions,
+        digest=digest,
+        report=report,
+        language=encoded.language,
+        **encoded.tokens,
+    )
 
 
 def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:
     """Return the texts of the training split as strings. Raises `UserError` like `load_task`."""
-    texts = read_texts(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
+    texts: Sequence[Any] = read_texts(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
+    if table.kind == "prompt":
+        return [whole_text(conversation) for conversation in texts]
     return [text if isinstance(text, str) else " ".join(text) for text in texts]
 
 
@@ -93,6 +98,10 @@ def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> d
         )
     splits["train"] = train.take(np.sort(order[start:]))
     return splits
+
+
+def _described(part: Examples, encoded: Encoded, split: str, names: Sequence[str]) -> SplitReport:
+    return split_report(part, encoded.tokens[split], names, encoded.lengths[split], counted_tokens(encoded, split))
 
 
 def _digest(kind: str, names: tuple[str, ...], tokens: Mapping[str, TokenSet], partitions: Partitions) -> str:

@@ -1,34 +1,62 @@
 """Describe the splits of a task and the clients' partitions, for the report of what was read."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
+from fedlab.data.encode import Encoded, Lengths
 from fedlab.data.examples import Examples
 from fedlab.data.report import ClientLabels, SplitReport
 from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 
+_SAMPLES = 3
+UNLABELLED = "(no label)"  # of texts whose partition needs none
 _CELLS = 200_000  # the largest number of counts by client and label that is kept
 
 
-def split_report(part: Examples, tokens: TokenSet, label_names: Sequence[str]) -> SplitReport:
-    """Describe one split."""
+def split_report(
+    part: Examples, tokens: TokenSet, label_names: Sequence[str], lengths: Lengths, counted: int | None = None
+) -> SplitReport:
+    """Describe one split; `counted` is how many of its tokens count in the loss of a language task."""
     entities = list(_entities(tokens, label_names))
-    kinds = (kind for kind, _ in entities) if tokens.words is not None else iter(part.labels)
+    kinds: Iterable[object] = (kind for kind, _ in entities) if tokens.words is not None else iter(part.labels)
+    counts = Counter(str(kind) for kind in kinds if kind != "")
     return SplitReport(
         examples=len(part),
-        labels=dict(sorted(Counter(map(str, kinds)).items(), key=lambda each: (-each[1], each[0]))),
-        median_tokens=float(np.median(tokens.whole_lengths)),
-        longest_tokens=int(tokens.whole_lengths.max()),
-        cut=int((tokens.whole_lengths > tokens.lengths).sum()),
+        labels=dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))),
+        median_tokens=float(np.median(lengths.whole)),
+        longest_tokens=int(lengths.whole.max()),
+        cut=lengths.cut,
         lost_entities=sum(lost for _, lost in entities),
+        counted_tokens=counted,
     )
+
+
+def counted_tokens(encoded: Encoded, split: str) -> int | None:
+    """Return how many tokens of a split count in the loss; None where it has none, or rows that are only scored."""
+    if encoded.language is None or (encoded.language.words is not None and split != "train"):
+        return None
+    return int((encoded.tokens[split].labels != IGNORED_LABEL).sum())
+
+
+def samples_of(encoded: Encoded, tokenizer: Any) -> list[dict[str, str]]:
+    """Return the first training examples of a language task as the model sees them, the responses apart."""
+    if encoded.language is None:
+        return []
+    train, found = encoded.tokens["train"], []
+    for ids, length, labels in zip(train.input_ids[:_SAMPLES], train.lengths, train.labels, strict=False):
+        counts = np.flatnonzero(labels != IGNORED_LABEL) + 1
+        start = int(counts[0]) if len(counts) else int(length)
+        parts = {"prompt": ids[:start], "response": ids[start:length]}
+        found.append({name: str(tokenizer.decode(part.tolist())) for name, part in parts.items()})
+    return found
 
 
 def client_labels(labels: Sequence[str], parts: Sequence[np.ndarray]) -> ClientLabels:
     """Count the labels of each client's examples; `labels` has one for each training example."""
-    names, codes = np.unique(np.array(labels), return_inverse=True)
+    names, codes = np.unique(np.array([label or UNLABELLED for label in labels]), return_inverse=True)
     shown = parts[: max(1, _CELLS // len(names))]
     return ClientLabels(
         examples=[len(indices) for indices in parts],
@@ -50,8 +78,9 @@ def duplicates_between(splits: Mapping[str, Examples]) -> dict[str, dict[str, in
     }
 
 
-def _comparable(text: str | Sequence[str]) -> str:
-    return " ".join((text if isinstance(text, str) else " ".join(text)).split())
+def _comparable(text: str | Sequence[str | tuple[str, str]]) -> str:
+    parts = [text] if isinstance(text, str) else [part if isinstance(part, str) else " ".join(part) for part in text]
+    return " ".join(" ".join(parts).split())
 
 
 def _entities(tokens: TokenSet, label_names: Sequence[str]) -> Iterator[tuple[str, bool]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import TaskTable
+from fedlab.data.conversations import ASSISTANT, Conversation, asked_and_answered, chats
 from fedlab.errors import UserError
 
 
@@ -23,9 +24,12 @@ class LeftOut:
 
 @dataclass(frozen=True, kw_only=True)
 class Examples:
-    """The examples of one split: lists of equal length of texts, labels and (in scheme `natural`) client ids."""
+    """The examples of one split: lists of equal length of texts, labels and (in scheme `natural`) client ids.
 
-    texts: list[str] | list[list[str]]  # tagging: words
+    Language tasks (next-token, prompt) have a label where a partition or the score needs one, elsewhere "".
+    """
+
+    texts: list[str] | list[list[str]] | list[Conversation]  # tagging: words
     labels: list[str] | list[list[str]]  # tagging: one BIO tag for each word
     client_ids: list[object] | None = None
     left_out: LeftOut = field(default=LeftOut(), compare=False)
@@ -54,7 +58,7 @@ def read_examples(dataset: datasets.Dataset, table: TaskTable, split: str) -> Ex
         UserError: a column is missing or has the wrong type, most examples have no label, or none has a text.
     """
     texts = read_texts(dataset, table, split)
-    labels = _read_labels(dataset, table, split)
+    labels = _labels_of(dataset, table, split, texts)
     column = table.partition.column if split == "train" and table.partition.scheme == "natural" else None
     ids = None if column is None else list(_column(dataset, column, "task.partition.column", split))
     everything = Examples(texts=texts, labels=labels, client_ids=ids)
@@ -65,16 +69,30 @@ def read_examples(dataset: datasets.Dataset, table: TaskTable, split: str) -> Ex
     no_label = int((with_text & ~labelled).sum())
     if 2 * no_label > with_text.sum():
         raise UserError(
-            f"split '{split}' of task.data = '{table.data}': {no_label} of {with_text.sum()} examples have no label:"
-            f" is task.label = '{table.label}' the column of the labels?"
+            f"split '{split}' of task.data = '{table.data}': {no_label} of {with_text.sum()} examples have no"
+            f" {_asked_for(table)}?"
         )
     kept = everything.take(np.flatnonzero(with_text & labelled))
     _check_tags(kept, split)
     return replace(kept, left_out=LeftOut(no_text=int((~with_text).sum()), no_label=no_label))
 
 
-def read_texts(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[str] | list[list[str]]:
-    """Read the texts of one split, with several columns joined by a space; for tagging, the words of each sentence."""
+def _asked_for(table: TaskTable) -> str:
+    if table.kind == "prompt":
+        key, column = ("messages", table.messages) if table.messages else ("response", table.response)
+        return f"response: is task.{key} = '{column}' the column of the {key if table.messages else 'responses'}"
+    return f"label: is task.label = '{table.label}' the column of the labels"
+
+
+def read_texts(
+    dataset: datasets.Dataset, table: TaskTable, split: str
+) -> list[str] | list[list[str]] | list[Conversation]:
+    """Read the texts of one split, with several columns joined by a space; for tagging, the words of each sentence.
+
+    Prompts and responses are read as conversations.
+    """
+    if table.kind == "prompt":
+        return _read_conversations(dataset, table, split)
     if table.kind != "tagging" and {"tokens", "tags"} <= set(dataset.column_names) - {*table.text, table.label}:
         raise UserError(
             f"task.data = '{table.data}' has tokens and tags: set task.kind = 'tagging', task.text = 'tokens' and"
@@ -88,6 +106,37 @@ def read_texts(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[
     for name, values in zip(table.text, columns, strict=True):
         _check_plain(values, f"task.text = '{name}'", split)
     return [" ".join(_plain(value) for value in values).strip() for values in zip(*columns, strict=True)]
+
+
+def _read_conversations(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[Conversation]:
+    if table.messages is not None:
+        said = f"task.messages = '{table.messages}'"
+        return chats(_column(dataset, table.messages, "task.messages", split), said, split)
+
+    def column(name: str, key: str) -> list[str]:
+        values = _column(dataset, name, key, split)
+        _check_plain(values, f"{key}: column '{name}'", split)
+        names = _class_names(dataset, name)
+        return [_name(value, names) or "" if names else _plain(value) for value in values]
+
+    return asked_and_answered(table, dataset.column_names, column)
+
+
+def _labels_of(dataset: datasets.Dataset, table: TaskTable, split: str, texts: Sequence[Any]) -> list[Any]:
+    """Read the labels. Language tasks have those that a partition or the score needs, else ""; None: no response."""
+    if not table.is_language:
+        return _read_labels(dataset, table, split)
+    if table.kind == "prompt":
+        answered = [bool(text) and text[-1][0] == ASSISTANT for text in texts]
+    else:
+        answered = [True] * len(texts)
+    if table.scores_labels:
+        labels: list[Any] = [one_label(text[-1][1]) if text else "" for text in texts]
+    elif split == "train" and table.partition.scheme in ("dirichlet", "pathological"):
+        labels = _read_labels(dataset, table, split)
+    else:
+        labels = [""] * len(texts)
+    return [label if there else None for label, there in zip(labels, answered, strict=True)]
 
 
 def _read_labels(dataset: datasets.Dataset, table: TaskTable, split: str) -> list[Any]:
@@ -104,7 +153,11 @@ def _read_labels(dataset: datasets.Dataset, table: TaskTable, split: str) -> lis
 
 def declared_labels(dataset: datasets.Dataset, table: TaskTable) -> list[str] | None:
     """Return the names that the label column declares (`datasets.ClassLabel`, or a list of it), or None."""
-    feature = dataset.features.get(column_named(table.label, dataset.column_names))
+    return _class_names(dataset, table.label)
+
+
+def _class_names(dataset: datasets.Dataset, column: str) -> list[str] | None:
+    feature = dataset.features.get(column_named(column, dataset.column_names))
     names: list[str] | None = getattr(getattr(feature, "feature", feature), "names", None)
     return None if names is None else [one_label(name) for name in names]
 
@@ -163,6 +216,7 @@ def _name(value: object, names: Sequence[str] | None) -> str | None:
 
 
 def _check_tags(examples: Examples, split: str) -> None:
-    for text, label in zip(examples.texts, examples.labels, strict=True):
+    texts: Sequence[Any] = examples.texts
+    for text, label in zip(texts, examples.labels, strict=True):
         if isinstance(label, list) and len(label) != len(text):
             raise UserError(f"split '{split}': {len(text)} words but {len(label)} tags: {' '.join(text)[:60]!r}")

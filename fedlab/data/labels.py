@@ -10,17 +10,22 @@ from fedlab.errors import UserError
 
 _BIO = re.compile(r"O|[BI]-.+")
 _SHOWN = 6
+_MOST_WORDS = 100  # of label words that are not listed in the experiment
 
 
 def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None = None) -> tuple[str, ...]:
     """Return the label names: `task.labels`, else those the column declares, else those of the training split.
 
     Labels from the training split are sorted, numbers by value. BIO tags are completed to O, and B- and I- of every
-    type, because other splits may contain a tag that the training split lacks.
+    type, because other splits may contain a tag that the training split lacks. Language tasks have labels only where
+    the responses are label words.
 
     Raises:
-        UserError: there is one label only; or in a tagging task, a name is not a BIO tag.
+        UserError: there is one label only; in a tagging task, a name is not a BIO tag; or there are too many responses
+            to be label words.
     """
+    if table.is_language and not table.scores_labels:
+        return ()
     given = [*dict.fromkeys(map(one_label, table.labels or declared or []))]
     used = _tags_used(train) if table.kind == "tagging" else set(train.labels)
     names = tuple(given) if given else _sorted(used)
@@ -29,8 +34,13 @@ def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None 
             raise UserError(f"label '{name}': tagging needs BIO tags: O, B-type, I-type")
     if len(names) < 2 and used <= set(names):  # otherwise `label_ids` names the label that is not in the set
         raise UserError(
-            f"task.label = '{table.label}': every training example has the label '{names[0]}', so there is nothing to"
+            f"{_key(table)}: every training example has the label '{names[0]}', so there is nothing to"
             " learn: is it the column of the labels?"
+        )
+    if table.scores_labels and not given and len(names) > _MOST_WORDS:
+        raise UserError(
+            f"{_key(table)}: {len(names)} different responses are too many to be label words: set task.labels, or"
+            " another task.measure"
         )
     if given or table.kind != "tagging":
         return names
@@ -52,6 +62,11 @@ def label_ids(examples: Examples, names: Sequence[str], split: str) -> list[Any]
     except KeyError as error:
         shown = ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
         raise UserError(f"label '{error.args[0]}' in split '{split}' is not in the set: accepted: {shown}") from error
+
+
+def _key(table: TaskTable) -> str:
+    """Return the key that names the column of the labels, with its value."""
+    return f"task.response = '{table.response}'" if table.scores_labels else f"task.label = '{table.label}'"
 
 
 def _tags_used(examples: Examples) -> set[str]:

@@ -13,7 +13,7 @@ from fedlab.data.location import Resolve, fingerprint
 from fedlab.data.task import TASK_FILES, Task, read_task, write_task
 from fedlab.data.tokens import tokenizer_digest
 
-TASK_LAYOUT = 4  # part of the cache keys: raise it when a change of the code changes the task of a table
+TASK_LAYOUT = 5  # part of the cache keys: raise it when a change of the code changes the task of a table
 
 
 def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
@@ -47,5 +47,6 @@ def texts_for_vocabulary(table: TaskTable, resolve: Resolve) -> Iterator[str]:
 
 
 def _key(table: TaskTable, seed: int, tokenizer: Any, state: object) -> str:
-    parts = [TASK_LAYOUT, table.model_dump(mode="json"), seed, tokenizer_digest(tokenizer), state]
+    template = getattr(tokenizer, "chat_template", None) if table.kind == "prompt" else None
+    parts = [TASK_LAYOUT, table.model_dump(mode="json"), seed, tokenizer_digest(tokenizer), state, template]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

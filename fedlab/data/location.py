@@ -21,6 +21,7 @@ FORMAT_OF_SUFFIX = {
     ".annotated": "conll",
     ".bio": "conll",
     ".iob": "conll",
+    ".txt": "text",
 }
 
 

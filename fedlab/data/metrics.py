@@ -1,10 +1,33 @@
-"""Metrics of predictions: accuracy and entity F1."""
+"""Metrics of predictions: accuracy and entity F1; and the score of a model."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Self
 
 import numpy as np
 
 from fedlab.data.tokens import IGNORED_LABEL, WordTags
+
+
+class Score(float):
+    """The score of a model, 0 to 1, the higher the better; `others` are other measures of it by name.
+
+    It is a number, so that a strategy that compares scores need not know that there are others.
+    """
+
+    others: Mapping[str, float] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, value: float, others: Mapping[str, float]) -> Self:
+        """Return a score with other measures."""
+        score = cls(value)
+        score.others = others
+        return score
+
+
+def others_of(score: float) -> dict[str, float]:
+    """Return the measures beside a score, none where it is a plain number."""
+    return dict(score.others) if isinstance(score, Score) else {}
 
 
 def accuracy(predictions: np.ndarray, labels: np.ndarray) -> float:

@@ -31,7 +31,7 @@ def with_own_data(experiment: Experiment, data_path: Path) -> Experiment:
         UserError: labels or vocabulary would come from the data, or the file or folder does not exist.
     """
     task, backbone = experiment.task, experiment.backbone.name
-    if not task.labels:
+    if not task.labels and (not task.is_language or task.scores_labels):
         raise UserError("task.labels is missing: nodes with data of their own cannot know the labels of the others")
     if backbone in RANDOM_BACKBONES:
         raise UserError(
@@ -53,30 +53,25 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
         UserError: the data cannot be read, or have a label that the experiment does not list.
     """
     # Imported here as in `fedlab.data.load.load_task`: a node with prepared data saves the seconds.
+    from fedlab.data.encode import SplitEncoder  # noqa: PLC0415
     from fedlab.data.examples import read_examples  # noqa: PLC0415
-    from fedlab.data.labels import label_ids, label_set  # noqa: PLC0415
+    from fedlab.data.labels import label_set  # noqa: PLC0415
     from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
-    from fedlab.data.tokens import tokenize  # noqa: PLC0415
 
     train = read_examples(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
     names = label_set(train, table)
-    tokens = tokenize(
-        train.texts,
-        label_ids(train, names, "train"),
-        tokenizer=tokenizer,
-        max_length=table.max_length,
-        kind=table.kind,
-        cache_folder=cache_folder / "tokens",
-    )
-    everything = join_partitions([np.arange(len(tokens))])
+    encoder = SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder / "tokens")
+    encoded = encoder.encoded({"train": train}, [np.arange(len(train))])
+    tokens = encoded.tokens["train"]
     return Task(
         kind=table.kind,
         label_names=names,
         train=tokens,
         validation=tokens,
         test=tokens,
-        partitions=everything,
+        partitions=join_partitions(encoded.parts),
         digest=tokens.digest,
+        language=encoded.language,
     )
 
 

@@ -78,7 +78,7 @@ def _commonest_entity(tags: Sequence[str]) -> str:
 def _codes(keys: Sequence[object] | None, partition: Partition) -> np.ndarray:
     if keys is None:
         raise UserError("task.partition.column is missing: scheme 'natural' needs the column that names the client")
-    if any(is_missing(key) or not str(key).strip() for key in keys):
+    if partition.scheme == "natural" and any(is_missing(key) or not str(key).strip() for key in keys):
         raise UserError(f"task.partition.column = '{partition.column}': an example has no value in it")
     codes: np.ndarray = np.unique(np.array(keys), return_inverse=True)[1]
     return codes

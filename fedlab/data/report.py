@@ -1,7 +1,7 @@
 """What was read of a task's data: sizes, labels, lengths, what was cut or left out, and what each client holds."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 
@@ -15,6 +15,7 @@ class SplitReport:
     longest_tokens: int
     cut: int  # examples longer than `task.max_length`
     lost_entities: int  # tagging: entities with a word that was cut off or has no token
+    counted_tokens: int | None = None  # language: tokens that count in the loss
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,12 +33,14 @@ class DataReport:
     """What was read, for people to check it."""
 
     data: str
-    kind: str  # classification or tagging
+    kind: str  # of the task
     max_length: int
     splits: dict[str, SplitReport]
     left_out: dict[str, dict[str, int]]  # examples of each split of the source, by the reason
     duplicates: dict[str, dict[str, int]]  # examples of a split whose text is also in an earlier one, or again in it
     clients: ClientLabels
+    blocks: int | None = None  # into which the training texts are packed
+    samples: list[dict[str, str]] = field(default_factory=list)  # language: prompt and response as the model sees them
 
     def plain(self) -> dict[str, Any]:
         """Return the report as a JSON object."""

@@ -4,14 +4,15 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
+from fedlab.config.task_table import TaskKind
+from fedlab.data.language import Language, language_from
 from fedlab.data.report import DataReport, report_from
 from fedlab.data.tokens import TokenSet, read_tokens
 
-_SPLITS = ("train", "validation", "test")
+SPLITS = ("train", "validation", "test")
 _REPORT = "report.json"
 
 
@@ -43,7 +44,7 @@ class Partitions:
 class Task:
     """The learning task, the same in every process of a run."""
 
-    kind: Literal["classification", "tagging"]
+    kind: TaskKind
     label_names: tuple[str, ...]
     train: TokenSet
     validation: TokenSet
@@ -51,6 +52,7 @@ class Task:
     partitions: Partitions
     digest: str  # SHA-256 of everything above: equal digests mean equal tasks
     report: DataReport | None = None  # what was read; None for a node's own data
+    language: Language | None = None  # how a language model is scored; None for other kinds
 
 
 def join_partitions(parts: Sequence[np.ndarray]) -> Partitions:
@@ -66,8 +68,9 @@ def write_task(task: Task, folder: Path) -> None:
     description = {
         "kind": task.kind,
         "label_names": task.label_names,
-        "tokens": {split: getattr(task, split).digest for split in _SPLITS},
+        "tokens": {split: getattr(task, split).digest for split in SPLITS},
         "digest": task.digest,
+        "language": None if task.language is None else task.language.plain(),
     }
     if task.report is not None:
         (folder / _REPORT).write_text(json.dumps(task.report.plain()), encoding="utf-8")
@@ -86,5 +89,6 @@ def read_task(folder: Path, token_folder: Path) -> Task:
         label_names=tuple(description["label_names"]),
         partitions=Partitions(np.load(folder / "indices.npy", mmap_mode="r"), np.load(folder / "ends.npy")),
         digest=description["digest"],
+        language=None if description["language"] is None else language_from(description["language"]),
         **{split: read_tokens(token_folder, digest) for split, digest in description["tokens"].items()},
     )

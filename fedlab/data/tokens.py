@@ -3,7 +3,7 @@
 import copy
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -38,7 +38,8 @@ class TokenSet:
 
     input_ids: np.ndarray  # int32 [N, T], padded on the right, with the tokenizer's padding id if it has one
     lengths: np.ndarray  # int32 [N], tokens that are not padding
-    labels: np.ndarray  # int64 [N]; tagging: [N, T], -100 on padding, special tokens and all but a word's first token
+    labels: np.ndarray  # int64 [N]; tagging: [N, T], -100 on padding, special tokens and all but a word's first token;
+    # language: [N, T], the token that follows each, -100 where that does not count
     whole_lengths: np.ndarray  # int32 [N], tokens before texts were cut
     words: WordTags | None = None  # tagging only
     digest: str  # of what it was made from; equal digests mean equal arrays
@@ -64,9 +65,21 @@ def tokenize(
         UserError: the tokenizer is not a fast one.
     """
     assert len(texts) == len(labels) > 0
-    key = _digest(_LAYOUT, texts, labels, tokenizer_digest(tokenizer), max_length, kind)
     encode = _tagging_rows if kind == "tagging" else _classification_rows
     rows = encode(texts, labels, tokenizer, max_length)
+    return store_rows(rows, (texts, labels, max_length, kind), tokenizer=tokenizer, cache_folder=cache_folder)
+
+
+def store_rows(
+    rows: Iterable["TokenRow"], made_from: Sequence[object], *, tokenizer: Any, cache_folder: Path
+) -> TokenSet:
+    """Return rows as a token set, from the cache if what they and the tokenizer are made from is in it.
+
+    Raises:
+        UserError: the tokenizer is not a fast one, or has no padding token.
+    """
+    texts, labels, *rest = made_from
+    key = _digest(_LAYOUT, texts, labels, tokenizer_digest(tokenizer), *rest)
     needs = [f"{name}.npy" for name in _ARRAYS]
     publish(cache_folder / key, lambda folder: _write(folder, _padded(rows, padding_id(tokenizer))), needs=needs)
     return read_tokens(cache_folder, key)
@@ -168,7 +181,7 @@ def _first_token_labels(word_ids: list[int | None], word_labels: Sequence[int]) 
     ]
 
 
-def _padded(rows: Iterator[TokenRow], pad_token_id: int) -> dict[str, np.ndarray]:
+def _padded(rows: Iterable[TokenRow], pad_token_id: int) -> dict[str, np.ndarray]:
     every = list(rows)
     arrays = {
         "input_ids": _rectangle([row.input_ids for row in every], pad_token_id).astype(np.int32),
@@ -178,8 +191,10 @@ def _padded(rows: Iterator[TokenRow], pad_token_id: int) -> dict[str, np.ndarray
     token_labels = [row.label for row in every if isinstance(row.label, list)]
     if not token_labels:
         return arrays | {"labels": np.array([row.label for row in every], np.int64)}
+    arrays |= {"labels": _rectangle(token_labels, IGNORED_LABEL)}
+    if not any(row.tags for row in every):
+        return arrays
     return arrays | {
-        "labels": _rectangle(token_labels, IGNORED_LABEL),
         "tags": _rectangle([row.tags for row in every], IGNORED_LABEL),
         "seen": _rectangle([row.seen for row in every], 0).astype(bool),
     }

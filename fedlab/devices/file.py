@@ -22,11 +22,15 @@ from fedlab.devices.tables import Point, ProvenanceLevel, TableName
 from fedlab.errors import UserError
 from fedlab.workload.checks import NAME_PATTERN
 from fedlab.workload.passes import DEFAULT_PROCESSOR, FORMATS, Format
-from fedlab.workload.shape import REFERENCE_SHAPES, Family, ModelShape
+from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape, TabledFamily
 
 BOARD_FIGURES = ("memory_bytes", "communicating_watts", "idle_watts")
-PROCESSOR_FIGURES = ("computing_watts", "memory_bandwidth_bytes_per_second")
-_FIGURES = (*BOARD_FIGURES, *PROCESSOR_FIGURES)
+PROCESSOR_FIGURES = (
+    "computing_watts", "memory_bandwidth_bytes_per_second", "launch_seconds", "step_seconds", "runtime_bytes",
+)  # fmt: skip
+FORMAT_FIGURES = ("peak_operations_per_second", "efficiency")
+_TABLES = ("latency_seconds", "peak_memory_bytes")
+_FIGURES = (*BOARD_FIGURES, *PROCESSOR_FIGURES, *FORMAT_FIGURES)
 _SIZES = ("blocks", "hidden", "intermediate")
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
@@ -75,7 +79,7 @@ class TableEntry(BaseModel):
         return self
 
 
-Entries = dict[Family, dict[TableName, TableEntry]]
+Entries = dict[TabledFamily, dict[TableName, TableEntry]]
 
 
 class MeasuredAt(BaseModel):
@@ -102,7 +106,7 @@ class MeasuredAt(BaseModel):
         """The batch."""
         return Point(batch_size=self.batch_size, sequence_length=self.sequence_length, width=self.width)
 
-    def shape(self, family: Family) -> ModelShape:
+    def shape(self, family: TabledFamily) -> ModelShape:
         """Return the sizes of the encoder that the values of a family are for."""
         if self.blocks is None or self.hidden is None or self.intermediate is None:
             return REFERENCE_SHAPES[family]
@@ -110,21 +114,32 @@ class MeasuredAt(BaseModel):
 
 
 class FormatEntry(BaseModel):
-    """The tables of a processor in one number format."""
+    """The tables and the rates of a processor in one number format."""
 
     model_config = _STRICT
 
+    peak_operations_per_second: FigureEntry | None = None
+    efficiency: FigureEntry | None = None
     latency_seconds: Entries = {}
     peak_memory_bytes: Entries = {}
 
+    @model_validator(mode="after")
+    def _share(self) -> "FormatEntry":
+        check_rates(self)
+        return self
+
 
 class ProcessorEntry(BaseModel):
-    """A processor of a board: its figures, and its tables by number format."""
+    """A processor of a board: its figures, and its tables and rates by number format."""
 
     model_config = _STRICT
 
     computing_watts: FigureEntry | None = None
     memory_bandwidth_bytes_per_second: FigureEntry | None = None
+    launch_seconds: FigureEntry | None = None
+    step_seconds: FigureEntry | None = None
+    runtime_bytes: FigureEntry | None = None
+    forward_only: bool = False
     fp32: FormatEntry | None = None
     fp16: FormatEntry | None = None
     bf16: FormatEntry | None = None
@@ -140,8 +155,8 @@ class ProcessorEntry(BaseModel):
 class ProfileFile(BaseModel):
     """A whole profile, as it stands in its file.
 
-    Tables and watts at its top are those of the processor `default` in fp32; `processors` holds others, and other
-    formats of that one.
+    Tables, rates and watts at its top are those of the processor `default` in fp32; `processors` holds others, and
+    other formats of that one.
     """
 
     model_config = _STRICT
@@ -153,6 +168,11 @@ class ProfileFile(BaseModel):
     communicating_watts: FigureEntry
     idle_watts: FigureEntry
     memory_bandwidth_bytes_per_second: FigureEntry | None = None
+    launch_seconds: FigureEntry | None = None
+    step_seconds: FigureEntry | None = None
+    runtime_bytes: FigureEntry | None = None
+    peak_operations_per_second: FigureEntry | None = None
+    efficiency: FigureEntry | None = None
     latency_seconds: Entries = {}
     peak_memory_bytes: Entries = {}
     processors: dict[Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")], ProcessorEntry] = {}
@@ -164,14 +184,19 @@ class ProfileFile(BaseModel):
                 raise ValueError(f"processors.{name}.computing_watts: missing, expected here")
         if default := self.processors.get(DEFAULT_PROCESSOR):
             self._check_said_once(default)
-        tables = [entry.latency_seconds for _, _, entry in self.formats()]
-        if not any(table for entries in tables for table in entries.values()):
-            raise ValueError("latency_seconds: no table, expected at least one, such as latency_seconds.bert.adapter")
+        check_rates(self)
+        known = [entry for _, _, entry in self.formats()]
+        has_tables = any(table for entry in known for table in entry.latency_seconds.values())
+        if not has_tables and not any(entry.peak_operations_per_second for entry in known):
+            raise ValueError(
+                "latency_seconds: no table, expected at least one, such as latency_seconds.bert.adapter, or "
+                "peak_operations_per_second"
+            )
         return self
 
     def _check_said_once(self, default: ProcessorEntry) -> None:
         """Refuse what the file's top says of the processor `default`."""
-        for key in ("computing_watts", "memory_bandwidth_bytes_per_second", "fp32"):
+        for key in (*PROCESSOR_FIGURES, "fp32"):
             if getattr(default, key) is not None:
                 where = "latency_seconds and peak_memory_bytes at the top" if key == "fp32" else f"{key} at the top"
                 raise ValueError(f"processors.{DEFAULT_PROCESSOR}.{key}: expected as {where} of the file")
@@ -181,7 +206,7 @@ class ProfileFile(BaseModel):
         if name != DEFAULT_PROCESSOR:
             return self.processors.get(name)
         given = self.processors.get(DEFAULT_PROCESSOR, ProcessorEntry())
-        tables = FormatEntry(latency_seconds=self.latency_seconds, peak_memory_bytes=self.peak_memory_bytes)
+        tables = FormatEntry(**{key: getattr(self, key) for key in (*FORMAT_FIGURES, *_TABLES)})
         figures = {key: getattr(self, key) for key in PROCESSOR_FIGURES}
         return given.model_copy(update={"fp32": tables, **figures})
 
@@ -192,6 +217,16 @@ class ProfileFile(BaseModel):
             assert entry is not None, "it is one of the file's"
             for number_format, tables in entry.formats().items():
                 yield name, number_format, tables
+
+
+def check_rates(entry: FormatEntry | ProfileFile) -> None:
+    """Raise a ValueError if a share of a peak is above it, or of no peak."""
+    if entry.efficiency is None:
+        return
+    if entry.peak_operations_per_second is None:
+        raise ValueError("efficiency: is a share of peak_operations_per_second, which is missing")
+    if entry.efficiency.value > 1:
+        raise ValueError(f"efficiency: is {entry.efficiency.value:g}, expected a share of the peak, at most 1")
 
 
 def read_profile_file(path: Path) -> ProfileFile:

@@ -13,7 +13,7 @@ from fedlab.devices.file import FormatEntry, ProfileFile, TableEntry
 from fedlab.devices.tables import DepthTable, FormatTables, Provenance, Quantity, TableName, Tables, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.passes import DEFAULT_PROCESSOR, Format
-from fedlab.workload.shape import Family
+from fedlab.workload.shape import TabledFamily
 
 PUBLISHED = "jetson-tx2"  # the profile with the published tables of peak memory and of cached adapters
 Read = Callable[[Path], ProfileFile]
@@ -68,7 +68,7 @@ class _Files:
         path: Path,
         place: TablePlace,
         quantity: Quantity,
-        family: Family,
+        family: TabledFamily,
         name: TableName,
         trail: tuple[Path, ...] = (),
     ) -> DepthTable:
@@ -97,17 +97,17 @@ class _Files:
 
 def _entries(
     file: ProfileFile, place: TablePlace, quantity: Quantity
-) -> Mapping[Family, Mapping[TableName, TableEntry]]:
+) -> Mapping[TabledFamily, Mapping[TableName, TableEntry]]:
     processor = file.processor(place.processor)
     tables = None if processor is None else processor.formats().get(place.format)
     return {} if tables is None else _of_quantity(tables, quantity)
 
 
-def _of_quantity(tables: FormatEntry, quantity: Quantity) -> Mapping[Family, Mapping[TableName, TableEntry]]:
+def _of_quantity(tables: FormatEntry, quantity: Quantity) -> Mapping[TabledFamily, Mapping[TableName, TableEntry]]:
     return tables.latency_seconds if quantity == "latency_seconds" else tables.peak_memory_bytes
 
 
-def _own(entry: TableEntry, file: ProfileFile, family: Family, where: str) -> DepthTable:
+def _own(entry: TableEntry, file: ProfileFile, family: TabledFamily, where: str) -> DepthTable:
     shape = file.measured_at.shape(family)
     values, expected = entry.values or [], shape.blocks + 1
     if len(values) != expected:
@@ -139,7 +139,7 @@ def _with_cached(tables: Tables, files: _Files) -> Tables:
     They take what adapters without cache do, less the forward pass of the blocks below; of that pass, what is stored
     saves the share that the published tables show for the head alone (0.55 s of 0.57 s), so that nothing is free.
     """
-    added: dict[tuple[Family, TableName], DepthTable] = {}
+    added: dict[tuple[TabledFamily, TableName], DepthTable] = {}
     for (family, name), table in tables.items():
         if name == "adapter" and (family, "cached_adapter") not in tables:
             added[family, "cached_adapter"] = _cached(table, _saved_share(family, files))
@@ -157,7 +157,7 @@ def _cached(table: DepthTable, saved_share: float) -> DepthTable:
     return replace(table, values=values, provenance=Provenance(level=level, source=source))
 
 
-def _saved_share(family: Family, files: _Files) -> float:
+def _saved_share(family: TabledFamily, files: _Files) -> float:
     """Return what of the forward pass stored activations save; families without published tables take BERT's share."""
     published = files.published()
     known = family if family in files.read(published).latency_seconds else "bert"

@@ -2,13 +2,23 @@
 
 import difflib
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
-from fedlab.devices.file import BOARD_FIGURES, FigureEntry, ProcessorEntry, ProfileFile, read_profile_file
+from fedlab.devices.file import (
+    BOARD_FIGURES,
+    FORMAT_FIGURES,
+    PROCESSOR_FIGURES,
+    FigureEntry,
+    FormatEntry,
+    ProcessorEntry,
+    ProfileFile,
+    read_profile_file,
+)
 from fedlab.devices.filled_tables import TablePlace, filled_tables
-from fedlab.devices.tables import FormatTables, Provenance, ProvenanceLevel, least_sure
+from fedlab.devices.tables import Figure, FormatTables, Provenance, ProvenanceLevel, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.passes import DEFAULT_PROCESSOR, Format
 
@@ -18,13 +28,22 @@ _UNKNOWN = Provenance(level="assumed", source="")
 
 @dataclass(frozen=True, kw_only=True)
 class Processor:
-    """A processor of a board: what it draws while it computes, and its tables by number format."""
+    """A processor of a board: what it draws while it computes, and its tables and rates by number format.
+
+    `launch_seconds` is what starting an operator takes, and `step_seconds` what a batch takes besides its operators.
+    `runtime_bytes` is what process and libraries take, None where that is not counted. A `forward_only` processor
+    cannot compute gradients.
+    """
 
     name: str
     computing_watts: float
     formats: Mapping[Format, FormatTables]
     watts_provenance: Provenance = _UNKNOWN
-    memory_bandwidth_bytes_per_second: float | None = None
+    memory_bandwidth_bytes_per_second: Figure | None = None
+    launch_seconds: Figure | None = None
+    step_seconds: Figure | None = None
+    runtime_bytes: Figure | None = None
+    forward_only: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,11 +74,11 @@ class DeviceProfile:
         return self.processors[name]
 
     def tables(self, processor: str, number_format: Format) -> FormatTables:
-        """Return a processor's tables in a format. Raises UserError if it has none."""
+        """Return a processor's tables and rates in a format. Raises UserError if it has none."""
         formats = self.processor(processor).formats
         if number_format not in formats:
             raise UserError(
-                f"device profile {self.name}: no tables for {number_format} on the processor {processor!r}, "
+                f"device profile {self.name}: no tables or rates for {number_format} on the processor {processor!r}, "
                 f"accepted: {', '.join(formats) or 'none'}"
             )
         return formats[number_format]
@@ -114,23 +133,34 @@ def _processors(path: Path, read: Callable[[Path], ProfileFile]) -> dict[str, Pr
     """Return the processors of a file: the default one first, which is the only one of most."""
     file = read(path)
     formats: dict[str, dict[Format, FormatTables]] = {}
-    for name, number_format, _ in file.formats():
+    for name, number_format, entry in file.formats():
         place = TablePlace(processor=name, format=number_format)
-        formats.setdefault(name, {})[number_format] = filled_tables(path, place, read, locate_profile)
+        tables = filled_tables(path, place, read, locate_profile)
+        formats.setdefault(name, {})[number_format] = replace(tables, **_figures(entry, FORMAT_FIGURES))
     entries = {name: file.processor(name) for name in dict.fromkeys((DEFAULT_PROCESSOR, *file.processors))}
     return {name: _processor(name, entry, formats.get(name, {})) for name, entry in entries.items() if entry}
 
 
 def _processor(name: str, entry: ProcessorEntry, formats: Mapping[Format, FormatTables]) -> Processor:
-    watts, bandwidth = entry.computing_watts, entry.memory_bandwidth_bytes_per_second
+    watts = entry.computing_watts
     assert watts is not None, "the file was checked for it"
     return Processor(
         name=name,
         computing_watts=watts.value,
         formats=formats,
         watts_provenance=_provenance(watts),
-        memory_bandwidth_bytes_per_second=None if bandwidth is None else bandwidth.value,
+        forward_only=entry.forward_only,
+        **_figures(entry, PROCESSOR_FIGURES[1:]),
     )
+
+
+def _figures(entry: ProcessorEntry | FormatEntry, names: Sequence[str]) -> dict[str, Any]:
+    """Return some figures of an entry, None for those that it lacks."""
+    given: dict[str, FigureEntry | None] = {name: getattr(entry, name) for name in names}
+    return {
+        name: None if figure is None else Figure(value=figure.value, provenance=_provenance(figure))
+        for name, figure in given.items()
+    }
 
 
 def _provenance(figure: FigureEntry) -> Provenance:

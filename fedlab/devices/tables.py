@@ -1,4 +1,4 @@
-"""What was measured on a board: figures by depth, the batch and the encoder they are for, and where they come from."""
+"""What is known of a board: rates, and figures by depth with the batch and the encoder that they are for."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import ConfigDict, PositiveInt
 from pydantic.dataclasses import dataclass as checked_dataclass
 
-from fedlab.workload.shape import Family, ModelShape
+from fedlab.workload.shape import ModelShape, TabledFamily
 
 TableName = Literal["full", "adapter", "cached_adapter"]
 Quantity = Literal["latency_seconds", "peak_memory_bytes"]
@@ -22,6 +22,14 @@ class Provenance:
 
     level: ProvenanceLevel
     source: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Figure:
+    """A value, and where it comes from; a scaled one names the point it was scaled from."""
+
+    value: float
+    provenance: Provenance
 
 
 @checked_dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid"))
@@ -48,15 +56,21 @@ class DepthTable:
     fixed: float | None = None
 
 
-Tables = Mapping[tuple[Family, TableName], DepthTable]
+Tables = Mapping[tuple[TabledFamily, TableName], DepthTable]
 
 
 @dataclass(frozen=True, kw_only=True)
 class FormatTables:
-    """What a processor needs for one batch in one number format."""
+    """What is known of a processor in one number format.
+
+    The tables say what it needs for one batch. The rates are for work without a table: the operations per second that
+    it has at most, and the share of them that products of matrices reach (`fedlab.devices.costmodel.roofline`).
+    """
 
     latency_seconds: Tables
     peak_memory_bytes: Tables
+    peak_operations_per_second: Figure | None = None
+    efficiency: Figure | None = None
 
 
 def least_sure(*levels: ProvenanceLevel) -> ProvenanceLevel:

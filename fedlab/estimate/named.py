@@ -1,5 +1,6 @@
 """A slot and its rules from what a command line names."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,9 +11,11 @@ from fedlab.estimate.exact import exact_rules
 from fedlab.estimate.published import published_rules
 from fedlab.estimate.slot import Estimate, Slot, estimate
 from fedlab.estimate.spec import CodecName, EstimateMethod
-from fedlab.estimate.trajectory import read_trajectory
+from fedlab.estimate.trajectory import Segment, read_trajectory
+from fedlab.models.decoders import published_decoder
 from fedlab.models.sizes import EncoderSizes, read_sizes
 from fedlab.network.links import constant
+from fedlab.workload.passes import DEFAULT_PROCESSOR, Format
 from fedlab.workload.shape import REFERENCE_SHAPES
 
 
@@ -30,6 +33,11 @@ class Named:
     batch_size: int = 4
     labels: int = 20
     published: bool = False
+    format: Format = "fp32"
+    processor: str = DEFAULT_PROCESSOR
+    checkpointing: bool = False
+    scored_tokens: int | None = None
+    targets: tuple[str, ...] = ("q", "v")
 
     def profile(self) -> DeviceProfile:
         """Return the board that is named.
@@ -43,8 +51,14 @@ class Named:
         """Say all of it in a line."""
         codec = "" if self.codec == "none" else f", {self.codec} updates"
         head = ", as the artifact bills it" if self.published else f", {self.labels} labels"
+        if published_decoder(self.backbone):
+            head = ""
+        number_format = "" if self.format == "fp32" else f" in {self.format}"
+        processor = "" if self.processor == DEFAULT_PROCESSOR else f" ({self.processor})"
+        saving = ", checkpointing" if self.checkpointing else ""
         return (
-            f"{self.method}{codec} of {self.backbone} on {self.device}, {self.bandwidth}, "
+            f"{self.method}{codec}{saving} of {self.backbone}{number_format} on {self.device}{processor}, "
+            f"{self.bandwidth}, "
             f"{self.batches} batches of {self.batch_size} x {self.sequence_length} tokens a round{head}"
         )
 
@@ -55,7 +69,11 @@ def estimate_named(path: Path, named: Named) -> Estimate:
     Raises:
         UserError: the file, or something that is named, cannot be used.
     """
-    trajectory = read_trajectory(path)
+    return estimate_trajectory(read_trajectory(path), named)
+
+
+def estimate_trajectory(trajectory: Sequence[Segment], named: Named) -> Estimate:
+    """Return what a trajectory costs; raises UserError as `estimate_named` does."""
     sizes = _sizes(named.backbone)
     slot = Slot(
         method=named.method,
@@ -65,11 +83,19 @@ def estimate_named(path: Path, named: Named) -> Estimate:
         batches=named.batches,
         batch_size=named.batch_size,
         sequence_length=named.sequence_length,
+        format=named.format,
+        processor=named.processor,
+        checkpointing=named.checkpointing,
+        scored_tokens=named.scored_tokens,
+        targets=named.targets,
     )
     if not named.published:
-        return estimate(trajectory, slot, exact_rules(named.method, sizes, labels=named.labels, codec=named.codec))
+        rules = exact_rules(named.method, sizes, labels=named.labels, codec=named.codec, targets=named.targets)
+        return estimate(trajectory, slot, rules)
     family = sizes.shape.family
-    if sizes.shape != REFERENCE_SHAPES[family]:
+    if named.method in ("lora", "forward"):
+        raise UserError(f"--published: the artifact's tables are of adapters and whole blocks, not of {named.method}")
+    if sizes.shape not in REFERENCE_SHAPES.values():
         raise UserError(
             f"--published: the artifact's tables are for bert-base and distilbert-base, {named.backbone} is neither"
         )

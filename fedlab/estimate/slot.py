@@ -16,9 +16,11 @@ from fedlab.errors import UserError
 from fedlab.estimate.spec import EstimateMethod
 from fedlab.estimate.trajectory import Segment, Stretch, stretches
 from fedlab.network.links import Link
-from fedlab.workload.passes import WHOLE, bottleneck
+from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, Format, Pass, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import ModelShape
-from fedlab.workload.workload import Configuration, Cost, Workload, training_passes
+from fedlab.workload.workload import Configuration, Cost, Workload, forward_passes, training_passes
+
+_PASSES_OF_A_PERTURBATION = 2  # the loss on both sides of the model
 
 
 class Traffic(NamedTuple):
@@ -30,7 +32,11 @@ class Traffic(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Slot:
-    """A client: how it trains which encoder, on what, over what. `batches` is per round."""
+    """A client: how it trains which backbone, on what, over what. `batches` is per round.
+
+    `format`, `processor`, `checkpointing` and `scored_tokens` are as in `fedlab.workload.passes.Pass`; `targets` are
+    the projections that LoRA trains pairs beside.
+    """
 
     method: EstimateMethod
     shape: ModelShape
@@ -39,11 +45,22 @@ class Slot:
     batches: int
     batch_size: int
     sequence_length: int
+    format: Format = "fp32"
+    processor: str = DEFAULT_PROCESSOR
+    checkpointing: bool = False
+    scored_tokens: int | None = None
+    targets: tuple[str, ...] = ("q", "v")
 
     @property
     def adapts(self) -> bool:
-        """Tell whether adapters are trained, rather than whole blocks."""
-        return self.method in ("adapter", "adapter-nocache")
+        """Tell whether a set is added to the blocks and trained, rather than whole blocks."""
+        return self.method not in ("full", "freeze")
+
+    def trained(self, width: int) -> TrainedSpec:
+        """Return what is trained, adapters or pairs of a width or rank."""
+        if not self.adapts:
+            return WHOLE
+        return lora(width, self.targets) if self.method in ("lora", "forward") else bottleneck(width)
 
     def trained_depth(self, depth: int) -> int:
         """Return how many blocks are trained where a trajectory says `depth`: `full` trains all whatever it says."""
@@ -123,7 +140,7 @@ def _check(trajectory: Sequence[Segment], slot: Slot) -> None:
         if not 0 <= slot.trained_depth(segment.depth) <= blocks:
             raise UserError(
                 f"trajectory: depth {segment.depth} up to round {segment.last_round}, expected 0 to {blocks}: "
-                f"the encoder has {blocks} blocks"
+                f"the {'decoder' if slot.shape.is_decoder else 'encoder'} has {blocks} blocks"
             )
         if segment.width < (slot.adapts and segment.depth > 0):
             raise UserError(
@@ -137,7 +154,7 @@ def _segments(parts: Sequence[Stretch], slot: Slot, rules: Rules) -> Iterator[Se
     for part in parts:
         depth = slot.trained_depth(part.segment.depth)
         priced = partial(_round_cost, slot, rules, part)
-        caches = slot.method == "adapter"
+        caches = slot.method in ("adapter", "lora")
         fresh = int(caches and rules.fills_cache and depth != filled)
         costs = [(fresh, priced(cached=False)), (part.rounds - fresh, priced(cached=caches))]
         yield _segment(part, _configuration(slot, part), [(rounds, cost) for rounds, cost in costs if rounds])
@@ -147,15 +164,7 @@ def _segments(parts: Sequence[Stretch], slot: Slot, rules: Rules) -> Iterator[Se
 def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cost:
     depth, width = slot.trained_depth(part.segment.depth), part.segment.width
     traffic = rules.traffic(depth, width)
-    passes = training_passes(
-        batches=slot.batches,
-        cached_batches=slot.batches if cached else 0,
-        batch_size=slot.batch_size,
-        input_shape=(slot.sequence_length,),
-        model_blocks=slot.shape.blocks,
-        depth=depth,
-        trained=bottleneck(rules.latency_width or max(1, width)) if slot.adapts else WHOLE,
-    )
+    passes = _passes(slot, depth, rules.latency_width or max(1, width), cached=cached)
     return charge(
         Workload(passes=passes, num_examples=slot.batches * slot.batch_size),
         profile=slot.profile,
@@ -169,8 +178,38 @@ def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cos
     )
 
 
+def _passes(slot: Slot, depth: int, width: int, *, cached: bool) -> tuple[Pass, ...]:
+    """Return what the client computes in a round."""
+    if slot.method == "forward":
+        return forward_passes(
+            batches=_PASSES_OF_A_PERTURBATION * slot.batches,
+            batch_size=slot.batch_size,
+            input_shape=(slot.sequence_length,),
+            model_blocks=slot.shape.blocks,
+            format=slot.format,
+            processor=slot.processor,
+            scored_tokens=slot.scored_tokens,
+        )
+    return training_passes(
+        batches=slot.batches,
+        cached_batches=slot.batches if cached else 0,
+        batch_size=slot.batch_size,
+        input_shape=(slot.sequence_length,),
+        model_blocks=slot.shape.blocks,
+        depth=depth,
+        trained=slot.trained(width),
+        format=slot.format,
+        processor=slot.processor,
+        checkpointing=slot.checkpointing,
+        scored_tokens=slot.scored_tokens,
+    )
+
+
 def _configuration(slot: Slot, part: Stretch) -> Configuration:
     """Return what is trained in a stretch of rounds: the set that the method trains, and its axes."""
+    if slot.method in ("lora", "forward"):
+        axes = {"depth": part.segment.depth, "rank": part.segment.width}
+        return {"set": "lora", **axes, "targets": ",".join(slot.targets)}
     if slot.adapts:
         return {"set": "bottleneck", "depth": part.segment.depth, "width": part.segment.width}
     return {"set": "everything"} if slot.method == "full" else {"set": "blocks", "depth": part.segment.depth}

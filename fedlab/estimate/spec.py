@@ -2,5 +2,7 @@
 
 from typing import Literal
 
-EstimateMethod = Literal["adapter", "adapter-nocache", "full", "freeze"]
+# `forward` estimates the gradient of LoRA's pairs from two forward passes a batch, as FwdLLM does.
+EstimateMethod = Literal["adapter", "adapter-nocache", "full", "freeze", "lora", "forward"]
 CodecName = Literal["none", "int8", "int4"]
+ALL_BOARDS = "all"  # in place of a board

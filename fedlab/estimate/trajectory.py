@@ -54,6 +54,8 @@ def stretches(segments: Sequence[Segment]) -> list[Stretch]:
 def read_trajectory(path: Path) -> list[Segment]:
     """Read a CSV file of the columns `round,depth,width`; `round` is the last one of a configuration.
 
+    A rank of LoRA stands in the column `width`, which may be called `rank`.
+
     A byte order mark, blank lines and blanks around values do not matter, nor does the order of the columns.
 
     Raises:
@@ -78,7 +80,7 @@ def _segments(lines: Iterable[tuple[int, list[str]]], place: str) -> Iterator[Se
         if not any(cells):
             continue
         if header is None:
-            header = _header([cell.lower() for cell in cells], place)
+            header = _header(["width" if cell.lower() == "rank" else cell.lower() for cell in cells], place)
             continue
         segment = _segment(header, cells, f"{place}, line {number}")
         if segment.last_round <= last_round:

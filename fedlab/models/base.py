@@ -124,8 +124,8 @@ class Head(Protocol):
     def logits(self, features: Tensor, parameters: Mapping[str, Tensor]) -> Tensor:
         """Return logits for features [B, H], or [B, T, H] if it reads every row."""
 
-    def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
-        """Return the mean loss of each of the K models, whose samples are K equal parts of the logits."""
+    def loss(self, features: Tensor, labels: Tensor, parameters: Mapping[str, Tensor], models: int) -> Tensor:
+        """Return the mean loss of each of the K models, whose samples are K equal parts of the features: [K]."""
 
 
 def weights_of(backbone: Backbone, names: Collection[str]) -> Arrays:

@@ -1,4 +1,4 @@
-"""The sizes of an encoder, read from its configuration and not from its weights."""
+"""The sizes of a backbone, read from its configuration and not from its weights."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -11,6 +11,7 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
+from fedlab.models.decoders import PUBLISHED_DECODERS, published_decoder
 from fedlab.models.families import EncoderSizes, families, family_of, known_model
 from fedlab.models.location import source_of
 
@@ -19,7 +20,7 @@ _HUB_TIMEOUT_SECONDS = 5.0
 
 
 def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> EncoderSizes:
-    """Return the sizes of the encoder an experiment names; `resolve` as for `load_pretrained`.
+    """Return the sizes of the backbone an experiment names; `resolve` as for `load_pretrained`.
 
     Only a hub id that is not known here takes a file from the hub.
 
@@ -30,6 +31,9 @@ def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> Encod
     random = RANDOM_BACKBONES.get(table.name)
     if random is not None:
         return _sizes(dict(random) | table.overrides, where)
+    decoder = published_decoder(table.name)
+    if decoder is not None:
+        return _sizes(dict(decoder) | table.overrides, where)
     known = known_model(table.name)
     if known is not None:
         return _sizes(known, where)
@@ -83,4 +87,4 @@ def _from_hub(name: str) -> Path:
 
 
 def _known() -> list[str]:
-    return [name for family in families().values() for name in family.known]
+    return [*PUBLISHED_DECODERS, *(name for family in families().values() for name in family.known)]

@@ -7,14 +7,16 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from fedlab.config.task_table import TaskKind
 from fedlab.models.base import Backbone, Head, Inputs, TokenIds
 from fedlab.models.heads.classification import CLASSIFICATION
+from fedlab.models.heads.next_token import NextTokenHead
 from fedlab.models.heads.tagging import TAGGING
 from fedlab.models.peft.base import ModelSizes, SplitPoint
+from fedlab.models.transformer.decoder import Decoder
 from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
 
-TaskKind = Literal["classification", "tagging"]
 _HEADS: Mapping[TaskKind, Head] = {"classification": CLASSIFICATION, "tagging": TAGGING}
 
 
@@ -48,12 +50,32 @@ class Network:
 
     @property
     def head(self) -> Head:
-        """Return what reads the backbone's last states."""
-        return _HEADS[self.kind]
+        """Return what reads the backbone's last states: for language, the backbone's own head over the vocabulary."""
+        found = _HEADS.get(self.kind)
+        return self.vocabulary_head if found is None else found
+
+    @property
+    def says_tokens(self) -> bool:
+        """Tell whether the head is the backbone's own over the vocabulary, which is not trained."""
+        return self.kind not in _HEADS
+
+    @property
+    def decoder(self) -> Decoder:
+        """Return the backbone of a language task, which is a decoder."""
+        assert isinstance(self.encoder, Decoder), "a language task is refused for another backbone"
+        return self.encoder
+
+    @property
+    def vocabulary_head(self) -> NextTokenHead:
+        """Return the backbone's own head over the vocabulary."""
+        weight = self.decoder.lm_head_weight
+        assert weight is not None, "a language task is refused for a backbone without this head"
+        return NextTokenHead(weight=weight)
 
     def sizes(self, labels: int) -> ModelSizes:
-        """Return what the shapes of trained arrays depend on, with a head for a number of labels."""
-        return ModelSizes.of_task(self.encoder.sizes, kind=self.kind, pooling=self.pooling, labels=labels)
+        """Return what the shapes of trained arrays depend on, with a head for a number of labels, if it is trained."""
+        trained = 0 if self.says_tokens else labels
+        return ModelSizes.of_task(self.encoder.sizes, kind=self.kind, pooling=self.pooling, labels=trained)
 
     def inputs_at(self, at: SplitPoint) -> type[Inputs] | None:
         """Return the kind of inputs that the frozen states are; None where they are states of the backbone."""
@@ -93,22 +115,35 @@ class Network:
         return {point: state(point) for point in at}
 
     def logits(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
-        """Finish the forward pass from frozen states: [B, C], or [B, T, C] for tagging; those of padding mean nothing.
+        """Finish the forward pass from frozen states: [B, C], or [B, T, C] if the head reads every row.
+
+        The logits of padding mean nothing. See `features`.
+        """
+        return self.head.logits(self.features(frozen, lengths, parameters, at), parameters)
+
+    def loss(
+        self,
+        frozen: Tensor,
+        lengths: Tensor,
+        labels: Tensor,
+        parameters: Mapping[str, Tensor],
+        at: SplitPoint,
+        models: int,
+    ) -> Tensor:
+        """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
+        return self.head.loss(self.features(frozen, lengths, parameters, at), labels, parameters, models)
+
+    def features(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
+        """Return what the head reads, from frozen states: [B, H], or [B, T, H] if it reads every row.
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
         Weights of whole blocks that are not among the parameters are the encoder's own.
         """
         if at.kind == "features":
-            features = frozen
-        elif at.kind == "adapter":
-            features = self._adapted(frozen, lengths, parameters, at.block)
-        else:
-            features = self._from_block(frozen, lengths, parameters, at)
-        return self.head.logits(features, parameters)
-
-    def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
-        """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
-        return self.head.losses(logits, labels, models)
+            return frozen
+        if at.kind == "adapter":
+            return self._adapted(frozen, lengths, parameters, at.block)
+        return self._from_block(frozen, lengths, parameters, at)
 
     def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], first: int) -> Tensor:
         encoder = self.encoder
@@ -163,8 +198,10 @@ def _blocks_below(at: SplitPoint) -> int:
 
 def _models(parameters: Mapping[str, Tensor]) -> int:
     """Return how many models the parameters are stacked of; those of one model are not stacked."""
-    head = parameters["head.weight"]
-    return len(head) if head.dim() == 3 else 1
+    # Language tasks train no head, so that any array must do.
+    name = "head.weight" if "head.weight" in parameters else next(iter(parameters))
+    alone = 2 if name.endswith(("weight", ".a", ".b")) else 1
+    return len(parameters[name]) if parameters[name].dim() > alone else 1
 
 
 def _laid_out(states: Tensor, lengths: Tensor, *, models: int) -> tuple[Tensor, UnpaddedRows]:

@@ -11,12 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from fedlab.common.files import replace_text
+from fedlab.common.short_text import shortened
 from fedlab.data.report import ClientLabels, DataReport, SplitReport
 from fedlab.results.data_plot import plot_label_shares
 from fedlab.results.folder import RunFolder
 
 _CLIENTS, _LABELS = 20, 10  # rows and columns of the table for the terminal
 _REASONS = {"no_text": "without text", "no_label": "without a label"}
+_OF_PROMPTS = {"no_text": "without a prompt", "no_label": "without a response"}
+_SAMPLE_CHARACTERS = 300
 
 
 def tell_data(folder: RunFolder, report: DataReport | None, tell: Callable[[str], object]) -> None:
@@ -40,17 +43,19 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     train = report.splits["train"]
     largest = _percent(max(train.labels.values()) / sum(train.labels.values())) if train.labels else "-"
     named = "entity types" if report.kind == "tagging" else "labels"
-    labels = f"{len(train.labels)} {named} (the largest {largest})"
-    first = [f"{sizes} examples", labels, _clients_line(report.clients)]
+    labels = [f"{len(train.labels)} {named} (the largest {largest})"] if train.labels else []
+    first = [f"{sizes} examples", *labels, _clients_line(report.clients)]
     texts = f"texts have {train.median_tokens:g} tokens (median), {_cut(report)}"
-    second = [texts, *_left_out(report.left_out), *_lost(report), *_duplicates(report.duplicates)]
+    second = [texts, *_counted(report), *_left_out(report), *_lost(report), *_duplicates(report.duplicates)]
     return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
 
 
 def render_data(report: DataReport) -> RenderableType:
     """Return tables of the splits, the labels and the clients, and what was left out or occurs twice."""
-    notes = [*_left_out(report.left_out), *_lost(report), *_duplicates(report.duplicates)]
-    return Group(_splits(report), _labels(report), _clients(report.clients), *map(Text, notes))
+    notes = [*_counted(report), *_left_out(report), *_lost(report), *_duplicates(report.duplicates)]
+    labels = [_labels(report)] if report.splits["train"].labels else []
+    samples = [_sample(number, each) for number, each in enumerate(report.samples, start=1)]
+    return Group(_splits(report), *labels, _clients(report.clients), *map(Text, notes), *samples)
 
 
 def _clients_line(clients: ClientLabels) -> str:
@@ -70,9 +75,25 @@ def _lost(report: DataReport) -> list[str]:
     return [f"{_percent(lost / entities)} of entities are cut off and count as missed"] if lost else []
 
 
-def _left_out(left_out: Mapping[str, Mapping[str, int]]) -> list[str]:
-    totals = {reason: sum(each[reason] for each in left_out.values()) for reason in _REASONS}
-    said = [f"{count:,} {_REASONS[reason]}" for reason, count in totals.items() if count]
+def _counted(report: DataReport) -> list[str]:
+    """Say of a language task how many tokens a model learns, and into how many blocks they are packed."""
+    counted = report.splits["train"].counted_tokens
+    if counted is None:
+        return []
+    blocks = f" in {report.blocks:,} blocks of {report.max_length}" if report.blocks is not None else ""
+    return [f"{counted:,} training tokens count in the loss{blocks}"]
+
+
+def _sample(number: int, parts: Mapping[str, str]) -> Text:
+    """Return a training example as the model sees it, the response in bold."""
+    prompt, response = (shortened(repr(parts[name])[1:-1], _SAMPLE_CHARACTERS) for name in ("prompt", "response"))
+    return Text.assemble((f"example {number}: ", "dim"), prompt, (response, "bold"))
+
+
+def _left_out(report: DataReport) -> list[str]:
+    reasons = _OF_PROMPTS if report.kind == "prompt" else _REASONS
+    totals = {reason: sum(each[reason] for each in report.left_out.values()) for reason in reasons}
+    said = [f"{count:,} {reasons[reason]}" for reason, count in totals.items() if count]
     return [f"left out: {', '.join(said)}"] if said else []
 
 

@@ -190,6 +190,8 @@ def round_line(record: RoundRecord, total_rounds: int | None) -> str:
     for name, share in (("validation", record.validation_accuracy), ("test", record.test_accuracy)):
         if share is not None:
             parts.append(f"{name} {human_share(share)}")
+        if (perplexity := record.measures.get(name, {}).get("perplexity")) is not None:
+            parts[-1] += f" (perplexity {perplexity:.4g})"
     return "  ".join(parts)
 
 

@@ -4,7 +4,7 @@ import itertools
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -111,6 +111,11 @@ class RunFolder:
         return self.path / "data.png"
 
     @property
+    def generations_file(self) -> Path:
+        """A few texts that a language model wrote before and after training."""
+        return self.path / "generations.json"
+
+    @property
     def client_totals(self) -> Path:
         """What each client did and spent over the whole run, one line per client."""
         return self.path / "client_totals.csv"
@@ -188,6 +193,27 @@ class RunFolder:
     def write_engine(self, engine: Mapping[str, Any]) -> None:
         """Write what the simulation cost this machine: its workers, and their seconds by kind of work."""
         replace_text(self.path / "engine.json", json.dumps(engine, indent=2) + "\n")
+
+    def write_generations(self, when: str, texts: Sequence[Mapping[str, str]]) -> None:
+        """Write what a language model wrote `when`: before or after training; keep what it wrote at the other time."""
+        known = self.generations() if self.generations_file.exists() else []
+        known = known if len(known) == len(texts) else [{} for _ in texts]
+        joined = [
+            {**old, "prompt": text["prompt"], "response": text["response"], when: text["written"]}
+            for old, text in zip(known, texts, strict=True)
+        ]
+        replace_text(self.generations_file, json.dumps({"texts": joined}, indent=1) + "\n")
+
+    def generations(self) -> list[dict[str, str]]:
+        """Return the texts that a language model wrote, none for other tasks; raises `DamagedError`."""
+        if not self.generations_file.exists():
+            return []
+        texts = _json_object(self.generations_file).get("texts")
+        if not isinstance(texts, list) or not all(
+            isinstance(each, dict) and all(isinstance(value, str) for value in each.values()) for each in texts
+        ):
+            raise DamagedError(f"{self.generations_file}: expected a list of texts")
+        return texts
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results of the run; a reader sees all of them or none."""

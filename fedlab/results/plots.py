@@ -27,8 +27,10 @@ _AXIS_STYLES = (("#009E73", "-", 1.15), ("#AA4499", "--", 1.4), ("#E69F00", "-."
 _UNITS = (("hours", 3600.0, 7200.0), ("minutes", 60.0, 90.0), ("seconds", 1.0, 0.0))  # and from how long on
 
 
-def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], path: Path) -> None:
-    """Draw accuracy over time, and below it the axes of the configuration, to an image file.
+def plot_accuracy(
+    rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], path: Path, *, score: str = "accuracy"
+) -> None:
+    """Draw accuracy over time, and below it the axes of the configuration, to an image file; `score` is its name.
 
     Trials are bands of two shades; where one changed the configuration there is a line with the new configuration.
     Raises `OSError` if the file cannot be written.
@@ -40,6 +42,7 @@ def plot_accuracy(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], 
     unit, size = next((unit, size) for unit, size, least in _UNITS if end > least)
     _draw_trials((accuracy, configuration), trials, size)
     _draw_accuracy(accuracy, rounds, trials, size)
+    accuracy.set_ylabel(score)
     _label_upgrades(accuracy, trials, size, end)
     _draw_configuration(configuration, rounds, trials, size)
     configuration.set_xlabel(f"time ({unit})")
@@ -76,7 +79,6 @@ def _draw_accuracy(axes: Axes, rounds: Sequence[RoundRecord], trials: Sequence[T
         if measured:
             style = marker if len(measured) <= 60 else ""
             axes.plot(*zip(*measured, strict=True), color=colour, marker=style, ms=3.5, lw=1.6, label=name)
-    axes.set_ylabel("accuracy")
     axes.grid(axis="y", color="#DDDDDD", lw=0.6)
     if axes.get_legend_handles_labels()[0]:
         axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")

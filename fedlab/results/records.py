@@ -95,7 +95,8 @@ class RoundRecord:
     `simulated_seconds` is the virtual clock at the round's end, `configuration` that of the global model after the
     round, `budget_seconds` the time that the current trial gives each group. Accuracies are None where nothing was
     measured. `wall_seconds` is the real time since the start of the run: the only field that may differ between two
-    runs of one seed. `notes` are remarks of the strategy.
+    runs of one seed. `notes` are remarks of the strategy. The accuracies are the scores that the task names; `measures`
+    has other measures by split and name, such as a language model's perplexity.
     """
 
     server_round: int
@@ -108,6 +109,7 @@ class RoundRecord:
     wall_seconds: float
     budget_seconds: float | None = None
     notes: list[str] = field(default_factory=list)
+    measures: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,6 +14,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from fedlab.common.short_text import shortened
 from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
 from fedlab.errors import DamagedError
 from fedlab.results.checked import missing_from
@@ -21,6 +22,8 @@ from fedlab.results.configuration import axis_names, describe, size
 from fedlab.results.folder import RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.workload.workload import Configuration
+
+_PROMPT_END, _TEXT = 120, 200  # characters of a text that are shown
 
 # How a client's work was lost (`fedlab.results.records.Dropout`), in words.
 _KINDS: Mapping[str, str] = {
@@ -130,6 +133,19 @@ def render_summary(summary: Mapping[str, Any], run_dir: Path) -> RenderableType:
     return Group(figures, Text(), files)
 
 
+def render_generations(texts: Sequence[Mapping[str, str]]) -> RenderableType:
+    """Return what a language model wrote before and after training, with the end of each prompt and the response."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_lines=True)
+    for heading in ("prompt (its end)", "response", "before", "after"):
+        table.add_column(heading, overflow="fold", ratio=1)
+    for each in texts:
+        prompt = each.get("prompt", "")
+        shown = [prompt if len(prompt) <= _PROMPT_END else f"...{prompt[-_PROMPT_END:]}"]
+        shown += [shortened(each.get(key, "-"), _TEXT) for key in ("response", "before", "after")]
+        table.add_row(*map(Text, shown))
+    return table
+
+
 def _of_rounds(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
     """Return the accuracies, the last ones measured (None if none was), and the times at the last round's end."""
     last = rounds[-1] if rounds else None
@@ -137,10 +153,16 @@ def _of_rounds(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
         "accuracy": _last(record.test_accuracy for record in rounds),
         "validation_accuracy": _last(record.validation_accuracy for record in rounds),
         "best": _best(rounds),
+        "measures": _measures(rounds),
         "rounds": len(rounds),
         "simulated_seconds": last.simulated_seconds if last else 0.0,
         "wall_seconds": last.wall_seconds if last else 0.0,
     }
+
+
+def _measures(rounds: Sequence[RoundRecord]) -> dict[str, dict[str, float]]:
+    """Return the last measures beside the scores, by split."""
+    return {split: each for record in rounds for split, each in record.measures.items()}
 
 
 def _best(rounds: Sequence[RoundRecord]) -> dict[str, Any] | None:
@@ -236,11 +258,12 @@ def _trial_row(
 
 def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, RenderableType]]:
     """Return the results of a run by name; the costs of a deployed one were measured, not computed."""
-    configuration = summary["configuration"]
+    configuration, score = summary["configuration"], summary.get("scored_by") or "accuracy"
     rows: list[tuple[str, RenderableType]] = [
         ("status", str(summary["status"]) + (", on real machines" if deployed else "")),
-        ("test accuracy", Text(human_share(summary["accuracy"]), style="bold")),
-        ("validation accuracy", human_share(summary["validation_accuracy"])),
+        (f"test {score}", Text(human_share(summary["accuracy"]), style="bold")),
+        (f"validation {score}", human_share(summary["validation_accuracy"])),
+        *_other_figures(summary),
         *_best_figures(summary),
         ("rounds", str(summary["rounds"])),
         ("measured time" if deployed else "simulated time", human_seconds(summary["simulated_seconds"])),
@@ -279,6 +302,16 @@ def _best_figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]
     return [("best round", said)]
 
 
+def _other_figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
+    """Return the measures beside the scores, of the test split before those of validation."""
+    measures = summary.get("measures") or {}
+    return [
+        (f"{split} {name}", f"{value:.4g}" if name == "perplexity" else human_share(value))
+        for split in ("test", "validation")
+        for name, value in (measures.get(split) or {}).items()
+    ]
+
+
 def _energy(summary: Mapping[str, Any]) -> str:
     if not summary["joules"] and summary["bytes_down"]:
         return "unknown: no power of these machines is known"
@@ -297,6 +330,7 @@ def _written(folder: RunFolder) -> list[tuple[str, Path]]:
         ("model", folder.model),
         ("best arrays", folder.best),
         ("best model", folder.best_model),
+        ("texts", folder.generations_file),
         ("plot", folder.plot),
         ("rounds", folder.rounds_file),
         ("trials", folder.trials_file),

@@ -15,7 +15,7 @@ def write_results(
 ) -> dict[str, Any]:
     """Write them from the records in the folder, the summary last; return it. It ends with what there is `more`."""
     rounds, trials, clients = folder.rounds(), folder.trials(), folder.clients()
-    plot_accuracy(rounds, trials, folder.plot)
+    plot_accuracy(rounds, trials, folder.plot, score=experiment.task.scored_by)
     folder.client_totals.write_text(totals_csv(client_totals(clients)))
     came = summarise(
         rounds,
@@ -25,6 +25,7 @@ def write_results(
         arrays_digest=arrays_digest,
         records_digest=digest_records(folder),
     )
-    summary = {"name": experiment.name, "seed": experiment.seed} | came | dict(more)
+    about = {"name": experiment.name, "seed": experiment.seed, "scored_by": experiment.task.scored_by}
+    summary = about | came | dict(more)
     folder.write_summary(summary)
     return summary

@@ -24,6 +24,7 @@ from fedlab.server.example_limits import Sizes, unknown_sizes
 from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
 from fedlab.training.workbench import Split, Workbench
+from fedlab.training.write import samples
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Configuration
 
@@ -34,7 +35,7 @@ class Bench:
 
     `pretrained` returns the published weights of the backbone, for those that are trained; models are sent as
     differences to `reference`; `export` saves the final model in a library's format; `partition_sizes` returns how many
-    examples a partition has.
+    examples a partition has; `samples` lets a language model continue a few texts, and is None for others.
     """
 
     sizes: ModelSizes
@@ -42,6 +43,7 @@ class Bench:
     export: Callable[[Arrays, TrainableSet, Path], None]
     pretrained: BackboneWeights
     reference: Reference = nothing
+    samples: Callable[[Arrays, Configuration], list[dict[str, str]]] | None = None
     partition_sizes: Sizes = unknown_sizes
 
     @property
@@ -62,6 +64,9 @@ def bench_of(
     def measure_configured(arrays: Arrays, split: Split, configuration: Configuration) -> float:
         return measure(arrays, split, set_named(experiment, configuration).split_point(sizes.blocks))
 
+    def write_samples(arrays: Arrays, configuration: Configuration) -> list[dict[str, str]]:
+        return samples(workbench, arrays, set_named(experiment, configuration).split_point(sizes.blocks))
+
     def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
         network, labels = workbench.network, workbench.label_names
         loaded = pretrained_of(experiment)
@@ -74,6 +79,7 @@ def bench_of(
         export=export,
         pretrained=partial(pretrained_arrays, experiment, workbench.network),
         reference=partial(reference_arrays, workbench.network),
+        samples=write_samples if workbench.task.language is not None else None,
     )
 
 
@@ -86,7 +92,12 @@ def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
     first = load_set(experiment)
     if first.configuration.get("depth") == experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    split_point_of(first, shape.blocks)
+    if split_point_of(first, shape.blocks).kind == "features" and experiment.task.is_language:
+        raise UserError(
+            f"client.trains = '{experiment.client.trained}', client.depth = {experiment.client.depth}: nothing is"
+            f" trained, as kind {experiment.task.kind} has no head of its own: set client.trains = 'lora' and"
+            " client.depth"
+        )
     return first
 
 

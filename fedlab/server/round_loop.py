@@ -10,6 +10,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.common.arrays import Arrays, in_dtypes_of
 from fedlab.common.seeds import seed_for
+from fedlab.data.metrics import others_of
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
@@ -166,8 +167,8 @@ class RoundLoop:
             arrays = self._conclude(before, server_round)
             after = replace(after, arrays=arrays or before.arrays)
         after = replace(after, configuration=self._configuration(before))
-        after = self._measured(after, changed=arrays is not None)
-        self.observer.on_round(self._record(before, after))
+        after, measures = self._measured(after, changed=arrays is not None)
+        self.observer.on_round(self._record(before, after, measures))
         if flaw and self.divergence.action == "stop":
             raise RunFailedError(f"round {server_round}: {flaw}; on_divergence = 'warn' would go on")
         return after
@@ -247,21 +248,25 @@ class RoundLoop:
             check_like(self.strategy, model, before.arrays)
         return in_dtypes_of(model, before.arrays)
 
-    def _measured(self, state: RunState, *, changed: bool) -> RunState:
-        """Measure the model if it changed and this round validates, or if the run ends."""
-        measure = self.server.measure
+    def _measured(self, state: RunState, *, changed: bool) -> tuple[RunState, dict[str, dict[str, float]]]:
+        """Measure the model if it changed and this round validates, or if the run ends.
+
+        Return the measures beside the scores, too, by split.
+        """
+        measure, others = self.server.measure, {}
         due = changed and state.server_round % self.validation_every == 0
         if due or (changed and self._over(state)):
             accuracy = measure(state.arrays, "validation", state.configuration)
-            state = state.validated(accuracy)
+            state, others["validation"] = state.validated(float(accuracy)), others_of(accuracy)
             due = True
         tests = due and self.test_every and state.validations % self.test_every == 0
         if tests or self._over(state):
             accuracy = measure(state.arrays, "test", state.configuration)
-            state = replace(state, test_accuracy=accuracy, tests=state.tests + 1)
-        return state
+            state = replace(state, test_accuracy=float(accuracy), tests=state.tests + 1)
+            others["test"] = others_of(accuracy)
+        return state, {split: each for split, each in others.items() if each}
 
-    def _record(self, before: RunState, after: RunState) -> RoundRecord:
+    def _record(self, before: RunState, after: RunState, measures: dict[str, dict[str, float]]) -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
         measured = after.validations > before.validations
         return RoundRecord(
@@ -275,6 +280,7 @@ class RoundLoop:
             wall_seconds=self.wall_seconds(),
             budget_seconds=searching.budget_seconds if searching else None,
             notes=list(self.server.ledger.notes),
+            measures=measures,
         )
 
 

@@ -93,6 +93,7 @@ def _run(
     state = checkpoint.restore()
     if state is None:
         state = _first_state(assembled, bench)
+        _write_samples(bench, folder, state, "before")
     return loop.run(state)
 
 
@@ -158,8 +159,15 @@ def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final:
     for each in written:  # before a summary says that the run has ended
         if each.exists():
             sync_tree(each)
+    _write_samples(bench, folder, final, "after")
     digest = digest_arrays(final.arrays)
     return write_results(folder, assembled.experiment, status="finished", arrays_digest=digest, more=more)
+
+
+def _write_samples(bench: Bench, folder: RunFolder, state: RunState, when: str) -> None:
+    """Let a language model write the texts that are kept of it, before and after training."""
+    if bench.samples is not None:
+        folder.write_generations(when, bench.samples(state.arrays, state.configuration))
 
 
 def _write_model(

@@ -26,7 +26,8 @@ from fedlab.common.machine import activation_room_bytes
 from fedlab.common.prepared_cache import cache_folder, use_cache
 from fedlab.common.scratch import lasting_scratch_folder
 from fedlab.common.spans import span
-from fedlab.config.schema import Experiment
+from fedlab.config.schema import Experiment, TaskTable
+from fedlab.config.task_table import OF_TEXTS
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own_data import load_own, undivided, with_own_data
@@ -47,6 +48,7 @@ from fedlab.training.activation_store import ActivationStore
 from fedlab.training.workbench import Opener, Workbench
 
 _WEIGHTS = "encoder.safetensors"
+_TOKENIZER = "tokenizer.json"
 _FORMAT = 2  # part of a bundle's key, and so of its states': raise it when the same encoder is to give others
 
 
@@ -147,6 +149,7 @@ def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cp
         task=task,
         seed=about["seed"],
         activations=activations,
+        tokenizer_file=folder / _TOKENIZER if task.language is not None else None,
     )
 
 
@@ -203,6 +206,22 @@ def prepare_workbench(experiment: Experiment, *, own_data: Path | None = None, s
     return workbench if own_data is None else replace(workbench, task=undivided(workbench.task))
 
 
+def _check_language(task: TaskTable, weights: StoredWeights, positions: int) -> None:
+    """Raise a UserError if a backbone cannot say the tokens of a language task, or has no room to."""
+    if not task.is_language:
+        return
+    if not weights.facts.get("tied") and "lm_head" not in weights.parts:
+        raise UserError(
+            f"task.kind = '{task.kind}': this {weights.facts['shape']['family']} has no head over its vocabulary;"
+            " accepted: a decoder (llama, mistral, qwen2) with its head"
+        )
+    if task.scored_by in OF_TEXTS and task.max_length + task.new_tokens > positions:
+        raise UserError(
+            f"task.max_length = {task.max_length} and task.new_tokens = {task.new_tokens}: a prompt with what follows"
+            f" may have {positions} tokens, the context of this model"
+        )
+
+
 def _check_fit(experiment: Experiment, weights: StoredWeights, positions: int) -> None:
     longest = experiment.task.max_length
     if longest > positions:
@@ -213,6 +232,10 @@ def _check_fit(experiment: Experiment, weights: StoredWeights, positions: int) -
 
 def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) -> None:
     pretrained = pretrained_of(experiment)
+    stored = stored_weights(pretrained.model)
+    positions = sizes_of(pretrained.model).positions
+    _check_language(experiment.task, stored, positions)
+    _check_fit(experiment, stored, positions)
     task = load(
         experiment.task,
         tokenizer=pretrained.tokenizer,
@@ -220,12 +243,12 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
         cache_folder=cache_folder(),
         resolve=experiment.path,
     )
-    stored = stored_weights(pretrained.model)
-    _check_fit(experiment, stored, sizes_of(pretrained.model).positions)
     key = source_key(experiment.backbone, experiment.seed, experiment.path)
     weights, precision = cache_folder() / "encoders" / key, experiment.backbone.precision
     publish(weights, lambda empty: stored.write(empty / _WEIGHTS, precision), needs=[_WEIGHTS])
     write_task(task, folder)
+    if task.language is not None:
+        pretrained.tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER))
     about = {
         "encoder": str(weights / _WEIGHTS),
         "sizes": stored.facts,

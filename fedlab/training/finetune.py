@@ -56,8 +56,7 @@ def finetune(
     step = descent(leaves, settings, proximal_mu=proximal_mu)
     for number, rows in enumerate(plan):
         frozen, lengths, labels = take_batch([examples], [rows])
-        logits = network.logits(model.renumbered(frozen), lengths, model.parameters, examples.at)
-        loss = network.losses(logits, labels, 1).sum()
+        loss = network.loss(model.renumbered(frozen), lengths, labels, model.parameters, examples.at, 1).sum()
         rate = float(learning_rates(settings, number, steps))
         step(torch.autograd.grad(loss, leaves, materialize_grads=True), rate)
         loss_sum += loss.detach()

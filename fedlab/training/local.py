@@ -32,7 +32,9 @@ class LocalTraining:
     """How one client trains in one round.
 
     The defaults are the paper's: one epoch in batches of 4, SGD with learning rate 0.1 falling linearly to zero over
-    the local steps, gradients clipped to norm 1. `max_batches` ends the epochs early.
+    the local steps, gradients clipped to norm 1. `max_batches` ends the epochs early. With `checkpointing` the
+    simulated device keeps only the states that enter blocks and computes the other activations a second time: it is
+    billed for that, and the numbers are the same, so that they are computed once.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -44,8 +46,11 @@ class LocalTraining:
     batch_size: int = 4
     epochs: int = 1
     max_batches: int | None = None
+    checkpointing: bool = False
 
     def __post_init__(self) -> None:
+        if type(self.checkpointing) is not bool:
+            raise UserError(f"client.options.checkpointing: {short(self.checkpointing)} is not true or false")
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))
         _one_of("schedule", self.schedule, ("linear", "constant"))
         for keys, fits, what in _NUMBERS:

@@ -96,7 +96,7 @@ def _backpropagated(
     """Put the gradients of a batch of the first `active` models in place; return the loss of each."""
     frozen, lengths, labels = batch
     parameters = {name: tensor[:active] for name, tensor in models.parameters.items()}
-    means = network.losses(network.logits(frozen, lengths, parameters, at), labels, active)
+    means = network.loss(frozen, lengths, labels, parameters, at, active)
     models.gradients.zero_()
     torch.autograd.backward(means.sum())
     return means.detach()

@@ -6,11 +6,13 @@ hands an opener to each client with its context. A client calls `open_workbench(
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from flwr.app import Context
 
 from fedlab.data.task import Partitions, Task
+from fedlab.data.token_texts import TokenTexts
 from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 from fedlab.models.split import Network
@@ -27,6 +29,13 @@ class Workbench:
     task: Task
     seed: int
     activations: ActivationStore
+    tokenizer_file: Path | None = None  # of `tokenizers`; None: nothing is decoded
+
+    @property
+    def texts(self) -> TokenTexts:
+        """Return what decodes tokens; it is read each time."""
+        assert self.tokenizer_file is not None, "the bundle of a language task has its tokenizer"
+        return TokenTexts.read(self.tokenizer_file)
 
     @property
     def partitions(self) -> Partitions:

@@ -12,6 +12,7 @@ from fedlab.workload.passes import Pass, TrainedSpec
 
 _FIELDS = tuple(field.name for field in fields(Pass))
 _DEFAULTS = {field.name: field.default for field in fields(Pass)}
+_SPEC_DEFAULTS = {field.name: field.default for field in fields(TrainedSpec)}
 _LONGEST_TEXT = 65_536
 
 
@@ -72,7 +73,8 @@ def _plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, TrainedSpec):
-        return {name: _plain(given) for name, given in vars(value).items() if given or name == "kind"}
+        given = {name: each for name, each in vars(value).items() if each != _SPEC_DEFAULTS[name] or name == "kind"}
+        return {name: _plain(each) for name, each in given.items()}
     return value
 
 

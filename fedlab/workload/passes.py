@@ -4,6 +4,7 @@ A pass is checked when it is made, so that whatever holds one can rely on it: co
 and a name is one of those that exist.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -11,6 +12,7 @@ from fedlab.workload.checks import LARGEST, check_axis, check_choice, check_name
 
 PassKind = Literal["forward", "backward"]
 TrainedKind = Literal["none", "bottleneck", "lora", "bias", "whole"]
+Optimiser = Literal["sgd", "momentum", "adam"]
 Format = Literal["fp32", "fp16", "bf16", "int8", "int4"]
 
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -24,12 +26,14 @@ class TrainedSpec:
 
     `none`: the head alone. `bottleneck`: adapters of `width` units. `lora`: pairs of `rank` beside the projections
     `targets`. `bias`: the biases. `whole`: all weights, and the embeddings as well where all blocks are trained.
+    `optimiser` says what is kept for each trained value: nothing, a momentum, or Adam's two moments.
     """
 
     kind: TrainedKind = "none"
     width: int = 0
     rank: int = 0
     targets: tuple[str, ...] = ()
+    optimiser: Optimiser = "sgd"
 
     def __post_init__(self) -> None:
         """Check it. Raises UserError."""
@@ -40,6 +44,7 @@ class TrainedSpec:
             refuse("trained.targets", self.targets, "names of projections for lora, nothing for other kinds")
         for target in self.targets:
             check_name("trained.targets", target)
+        check_choice("trained.optimiser", self.optimiser, get_args(Optimiser))
 
 
 NOTHING = TrainedSpec()
@@ -51,13 +56,20 @@ def bottleneck(width: int) -> TrainedSpec:
     return TrainedSpec(kind="bottleneck", width=width)
 
 
+def lora(rank: int, targets: Sequence[str], optimiser: Optimiser = "sgd") -> TrainedSpec:
+    """Return what trains pairs of a rank beside some projections, such as `q` and `v`."""
+    return TrainedSpec(kind="lora", rank=rank, targets=tuple(targets), optimiser=optimiser)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Pass:
     """`count` passes of one kind, each over a batch of `batch_size` inputs.
 
     `input_shape` is that of one input: (tokens,) as padded, or (channels, height, width). `blocks` are those that run,
     counted from the input. A forward pass is `cached` where it starts from stored activations: those below its first
-    block, which at block 0 are the embeddings. `trained` belongs to backward passes.
+    block, which at block 0 are the embeddings. `trained` belongs to backward passes, and so does `checkpointing`: only
+    the state that enters each block is kept, and the rest is computed a second time. `format` is that of the frozen
+    weights. `scored_tokens` are those of each text that a decoder's head has logits for; None: all of them.
     """
 
     kind: PassKind
@@ -69,6 +81,8 @@ class Pass:
     trained: TrainedSpec = NOTHING
     format: Format = "fp32"
     processor: str = DEFAULT_PROCESSOR
+    checkpointing: bool = False
+    scored_tokens: int | None = None
 
     def __post_init__(self) -> None:
         """Check it. Raises UserError."""
@@ -82,6 +96,10 @@ class Pass:
             refuse("cached", self.cached, "true or false, and false for a backward pass")
         if type(self.trained) is not TrainedSpec or (self.kind == "forward" and self.trained != NOTHING):
             refuse("trained", self.trained, "a TrainedSpec, and none for a forward pass")
+        if type(self.checkpointing) is not bool or (self.checkpointing and self.kind == "forward"):
+            refuse("checkpointing", self.checkpointing, "true or false, and false for a forward pass")
+        if self.scored_tokens is not None:
+            check_whole("scored_tokens", self.scored_tokens, least=0, most=self.input_shape[0])
         self._check_blocks()
 
     def _check_blocks(self) -> None:

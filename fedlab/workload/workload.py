@@ -121,7 +121,7 @@ def steps_of(passes: Iterable[Pass]) -> tuple[Step, ...]:
         else:
             raise UserError(
                 "workload: a backward pass without its forward pass, expected one right before it, of the same count, "
-                "batch_size, input_shape, format and processor, through all of its blocks"
+                "batch_size, input_shape, format, processor and scored_tokens, through all of its blocks"
             )
     return tuple(steps)
 
@@ -137,11 +137,14 @@ def training_passes(
     trained: TrainedSpec,
     format: Format = "fp32",
     processor: str = DEFAULT_PROCESSOR,
+    checkpointing: bool = False,
+    scored_tokens: int | None = None,
 ) -> tuple[Pass, ...]:
     """Return the passes that train the top `depth` blocks of a model of `model_blocks`.
 
     Of `batches`, `cached_batches` start from stored activations at the lowest trained block; the others, which come
     first, run every block forward. Both go backward through the trained blocks alone. Passes of no batch are left out.
+    `checkpointing` and `scored_tokens` are as in `Pass`.
     """
     top = range(model_blocks - depth, model_blocks)
     passes: list[Pass] = []
@@ -155,9 +158,11 @@ def training_passes(
             cached=cached,
             format=format,
             processor=processor,
+            scored_tokens=scored_tokens,
         )
         if count:
-            passes += [forward, replace(forward, kind="backward", blocks=top, cached=False, trained=trained)]
+            backward = replace(forward, kind="backward", blocks=top, cached=False, trained=trained)
+            passes += [forward, replace(backward, checkpointing=checkpointing)]
     return tuple(passes)
 
 
@@ -169,6 +174,7 @@ def forward_passes(
     model_blocks: int,
     format: Format = "fp32",
     processor: str = DEFAULT_PROCESSOR,
+    scored_tokens: int | None = None,
 ) -> tuple[Pass, ...]:
     """Return forward passes through all blocks: what an evaluation takes, or filling the activation cache."""
     one = Pass(
@@ -179,6 +185,7 @@ def forward_passes(
         blocks=range(model_blocks),
         format=format,
         processor=processor,
+        scored_tokens=scored_tokens,
     )
     return (one,) if batches else ()
 
@@ -187,7 +194,7 @@ def _belongs(backward: Pass, forward: Pass) -> bool:
     """Tell whether a backward pass can be that of a forward pass."""
 
     def batches(each: Pass) -> tuple[object, ...]:
-        return (each.count, each.batch_size, each.input_shape, each.format, each.processor)
+        return (each.count, each.batch_size, each.input_shape, each.format, each.processor, each.scored_tokens)
 
     inside = forward.blocks.start <= backward.blocks.start and backward.blocks.stop <= forward.blocks.stop
     return batches(backward) == batches(forward) and (inside or not backward.blocks)

@@ -145,6 +145,14 @@ def test_a_client_that_keeps_no_cache_cannot_fill_it(device):
         device(cache=False).prefill(depth=1)
 
 
+def test_checkpointing_changes_what_is_billed_and_not_what_is_learnt(device, first_model, distance):
+    plain, saving = device(), device(checkpointing=True)
+    billed = [each.checkpointing for each in read_workload(saving(first_model(1))).passes]
+    assert billed == [False, True]  # the forward pass, and the backward pass that runs it again
+    assert not any(each.checkpointing for each in read_workload(plain(first_model(1))).passes)
+    assert distance(plain.trained(first_model(1)), saving.trained(first_model(1))) == 0.0
+
+
 def test_max_batches_ends_the_epochs_early(device, first_model):
     assert cached(device(max_batches=3)(first_model(1))) == (3, 0)
     assert cached(device(max_batches=6, epochs=3)(first_model(1))) == (6, 2)

@@ -92,6 +92,11 @@ def test_round_and_partition_each_give_another_order_of_batches(device, first_mo
     assert min(distance(first, later), distance(first, other), distance(later, other)) > 0
 
 
+def test_checkpointing_is_billed(device, first_model):
+    passes = read_workload(device(checkpointing=True)(first_model(1))).passes
+    assert [each.checkpointing for each in passes] == [False, True]
+
+
 def test_max_batches_ends_the_epochs_early(device, first_model):
     assert read_workload(device(max_batches=3)(first_model(1))).batches == 3
 

@@ -14,6 +14,7 @@ from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
 from fedlab.data.sources.base import Columns, refuse_repeated
 from fedlab.data.sources.conll import read_conll
 from fedlab.data.sources.csv_json import read_csv, read_json
+from fedlab.data.sources.plain_text import read_plain_text
 from fedlab.data.sources.semeval2010 import read_semeval2010
 from fedlab.errors import UserError
 
@@ -73,7 +74,7 @@ def to_dataset(columns: Columns, place: object) -> datasets.Dataset:
 def _data_files(folder: Path, task: TaskTable) -> list[Path]:
     """Return the files of a folder that can be data: in format `auto` those with a known suffix."""
     files = sorted(file for file in folder.iterdir() if file.is_file() and not file.name.startswith("."))
-    known = [file for file in files if task.format != "auto" or suffix_of(file) in FORMAT_OF_SUFFIX]
+    known = [file for file in files if task.format != "auto" or _format_of(file, task) is not None]
     if not known:
         raise UserError(f"{folder}: contains no data file ({_some(files)}): set task.files and task.format")
     return known
@@ -95,8 +96,7 @@ def _joined(parts: list[datasets.Dataset], files: list[Path]) -> datasets.Datase
 
 
 def _read(path: Path, task: TaskTable) -> datasets.Dataset:
-    kind = FORMAT_OF_SUFFIX.get(suffix_of(path)) if task.format == "auto" else task.format
-    match kind:
+    match _format_of(path, task):
         case "csv":
             return to_dataset(read_csv(path, task.column_names, _delimiter(path, task)), path)
         case "jsonl":
@@ -105,10 +105,20 @@ def _read(path: Path, task: TaskTable) -> datasets.Dataset:
             return to_dataset(read_conll(path, task.column_names), path)
         case "semeval2010-task8":
             return to_dataset(read_semeval2010(path), path)
+        case "text":
+            return to_dataset(read_plain_text(path), path)
         case "parquet":
             return _read_parquet(path)
     accepted = ", ".join(dict.fromkeys([*FORMAT_OF_SUFFIX.values(), "semeval2010-task8"]))
     raise UserError(f"{path}: the file name does not show the format: set task.format to one of {accepted}")
+
+
+def _format_of(path: Path, task: TaskTable) -> str | None:
+    """Return the format that the experiment or else the file's name gives; of labelled texts, a .txt has none."""
+    if task.format != "auto":
+        return task.format
+    found = FORMAT_OF_SUFFIX.get(suffix_of(path))
+    return None if found == "text" and task.kind != "next-token" else found
 
 
 def _delimiter(path: Path, task: TaskTable) -> str:

@@ -13,20 +13,13 @@ from typing import Protocol
 
 from fedlab.config.builtins import COST_MODELS
 from fedlab.config.plugins import load_object, nearest
+from fedlab.devices.costmodel.projections import targets_of
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import Provenance, ProvenanceLevel, Quantity, least_sure
+from fedlab.devices.tables import Figure, Provenance, ProvenanceLevel, Quantity, least_sure
 from fedlab.errors import UserError
 from fedlab.workload.passes import Pass
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Step, Workload
-
-
-@dataclass(frozen=True, kw_only=True)
-class Figure:
-    """A value, and where it comes from; a scaled one names the point it was scaled from."""
-
-    value: float
-    provenance: Provenance
 
 
 class CostModel(Protocol):
@@ -133,6 +126,10 @@ def misfit(passes: Iterable[Pass], shape: ModelShape) -> str | None:
         if each.blocks and each.blocks.stop > shape.blocks:
             first, last = each.blocks.start, each.blocks.stop - 1
             return f"workload: blocks is {first} to {last}, expected some of 0 to {shape.blocks - 1}: the model's"
+        try:
+            targets_of(each.trained, shape)
+        except UserError as error:
+            return f"workload: {error}"
     return None
 
 

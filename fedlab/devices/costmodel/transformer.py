@@ -19,23 +19,35 @@ profile has it, else another of these), one batch size, sequence length and adap
   `full` where a profile has no adapters.
 
 At the measured point, each is the table's own figure, or that of a lower depth which takes longer. Everything else,
-such as LoRA, biases alone, whole blocks from stored activations, or blocks that are not the top ones, has no rule.
+such as LoRA, biases alone, whole blocks from stored activations, or blocks that are not the top ones, has no rule. It
+is priced by the roofline where the board has rates (`fedlab.devices.costmodel.roofline`), and is an error elsewhere.
 """
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from fedlab.devices.costmodel.base import Figure, misfit
+from fedlab.devices.costmodel.base import misfit
+from fedlab.devices.costmodel.roofline import RooflineCosts, has_peak
 from fedlab.devices.filled_tables import TablePlace
 from fedlab.devices.profile import DeviceProfile
-from fedlab.devices.tables import DepthTable, FormatTables, Point, Provenance, Quantity, TableName, Tables, least_sure
+from fedlab.devices.tables import (
+    DepthTable,
+    Figure,
+    FormatTables,
+    Point,
+    Provenance,
+    Quantity,
+    TableName,
+    Tables,
+    least_sure,
+)
 from fedlab.errors import UserError
 from fedlab.workload.passes import Format, Pass
-from fedlab.workload.shape import Family, ModelShape
+from fedlab.workload.shape import ModelShape, TabledFamily
 from fedlab.workload.workload import Step
 
-FAMILIES: tuple[Family, ...] = ("bert", "distilbert", "roberta", "albert")
-_SHARES_BLOCKS: tuple[Family, ...] = ("albert",)
+FAMILIES: tuple[TabledFamily, ...] = ("bert", "distilbert", "roberta", "albert")
+_SHARES_BLOCKS: tuple[TabledFamily, ...] = ("albert",)
 _WEIGHT_BYTES: Mapping[Format, float] = {"fp32": 4, "fp16": 2, "bf16": 2, "int8": 1, "int4": 0.5}
 
 
@@ -44,17 +56,34 @@ class TransformerCosts:
 
     def seconds(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
         """Return the seconds of a step's batches; raises UserError where the profile lacks a table, or a rule does."""
+        if _by_roofline(device, step, shape, "latency_seconds"):
+            return _ROOFLINE.seconds(device, step, shape)
         case = _case(device, step, shape)
         batch = _cached_batch_seconds(case) if case.table == "cached_adapter" else _uncached_batch_seconds(case)
         return Figure(value=step.count * batch, provenance=_provenance(case, "latency_seconds"))
 
     def peak_bytes(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
         """Return the peak memory of a step; raises UserError as `seconds` does."""
+        if _by_roofline(device, step, shape, "peak_memory_bytes"):
+            return _ROOFLINE.peak_bytes(device, step, shape)
         case = _case(device, step, shape)
         peak = _peak_bytes(case, case.uncached_table)
         if case.table == "cached_adapter":  # beyond the tables' depth their slopes lead on, and its own is the steeper
             peak = min(peak, _peak_bytes(case, "cached_adapter"))
         return Figure(value=peak, provenance=_provenance(case, "peak_memory_bytes"))
+
+
+_ROOFLINE = RooflineCosts()
+
+
+def _by_roofline(device: DeviceProfile, step: Step, shape: ModelShape, quantity: Quantity) -> bool:
+    """Tell whether no table is for a step, and the board has rates to price it by."""
+    run = step.forward
+    if len(run.input_shape) != 1 or not has_peak(device, run):
+        return False
+    tables = device.tables(run.processor, run.format)
+    name = _table_name(run, step.backward, shape, tables.latency_seconds)
+    return name is None or not _has(_of_quantity(tables, quantity), name)
 
 
 def weight_bytes(shape: ModelShape, number_format: Format = "fp32") -> float:
@@ -85,8 +114,8 @@ class _Case:
 
     def find(self, quantity: Quantity, name: TableName) -> DepthTable:
         """Return the nearest table: the family's own, else another's. Raises UserError if there is none."""
-        tables = self.tables.latency_seconds if quantity == "latency_seconds" else self.tables.peak_memory_bytes
-        for candidate in (self.shape.family, *FAMILIES):
+        tables = _of_quantity(self.tables, quantity)
+        for candidate in sorted(FAMILIES, key=lambda family: family != self.shape.family):
             if (candidate, name) in tables:
                 return tables[candidate, name]
         present = ", ".join(f"{quantity}.{family}.{other}" for family, other in tables) or "none"
@@ -127,9 +156,7 @@ def _table_name(run: Pass, backward: Pass | None, shape: ModelShape, tables: Tab
     whole = run.blocks == range(shape.blocks) and not run.cached
     if backward is None:
         return forward if whole else None
-    if backward.blocks and backward.blocks.stop != shape.blocks:
-        return None
-    if not (run.blocks == backward.blocks if run.cached else whole):
+    if not (run.blocks == backward.blocks if run.cached else whole) or not _as_measured(backward, shape):
         return None
     adapter: TableName = "cached_adapter" if run.cached else "adapter"
     if backward.trained.kind == "none":
@@ -137,6 +164,13 @@ def _table_name(run: Pass, backward: Pass | None, shape: ModelShape, tables: Tab
     if backward.trained.kind == "whole":
         return None if run.cached else "full"
     return adapter if backward.trained.kind == "bottleneck" else None
+
+
+def _as_measured(backward: Pass, shape: ModelShape) -> bool:
+    """Tell whether the top blocks are trained as for the tables: by SGD, with all activations kept."""
+    top = not backward.blocks or backward.blocks.stop == shape.blocks
+    recomputes = backward.checkpointing and backward.blocks  # without blocks there is nothing to compute again
+    return top and not recomputes and backward.trained.optimiser == "sgd"
 
 
 def _words(run: Pass, backward: Pass | None, shape: ModelShape) -> str:
@@ -222,6 +256,10 @@ def _cached_batch_seconds(case: _Case) -> float:
     if not _has(case.tables.latency_seconds, "adapter"):
         return cached
     return min(cached, _uncached_batch_seconds(case))
+
+
+def _of_quantity(tables: FormatTables, quantity: Quantity) -> Tables:
+    return tables.latency_seconds if quantity == "latency_seconds" else tables.peak_memory_bytes
 
 
 def _has(tables: Tables, name: TableName) -> bool:

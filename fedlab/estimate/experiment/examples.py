@@ -9,7 +9,7 @@ from fedlab.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
-    """The number of examples of each client, by partition id, and of labels; and of examples in each split."""
+    """The number of examples of each client, by partition id, of labels of a head, and of examples in each split."""
 
     num_examples: tuple[int, ...]
     labels: int
@@ -42,11 +42,12 @@ def count_examples(experiment: Experiment) -> Holdings:
     train = hold_out({**examples, "train": limit}, table, experiment.seed)["train"]
     parts = split_indices(train.labels, table.partition, experiment.seed, client_ids=train.client_ids)
     splits = {split: len(part) for split, part in examples.items()}
-    return Holdings(num_examples=tuple(map(len, parts)), labels=len(names), splits=splits)
+    trained = 0 if table.is_language else len(names)
+    return Holdings(num_examples=tuple(map(len, parts)), labels=trained, splits=splits)
 
 
 def assume_batches(experiment: Experiment, batches: int, batch_size: int, labels: int) -> Holdings:
     """Return what clients have if each trains on a given number of full batches in an epoch."""
     num_examples = (batches * batch_size,) * experiment.task.partition.clients
     known = len(experiment.task.labels) if experiment.task.labels else labels
-    return Holdings(num_examples=num_examples, labels=known, splits={})
+    return Holdings(num_examples=num_examples, labels=0 if experiment.task.is_language else known, splits={})

@@ -74,6 +74,7 @@ def _work(experiment: Experiment, model_blocks: int) -> PlannedWork:
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         max_batches=settings.max_batches,
+        checkpointing=settings.checkpointing,
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
         model_blocks=model_blocks,

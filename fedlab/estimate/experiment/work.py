@@ -23,6 +23,7 @@ class PlannedWork:
     cached_depths: int
     sequence_length: int
     model_blocks: int
+    checkpointing: bool = False
 
     def workload(
         self,
@@ -42,6 +43,7 @@ class PlannedWork:
             )
         passes = training_passes(
             batches=batches,
+            checkpointing=self.checkpointing,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
             input_shape=(self.sequence_length,),

@@ -34,8 +34,10 @@ def export_model(
     """Save adapters and head for the adapters library, LoRA for PEFT, a model with trained weights for transformers.
 
     A set that a user has added has no format of another library: nothing is saved for it. Nor is anything saved for
-    adapters of a model that the adapters library does not know (Qwen2).
+    adapters of a model that the adapters library does not know (Qwen2). Of a language model LoRA alone is saved.
     """
+    if network.says_tokens and not isinstance(trained, Lora):
+        return
     # Imported here: seconds to import, and needed at the end of a run only.
     from fedlab.models.export.adapters_library import knows, library_model, save_adapter  # noqa: PLC0415
     from fedlab.models.export.peft_library import save_lora  # noqa: PLC0415

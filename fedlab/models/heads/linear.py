@@ -20,6 +20,10 @@ class LinearHead:
         """Return the logits [..., C] of features [..., H]; of K stacked heads the features are K equal parts."""
         return affine(features.float(), parameters["head.weight"], parameters.get("head.bias"))
 
+    def loss(self, features: Tensor, labels: Tensor, parameters: Mapping[str, Tensor], models: int) -> Tensor:
+        """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
+        return self.losses(self.logits(features, parameters), labels, models)
+
     def losses(self, logits: Tensor, labels: Tensor, models: int) -> Tensor:
         """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
         each = F.cross_entropy(logits.flatten(0, -2), labels.flatten(), reduction="none", ignore_index=IGNORED_LABEL)

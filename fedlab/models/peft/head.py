@@ -63,7 +63,9 @@ def draw_head(sizes: ModelSizes, generator: np.random.Generator) -> Arrays:
 
 
 def head_shapes(hidden: int, labels: int, *, bias: bool = True) -> dict[str, Shape]:
-    """Return the shapes of a head."""
+    """Return the shapes of a head; a model that says tokens has none that is trained."""
+    if not labels:
+        return {}
     return {HEAD_WEIGHT: (labels, hidden)} | ({HEAD_BIAS: (labels,)} if bias else {})
 
 

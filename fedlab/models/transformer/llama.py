@@ -73,17 +73,25 @@ class DecoderFamily:
             UserError: a size is no positive whole number, or these decoders compute something else.
         """
         self._check(config, where)
+        heads, shared, size = self.heads(config, where)
+        has = {part: told if isinstance(told, bool) else bool(config.get(told)) for part, told in self.biases.items()}
         shape = ModelShape(
             family="llama",
             blocks=self._size(config, "num_hidden_layers", where),
             hidden=self._size(config, "hidden_size", where),
             intermediate=self._size(config, "intermediate_size", where),
+            heads=heads,
+            kv_heads=shared,
+            head_size=size,
+            vocabulary=self._size(config, "vocab_size", where),
+            gated=True,
+            tied=bool(config.get("tie_word_embeddings")),
+            attention_biases=has.get("attention_in", False),
         )
-        projections = projection_shapes(shape, *self.heads(config, where))
-        has = {part: told if isinstance(told, bool) else bool(config.get(told)) for part, told in self.biases.items()}
+        projections = projection_shapes(shape, heads, shared, size)
         return EncoderSizes(
             shape=shape,
-            vocabulary=self._size(config, "vocab_size", where),
+            vocabulary=shape.vocabulary,
             positions=self._longest(config, where),
             embedding={},
             projections=projections,

@@ -24,6 +24,7 @@ from fedlab.simulation.engine.shipping import Shipped, states_folder, unpack
 from fedlab.training.bundle import PreparedBundle
 from fedlab.training.evaluate import predict
 from fedlab.training.workbench import HostedContext, Split
+from fedlab.training.write import write
 
 RUN_ID = 1
 # What a client may raise; SystemExit would end the actor, and Ray takes a KeyboardInterrupt for its own.
@@ -106,6 +107,13 @@ class ClientActor:
         with collecting() as seconds, span("evaluate"):
             predictions = predict(workbench, arrays, split, start, stop, at)
         return Done(result=predictions, seconds=seconds, actor=self._name)
+
+    def write(self, arrays: Arrays, split: Split, start: int, stop: int, at: SplitPoint) -> Done[np.ndarray]:
+        """Continue the prompts of some rows of a split by a language model that is split there."""
+        workbench = self._opener()
+        with collecting() as seconds, span("evaluate"):
+            written = write(workbench, arrays, split, start, stop, at)
+        return Done(result=written, seconds=seconds, actor=self._name)
 
     def _handle(self, asked: Sequence[Asked], content: RecordDict) -> tuple[list[Answer], tuple[str, str] | None]:
         for each in asked:

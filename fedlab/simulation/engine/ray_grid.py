@@ -26,7 +26,7 @@ from fedlab.simulation.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.simulation.engine.packing import idle_actors, lone_pack, pack_messages
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared
-from fedlab.training.evaluate import score, shards
+from fedlab.training.evaluate import score, shards, shards_to_write
 from fedlab.training.workbench import Split, Workbench
 
 FIRST_NODE_ID = 2  # 1 is the server's
@@ -111,15 +111,22 @@ class RayGrid(AnsweringGrid):
     def measure(self, arrays: Arrays, split: Split, at: SplitPoint) -> float:
         """Return the score of a model, split there, on a split of the data held by the server; all actors compute."""
         reference = self._shared([arrays])[id(arrays)]
+        asked = {
+            "predict": shards(len(self._workbench.tokens(split))),
+            "write": shards_to_write(self._workbench, split),
+        }
         calls = [
-            Call(method="predict", arguments=(reference, split, *shard, at), about=f"measuring {split}")
-            for shard in shards(len(self._workbench.tokens(split)))
+            Call(method=method, arguments=(reference, split, *shard, at), about=f"measuring {split}")
+            for method, parts in asked.items()
+            for shard in parts
         ]
-        predictions = self._run(calls)
-        for prediction in predictions:
-            if isinstance(prediction, Lost):
-                raise RunFailedError(prediction.reason)
-        return score(self._workbench, split, np.concatenate(predictions))
+        found = self._run(calls)
+        for each in found:
+            if isinstance(each, Lost):
+                raise RunFailedError(each.reason)
+        predictions, written = found[: len(asked["predict"])], found[len(asked["predict"]) :]
+        texts = np.concatenate(written) if written else None
+        return score(self._workbench, split, np.concatenate(predictions), texts)
 
     def state(self) -> dict[str, Any]:
         """Return where the clients' states stand, for a checkpoint."""

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -139,3 +140,26 @@ def test_processors_are_listed_in_json_too(tmp_path):
     assert dsp["formats"]["int8"][12]["adapter"]["latency_seconds"]["value"] == 13
     assert table["processors"]["default"]["formats"]["fp32"] == table["by_depth"]
     assert table["computing_watts"]["value"] == 5.0
+
+
+def test_a_board_without_tables_shows_what_the_roofline_says_and_its_rates():
+    orin = load_profile("jetson-orin-nano", Path())
+    text = text_of(orin, columns=160)
+    assert row(text, 12)[2::2] == ["?", "~"] * 3
+    assert "peak, default int4" in text
+    assert "efficiency, default fp16" in text
+    assert re.search(r"bandwidth, default +102 GB/s +published", text)
+    plain = device_as_json(orin, "bert-base", BERT, Point())
+    assert set(plain["processors"]["default"]["formats"]) == {"fp32", "fp16", "bf16", "int8", "int4"}
+
+
+def test_a_decoder_is_shown_on_a_board_with_tables_and_rates():
+    shape = shape_from("smollm2-135m")
+    assert row(text_of(backbone="smollm2-135m", shape=shape, sequence_length=64), 30)[2] == "?"
+
+
+def test_a_processor_for_forward_passes_alone_has_no_table_of_training():
+    pixel = load_profile("pixel-7-pro", Path())
+    plain = device_as_json(pixel, "bert-base", BERT, Point())
+    assert plain["processors"]["npu"]["formats"] == {}
+    assert "efficiency, npu int8" in text_of(pixel, columns=160)

@@ -3,6 +3,8 @@
 import inspect
 import json
 import re
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -34,11 +36,22 @@ ADAFL = [
 ]
 
 
+LORA = ["lora.csv", "--method", "lora", "--backbone", "llama-7b"]
+# Run the command line, and say at last how many KiB the process took at most.
+MEASURED = """
+import atexit, resource, runpy, sys
+atexit.register(lambda: sys.stderr.write(str(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)))
+sys.argv[0] = "fedlab"
+runpy.run_module("fedlab", run_name="__main__")
+"""
+
+
 @pytest.fixture
 def command(fedlab, monkeypatch, tmp_path):
     """Return a function that runs `fedlab estimate` in a folder with two trajectories and an experiment."""
     (tmp_path / "ft.csv").write_text("round,depth,width\n171,12,8\n")
     (tmp_path / "adafl.csv").write_text("round,depth,width\n80,0,8\n89,2,8\n181,2,16\n")
+    (tmp_path / "lora.csv").write_text("round,depth,rank\n20,32,8\n")
     (tmp_path / "planned.toml").write_text(EXPERIMENT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
@@ -91,6 +104,44 @@ def test_the_table_names_all_that_is_assumed(command):
     assert "artifact" in out
 
 
+def test_lora_of_a_decoder_is_estimated_on_a_board(command):
+    found = plain(command, *LORA, "--device", "jetson-agx-orin", "--format", "fp16")
+    assert found["by_segment"][0]["configuration"] == {"set": "lora", "depth": 32, "rank": 8, "targets": "q,v"}
+    code, out, _ = command(*LORA, "--device", "jetson-agx-orin", "--format", "fp16", "--checkpointing")
+    assert code == 0
+    assert "lora, checkpointing of llama-7b in fp16 on jetson-agx-orin, 1MB/s, 29 batches" in " ".join(out.split())
+    saved = plain(command, *LORA, "--device", "jetson-agx-orin", "--format", "fp16", "--checkpointing")
+    assert saved["peak_memory_bytes"] < found["peak_memory_bytes"]
+    assert saved["seconds"] > found["seconds"]
+
+
+def test_forward_passes_alone_run_on_an_npu(command):
+    phone = ["--method", "forward", "--device", "pixel-7-pro", "--format", "int8"]
+    cpu, npu = (plain(command, *LORA, *phone, "--processor", name)["seconds"] for name in ("default", "npu"))
+    assert npu < cpu / 3
+
+
+def test_all_boards_are_shown_with_what_would_fit(command):
+    words = [*LORA, "--device", "all", "--format", "fp16", "--batch-size", "8"]
+    code, out, _ = command(*words)
+    assert code == 0
+    assert re.search(r"jetson-agx-orin .*as it is", out)
+    assert "too large" in out
+    boards = plain(command, *words)["boards"]
+    assert [name for name, board in boards.items() if board["fits"]] == ["jetson-agx-orin"]
+
+
+def test_llama_7b_is_estimated_without_weights_within_30_seconds_and_2_gb(tmp_path):
+    (tmp_path / "lora.csv").write_text("round,depth,rank\n20,32,8\n")
+    words = [*LORA, "--format", "fp16", "--device", "all", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURED, "estimate", *words],
+        cwd=tmp_path, capture_output=True, text=True, check=True, timeout=30,
+    )  # fmt: skip
+    assert "boards" in json.loads(done.stdout)
+    assert int(done.stderr) * 1024 < 2e9
+
+
 def test_the_defaults_the_help_shows_are_those_in_use():
     shown = {
         name: parameter.annotation.__metadata__[0] for name, parameter in inspect.signature(estimate).parameters.items()
@@ -106,6 +157,9 @@ def test_the_defaults_the_help_shows_are_those_in_use():
         "seq_len": named.sequence_length,
         "batch_size": named.batch_size,
         "labels": named.labels,
+        "number_format": named.format,
+        "processor": named.processor,
+        "targets": ",".join(named.targets),
     }.items():
         assert re.match(rf"{default}\b", str(shown[option].show_default))
 
@@ -162,6 +216,18 @@ def test_a_search_follows_a_trajectory_if_one_is_given(command):
         (["ft.csv", "--codec", "int2"], "--codec"),
         (["ft.csv", "--backbone", "./none"], "--backbone: no folder none"),
         (["ft.csv", "--backbone", "distilbert-base"], "depth 12 up to round 171, expected 0 to 6"),
+        (["planned.toml", "--format", "int4"], "--format is for a trajectory"),
+        (["planned.toml", "--checkpointing"], "--checkpointing is for a trajectory"),
+        (["ft.csv", "--format", "fp8"], "--format"),
+        (["ft.csv", "--format", "int4"], "no tables or rates for int4 on the processor 'default', accepted: fp32"),
+        (["ft.csv", "--processor", "npu"], "jetson-tx2: no processor 'npu', accepted: default"),
+        ([*LORA, "--targets", "q,dense"], "a llama has no projection 'dense', accepted: q, k, v, o, up, down, gate"),
+        ([*LORA, "--targets", ""], "trained.targets is '', expected a name"),
+        ([*LORA, "--backbone", "llama-9b"], "--backbone: 'llama-9b' is no folder"),
+        ([*LORA, "--published"], "--published: the artifact's tables are of adapters and whole blocks, not of lora"),
+        ([*LORA, "--backbone", "smollm2-135m"], "depth 32 up to round 20, expected 0 to 30: the decoder has 30 blocks"),
+        ([*LORA, "--device", "pixel-7-pro", "--processor", "npu", "--format", "int8"], "runs forward passes alone"),
+        ([*LORA, "--device", "all", "--targets", "w"], "a llama has no projection 'w'"),
     ],
 )
 def test_what_cannot_be_estimated_costs_one_line_and_exit_code_2(command, words, message):

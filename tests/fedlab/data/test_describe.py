@@ -2,10 +2,16 @@ import json
 
 import numpy as np
 
-from fedlab.data.describe import client_labels, duplicates_between, split_report
+from fedlab.data.describe import UNLABELLED, client_labels, duplicates_between, split_report
+from fedlab.data.encode import Lengths
 from fedlab.data.examples import Examples
 from fedlab.data.report import ClientLabels, DataReport, SplitReport, report_from
 from fedlab.data.tokens import TokenSet, WordTags
+
+
+def _described(part, tokens, names):
+    whole = np.asarray(tokens.whole_lengths)
+    return split_report(part, tokens, names, Lengths(whole=whole, cut=int((whole > tokens.lengths).sum())))
 
 
 def _tokens(whole_lengths, max_length, words=None):
@@ -27,7 +33,7 @@ def _examples(*texts, labels=None):
 
 def test_a_split_has_its_labels_the_commonest_first_and_the_share_that_is_cut():
     part = _examples("a", "b", "c", labels=["y", "x", "x"])
-    assert split_report(part, _tokens([3, 5, 9], 5), ("x", "y")) == SplitReport(
+    assert _described(part, _tokens([3, 5, 9], 5), ("x", "y")) == SplitReport(
         examples=3, labels={"x": 2, "y": 1}, median_tokens=5.0, longest_tokens=9, cut=1, lost_entities=0
     )
 
@@ -39,13 +45,13 @@ def test_entities_are_counted_by_type_and_those_with_a_word_that_was_cut_are_los
     tags = np.array([[bx, ix, bx, by, iy], [iy, ix, o, -100, -100]])
     seen = np.array([[True, True, True, True, False], [True, True, True, False, False]])
     part = _examples(["w"] * 5, ["w"] * 3, labels=[["O"] * 5, ["O"] * 3])
-    found = split_report(part, _tokens([7, 5], 6, WordTags(tags=tags, seen=seen)), names)
+    found = _described(part, _tokens([7, 5], 6, WordTags(tags=tags, seen=seen)), names)
     assert (found.labels, found.lost_entities) == ({"x": 3, "y": 2}, 1)
 
 
 def test_an_entity_whose_first_word_has_no_token_is_lost():
     words = WordTags(tags=np.array([[0, 1, 0]]), seen=np.array([[False, True, True]]))
-    found = split_report(_examples(["w"] * 3, labels=[["O"] * 3]), _tokens([5], 9, words), ("B-x", "I-x", "O"))
+    found = _described(_examples(["w"] * 3, labels=[["O"] * 3]), _tokens([5], 9, words), ("B-x", "I-x", "O"))
     assert (found.labels, found.lost_entities) == ({"x": 2}, 1)
 
 
@@ -61,6 +67,18 @@ def test_texts_that_differ_in_blanks_alone_are_duplicates():
         "test": {"train": 2, "test": 1},
         "more": {"train": 1, "test": 0, "more": 0},
     }
+
+
+def test_texts_without_labels_have_none_in_the_report():
+    texts = _examples("a", "b", labels=["", ""])
+    assert _described(texts, _tokens([1, 2], 5), ()).labels == {}
+    assert client_labels(texts.labels, [np.array([0, 1])]).labels == [UNLABELLED]
+
+
+def test_a_conversation_is_compared_by_all_that_is_said():
+    chat = [("user", "a  b"), ("assistant", "c")]
+    found = duplicates_between({"train": _examples(chat, [("user", "a b"), ("assistant", "c")])})
+    assert found == {"train": {"train": 1}}
 
 
 def test_a_report_comes_back_from_json():

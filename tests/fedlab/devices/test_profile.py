@@ -54,8 +54,26 @@ def problem_of(folder: Path, text: str) -> str:
     return str(caught.value)
 
 
-def test_the_boards_of_the_paper_are_built_in():
-    assert built_in_profiles() == ("jetson-nano", "jetson-tx2", "rpi-4b")
+def test_the_boards_of_the_paper_and_of_today_are_built_in():
+    assert built_in_profiles() == (
+        "galaxy-s24-ultra", "jetson-agx-orin", "jetson-nano", "jetson-orin-nano", "jetson-tx2", "jetson-xavier-nx",
+        "orange-pi-5b", "pixel-7-pro", "rpi-4b", "rpi-5",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("board", built_in_profiles())
+def test_every_figure_of_a_built_in_board_has_a_source_and_what_is_assumed_says_so(board):
+    profile = load_profile(board, HERE)
+    known = [*profile.provenance.values(), *(each.watts_provenance for each in profile.processors.values())]
+    for processor in profile.processors.values():
+        rates = [
+            processor.memory_bandwidth_bytes_per_second, processor.launch_seconds, processor.step_seconds,
+            *(each.peak_operations_per_second for each in processor.formats.values()),
+            *(each.efficiency for each in processor.formats.values()),
+        ]  # fmt: skip
+        assert all(rate is not None for rate in rates), processor.name  # so that nothing on the board has no price
+        known += [rate.provenance for rate in rates]
+    assert all(each.source for each in known)
 
 
 @pytest.mark.parametrize("board", OF_TX2)
@@ -284,7 +302,7 @@ def test_a_table_scaled_from_one_that_is_missing_names_both_files(tmp_path):
 
 
 def test_an_unknown_name_lists_the_nearest_and_all():
-    with pytest.raises(UserError, match=r"'jetson-tx', nearest is 'jetson-tx2': expected jetson-nano, jetson-tx2, rpi"):
+    with pytest.raises(UserError, match=r"'jetson-tx', nearest is 'jetson-tx2': expected galaxy.*, jetson-tx2, "):
         load_profile("jetson-tx", HERE)
 
 
@@ -328,11 +346,50 @@ full = {BERT_ROW}
 )
 
 
-def test_todays_profiles_are_the_case_of_one_processor():
+RATES = (
+    POWER
+    + """
+peak_operations_per_second = { value = 1e11, provenance = "published", source = "the maker" }
+efficiency = 0.5
+[processors.npu]
+computing_watts = 2
+forward_only = true
+int8.peak_operations_per_second = 4e12
+"""
+)
+
+
+def test_a_board_may_have_rates_in_place_of_tables(tmp_path):
+    board = profile_of(tmp_path, RATES)
+    known = board.tables("default", "fp32")
+    assert (known.peak_operations_per_second.value, known.efficiency.value) == (1e11, 0.5)
+    assert (known.peak_operations_per_second.provenance.source, dict(known.latency_seconds)) == ("the maker", {})
+    assert (board.processor("npu").forward_only, board.processor().forward_only) == (True, False)
+    assert board.tables("npu", "int8").efficiency is None
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (RATES.replace("= 0.5", "= 1.5"), "efficiency: is 1.5, expected a share of the peak, at most 1"),
+        (RATES.replace("= 0.5", "= 0"), "efficiency.value"),
+        (RATES + "int8.efficiency = 2", "processors.npu.int8: efficiency: is 2, expected a share"),
+        (RATES + "fp16.efficiency = 0.5", "efficiency: is a share of peak_operations_per_second, which is missing"),
+        (RATES.replace("= 4e12", "= 'much'"), "processors.npu.int8.peak_operations_per_second"),
+        (RATES + "[processors.default]\nlaunch_seconds = 1", "launch_seconds: expected as launch_seconds at the top"),
+        (RATES.replace("forward_only = true", "forward_only = 1"), "processors.npu.forward_only"),
+        (MINIMAL.replace(".bert", ".llama"), "latency_seconds.llama"),
+    ],
+)
+def test_a_wrong_rate_is_refused_naming_file_and_key(tmp_path, text, key):
+    assert key in problem_of(tmp_path, text)
+
+
+def test_the_profiles_of_the_paper_are_the_case_of_one_processor():
     tx2 = load_profile("jetson-tx2", HERE)
     assert list(tx2.processors) == ["default"]
     assert list(tx2.processor().formats) == ["fp32"]
-    assert tx2.processor().memory_bandwidth_bytes_per_second is None
+    assert tx2.processor().memory_bandwidth_bytes_per_second.value == 59.7e9
 
 
 def test_a_board_has_named_processors_each_with_its_watts_formats_and_tables(tmp_path):
@@ -344,7 +401,10 @@ def test_a_board_has_named_processors_each_with_its_watts_formats_and_tables(tmp
         1.5,
         4,
     )
-    assert (dsp.watts_provenance.level, dsp.memory_bandwidth_bytes_per_second) == ("measured", 3e10)
+    assert (dsp.watts_provenance.level, dsp.memory_bandwidth_bytes_per_second.value) == ("measured", 3e10)
+    assert (dsp.forward_only, dsp.launch_seconds, phone.processor("gpu").memory_bandwidth_bytes_per_second) == (
+        False, None, None,
+    )  # fmt: skip
     assert phone.tables("dsp", "int8").latency_seconds["bert", "adapter"].values[12] == 13
     assert set(phone.processor().formats) == {"fp32", "int8"}
 
@@ -386,7 +446,7 @@ def test_a_board_may_have_tables_for_a_named_processor_only(tmp_path):
             "processors.dsp.colour: unknown key, expected one of computing_watts, memory_b",
         ),
         ("[processors.dsp.int7]\n", "processors.dsp.int7: unknown key, expected one of computing_watts"),
-        ("[processors.dsp.int8.speed]\n", "dsp.int8.speed: unknown key, expected one of latency_seconds, peak_memory"),
+        ("[processors.dsp.int8.speed]\n", "dsp.int8.speed: unknown key, expected one of peak_operations_per_second"),
         (
             "[processors.dsp.computing_watts]\nvalue = 1\nunit = 'W'\n",
             "processors.dsp.computing_watts.unit: unknown key, expected one of value",
@@ -419,5 +479,7 @@ def test_an_unknown_processor_or_format_names_the_board_and_what_it_has(tmp_path
     phone = profile_of(tmp_path, PHONE)
     with pytest.raises(UserError, match=r"board\.toml: no processor 'npu', accepted: default, dsp, gpu"):
         phone.processor("npu")
-    with pytest.raises(UserError, match=r"board\.toml: no tables for bf16 on the processor 'dsp', accepted: int8"):
+    with pytest.raises(
+        UserError, match=r"board\.toml: no tables or rates for bf16 on the processor 'dsp', accepted: int8"
+    ):
         phone.tables("dsp", "bf16")

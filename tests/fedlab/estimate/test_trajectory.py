@@ -85,3 +85,9 @@ def test_stretches_begin_where_the_one_before_ended():
 def test_stretches_without_rounds_are_refused(rounds):
     with pytest.raises(UserError, match="expected"):
         stretches([Segment(last, 0, 8) for last in rounds])
+
+
+def test_the_width_may_be_called_a_rank(tmp_path):
+    assert read(tmp_path, "round,depth,rank\n20,32,8\n") == [Segment(20, 32, 8)]
+    with pytest.raises(UserError, match="the columns are round,depth,width,width, expected round,depth,width"):
+        read(tmp_path, "round,depth,rank,width\n20,32,8,8\n")

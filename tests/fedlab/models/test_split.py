@@ -174,8 +174,10 @@ def test_the_loss_of_a_classifier_is_the_mean_over_its_texts(tiny):
     logits = torch.tensor([[0.0, 0.0], [math.log(3), 0.0], [0.0, 0.0], [0.0, 0.0]])
     labels = torch.tensor([0, 1, 1, 1])
 
-    assert tiny.network().losses(logits, labels, 1).tolist() == pytest.approx([(3 * math.log(2) + math.log(4)) / 4])
-    assert tiny.network().losses(logits, labels, 2).tolist() == pytest.approx(
+    assert tiny.network().head.losses(logits, labels, 1).tolist() == pytest.approx(
+        [(3 * math.log(2) + math.log(4)) / 4]
+    )
+    assert tiny.network().head.losses(logits, labels, 2).tolist() == pytest.approx(
         [(math.log(2) + math.log(4)) / 2, math.log(2)]
     )
 
@@ -185,11 +187,15 @@ def test_the_loss_of_a_tagger_leaves_out_what_has_no_label(tiny):
     labels = torch.tensor([[0, 1], [-100, 1]])
     network = tiny.network(kind="tagging")
 
-    assert network.losses(logits, labels, 1).tolist() == pytest.approx([(math.log(2) + math.log(4) + math.log(2)) / 3])
-    assert network.losses(logits, labels, 2).tolist() == pytest.approx([(math.log(2) + math.log(4)) / 2, math.log(2)])
+    assert network.head.losses(logits, labels, 1).tolist() == pytest.approx(
+        [(math.log(2) + math.log(4) + math.log(2)) / 3]
+    )
+    assert network.head.losses(logits, labels, 2).tolist() == pytest.approx(
+        [(math.log(2) + math.log(4)) / 2, math.log(2)]
+    )
 
 
 def test_where_nothing_has_a_label_the_loss_is_zero(tiny):
-    losses = tiny.network(kind="tagging").losses(torch.ones(1, 2, 3), torch.full((1, 2), -100), 1)
+    losses = tiny.network(kind="tagging").head.losses(torch.ones(1, 2, 3), torch.full((1, 2), -100), 1)
 
     assert losses.tolist() == [0]

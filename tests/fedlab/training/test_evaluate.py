@@ -14,7 +14,12 @@ def _workbench(kind, labels, words=None):
     lengths = np.full(len(labels), 3, np.int32)
     ids = np.zeros((len(labels), 3), np.int32)
     tokens = TokenSet(input_ids=ids, lengths=lengths, whole_lengths=lengths, labels=labels, words=words, digest="")
-    return SimpleNamespace(network=SimpleNamespace(kind=kind), label_names=NAMES, tokens={"test": tokens}.__getitem__)
+    return SimpleNamespace(
+        network=SimpleNamespace(kind=kind),
+        label_names=NAMES,
+        tokens={"test": tokens}.__getitem__,
+        task=SimpleNamespace(language=None),
+    )
 
 
 def test_perfect_predictions_of_what_was_kept_miss_the_entities_that_were_cut_off():

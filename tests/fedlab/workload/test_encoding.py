@@ -1,6 +1,8 @@
 """Passes come back from records and from the text of a reply as they were, and anything else is refused in a line."""
 
 import json
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from hypothesis import strategies as st
 
 from fedlab.errors import UserError
 from fedlab.workload.encoding import passes_from_text, passes_to_text, plain_pass, read_pass
-from fedlab.workload.passes import FORMATS, WHOLE, Pass, TrainedSpec, bottleneck
+from fedlab.workload.passes import FORMATS, WHOLE, Optimiser, Pass, TrainedSpec, bottleneck, lora
 from fedlab.workload.workload import training_passes
 
 CACHED = training_passes(
@@ -23,9 +25,10 @@ specs = st.one_of(
     st.just(WHOLE),
     st.builds(bottleneck, sizes),
     st.builds(
-        lambda rank, targets: TrainedSpec(kind="lora", rank=rank, targets=tuple(targets)),
+        lora,
         sizes,
         st.lists(names, min_size=1),
+        st.sampled_from(get_args(Optimiser)),
     ),
 )
 
@@ -44,6 +47,8 @@ def passes(draw) -> Pass:
         trained=draw(specs) if backward else TrainedSpec(),
         format=draw(st.sampled_from(FORMATS)),
         processor=draw(names),
+        checkpointing=backward and draw(st.booleans()),
+        scored_tokens=draw(st.one_of(st.none(), st.just(1))),
     )  # fmt: skip
 
 
@@ -69,6 +74,9 @@ def test_a_record_names_the_values_and_leaves_out_what_is_as_by_default():
         "kind": "forward", "count": 9, "batch_size": 4, "input_shape": [64], "blocks": [0, 12],
     }  # fmt: skip
     assert plain_pass(CACHED[3])["trained"] == {"kind": "bottleneck", "width": 8}
+    adam = replace(CACHED[3], trained=lora(8, ["q"], "adam"), checkpointing=True, scored_tokens=0)
+    assert plain_pass(adam)["trained"] == {"kind": "lora", "rank": 8, "targets": ["q"], "optimiser": "adam"}
+    assert (plain_pass(adam)["checkpointing"], plain_pass(adam)["scored_tokens"]) == (True, 0)
 
 
 NONSENSE = {
@@ -80,7 +88,7 @@ NONSENSE = {
     "a pass in words": ('["forward"]', "a pass is 'forward', expected a list"),
     "a deep list": (json.dumps([["forward", [[[[[[[[[1]]]]]]]]]]]), "a pass has no batch_size"),
     "too few values": ('[["forward",1,4,[64]]]', "a pass has no blocks, expected kind, count, batch_size"),
-    "too many values": (json.dumps([[*FORWARD, False, {}, "fp32", "default", 1]]), "a pass has 10 values"),
+    "too many values": (json.dumps([[*FORWARD, False, {}, "fp32", "default", False, 1, 1]]), "a pass has 12 values"),
     "a shape that is a number": ('[["forward",1,4,64,[0,12]]]', "input_shape is 64, expected a list"),
     "an unknown kind": ('[["jvp",1,4,[64],[0,12]]]', "kind is 'jvp'"),
     "half a batch": ('[["forward",2.5,4,[64],[0,12]]]', "count is 2.5"),

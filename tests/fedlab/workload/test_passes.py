@@ -3,7 +3,7 @@
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck
+from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck, lora
 
 GOOD = {"kind": "forward", "count": 3, "batch_size": 4, "input_shape": (64,), "blocks": range(12)}
 
@@ -30,6 +30,9 @@ NONSENSE = {
     "a cache in words": ({"cached": "yes"}, "cached is 'yes', expected true or false"),
     "a cache behind": ({"kind": "backward", "cached": True}, "cached is True, expected true or false, and false for a"),
     "a forward pass that trains": ({"trained": WHOLE}, "expected a TrainedSpec, and none for a forward pass"),
+    "recomputing ahead": ({"checkpointing": True}, "checkpointing is True, expected true or false, and false for a"),
+    "recomputing in words": ({"kind": "backward", "checkpointing": "yes"}, "checkpointing is 'yes', expected true or"),
+    "more scores than tokens": ({"scored_tokens": 65}, "scored_tokens is 65, expected a whole number from 0 to 64"),
     "what is trained in words": (
         {"kind": "backward", "trained": "whole"},
         "trained is 'whole', expected a TrainedSpec",
@@ -58,6 +61,7 @@ def test_nonsense_is_refused_naming_the_value_and_what_is_accepted(case):
         ({"kind": "lora", "rank": 4, "targets": ["query"]}, "trained.targets is ['query']"),
         ({"kind": "lora", "rank": 4, "targets": ("query", 3)}, "trained.targets is 3, expected a name"),
         ({"kind": "bias", "targets": ("query",)}, "trained.targets is ('query',), expected names of projections for"),
+        ({"kind": "whole", "optimiser": "lion"}, "trained.optimiser is 'lion', expected one of sgd, momentum, adam"),
         ({"kind": "bias", "rank": False}, "trained.rank is False, expected nothing for this kind"),
     ],
 )
@@ -71,6 +75,6 @@ def test_images_stored_activations_and_no_blocks_at_all_are_passes_too():
     images = Pass(**GOOD | {"input_shape": (3, 32, 32), "count": 0})
     stored = Pass(**GOOD | {"blocks": range(6, 12), "cached": True})
     head = Pass(**GOOD | {"kind": "backward", "blocks": range(12, 12)})
-    lora = TrainedSpec(kind="lora", rank=4, targets=("query", "value"))
+    pairs = TrainedSpec(kind="lora", rank=4, targets=("query", "value"))
     assert (images.count, len(stored.blocks), len(head.blocks), head.trained) == (0, 6, 0, NOTHING)
-    assert (lora.rank, bottleneck(8)) == (4, TrainedSpec(kind="bottleneck", width=8))
+    assert (lora(4, ["query", "value"]), bottleneck(8)) == (pairs, TrainedSpec(kind="bottleneck", width=8))

@@ -9,11 +9,12 @@ from hypothesis import strategies as st
 
 from fedlab.config.builtins import COST_MODELS
 from fedlab.devices.costmodel.base import Computing, compute_seconds, cost_model_for, misfit, peak_memory_bytes, price
+from fedlab.devices.costmodel.roofline import RooflineCosts
 from fedlab.devices.costmodel.transformer import FAMILIES, TransformerCosts
 from fedlab.devices.profile import Processor, at_throughput, load_profile
 from fedlab.devices.tables import Provenance
 from fedlab.errors import UserError
-from fedlab.workload.passes import WHOLE, Pass, bottleneck
+from fedlab.workload.passes import WHOLE, Pass, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES
 from fedlab.workload.workload import Workload, forward_passes, training_passes
 
@@ -44,8 +45,9 @@ def phone():
 
 
 def test_every_family_has_the_cost_model_that_names_it():
-    assert set(COST_MODELS) == set(FAMILIES)
+    assert set(COST_MODELS) == {*FAMILIES, "llama"}
     assert all(isinstance(cost_model_for(family), TransformerCosts) for family in FAMILIES)
+    assert isinstance(cost_model_for("llama"), RooflineCosts)
 
 
 def test_a_family_without_a_cost_model_is_refused_naming_those_that_have_one():
@@ -107,6 +109,22 @@ def test_blocks_outside_the_model_do_not_fit_it():
     )
     head = training_passes(batches=1, batch_size=4, input_shape=(8,), model_blocks=99, depth=0, trained=WHOLE)
     assert misfit(head[1:], BERT) is None  # no block is run
+
+
+@pytest.mark.parametrize(
+    ("trained", "problem"),
+    [
+        (
+            lora(8, ["gate"]),
+            "workload: trained.targets: a bert has no projection 'gate', accepted: q, k, v, o, up, d",
+        ),
+        (lora(999, ["q"]), "workload: trained.rank is 999, expected at most 768: the projection 'q' is 768 x 768"),
+    ],
+)
+def test_pairs_beside_projections_that_the_model_does_not_have_do_not_fit_it(trained, problem):
+    passes = training_passes(batches=1, batch_size=4, input_shape=(256,), model_blocks=12, depth=2, trained=trained)
+    assert misfit(passes, BERT).startswith(problem)
+    assert misfit(adapters(), BERT) is None
 
 
 @given(st.integers(0, 50), st.integers(0, 50), st.integers(1, 64), st.integers(0, 64))

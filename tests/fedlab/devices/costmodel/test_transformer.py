@@ -8,14 +8,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.devices.costmodel.base import compute_seconds, peak_memory_bytes, provenance, provenance_level
-from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
+from fedlab.devices.profile import DeviceProfile, at_throughput, load_profile
 from fedlab.errors import UserError
 from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 BERT, DISTILBERT = REFERENCE_SHAPES["bert"], REFERENCE_SHAPES["distilbert"]
-BOARDS = {name: load_profile(name, Path()) for name in built_in_profiles()}
+BOARDS = {name: load_profile(name, Path()) for name in ("jetson-nano", "jetson-tx2", "rpi-4b")}  # those with tables
 TX2 = BOARDS["jetson-tx2"]
 USERS_BOARD = """
 memory_bytes = 1e9
@@ -423,6 +423,12 @@ def test_blocks_that_share_their_weights_hold_them_once():
     assert memory(REFERENCE_SHAPES["albert"], depth=2) == 1_300_000_000 - weights * 11 // 12
 
 
+def without_rates(profile: DeviceProfile) -> DeviceProfile:
+    """Return a board that has its tables alone, so that the roofline prices nothing."""
+    tables = replace(profile.tables("default", "fp32"), peak_operations_per_second=None)
+    return replace(profile, processors={"default": replace(profile.processor(), formats={"fp32": tables})})
+
+
 def one(**changes) -> tuple[Pass, Pass]:
     """Return the two passes of a step that trains whole blocks 10 and 11, changed alike."""
     batch = {"count": 1, "batch_size": 4, "input_shape": (256,)} | changes
@@ -447,7 +453,10 @@ NO_RULE = {
     ),
     "not all blocks": ({"runs": range(11), "goes_back": range(10, 11)}, "no table or rule"),
     "images": ({"input_shape": (3, 32, 32)}, r"input_shape is \(3, 32, 32\), expected \(tokens,\) for a bert"),
-    "another format": ({"format": "int8"}, "jetson-tx2: no tables for int8 on the processor 'default', accepted: fp32"),
+    "another format": (
+        {"format": "int8"},
+        "jetson-tx2: no tables or rates for int8 on the processor 'default', accepted: fp32",
+    ),
     "another processor": ({"processor": "dsp"}, "jetson-tx2: no processor 'dsp', accepted: default"),
     "blocks outside the model": (
         {"runs": range(14), "goes_back": range(12, 14)},
@@ -462,7 +471,7 @@ def test_what_no_table_or_rule_covers_is_refused_in_a_line_and_never_guessed(cas
     workload = Workload(passes=one(**changes), num_examples=4)
     for price in (compute_seconds, peak_memory_bytes):
         with pytest.raises(UserError, match=problem) as caught:
-            price(TX2, workload, BERT)
+            price(without_rates(TX2), workload, BERT)
         assert "\n" not in str(caught.value)
 
 
@@ -470,7 +479,15 @@ def test_what_no_table_or_rule_covers_is_refused_in_a_line_and_never_guessed(cas
 def test_a_part_of_a_forward_pass_alone_has_no_rule(forward):
     lone = Pass(kind="forward", count=1, batch_size=4, input_shape=(256,), **forward)
     with pytest.raises(UserError, match=r"no table or rule for a forward pass.* through blocks"):
-        compute_seconds(TX2, Workload(passes=(lone,), num_examples=4), BERT)
+        compute_seconds(without_rates(TX2), Workload(passes=(lone,), num_examples=4), BERT)
+
+
+@pytest.mark.parametrize("case", ["nothing in blocks", "middle blocks", "not all blocks", "images", "another format"])
+def test_rates_do_not_price_what_makes_no_sense_or_is_of_another_format(case):
+    changes, problem = NO_RULE[case]
+    for price in (compute_seconds, peak_memory_bytes):
+        with pytest.raises(UserError, match=problem):
+            price(TX2, Workload(passes=one(**changes), num_examples=4), BERT)
 
 
 PHONE = """

@@ -52,6 +52,11 @@ def test_the_passes_are_those_of_the_real_client(method, trained):
     assert done == Workload(passes=passes, num_examples=14)
 
 
+def test_checkpointing_is_planned_as_it_is_billed():
+    done, _ = PlannedWork(epochs=1, max_batches=None, checkpointing=True, **KEYS).workload("adapter", CONFIG, 14, None)
+    assert [each.checkpointing for each in done.passes] == [False, True]
+
+
 @given(st.integers(1, 500), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 100)), st.booleans())
 def test_cached_batches_are_some_of_the_batches(num_examples, epochs, max_batches, filled):
     batches, cached = work(num_examples=num_examples, epochs=epochs, max_batches=max_batches, filled=filled)
