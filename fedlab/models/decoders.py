@@ -1,7 +1,15 @@
-"""The configurations of published decoders of the LLaMA class, by which they are priced without their weights."""
+"""The configurations of published decoders of the LLaMA class, by name.
+
+Only sizes are read, so that a model of any size can be priced without its weights.
+"""
 
 from collections.abc import Mapping
 from typing import Any
+
+from fedlab.config.plugins import nearest
+from fedlab.errors import UserError
+from fedlab.models.families import family_of
+from fedlab.workload.shape import ModelShape
 
 
 def _published(
@@ -27,10 +35,6 @@ PUBLISHED_DECODERS: Mapping[str, Mapping[str, Any]] = {
     "smollm2-360m": _published("llama", 32, 960, 2560, (15, 5), 49_152, 8192, tied=True),
     "smollm2-1.7b": _published("llama", 24, 2048, 8192, (32, 32), 49_152, 8192, tied=True),
     "mistral-7b": _published("mistral", 32, 4096, 14_336, (32, 8), 32_000, 32_768),
-    "mistral-7b-v0.3": {
-        **_published("mistral", 32, 4096, 14_336, (32, 8), 32_768, 32_768),
-        "sliding_window": None,  # unlike v0.1
-    },
     "qwen2.5-0.5b": _published("qwen2", 24, 896, 4864, (14, 2), 151_936, 32_768, tied=True),
     "qwen2.5-1.5b": _published("qwen2", 28, 1536, 8960, (12, 2), 151_936, 131_072, tied=True),
     "qwen2.5-7b": _published("qwen2", 28, 3584, 18_944, (28, 4), 152_064, 131_072),
@@ -49,7 +53,6 @@ _HUB_IDS: Mapping[str, str] = {
     "HuggingFaceTB/SmolLM2-1.7B": "smollm2-1.7b",
     "HuggingFaceTB/SmolLM2-1.7B-Instruct": "smollm2-1.7b",
     "mistralai/Mistral-7B-v0.1": "mistral-7b",
-    "mistralai/Mistral-7B-v0.3": "mistral-7b-v0.3",
     "Qwen/Qwen2.5-0.5B": "qwen2.5-0.5b",
     "Qwen/Qwen2.5-0.5B-Instruct": "qwen2.5-0.5b",
     "Qwen/Qwen2.5-1.5B": "qwen2.5-1.5b",
@@ -66,3 +69,11 @@ def published_of(model_type: str) -> dict[str, Mapping[str, Any]]:
     """Return the configurations of a model type, by short name and by hub id."""
     named = {name: PUBLISHED_DECODERS[short] for name, short in _HUB_IDS.items()} | dict(PUBLISHED_DECODERS)
     return {name: config for name, config in named.items() if config["model_type"] == model_type}
+
+
+def decoder_shape(name: str) -> ModelShape:
+    """Return the shape of a published decoder. Raises UserError if none of that name is known here."""
+    config = published_decoder(name)
+    if config is None:
+        raise UserError(f"no sizes of '{name}' are known here: {nearest(name, PUBLISHED_DECODERS)}")
+    return family_of(config["model_type"], name).sizes(config, name).shape

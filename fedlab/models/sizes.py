@@ -15,7 +15,7 @@ from fedlab.models.decoders import published_decoder
 from fedlab.models.families import EncoderSizes, families, family_of, known_model
 from fedlab.models.location import source_of
 
-__all__ = ["EncoderSizes", "model_type_of", "read_config", "read_sizes", "sizes_of"]
+__all__ = ["EncoderSizes", "model_type_of", "read_config", "read_sizes"]
 _HUB_TIMEOUT_SECONDS = 5.0
 
 
@@ -27,7 +27,7 @@ def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> Encod
     Raises:
         UserError: the name is unknown, its configuration cannot be read, or no family accepts it.
     """
-    return sizes_of(*_config_of(table, resolve))
+    return _sizes(*_config_of(table, resolve))
 
 
 def model_type_of(table: BackboneTable, *, resolve: Callable[[str], Path]) -> str:
@@ -74,8 +74,7 @@ def read_config(path: Path, where: str) -> Mapping[str, Any]:
     return config
 
 
-def sizes_of(config: Mapping[str, Any], where: str) -> EncoderSizes:
-    """Read the sizes from a configuration; raises a UserError that begins with `where` if no family accepts it."""
+def _sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
     return family_of(config.get("model_type"), where).sizes(config, where)
 
 

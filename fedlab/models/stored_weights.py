@@ -45,15 +45,19 @@ def joined(parts: Sequence[Tensor], dtype: torch.dtype) -> Tensor:
 
 
 def write_tensors(path: Path, parts: Mapping[str, Sequence[Tensor]], dtype: torch.dtype) -> None:
-    """Write tensors, each of which is one or more parts, in a type to a file; one after the other is joined."""
+    """Write tensors, each of which is one or more parts, in a type to a file; one after the other is joined.
+
+    The bytes are those that the library of the format writes: where numbers lie in memory decides on the last digit of
+    products, and so of results.
+    """
     header, end = dict[str, Any](), 0
-    for name, each in parts.items():
+    for name, each in sorted(parts.items()):
         shape = [sum(len(part) for part in each), *each[0].shape[1:]]
         start, end = end, end + math.prod(shape) * dtype.itemsize
         header[name] = {"dtype": _FORMATS[dtype], "shape": shape, "data_offsets": [start, end]}
-    text = json.dumps(header).encode()
+    text = json.dumps(header, separators=(",", ":")).encode()
     text += b" " * (-len(text) % _ALIGNMENT)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for each in parts.values():
+        for _, each in sorted(parts.items()):
             file.write(joined(each, dtype).flatten().view(torch.uint8).numpy().data)

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.lora import Lora
 from strategies.adapter_search import AdapterSearch, SearchSpace
 
 BERT = SearchSpace(blocks=12)
@@ -33,6 +34,21 @@ def pairs(proposed):
 
 def test_a_trial_runs_the_current_configuration_a_deeper_and_a_wider_one():
     assert pairs(search(3, 16).propose()) == {"shallow": (3, 16), "deep": (4, 16), "wide": (3, 24)}
+
+
+def test_of_lora_the_search_is_over_depth_and_rank():
+    start = Lora(depth=3, rank=4, alpha=8, targets="q,v")
+    state = AdapterSearch(space=SearchSpace(blocks=12, width_step=4, max_width=10), current=start)
+
+    proposed = state.propose()
+
+    assert proposed == {
+        "shallow": start,
+        "deep": Lora(depth=4, rank=4, alpha=8, targets="q,v"),
+        "wide": Lora(depth=3, rank=8, alpha=8, targets="q,v"),
+    }
+    _, after = state.observe({"shallow": 0.1, "deep": 0.2, "wide": 0.3})
+    assert after.propose()["wide"] == Lora(depth=3, rank=10, alpha=8, targets="q,v")
 
 
 def test_from_depth_0_a_step_of_1_leads_to_2():

@@ -223,11 +223,12 @@ def block_sum_of_first(
     A classifier reads the first row of the last block and nothing else.
     """
     block, padded = encoder.blocks[index], rows.padded(states)
+    first = padded[:, 0]  # taken first: gradients are summed in the reverse order, on which their last digits depend
     if pairs.touches(index, _ATTENTION_IN) or block.attention_in_bias.dim() > 1:
         attended = _attention_of_first_by_keys(encoder, index, states, rows, pairs)
     else:
         attended = _attention_of_first(block, padded, rows.mask, encoder.heads)
-    return _after_attention(encoder, index, padded[:, 0], attended, pairs)
+    return _after_attention(encoder, index, first, attended, pairs)
 
 
 def block_end(encoder: Encoder, index: int, sums: Tensor, adapters: Adapters) -> Tensor:

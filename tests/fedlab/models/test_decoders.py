@@ -6,8 +6,9 @@ import pytest
 
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.decoders import PUBLISHED_DECODERS
-from fedlab.models.sizes import read_sizes, sizes_of
+from fedlab.models.decoders import PUBLISHED_DECODERS, decoder_shape
+from fedlab.models.families import family_of
+from fedlab.models.sizes import read_sizes
 from fedlab.workload.weights import num_weights
 
 # As published by their authors, or as the weights on the hub add up.
@@ -15,8 +16,8 @@ COUNTS = {
     "llama-7b": 6_738_415_616, "llama2-7b": 6_738_415_616, "llama2-13b": 13_015_864_320,
     "llama3.1-8b": 8_030_261_248, "llama3.2-1b": 1_235_814_400, "tinyllama-1.1b": 1_100_048_384,
     "smollm2-135m": 134_515_008, "smollm2-360m": 361_821_120, "smollm2-1.7b": 1_711_376_384,
-    "mistral-7b": 7_241_732_096, "mistral-7b-v0.3": 7_248_023_552, "qwen2.5-0.5b": 494_032_768,
-    "qwen2.5-1.5b": 1_543_714_304, "qwen2.5-7b": 7_615_616_512,
+    "mistral-7b": 7_241_732_096, "qwen2.5-0.5b": 494_032_768, "qwen2.5-1.5b": 1_543_714_304,
+    "qwen2.5-7b": 7_615_616_512,
 }  # fmt: skip
 
 
@@ -66,9 +67,17 @@ def test_a_folder_of_a_decoder_is_sized_by_its_configuration(tmp_path):
         ({"num_hidden_layers": 0}, "it: num_hidden_layers is 0, expected a positive whole number, at most 1000"),
         ({"vocab_size": None}, "it: vocab_size is None, expected a positive whole number"),
         ({"hidden_size": "4096"}, "it: hidden_size is '4096'"),
-        ({"num_key_value_heads": 5}, "it cannot be used: it has 32 heads of size 128 and 5 of keys"),
+        ({"num_key_value_heads": 5}, "it cannot be used: it has 32 heads of size 128 and 5 of keys and values"),
     ],
 )
 def test_a_configuration_that_cannot_be_is_refused(changes, message):
+    config = dict(PUBLISHED_DECODERS["llama-7b"]) | changes
     with pytest.raises(UserError, match=message):
-        sizes_of(dict(PUBLISHED_DECODERS["llama-7b"]) | changes, "it")
+        family_of("llama", "it").sizes(config, "it")
+
+
+def test_a_shape_is_found_by_name_and_an_unknown_one_is_refused():
+    assert decoder_shape("llama-7b") == read("llama-7b").shape
+    assert decoder_shape("Qwen/Qwen2.5-0.5B").attention_biases
+    with pytest.raises(UserError, match="no sizes of 'llama-9b' are known here: did you mean 'llama-7b'"):
+        decoder_shape("llama-9b")

@@ -36,9 +36,7 @@ class Evaluating(flower.FedAvg):
 def test_a_strategy_of_ours_states_what_it_needs():
     assert all(isinstance(each, StatesRequirements) for each in (FedAvg(), AdaFL()))
     assert requirements_of(FedAvg(clients_per_round=7)) == Requirements(clients_per_round=7, evaluates=False)
-    assert requirements_of(AdaFL(clients_per_round=6)) == Requirements(
-        clients_per_round=6, trains="bottleneck", evaluates=False
-    )
+    assert requirements_of(AdaFL(clients_per_round=6)) == Requirements(clients_per_round=6, grows=True, evaluates=False)
 
 
 def test_a_strategy_derived_from_ours_that_evaluates_is_asked_to():
@@ -91,6 +89,17 @@ def test_more_clients_than_there_are_is_refused_by_the_name_of_the_option(option
 
 def test_waiting_for_more_nodes_than_there_are_is_no_mistake():
     check_requirements(Requirements(waits_for=6), experiment())
+
+
+@pytest.mark.parametrize("client", [{}, {"trains": "lora", "axes": {"rank": 4}}], ids=["bottleneck", "lora"])
+def test_a_search_takes_clients_that_train_any_set_that_grows(client):
+    check_requirements(Requirements(grows=True), experiment(**client))
+
+
+@pytest.mark.parametrize("client", [{"name": "freeze"}, {"trains": "head"}, {"trains": "bias"}])
+def test_a_search_refuses_clients_whose_set_cannot_grow(client):
+    with pytest.raises(UserError, match="is for clients that train a set that grows, such as bottleneck or lora"):
+        check_requirements(Requirements(grows=True), experiment(**client))
 
 
 def test_clients_that_train_something_else_are_refused():

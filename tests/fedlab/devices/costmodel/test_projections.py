@@ -4,14 +4,13 @@ import pytest
 
 from fedlab.devices.costmodel.projections import added_matrices, targets_of, trained_weights
 from fedlab.errors import UserError
-from fedlab.models.decoders import PUBLISHED_DECODERS
-from fedlab.models.sizes import sizes_of
+from fedlab.models.decoders import decoder_shape
 from fedlab.workload.passes import NOTHING, WHOLE, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES
 from fedlab.workload.weights import Matrix, num_weights
 
 BERT, ALBERT = REFERENCE_SHAPES["bert"], REFERENCE_SHAPES["albert"]
-LLAMA, SMOLLM2 = (sizes_of(PUBLISHED_DECODERS[name], name).shape for name in ("llama-7b", "smollm2-135m"))
+LLAMA, SMOLLM2 = (decoder_shape(name) for name in ("llama-7b", "smollm2-135m"))
 BIASES = TrainedSpec(kind="bias")
 
 

@@ -11,8 +11,7 @@ from fedlab.devices.costmodel.calibration import TablePoint, fitted, relative_er
 from fedlab.devices.costmodel.memory import memory_parts
 from fedlab.devices.costmodel.roofline import rates_of
 from fedlab.devices.profile import load_profile
-from fedlab.models.decoders import PUBLISHED_DECODERS
-from fedlab.models.sizes import sizes_of
+from fedlab.models.decoders import decoder_shape
 from fedlab.workload.passes import WHOLE, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from fedlab.workload.workload import Step, forward_passes, steps_of, training_passes
@@ -49,15 +48,11 @@ def step_of(shape: ModelShape, trains: str, batch_size: int, tokens: int, **on) 
     return step
 
 
-def decoder(name: str) -> ModelShape:
-    return sizes_of(PUBLISHED_DECODERS[name], name).shape
-
-
 def rows(table: str) -> list[Row]:
     given, found = FWDLLM[table], []
     for row in given["rows"]:
         name, processor = row["model"], row.get("processor", "default")
-        shape = REFERENCE_SHAPES.get(name) or decoder(name)
+        shape = REFERENCE_SHAPES.get(name) or decoder_shape(name)
         on = {"format": row.get("format", "fp16" if processor == "npu" else "fp32"), "processor": processor}
         step = step_of(shape, row["trains"], given["batch_size"], given["tokens"], **on)
         value = row["gigabytes"] * 1e9 if table == "memory" else row["seconds"] / row["passes"]
@@ -115,7 +110,7 @@ def test_the_phone_of_fwdllm_is_as_near_to_its_seconds_as_a_fit_can_be(processor
 
 def test_pytorchs_rate_of_tuning_llama2_on_an_agx_orin_is_the_published_one():
     # PockEngine: 550 tokens/s, 7.9 times as fast as PyTorch; LoRA in fp32 of one text of 512 tokens is our assumption.
-    shape = decoder("llama2-7b")
+    shape = decoder_shape("llama2-7b")
     step = step_of(shape, "lora", 1, 512)
     point = TablePoint(family="bert", table="full", depth=0, step=step, shape=shape, seconds=512 / (550 / 7.9))
     assert seconds_of(rates_of(ORIN, step.forward), point) == pytest.approx(point.seconds, rel=0.01)
@@ -131,7 +126,7 @@ def test_peak_memory_from_parts_is_within_25_percent_of_the_published_peak(row):
 
 
 def test_checkpointing_would_fit_llama_into_less_than_two_thirds_of_the_published_peak_of_lora():
-    shape = decoder("llama-7b")
+    shape = decoder_shape("llama-7b")
     step = step_of(shape, "lora", 8, 258, format="fp16")
     saved = replace(step, backward=replace(step.backward, checkpointing=True))
     assert memory_parts(saved, shape).total < 2 / 3 * memory_parts(step, shape).total

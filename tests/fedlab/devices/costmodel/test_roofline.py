@@ -13,14 +13,13 @@ from fedlab.devices.costmodel.operators import Operator, operators_of
 from fedlab.devices.costmodel.roofline import rates_of
 from fedlab.devices.profile import DeviceProfile, at_throughput, built_in_profiles, load_profile
 from fedlab.errors import UserError
-from fedlab.models.decoders import PUBLISHED_DECODERS
-from fedlab.models.sizes import sizes_of
+from fedlab.models.decoders import decoder_shape
 from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from fedlab.workload.workload import Workload, forward_passes, steps_of, training_passes
 
 ORIN, TX2, PIXEL = (load_profile(name, Path()) for name in ("jetson-orin-nano", "jetson-tx2", "pixel-7-pro"))
-SMOLLM2 = sizes_of(PUBLISHED_DECODERS["smollm2-135m"], "smollm2").shape
+SMOLLM2 = decoder_shape("smollm2-135m")
 BERT = REFERENCE_SHAPES["bert"]
 QV = lora(8, ["q", "v"])
 RATES = """
@@ -291,6 +290,6 @@ def test_fewer_scored_tokens_never_cost_more(shape, batch, scored):
 @pytest.mark.parametrize("name", built_in_profiles())
 def test_every_board_prices_llama_in_some_format(name):
     board = load_profile(name, Path())
-    llama = sizes_of(PUBLISHED_DECODERS["llama-7b"], name).shape
+    llama = decoder_shape("llama-7b")
     for number_format in board.processor().formats:
         assert seconds(board, llama, format=number_format) > 0

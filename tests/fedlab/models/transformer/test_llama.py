@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
@@ -288,6 +288,8 @@ def test_weights_are_written_from_the_models_own_memory_and_read_back_equal(tmp_
     read, expected = load_file(tmp_path / "weights"), encoder_tensors(encoder_of(model, precision))
     assert read.keys() == expected.keys()
     assert "lm_head" not in read
+    save_file(expected, tmp_path / "library")
+    assert (tmp_path / "weights").read_bytes() == (tmp_path / "library").read_bytes()
     assert all(torch.equal(read[name], expected[name]) for name in read)
 
 
