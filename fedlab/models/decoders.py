@@ -35,7 +35,10 @@ PUBLISHED_DECODERS: Mapping[str, Mapping[str, Any]] = {
     "smollm2-360m": _published("llama", 32, 960, 2560, (15, 5), 49_152, 8192, tied=True),
     "smollm2-1.7b": _published("llama", 24, 2048, 8192, (32, 32), 49_152, 8192, tied=True),
     "mistral-7b": _published("mistral", 32, 4096, 14_336, (32, 8), 32_000, 32_768),
-    "mistral-7b-v0.3": _published("mistral", 32, 4096, 14_336, (32, 8), 32_768, 32_768),
+    "mistral-7b-v0.3": {
+        **_published("mistral", 32, 4096, 14_336, (32, 8), 32_768, 32_768),
+        "sliding_window": None,  # unlike v0.1
+    },
     "qwen2.5-0.5b": _published("qwen2", 24, 896, 4864, (14, 2), 151_936, 32_768, tied=True),
     "qwen2.5-1.5b": _published("qwen2", 28, 1536, 8960, (12, 2), 151_936, 131_072, tied=True),
     "qwen2.5-7b": _published("qwen2", 28, 3584, 18_944, (28, 4), 152_064, 131_072),
