@@ -24,6 +24,7 @@ class PlannedWork:
     sequence_length: int
     model_blocks: int
     checkpointing: bool = False
+    scored_tokens: int | None = None  # as in `Pass`
 
     def workload(
         self,
@@ -44,6 +45,7 @@ class PlannedWork:
         passes = training_passes(
             batches=batches,
             checkpointing=self.checkpointing,
+            scored_tokens=self.scored_tokens,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
             input_shape=(self.sequence_length,),
@@ -65,5 +67,6 @@ class PlannedWork:
             batch_size=self.batch_size,
             input_shape=(self.sequence_length,),
             model_blocks=self.model_blocks,
+            scored_tokens=self.scored_tokens,
         )
         return Workload(passes=passes, num_examples=num_examples)
