@@ -35,6 +35,10 @@ PUBLISHED_DECODERS: Mapping[str, Mapping[str, Any]] = {
     "smollm2-360m": _published("llama", 32, 960, 2560, (15, 5), 49_152, 8192, tied=True),
     "smollm2-1.7b": _published("llama", 24, 2048, 8192, (32, 32), 49_152, 8192, tied=True),
     "mistral-7b": _published("mistral", 32, 4096, 14_336, (32, 8), 32_000, 32_768),
+    "mistral-7b-v0.3": {
+        **_published("mistral", 32, 4096, 14_336, (32, 8), 32_768, 32_768),
+        "sliding_window": None,  # unlike v0.1
+    },
     "qwen2.5-0.5b": _published("qwen2", 24, 896, 4864, (14, 2), 151_936, 32_768, tied=True),
     "qwen2.5-1.5b": _published("qwen2", 28, 1536, 8960, (12, 2), 151_936, 131_072, tied=True),
     "qwen2.5-7b": _published("qwen2", 28, 3584, 18_944, (28, 4), 152_064, 131_072),
@@ -50,6 +54,7 @@ _HUB_IDS: Mapping[str, str] = {
     "HuggingFaceTB/SmolLM2-360M": "smollm2-360m",
     "HuggingFaceTB/SmolLM2-1.7B": "smollm2-1.7b",
     "mistralai/Mistral-7B-v0.1": "mistral-7b",
+    "mistralai/Mistral-7B-v0.3": "mistral-7b-v0.3",
     "Qwen/Qwen2.5-0.5B": "qwen2.5-0.5b",
     "Qwen/Qwen2.5-1.5B": "qwen2.5-1.5b",
     "Qwen/Qwen2.5-7B": "qwen2.5-7b",
