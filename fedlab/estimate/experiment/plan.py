@@ -79,6 +79,7 @@ def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
         model_blocks=shape.blocks,
+        format=experiment.backbone.precision if shape.is_decoder else "fp32",  # as `Workbench.weights_format`
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
         scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
     )

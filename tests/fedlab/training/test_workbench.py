@@ -4,6 +4,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from flwr.app import Context, RecordDict
 
 from fedlab.errors import UserError
@@ -33,10 +34,10 @@ def test_a_split_that_does_not_exist_is_no_split(workbench):
         workbench.tokens("partitions")
 
 
-def bench(labels, *, is_decoder: bool, says_tokens: bool = False) -> Workbench:
+def bench(labels, *, is_decoder: bool, says_tokens: bool = False, dtype=torch.float32) -> Workbench:
     """Return a workbench that has labels and knows what its model is, and nothing else."""
     network = SimpleNamespace(
-        encoder=SimpleNamespace(shape=SimpleNamespace(is_decoder=is_decoder)), says_tokens=says_tokens
+        encoder=SimpleNamespace(shape=SimpleNamespace(is_decoder=is_decoder), dtype=dtype), says_tokens=says_tokens
     )
     train = SimpleNamespace(labels=np.array(labels))
     task = SimpleNamespace(train=train, validation=train, test=train)
@@ -48,3 +49,9 @@ def test_the_head_over_the_vocabulary_is_billed_for_the_tokens_of_the_mean_respo
     assert bench(responses, is_decoder=True, says_tokens=True).scored_tokens("train") == 3
     assert bench([1, 0], is_decoder=True).scored_tokens("train") == 0
     assert bench([1, 0], is_decoder=False).scored_tokens("train") is None
+
+
+def test_a_decoder_is_billed_in_the_format_of_its_weights_and_an_encoder_in_that_of_the_tables():
+    assert bench([1], is_decoder=True, dtype=torch.bfloat16).weights_format == "bf16"
+    assert bench([1], is_decoder=True).weights_format == "fp32"
+    assert bench([1], is_decoder=False, dtype=torch.bfloat16).weights_format == "fp32"
