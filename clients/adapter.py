@@ -97,6 +97,8 @@ class AdapterClient(TrainingClient):
             batch_size=self._settings.batch_size,
             input_shape=(workbench.tokens("train").input_ids.shape[1],),
             model_blocks=workbench.network.encoder.shape.blocks,
+            scored_tokens=0 if workbench.network.encoder.shape.is_decoder else None,  # states are stored, none is read
+            format=workbench.weights_format,
         )
         workload = Workload(passes=passes, num_examples=count)
         context.state[_STATE] = ConfigRecord(vars(ActivationCache(depth=depth, filled_batches=workload.batches)))
@@ -120,6 +122,8 @@ class AdapterClient(TrainingClient):
             depth=depth,
             trained=trained.spec if depth else bottleneck(width),
             checkpointing=settings.checkpointing,
+            scored_tokens=workbench.scored_tokens("train"),
+            format=workbench.weights_format,
         )
         workload = Workload(passes=passes, num_examples=count)
         return TrainReport(arrays=result.arrays, num_examples=count, train_loss=result.loss, workload=workload)

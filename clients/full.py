@@ -55,6 +55,8 @@ class FullClient(TrainingClient):
             depth=depth,
             trained=trained.spec if depth else WHOLE,  # of the head alone, as the layers are frozen
             checkpointing=settings.checkpointing,
+            scored_tokens=workbench.scored_tokens("train"),
+            format=workbench.weights_format,
         )
         workload = Workload(passes=passes, num_examples=len(examples.lengths))
         report = TrainReport(

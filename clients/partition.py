@@ -69,6 +69,8 @@ def answer_evaluate(
         batch_size=batch_size,
         input_shape=(workbench.tokens("train").input_ids.shape[1],),
         model_blocks=workbench.network.encoder.shape.blocks,
+        scored_tokens=workbench.scored_tokens("train"),
+        format=workbench.weights_format,
     )
     workload = Workload(passes=passes, num_examples=count)
     accuracy = float(score_rows(workbench, "train", rows, predictions))

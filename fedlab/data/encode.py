@@ -114,7 +114,8 @@ class SplitEncoder:
             for split in _SCORED
             if words is not None and split in splits
         }
-        return self._whole(tokens, parts, lengths, self._language(words, answers))
+        language = self._language(words, answers, turn_end=each["train"][0].ids[-1])
+        return self._whole(tokens, parts, lengths, language)
 
     def _pieces(self, part: Examples) -> list[list[Piece]]:
         conversations = cast("list[Conversation]", part.texts)
@@ -154,13 +155,20 @@ class SplitEncoder:
         }
         return Encoded(tokens=tokens, parts=parts, lengths=found, language=language)
 
-    def _language(self, words: LabelWords | None = None, answers: Mapping[str, np.ndarray] | None = None) -> Language:
-        end = self.tokenizer.eos_token_id
+    def _language(
+        self,
+        words: LabelWords | None = None,
+        answers: Mapping[str, np.ndarray] | None = None,
+        turn_end: int | None = None,
+    ) -> Language:
+        """Say how the task is scored; a chat template may end a turn with another special token than the tokenizer."""
+        special = {*self.tokenizer.all_special_ids, *self.tokenizer.added_tokens_decoder}
+        found = {self.tokenizer.eos_token_id, turn_end if turn_end in special else None} - {None}
         return Language(
             scored_by=self.table.scored_by,
             texts=self.table.generate,
             new_tokens=self.table.new_tokens,
-            ends=() if end is None else (int(end),),
+            ends=tuple(sorted(found)),
             words=words,
             answers=answers or {},
         )

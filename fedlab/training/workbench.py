@@ -9,14 +9,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import torch
 from flwr.app import Context
 
 from fedlab.data.task import Partitions, Task
 from fedlab.data.token_texts import TokenTexts
-from fedlab.data.tokens import TokenSet
+from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 from fedlab.errors import UserError
 from fedlab.models.split import Network
 from fedlab.training.activation_store import ActivationStore
+from fedlab.workload.passes import Format
 
 Split = Literal["train", "validation", "test"]
 
@@ -51,6 +53,27 @@ class Workbench:
         """Return the tokens of a split."""
         splits = {"train": self.task.train, "validation": self.task.validation, "test": self.task.test}
         return splits[split]
+
+    @property
+    def weights_format(self) -> Format:
+        """Return the number format in which the passes of a decoder are billed: that of its frozen weights.
+
+        Those of an encoder are billed in fp32, the only format in which boards have tables.
+        """
+        encoder = self.network.encoder
+        return "bf16" if encoder.shape.is_decoder and encoder.dtype == torch.bfloat16 else "fp32"
+
+    def scored_tokens(self, split: Split) -> int | None:
+        """Return for how many tokens of a text the head over the vocabulary is run: of the mean text, rounded up.
+
+        0 for a head of labels on a decoder; None for an encoder, whose costs do not depend on it.
+        """
+        if not self.network.encoder.shape.is_decoder:
+            return None
+        if not self.network.says_tokens:
+            return 0
+        labels = self.tokens(split).labels
+        return -(-int((labels != IGNORED_LABEL).sum()) // max(1, len(labels)))
 
 
 Opener = Callable[[], Workbench]  # called for every message: it opens once and returns the same workbench again

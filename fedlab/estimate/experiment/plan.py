@@ -17,6 +17,7 @@ from fedlab.models.sizes import read_sizes
 from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
 from fedlab.training.local import LocalTraining
+from fedlab.workload.shape import ModelShape
 
 
 def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> ExperimentPlan:
@@ -35,7 +36,7 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
         )
     assembled = assemble(experiment)
     sizes = read_sizes(experiment.backbone, resolve=experiment.path)
-    work = _work(experiment, sizes.shape.blocks)
+    work = _work(experiment, sizes.shape)
     if batches is None:
         holdings = count_examples(experiment)
     else:
@@ -65,7 +66,7 @@ def _of_size(first: GrowingSet, depth: int, size: int) -> TrainableSet:
     return cast("TrainableSet", with_axes(first, depth=depth, **{first.size_axis: size}))
 
 
-def _work(experiment: Experiment, model_blocks: int) -> PlannedWork:
+def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
     options: dict[str, Any] = dict(experiment.client.options)
     caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
     training = {field.name for field in fields(LocalTraining)}
@@ -77,7 +78,10 @@ def _work(experiment: Experiment, model_blocks: int) -> PlannedWork:
         checkpointing=settings.checkpointing,
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
-        model_blocks=model_blocks,
+        model_blocks=shape.blocks,
+        format=experiment.backbone.precision if shape.is_decoder else "fp32",  # as `Workbench.weights_format`
+        # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
+        scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
     )
 
 

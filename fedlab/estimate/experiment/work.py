@@ -5,7 +5,7 @@ from typing import Literal
 
 from fedlab.models.peft.base import TrainableSet, depth_and_width
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
-from fedlab.workload.passes import WHOLE, bottleneck
+from fedlab.workload.passes import WHOLE, Format, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 
@@ -24,6 +24,8 @@ class PlannedWork:
     sequence_length: int
     model_blocks: int
     checkpointing: bool = False
+    scored_tokens: int | None = None  # as in `Pass`
+    format: Format = "fp32"
 
     def workload(
         self,
@@ -44,6 +46,8 @@ class PlannedWork:
         passes = training_passes(
             batches=batches,
             checkpointing=self.checkpointing,
+            scored_tokens=self.scored_tokens,
+            format=self.format,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
             input_shape=(self.sequence_length,),
@@ -65,5 +69,7 @@ class PlannedWork:
             batch_size=self.batch_size,
             input_shape=(self.sequence_length,),
             model_blocks=self.model_blocks,
+            scored_tokens=self.scored_tokens,
+            format=self.format,
         )
         return Workload(passes=passes, num_examples=num_examples)

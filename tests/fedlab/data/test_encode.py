@@ -97,6 +97,13 @@ def test_a_language_task_comes_back_from_its_files(load, tmp_path):
     assert read.digest == task.digest
 
 
+def test_a_model_stops_at_the_end_of_a_text_and_at_that_of_a_turn(load, word_tokenizer):
+    word_tokenizer.add_special_tokens({"additional_special_tokens": ["<end>"]})
+    word_tokenizer.chat_template = word_tokenizer.chat_template.replace("</s>", "<end>")
+    assert load(kind="prompt").language.ends == (EOS, word_tokenizer.convert_tokens_to_ids("<end>"))
+    assert load(kind="next-token").language.ends == (EOS,)
+
+
 def test_another_chat_template_makes_another_task(load, word_tokenizer):
     first = load(kind="prompt")
     word_tokenizer.chat_template = "{% for m in messages %}{{ m.content }} {% endfor %}"

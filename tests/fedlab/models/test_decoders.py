@@ -44,6 +44,10 @@ def test_a_published_decoder_has_the_sizes_that_transformers_gives_it(name):
     assert (shape.vocabulary, shape.tied) == (config.vocab_size, config.tie_word_embeddings)
 
 
+def test_every_published_decoder_has_a_known_number_of_weights():
+    assert set(PUBLISHED_DECODERS) == set(COUNTS)
+
+
 def test_a_hub_id_is_sized_as_the_short_name_is_without_the_hub():
     assert read("meta-llama/Llama-2-7b-hf") == read("llama2-7b")
     assert read("HuggingFaceTB/SmolLM2-135M") == read("smollm2-135m")

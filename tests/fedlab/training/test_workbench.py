@@ -1,10 +1,14 @@
 """A client opens the workbench of the process that hosts it, and of no other."""
 
+from types import SimpleNamespace
+
+import numpy as np
 import pytest
+import torch
 from flwr.app import Context, RecordDict
 
 from fedlab.errors import UserError
-from fedlab.training.workbench import HostedContext, open_workbench
+from fedlab.training.workbench import HostedContext, Workbench, open_workbench
 
 
 def context():
@@ -28,3 +32,26 @@ def test_a_split_that_does_not_exist_is_no_split(workbench):
     assert len(workbench.tokens("validation")) > 0
     with pytest.raises(KeyError):
         workbench.tokens("partitions")
+
+
+def bench(labels, *, is_decoder: bool, says_tokens: bool = False, dtype=torch.float32) -> Workbench:
+    """Return a workbench that has labels and knows what its model is, and nothing else."""
+    network = SimpleNamespace(
+        encoder=SimpleNamespace(shape=SimpleNamespace(is_decoder=is_decoder), dtype=dtype), says_tokens=says_tokens
+    )
+    train = SimpleNamespace(labels=np.array(labels))
+    task = SimpleNamespace(train=train, validation=train, test=train)
+    return Workbench(network=network, task=task, seed=0, activations=None)
+
+
+def test_the_head_over_the_vocabulary_is_billed_for_the_tokens_of_the_mean_response():
+    responses = [[-100, -100, 5, 6], [-100, 7, 8, 9]]  # of 2 and 3 tokens
+    assert bench(responses, is_decoder=True, says_tokens=True).scored_tokens("train") == 3
+    assert bench([1, 0], is_decoder=True).scored_tokens("train") == 0
+    assert bench([1, 0], is_decoder=False).scored_tokens("train") is None
+
+
+def test_a_decoder_is_billed_in_the_format_of_its_weights_and_an_encoder_in_that_of_the_tables():
+    assert bench([1], is_decoder=True, dtype=torch.bfloat16).weights_format == "bf16"
+    assert bench([1], is_decoder=True).weights_format == "fp32"
+    assert bench([1], is_decoder=False, dtype=torch.bfloat16).weights_format == "fp32"

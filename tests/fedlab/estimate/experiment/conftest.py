@@ -57,7 +57,7 @@ def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callab
     from fedlab.server.factory import load_client
     from fedlab.server.serve import World, serve
 
-    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_, **__: None)
 
     def run(experiment, measure=lambda arrays, split, at: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))

@@ -57,6 +57,18 @@ def test_checkpointing_is_planned_as_it_is_billed():
     assert [each.checkpointing for each in done.passes] == [False, True]
 
 
+def test_a_plan_is_in_a_format():
+    plan = PlannedWork(epochs=1, max_batches=None, format="bf16", **KEYS)
+    done, _ = plan.workload("adapter", CONFIG, 14, None)
+    assert [each.format for each in (*done.passes, *plan.evaluation(14).passes)] == ["bf16"] * 3
+
+
+def test_a_decoder_with_a_head_of_labels_has_no_logits_of_tokens():
+    plan = PlannedWork(epochs=1, max_batches=None, scored_tokens=0, **KEYS)
+    done, _ = plan.workload("adapter", CONFIG, 14, None)
+    assert [each.scored_tokens for each in (*done.passes, *plan.evaluation(14).passes)] == [0, 0, 0]
+
+
 @given(st.integers(1, 500), st.integers(1, 5), st.one_of(st.none(), st.integers(1, 100)), st.booleans())
 def test_cached_batches_are_some_of_the_batches(num_examples, epochs, max_batches, filled):
     batches, cached = work(num_examples=num_examples, epochs=epochs, max_batches=max_batches, filled=filled)
