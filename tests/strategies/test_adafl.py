@@ -1,7 +1,7 @@
 """AdaFL runs trials of three groups side by side for equal simulated time and goes on from the most accurate."""
 
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +20,7 @@ from fedlab.messages.replies import workload_record
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
+from fedlab.models.peft.lora import Lora
 from fedlab.network.availability import always, schedule_of_times, scheduled
 from fedlab.network.links import constant
 from fedlab.server.checkpoint import load_tree, save_tree
@@ -41,6 +42,7 @@ SIZES = ModelSizes(
         vocabulary=1,
         positions=1,
         embedding={},
+        projections={"q": (6, 6), "v": (6, 6)},
     ),
     labels=2,
 )
@@ -499,6 +501,45 @@ def test_a_run_restored_from_a_checkpoint_goes_on_identically(rehearse, tmp_path
     assert list(rest.arrays) == list(whole.arrays)
     for name, array in whole.arrays.items():
         np.testing.assert_array_equal(rest.arrays[name], array)
+
+
+def test_of_lora_the_groups_are_deeper_and_of_a_higher_rank_and_it_goes_on_after_a_checkpoint(memory_grid):
+    start = Lora(depth=1, rank=2, alpha=4, targets="q,v")
+    options = {"clients_per_round": 3, "width_step": 3, "max_width": 64, "base_seconds": 1.0, "merge_groups": True}
+    run, again = (
+        LoraRehearsal(memory_grid, start=start, accuracy=lambda depth, rank: rank / 100, **options) for _ in range(2)
+    )
+
+    trial = run.trial()
+    again.round()
+    tree = again.strategy.state()
+    again.strategy.restore(tree)
+
+    named = {each.group: (each.configuration["depth"], each.configuration["rank"]) for each in trial.candidates}
+    assert named == {"shallow": (1, 2), "deep": (2, 2), "wide": (1, 5)}
+    assert trial.configuration == {"set": "lora", "depth": 1, "rank": 5, "alpha": 4, "targets": "q,v"}
+    grown = Lora(depth=1, rank=5, alpha=4, targets="q,v").shapes(SIZES)
+    assert {name: array.shape for name, array in run.arrays.items()} == grown
+    run.trial()
+    ranks = [each.configuration["rank"] for each in run.trials[-1].candidates if each.group == "wide"]
+    assert ranks == [6]  # the matrices of this model have no higher rank
+    assert again.strategy.state() == tree
+
+
+class LoraRehearsal(Rehearsal):
+    """A rehearsal whose clients train LoRA."""
+
+    def __init__(self, memory_grid, *, start, accuracy, **options):
+        super().__init__(memory_grid, seconds=lambda depth, size: 1.0, accuracy=accuracy, **options)
+        self.arrays = start.initial(SIZES, np.random.default_rng(1), lambda names: {})
+        server = replace(self.strategy.server, initial=start)
+        self.strategy.attach(server)
+
+    def _workload(self, configuration):
+        return workload_of(configuration["depth"], configuration["rank"])
+
+    def _measure(self, arrays, split, configuration):
+        return self._accuracy(configuration["depth"], configuration["rank"])
 
 
 def test_growth_is_drawn_anew_in_every_trial(rehearse):

@@ -12,6 +12,7 @@ from fedlab.errors import UserError
 from fedlab.models.base import weights_of
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.lora import Lora, pair_names
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.server.bench import Bench, bench_of, first_model, initial_set, pretrained_arrays
 from fedlab.training.bundle import pretrained_of
@@ -70,6 +71,43 @@ def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):
     assert (tmp_path / "adapter" / "adapter_config.json").exists()
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "model")
     assert set(model.config.id2label.values()) == {"day", "night"}
+
+
+def lora(experiment, *, depth, rank, start=None):
+    axes = {"rank": rank, "alpha": 6, "targets": "q,v"}
+    return client(experiment, trains="lora", depth=depth, axes=axes, start=None if start is None else str(start))
+
+
+def test_lora_starts_from_an_adapter_of_peft_and_grows_to_what_the_experiment_says(prepare, tmp_path):
+    experiment, workbench = prepare()
+    bench, saved = unmeasured(experiment, workbench), Lora(depth=1, rank=2, alpha=6, targets="q,v")
+    draws = np.random.default_rng(1)
+    arrays = {name: draws.normal(size=it).astype(np.float32) for name, it in saved.shapes(bench.sizes).items()}
+    bench.export(arrays, saved, tmp_path / "saved")
+    first, second = pair_names(1, "q")
+
+    new = first_model(lora(experiment, depth=2, rank=3), bench)
+    started = first_model(lora(experiment, depth=2, rank=3, start=tmp_path / "saved"), bench)
+
+    assert {name: array.shape for name, array in started.items()} == {name: array.shape for name, array in new.items()}
+    np.testing.assert_array_equal(started[first][:2], arrays[first])
+    np.testing.assert_allclose(2 * started[second] @ started[first], 3 * arrays[second] @ arrays[first], atol=1e-5)
+    assert not new[second].any()
+
+
+def test_an_adapter_that_is_larger_than_the_experiments_is_refused_as_a_start(prepare, tmp_path):
+    experiment, workbench = prepare()
+    bench, saved = unmeasured(experiment, workbench), Lora(depth=2, rank=4, alpha=6, targets="q,v")
+    bench.export(saved.initial(bench.sizes, np.random.default_rng(1), bench.pretrained), saved, tmp_path / "saved")
+
+    for depth, rank in ((1, 4), (2, 3)):
+        with pytest.raises(UserError, match=r"it has pairs of rank 4 beside q,v in 2 blocks; the experiment must have"):
+            first_model(lora(experiment, depth=depth, rank=rank, start=tmp_path / "saved"), bench)
+
+
+def test_only_lora_starts_from_a_saved_adapter():
+    with pytest.raises(ValueError, match="start: the client trains bottleneck; only lora starts from a saved adapter"):
+        ClientTable(start="somewhere")
 
 
 def test_a_first_model_deeper_than_the_encoder_is_refused():
