@@ -38,7 +38,7 @@ def refusal(act):
 @pytest.fixture(autouse=True)
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time."""
-    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: path.touch())
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path, **_: path.touch())
 
 
 @pytest.fixture

@@ -117,7 +117,7 @@ def pretrained(names):
 @pytest.fixture
 def serve_into(memory_grid, tmp_path, monkeypatch):
     """Return a function that runs, or goes on with, an experiment in a folder; nothing is plotted, to save time."""
-    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_, **__: None)
 
     def call(name, strategy, *, observers=(), answer=answer, depth=1, resume=False, **keys):
         named = STRATEGIES[strategy] if isinstance(strategy, str) else strategy

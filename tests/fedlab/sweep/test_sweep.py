@@ -80,7 +80,7 @@ class Planned:
 @pytest.fixture
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time of a sweep of planned clients."""
-    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda rounds, trials, path: None)
+    monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_, **__: None)
     monkeypatch.setattr("fedlab.compare.plots.draw.plot_comparison", lambda comparison, folder: [])
 
 
