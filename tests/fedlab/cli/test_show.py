@@ -12,7 +12,7 @@ OLD_RUN = Path(__file__).parents[1] / "results" / "old_runs" / "adafl"
 def test_a_run_in_a_read_only_folder_is_shown(fedlab, tmp_path, monkeypatch):
     run = shutil.copytree(OLD_RUN, tmp_path / "run")
 
-    def refuse(rounds, trials, path):
+    def refuse(rounds, trials, path, *, score):
         raise OSError(errno.EROFS, "Read-only file system", str(path))
 
     monkeypatch.setattr("fedlab.results.plots.plot_accuracy", refuse)
