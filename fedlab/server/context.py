@@ -14,7 +14,8 @@ from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.results.records import TrialRecord
 from fedlab.workload.workload import Configuration
 
-Measure = Callable[[Arrays, Literal["validation", "test"], Configuration], float]
+HeldOut = Literal["validation", "test"]
+Measure = Callable[[Arrays, HeldOut, Configuration], float]
 UpdateLimit = Callable[[Arrays], float | None]
 
 
@@ -31,7 +32,8 @@ class Server:
     model's configuration, and returns the score on that split, which the server holds; it costs the clients nothing,
     and only the report may use the test split. `ledger` has the bills of the current round. `update_limit` says how far
     (Euclidean, over all arrays) an update may be from the arrays that were sent, where a strategy has no limit of its
-    own; None for no limit.
+    own; None for no limit. `scores` is for the round loop: `measure` that returns other measures with the score
+    (`fedlab.data.metrics.Score`); None: there are no others.
     """
 
     seed: int
@@ -43,6 +45,7 @@ class Server:
     on_trial: Callable[[TrialRecord], None]
     ledger: Ledger = field(default_factory=Ledger)
     update_limit: UpdateLimit = no_limit
+    scores: Measure | None = None
 
     @property
     def blocks(self) -> int:

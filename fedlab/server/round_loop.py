@@ -253,7 +253,7 @@ class RoundLoop:
 
         Return the measures beside the scores, too, by split.
         """
-        measure, others = self.server.measure, {}
+        measure, others = self.server.scores or self.server.measure, {}
         due = changed and state.server_round % self.validation_every == 0
         if due or (changed and self._over(state)):
             accuracy = measure(state.arrays, "validation", state.configuration)

@@ -8,18 +8,20 @@ from fedlab.billing.availability_wait import AvailabilityWait
 from fedlab.billing.timed_grid import Physics, TimedGrid
 from fedlab.codecs.transport.reference import Reference
 from fedlab.codecs.transport.server import CodingGrid
+from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
 from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.results.recorder import Observer
 from fedlab.results.records import Dropout
 from fedlab.server.assemble import Assembled
-from fedlab.server.context import Attached, Measure, Server, UpdateLimit, no_limit
+from fedlab.server.context import Attached, HeldOut, Measure, Server, UpdateLimit, no_limit
 from fedlab.server.divergence import divergence_rule
 from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.requirements import layers_of
 from fedlab.server.round_loop import PASSES, RoundLoop, Save
 from fedlab.server.strategy_calls import ask
 from fedlab.server.vetting_grid import VettingGrid, terms_of
+from fedlab.workload.workload import Configuration
 
 Refuse = Callable[[int, str], None]  # notes that the last work of a node is not used, and why
 
@@ -36,13 +38,19 @@ def attached_server(
     update_limit: UpdateLimit = no_limit,
 ) -> Server:
     """Return the server's side of a run, lent to its strategy, and to one within that, if they want it."""
+
+    def plain_score(arrays: Arrays, split: HeldOut, configuration: Configuration) -> float:
+        # A plain number, as a strategy may keep it, and a checkpoint holds no others.
+        return float(measure(arrays, split, configuration))
+
     server = Server(
         seed=assembled.experiment.seed,
         clock=clock,
         sizes=sizes,
         initial=initial,
         partitions=partitions,
-        measure=measure,
+        measure=plain_score,
+        scores=measure,
         on_trial=observer.on_trial,
         update_limit=update_limit,
     )

@@ -10,6 +10,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
+from fedlab.data.metrics import Score
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
 from fedlab.messages.orders import PREFILL, configuration_of, order_content, passed_configuration
@@ -212,6 +213,14 @@ def test_validation_every_counts_rounds_and_the_last_is_always_measured(run):
     log = run(Counting(), rounds=7, validation_every=3, test_every=1)
     assert log.rounds_with("validation_accuracy") == [3, 6, 7]
     assert log.rounds_with("test_accuracy") == [3, 6, 7]
+
+
+def test_other_measures_are_recorded_beside_the_score_which_is_kept_as_a_plain_number(run):
+    log = run(Counting(), accuracy=lambda x, split: Score.of(0.5, {"perplexity": 4.0}), rounds=1)
+    (record,) = log.records
+    assert record.measures == {"validation": {"perplexity": 4.0}, "test": {"perplexity": 4.0}}
+    assert [type(each) for each in (record.validation_accuracy, record.test_accuracy)] == [float, float]
+    assert type(log.final.best.validation_accuracy) is float
 
 
 def test_test_every_counts_validations_and_the_last_is_always_measured(run):
