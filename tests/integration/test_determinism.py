@@ -3,7 +3,8 @@
 import pytest
 
 
-@pytest.mark.parametrize("workers", [*(pytest.param(each, marks=pytest.mark.slow) for each in (1, 2)), 4])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [1, 2, 4])
 def test_one_two_or_four_workers_give_the_same_numbers(base, fedlab, same_numbers, workers):
     again = fedlab.run(f"workers-{workers}", workers=workers)
     assert again.code == 0, again.err
