@@ -7,11 +7,9 @@ import pytest
 # One of each kind of memory: none, momentum, moments, and those of a wrapper on the server and with clients. In
 # tests/fedlab/server/test_serve.py every class is cut off and resumed, within a process.
 STRATEGIES = (
-    "Krum",
     "FedAvgM",
     "FedAdam",
     "DifferentialPrivacyServerSideAdaptiveClipping",
-    "DifferentialPrivacyClientSideAdaptiveClipping",
 )
 
 
