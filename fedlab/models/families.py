@@ -7,10 +7,27 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from fedlab.common.arrays import Shape
+from fedlab.common.short_text import short
 from fedlab.config.builtins import BACKBONE_FAMILIES
 from fedlab.config.plugins import load_object
 from fedlab.errors import UserError
 from fedlab.workload.shape import ModelShape
+
+# Of the sizes that memory and the length of tables depend on. The largest published models stay far below.
+_MOST: Mapping[str, int] = {"num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576}
+_MOST_OTHERS = 10_000_000
+
+
+def checked_size(value: object, key: str, where: str, *, given: str | None = None) -> int:
+    """Return a size of a model: `key` in BERT's configuration, `given` in its own, where that differs.
+
+    Raises:
+        UserError: it is no positive whole number, or larger than any model's.
+    """
+    most = _MOST.get(key, _MOST_OTHERS)
+    if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
+        raise UserError(f"{where}: {given or key} is {short(value)}, expected a positive whole number, at most {most}")
+    return value
 
 
 @dataclass(frozen=True, kw_only=True)

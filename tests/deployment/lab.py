@@ -38,7 +38,7 @@ def await_(holds: Callable[[], Any], what: str, lab: "Lab", seconds: float = LIM
     """Return what `holds` does once it is true."""
     deadline = time.monotonic() + seconds
     while not (found := holds()):
-        assert time.monotonic() < deadline, f"in vain: {what}\n{lab.logs()}"
+        assert time.monotonic() < deadline, f"did not happen in time: {what}\n{lab.logs()}"
         time.sleep(0.2)
     return found
 

@@ -61,7 +61,7 @@ class NextTokenHead:
     def likelihoods(self, features: Tensor, labels: Tensor, tokens: Tensor) -> Tensor:
         """Return the log likelihoods [B, S, C] of tokens [S, C]: in row s, those that follow the text's s-th label.
 
-        A text without so many labels has zeros behind its last one.
+        A text with fewer labels has zeros behind its last one.
         """
         counts = labels != IGNORED_LABEL
         found = torch.zeros(len(labels), *tokens.shape, dtype=torch.float64, device=labels.device)

@@ -89,12 +89,7 @@ class Bottleneck:
         assert to.depth >= self.depth, f"cannot shrink depth {self.depth} to {to.depth}"
         assert to.width >= self.width, f"cannot shrink width {self.width} to {to.width}"
         grown = new_adapters(to, blocks=sizes.blocks, hidden=sizes.hidden, generator=generator)
-        for name, array in arrays.items():
-            if name in grown:
-                grown[name][tuple(slice(0, size) for size in array.shape)] = array
-            else:
-                grown[name] = array.copy()
-        return grown
+        return carried_over(arrays, grown)
 
     def merge(
         self,
@@ -104,6 +99,16 @@ class Bottleneck:
     ) -> Arrays:
         """Average a model with others that have grown from the same one."""
         return merge(arrays, weight, [(theirs, share) for _, theirs, share in others])
+
+
+def carried_over(arrays: Mapping[str, np.ndarray], grown: Arrays) -> Arrays:
+    """Write arrays into the first rows and columns of grown ones, and add those that do not grow; return `grown`."""
+    for name, array in arrays.items():
+        if name in grown:
+            grown[name][tuple(slice(0, size) for size in array.shape)] = array
+        else:
+            grown[name] = array.copy()
+    return grown
 
 
 def adapter_names(block: int) -> tuple[str, str, str, str]:

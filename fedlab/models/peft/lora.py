@@ -23,7 +23,7 @@ from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 from fedlab.models.families import families
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, TrainableSet, check_axis, check_depth
-from fedlab.models.peft.bottleneck import merge
+from fedlab.models.peft.bottleneck import carried_over, merge
 from fedlab.models.peft.head import draw_head, shapes_of_head
 from fedlab.workload.passes import TrainedSpec
 from fedlab.workload.workload import Configuration
@@ -124,14 +124,7 @@ class Lora:
         """
         assert to.depth >= self.depth, f"cannot shrink depth {self.depth} to {to.depth}"
         assert to.rank >= self.rank, f"cannot shrink rank {self.rank} to {to.rank}"
-        grown = to._new_pairs(sizes, generator)
-        for name, array in arrays.items():
-            if name in grown:
-                kept = array * np.float32(self.scale / to.scale) if name.endswith(".b") else array
-                grown[name][tuple(slice(0, size) for size in array.shape)] = kept
-            else:
-                grown[name] = array.copy()
-        return grown
+        return carried_over(to._rescaled(self, arrays), to._new_pairs(sizes, generator))
 
     def merge(
         self,

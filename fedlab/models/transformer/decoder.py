@@ -264,7 +264,7 @@ def _norm(states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
 
 @functools.lru_cache(maxsize=64)
 def _rotation(heads: Heads, tokens: int, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-    """Return the cosines and sines by which the heads of so many positions are rotated, [T, D] each."""
+    """Return the cosines and sines that rotate the heads at the first `tokens` positions, [T, D] each."""
     with torch.inference_mode(mode=False):
         frequencies = torch.tensor(heads.frequencies, dtype=torch.float32, device=device)
         angles = torch.arange(tokens, dtype=torch.float32, device=device)[:, None] * frequencies

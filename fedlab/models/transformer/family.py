@@ -4,9 +4,8 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from fedlab.common.short_text import short
 from fedlab.errors import UserError
-from fedlab.models.families import AdapterPlaces, EncoderSizes, SpecialTokens
+from fedlab.models.families import AdapterPlaces, EncoderSizes, SpecialTokens, checked_size
 from fedlab.workload.shape import Family, ModelShape
 
 # How transformers' activations approximate GELU, as torch calls it.
@@ -29,9 +28,6 @@ def _from_the_first(config: Mapping[str, Any]) -> int:
     return 0
 
 
-# Of the sizes that memory and the length of tables depend on. The largest published encoders stay far below.
-_MOST: Mapping[str, int] = {"num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576}
-_MOST_OTHERS = 10_000_000
 _ROLES = ("q", "k", "v", "o", "up", "down")  # of a block's matrices
 
 
@@ -135,10 +131,7 @@ class EncoderFamily:
         """Return a size by the name that BERT's configuration has for it; raises UserError if it is none."""
         given = self._named(key)
         value = config.get(given, config.get(key, self.defaults[key]))
-        most = _MOST.get(key, _MOST_OTHERS)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise UserError(f"{where}: {given} is {short(value)}, expected a positive whole number, at most {most}")
-        return value
+        return checked_size(value, key, where, given=given)
 
     def gelu(self, config: Mapping[str, Any]) -> Literal["none", "tanh"]:
         """Return the form of GELU that a checked configuration asks for."""

@@ -12,13 +12,11 @@ from typing import Any
 from fedlab.common.short_text import short
 from fedlab.errors import UserError
 from fedlab.models.decoders import published_of
-from fedlab.models.families import AdapterPlaces, EncoderSizes, SpecialTokens
+from fedlab.models.families import AdapterPlaces, EncoderSizes, SpecialTokens, checked_size
 from fedlab.workload.shape import ModelShape
 
 # Scaled rotary embeddings whose frequencies depend on the configuration alone, for texts up to the model's own length.
 ROPE_TYPES = ("default", "linear", "dynamic", "yarn", "llama3")
-_MOST: Mapping[str, int] = {"num_hidden_layers": 1000, "hidden_size": 65_536, "intermediate_size": 1_048_576}
-_MOST_OTHERS = 10_000_000
 _ROLES: Mapping[str, str] = {
     "q": "self_attn.q_proj",
     "k": "self_attn.k_proj",
@@ -150,11 +148,7 @@ class DecoderFamily:
         write_classifier(classifier, arrays, self.head(classifier, arrays, kind=kind, pooling=pooling))
 
     def _size(self, config: Mapping[str, Any], key: str, where: str) -> int:
-        value = config.get(key, self.defaults.get(key))
-        most = _MOST.get(key, _MOST_OTHERS)
-        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= most:
-            raise UserError(f"{where}: {key} is {short(value)}, expected a positive whole number, at most {most}")
-        return value
+        return checked_size(config.get(key, self.defaults.get(key)), key, where)
 
     def _longest(self, config: Mapping[str, Any], where: str) -> int:
         """Return the most tokens for which these functions are exact: the model's own, or those of its window."""
