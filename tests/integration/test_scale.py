@@ -203,7 +203,8 @@ def test_a_thousand_clients_take_part_in_every_round(start):
     assert (summary["rounds"], summary["client_failures"], len(clients)) == (3, 0, 3000)
     for server_round in (1, 2, 3):
         assert len({each["partition_id"] for each in clients if each["server_round"] == server_round}) == 1000
-    assert set(_states(started.run)) == {each["partition_id"] for each in clients}
+    # The last checkpoint is from before the last round, which a run that goes on computes again.
+    assert set(_states(started.run)) == {each["partition_id"] for each in clients if each["server_round"] < 3}
 
 
 @dataclass(frozen=True, kw_only=True)
