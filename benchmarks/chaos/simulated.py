@@ -147,13 +147,16 @@ class Simulated:
             self._await_round(process, out)
 
     def _wait_for_moment(self, process: subprocess.Popen[str], out: Path, *, early: bool) -> None:
-        share, before = self.draws.random(), rounds_in(out)
         if early:
-            self._wait(process, lambda: False, share * self.start_seconds)
+            self._wait(process, lambda: False, self.draws.random() * self.start_seconds)
             return
         self._await_round(process, out)
-        left = 1 - before / (_ROUNDS * len(self.expected))
-        self._wait(process, lambda: False, share * left * self.rounds_seconds)
+        done, rounds = rounds_in(out), _ROUNDS * len(self.expected)
+        if done < rounds:
+            # A round, not a time: how busy the machine is may have changed since it was measured.
+            last = self.draws.randrange(done, rounds)
+            self._wait(process, lambda: rounds_in(out) >= last, _LIMIT_SECONDS)
+            self._wait(process, lambda: False, self.draws.random() * self.rounds_seconds / rounds)
 
     def _await_round(self, process: subprocess.Popen[str], out: Path) -> None:
         before = rounds_in(out)
