@@ -14,8 +14,16 @@ import pytest
 hypothesis.settings.register_profile("fedlab", deadline=None)
 hypothesis.settings.load_profile("fedlab")
 
+
 DAY, NIGHT = ("sun", "warm"), ("moon", "cold")
 FILLERS = ("red", "green", "blue", "cat", "dog", "fish", "tree", "stone", "river")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one file, and those that share a Ray cluster, in one of the processes of pytest-xdist."""
+    for item in items:
+        shares_cluster = "ray_address" in getattr(item, "fixturenames", ())
+        item.add_marker(pytest.mark.xdist_group("cluster" if shares_cluster else str(item.path)))
 
 
 @pytest.fixture(scope="session")
