@@ -260,6 +260,11 @@ class EvaluationTable(ExperimentTable):
         ge=1,
         description="the number of validations in a row without a better model that ends the run; default: never",
     )
+    start: bool | None = Field(
+        None,
+        description="score the first model before round 1; default: only for next-token and prompt, whose models can "
+        "answer before they are trained",
+    )
 
 
 class CheckpointTable(ExperimentTable):
@@ -313,6 +318,11 @@ class Experiment(ExperimentTable):
         if self.rounds is None and self.simulated_hours is None and self.target_accuracy is None:
             raise ValueError("nothing says when to stop: give rounds, simulated_hours or target_accuracy")
         return self
+
+    @property
+    def scores_start(self) -> bool:
+        """Whether the first model is scored before round 1."""
+        return self.task.is_language if self.evaluation.start is None else self.evaluation.start
 
     def path(self, text: str) -> Path:
         """Return a path of the experiment file, relative ones taken from the file's own folder."""

@@ -174,7 +174,8 @@ def _fill(
     clients: Sequence[ClientRecord],
 ) -> None:
     folder.write_experiment(experiment)
-    for file in (source.environment, source.final, source.adapter, source.model, source.best, source.best_model):
+    models = (source.final, source.adapter, source.model, source.best, source.best_model)
+    for file in (source.environment, source.start_file, *models):
         share(file, folder.path / file.name)
     recorder = Recorder(folder)
     recorder.on_message(f"repriced, without training, from {source.path}")

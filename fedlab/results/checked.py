@@ -33,6 +33,7 @@ class Summary:
     seed: int = 0
     scored_by: str = "accuracy"
     measures: dict[str, dict[str, float]] | None = None
+    start: dict[str, dict[str, float]] | None = None
     idle_joules: float = 0.0
     peak_memory_bytes: float = 0.0
     late: int = 0

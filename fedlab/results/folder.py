@@ -116,6 +116,11 @@ class RunFolder:
         return self.path / "generations.json"
 
     @property
+    def start_file(self) -> Path:
+        """The measures of the first model, by split and name, where it was scored before round 1."""
+        return self.path / "start.json"
+
+    @property
     def client_totals(self) -> Path:
         """What each client did and spent over the whole run, one line per client."""
         return self.path / "client_totals.csv"
@@ -214,6 +219,21 @@ class RunFolder:
         ):
             raise DamagedError(f"{self.generations_file}: expected a list of texts")
         return texts
+
+    def write_start(self, measures: Mapping[str, Mapping[str, float]]) -> None:
+        """Write the measures of the first model, by split and name."""
+        replace_text(self.start_file, json.dumps(measures, indent=2) + "\n")
+
+    def start(self) -> dict[str, dict[str, float]] | None:
+        """Return the measures of the first model, None if it was not scored; raises `DamagedError`."""
+        if not self.start_file.exists():
+            return None
+        found = _json_object(self.start_file)
+        try:
+            check_fields(Summary, {"start": found})
+        except TypeError as error:
+            raise DamagedError(f"{self.start_file}: {error}") from error
+        return found
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results of the run; a reader sees all of them or none."""

@@ -263,7 +263,8 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
         ("status", str(summary["status"]) + (", on real machines" if deployed else "")),
         (f"test {score}", Text(human_share(summary["accuracy"]), style="bold")),
         (f"validation {score}", human_share(summary["validation_accuracy"])),
-        *_other_figures(summary),
+        *_other_figures(summary.get("measures")),
+        *((f"{name}, at the start", value) for name, value in _other_figures(summary.get("start"))),
         *_best_figures(summary),
         ("rounds", str(summary["rounds"])),
         ("measured time" if deployed else "simulated time", human_seconds(summary["simulated_seconds"])),
@@ -302,9 +303,9 @@ def _best_figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]
     return [("best round", said)]
 
 
-def _other_figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]]:
-    """Return the measures beside the scores, of the test split before those of validation."""
-    measures = summary.get("measures") or {}
+def _other_figures(measures: Mapping[str, Mapping[str, float]] | None) -> list[tuple[str, RenderableType]]:
+    """Return measures by split and name, those of the test split before those of validation."""
+    measures = measures or {}
     return [
         (f"{split} {name}", f"{value:.4g}" if name == "perplexity" else human_share(value))
         for split in ("test", "validation")

@@ -26,6 +26,7 @@ def write_results(
         records_digest=digest_records(folder),
     )
     about = {"name": experiment.name, "seed": experiment.seed, "scored_by": experiment.task.scored_by}
-    summary = about | came | dict(more)
+    start = folder.start()
+    summary = about | came | ({} if start is None else {"start": start}) | dict(more)
     folder.write_summary(summary)
     return summary

@@ -15,6 +15,7 @@ from fedlab.results.records import TrialRecord
 from fedlab.workload.workload import Configuration
 
 HeldOut = Literal["validation", "test"]
+HELD_OUT: tuple[HeldOut, ...] = ("validation", "test")
 Measure = Callable[[Arrays, HeldOut, Configuration], float]
 UpdateLimit = Callable[[Arrays], float | None]
 

@@ -14,6 +14,8 @@ from fedlab.billing.timed_grid import Physics
 from fedlab.common.clock import Clock
 from fedlab.common.durable import sync_tree
 from fedlab.common.files import replacing, share
+from fedlab.config.schema import Experiment
+from fedlab.data.metrics import others_of
 from fedlab.models.export.final_model import is_adapter
 from fedlab.results.digests import digest_arrays
 from fedlab.results.folder import RunFolder
@@ -23,7 +25,7 @@ from fedlab.results.records import Dropout
 from fedlab.results.write import write_results
 from fedlab.server.assemble import Assembled
 from fedlab.server.bench import Bench, first_model, initial_set
-from fedlab.server.context import UpdateLimit, no_limit
+from fedlab.server.context import HELD_OUT, UpdateLimit, no_limit
 from fedlab.server.example_limits import ExampleLimits, PartitionSizes
 from fedlab.server.factory import set_named
 from fedlab.server.round_loop import PASSES, BestModel, RoundLoop, RunState
@@ -94,6 +96,8 @@ def _run(
     if state is None:
         state = _first_state(assembled, bench)
         _write_samples(bench, folder, state, "before")
+        if assembled.experiment.scores_start:
+            _write_start(assembled.experiment, bench, folder, state)
     return loop.run(state)
 
 
@@ -168,6 +172,15 @@ def _write_samples(bench: Bench, folder: RunFolder, state: RunState, when: str) 
     """Let a language model write the texts that are kept of it, before and after training."""
     if bench.samples is not None:
         folder.write_generations(when, bench.samples(state.arrays, state.configuration))
+
+
+def _write_start(experiment: Experiment, bench: Bench, folder: RunFolder, state: RunState) -> None:
+    """Score the first model on validation and test, and write its measures."""
+    measures: dict[str, dict[str, float]] = {}
+    for split in HELD_OUT:
+        score = bench.measure(state.arrays, split, state.configuration)
+        measures[split] = {experiment.task.scored_by: float(score), **others_of(score)}
+    folder.write_start(measures)
 
 
 def _write_model(

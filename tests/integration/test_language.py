@@ -22,6 +22,7 @@ def test_stories_are_told_on_as_docstrings(fedlab):
     assert perplexities[1] < perplexities[0]
     assert ended.summary["scored_by"] == "token-accuracy"
     assert ended.summary["measures"]["test"]["perplexity"] > 1
+    assert ended.summary["start"]["validation"]["perplexity"] > perplexities[0]
     texts = json.loads((ended.run / "generations.json").read_text())["texts"]
     assert all(each.keys() == {"prompt", "response", "before", "after"} for each in texts)
     assert any(each["before"] != each["after"] for each in texts)

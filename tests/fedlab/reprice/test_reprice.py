@@ -102,6 +102,12 @@ def test_caches_filled_before_the_first_round_are_repriced_too(planned_run, tmp_
     assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
 
 
+def test_a_repriced_run_begins_with_the_same_score(source, tmp_path):
+    source.write_start({"test": {"accuracy": 0.25}})
+
+    assert reprice(source, experiment(), tmp_path / "billed")["start"] == {"test": {"accuracy": 0.25}}
+
+
 def test_the_new_folder_is_a_whole_run_that_says_where_it_comes_from(source, tmp_path):
     summary = reprice(source, experiment(**ELSEWHERE["other boards"]), tmp_path / "billed")
 

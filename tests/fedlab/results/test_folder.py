@@ -7,7 +7,7 @@ from dataclasses import asdict
 import pytest
 
 from fedlab.config.schema import Experiment
-from fedlab.errors import UserError
+from fedlab.errors import DamagedError, UserError
 from fedlab.results.folder import RunFolder, create, open_run
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
 
@@ -234,6 +234,23 @@ def test_a_summary_comes_back_equal(tmp_path):
 
     assert folder.summary() == {"accuracy": 1 / 3, "configuration": {"depth": 2, "width": 8}}
     assert not list(folder.path.glob("*.partial"))
+
+
+def test_the_measures_of_the_first_model_come_back_equal(tmp_path):
+    folder = create(tmp_path / "run")
+    assert folder.start() is None
+    folder.write_start({"test": {"accuracy": 1 / 3}})
+
+    assert folder.start() == {"test": {"accuracy": 1 / 3}}
+
+
+@pytest.mark.parametrize("text", ["{", "[1]", '{"test": {"accuracy": "high"}}', '{"test": 1}'])
+def test_measures_of_the_first_model_that_cannot_be_read_are_named(tmp_path, text):
+    folder = create(tmp_path / "run")
+    folder.start_file.write_text(text)
+
+    with pytest.raises(DamagedError, match=r"start\.json"):
+        folder.start()
 
 
 @pytest.mark.parametrize("text", ["{", "[1]"])

@@ -246,6 +246,17 @@ def test_a_summary_shows_accuracy_and_the_files_that_were_written(tmp_path):
     ]
 
 
+def test_the_scores_of_the_first_model_are_shown_beside_the_last(tmp_path):
+    start = {"test": {"accuracy": 0.25, "perplexity": 8.0}, "validation": {"accuracy": 0.5}}
+    summary = summarise([round_(1, test=0.8125)], [], [client(1)], status="finished") | {"start": start}
+
+    lines = [" ".join(line.split()) for line in printed(render_summary(summary, tmp_path), width=300).splitlines()]
+
+    assert "test accuracy, at the start 0.250" in lines
+    assert "test perplexity, at the start 8" in lines
+    assert "validation accuracy, at the start 0.500" in lines
+
+
 def test_a_deployed_run_says_so_and_what_it_does_not_know(tmp_path):
     (tmp_path / "environment.json").write_text('{"deployed": true}')
     summary = summarise([round_(1)], [], [replace(client(1), joules=0.0)], status="finished")

@@ -81,6 +81,12 @@ class Watcher:
         self.told.append(("message", text))
 
 
+WORK = Workload(
+    passes=training_passes(
+        batches=2, batch_size=4, input_shape=(16,), model_blocks=SHAPE.blocks, depth=1, trained=bottleneck(8)
+    ),
+    num_examples=8,
+)
 AXES = {"depth": SHAPE.blocks, "width": 1}  # of sets that do not have them
 
 
@@ -100,6 +106,12 @@ def answer(message):
     loss = 1.0 / (1 + partition)
     report = TrainReport(arrays=arrays, num_examples=8 + partition, train_loss=loss, workload=work)
     return train_reply(message, clipped(order, report))
+
+
+def keep(message):
+    """Train nothing: send back the model that came."""
+    report = TrainReport(arrays=read_order(message).arrays, num_examples=8, train_loss=1.0, workload=WORK)
+    return train_reply(message, report)
 
 
 def measure(arrays, split, configuration=None):
@@ -225,6 +237,32 @@ def test_a_best_model_that_was_changed_is_found(serve_into):
     save_file({"x": np.ones(2)}, folder.best)
     with pytest.raises(RunFailedError, match=r"best\.safetensors is not what the run wrote"):
         verify_run(folder)
+
+
+def test_the_score_of_the_first_model_is_kept_and_changes_nothing_else(serve_into):
+    plain, summary = serve_into("plain", "fedavg", rounds=3)
+    keys = {"rounds": 3, "evaluation": {"start": True}}
+    with pytest.raises(Cut):
+        serve_into("cut", "fedavg", observers=[Watcher(cut_at=2)], **keys)
+    scored, scored_summary = serve_into("cut", "fedavg", resume=True, **keys)
+
+    first, _ = serve_into("untrained", "fedavg", answer=keep, rounds=1)  # its last model is the first one
+    assert scored_summary.pop("start") == {
+        split: {"accuracy": measure(load_file(first.final), split)} for split in ("validation", "test")
+    }
+    assert timeless(scored_summary) == timeless(summary)
+    assert compare_runs(plain, scored) == []
+
+
+def test_the_start_is_scored_by_default_where_a_model_answers_before_it_is_trained():
+    def scores(kind, **evaluation):
+        table = {"rounds": 1, "task": {"kind": kind}, "evaluation": evaluation}
+        return experiment_from(table, "test").scores_start
+
+    assert [scores(kind) for kind in ("classification", "tagging")] == [False, False]
+    assert [scores(kind) for kind in ("next-token", "prompt")] == [True, True]
+    assert scores("classification", start=True)
+    assert not scores("prompt", start=False)
 
 
 def test_a_run_out_of_patience_ends_and_resumes_the_same(serve_into):
