@@ -26,19 +26,18 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from memory import peak_memory
+from loops import Loops
 from products import flops
 from rich.console import Console
 from rich.table import Table
+from steady_run import COMMANDS, Engine, steady_run
 
 from fedlab.common.machine import usable_cores
 
 HERE = Path(__file__).parent
-COMMANDS = Path(sys.executable).parent
 CLIENTS = 15
 EXAMPLES = 113
 TEXTS = round(CLIENTS * EXAMPLES / 0.9) + 1  # a tenth is held out
@@ -54,41 +53,6 @@ class Work:
     depth: int
 
 
-class Loops:
-    """Processes of the naive loop, started once and measured repeatedly; clients are divided among them."""
-
-    def __init__(self, work: Work, *, processes: int, threads: int, clients: int) -> None:
-        shares = [range(start, clients, processes) for start in range(min(processes, clients))]
-        self._busiest, self._of_a_round = len(shares[0]), -(-CLIENTS // processes)
-        self._processes = [_start(work, threads, list(share)) for share in shares]
-        for process in self._processes:
-            _line(process)
-
-    def seconds(self) -> float:
-        """Return the seconds of a round, which ends with its busiest process."""
-        for process in self._processes:
-            assert process.stdin is not None
-            process.stdin.write("go\n")
-            process.stdin.flush()
-        return max(float(_line(process)) for process in self._processes) * self._of_a_round / self._busiest
-
-    def close(self) -> None:
-        """End the processes."""
-        for process in self._processes:
-            process.communicate()
-
-
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """The measurement of fedlab: seconds of each steady round, and of all actors by kind of work over the run."""
-
-    rounds: list[float]
-    actor_seconds: dict[str, float]
-    driver_seconds: dict[str, float]
-    busiest_train_seconds: float  # of the busiest actor of each round, on average
-    peak_bytes: int  # of all processes together, shared pages once
-
-
 def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32", workers: int | None = None) -> Engine:
     """Run `fedlab run` for `rounds` steady rounds, after a first one in which every client fills its cache."""
     settings = [
@@ -96,27 +60,9 @@ def fedlab_engine(work: Work, rounds: int, *, precision: str = "fp32", workers: 
         "strategy.name=fedavg",
         f"strategy.options={{clients_per_round={CLIENTS}}}",
         f"client={{depth={work.depth},width=8}}",
-        f"rounds={rounds + 2}",
-        "evaluation.validation_every=1000000",
         f"backbone.precision={precision}",
     ]
-    with tempfile.TemporaryDirectory() as folder:
-        run = Path(folder) / "run"
-        words = [word for setting in settings for word in ("--set", setting)]
-        command = [str(COMMANDS / "fedlab"), "run", str(work.experiment), "--quiet", "--out", str(run), *words]
-        command += [] if workers is None else ["--workers", str(workers)]
-        peak_bytes = peak_memory(command)
-        ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
-        engine = json.loads((run / "engine.json").read_text())
-    ends = ends[:-1]  # the last round ends with the test
-    steady = [after - before for before, after in itertools.pairwise(ends)]
-    return Engine(
-        rounds=steady,
-        actor_seconds=engine["actor_seconds"],
-        driver_seconds=engine["driver_seconds"],
-        busiest_train_seconds=engine["busiest_seconds"]["train"] / (rounds + 2),
-        peak_bytes=peak_bytes,
-    )
+    return steady_run(work.experiment, settings, rounds, workers=workers)
 
 
 def flower_seconds(work: Work, rounds: int) -> float:
@@ -203,11 +149,20 @@ class Row:
 def measure(work: Work, *, repeats: int, rounds: int, clients: int, with_flower: bool) -> Row:
     """Measure every method in turn, `repeats` times."""
     cores = usable_cores()
+    words = [str(work.experiment), *(word for setting in work.settings for word in ("--set", setting))]
+    words += ["--depth", str(work.depth)]
     one, many, ours, bf16, flower = [], [], [], [], []
     engine = narrow = None
     for _ in range(repeats):
         for found, processes, threads in ((one, 1, cores), (many, cores, 1)):
-            loops = Loops(work, processes=processes, threads=threads, clients=clients)
+            loops = Loops(
+                HERE / "loop.py",
+                words,
+                processes=processes,
+                threads=threads,
+                clients=clients,
+                of_a_round=CLIENTS,
+            )
             found.append(loops.seconds())
             loops.close()
         engine = fedlab_engine(work, rounds)
@@ -317,22 +272,6 @@ def show(row: Row, *, profile: bool) -> None:
         spent = ", ".join(f"{kind} {seconds:.2f}" for kind, seconds in sorted(row.actor_seconds.items()))
         console.print(f"seconds of all actors over the run: {spent}")
         console.print(f"of the driver: transfer {row.driver_seconds.get('transfer', 0.0):.2f}")
-
-
-def _start(work: Work, threads: int, clients: Sequence[int]) -> subprocess.Popen[str]:
-    command = [sys.executable, str(HERE / "loop.py"), str(work.experiment)]
-    command += [word for setting in work.settings for word in ("--set", setting)]
-    command += ["--depth", str(work.depth), "--threads", str(threads), "--clients", *map(str, clients)]
-    environment = os.environ | {"OMP_NUM_THREADS": str(threads)}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment)
-
-
-def _line(process: subprocess.Popen[str]) -> str:
-    assert process.stdout is not None
-    line = process.stdout.readline()
-    if not line:
-        sys.exit("a loop process ended early; its message is above")
-    return line.strip()
 
 
 if __name__ == "__main__":

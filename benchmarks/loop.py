@@ -4,14 +4,13 @@ Run as a process: it prints a line when it is ready; for each line of input it t
 """
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
 import torch
 from library_model import library_model
+from loops import serve
 
-from fedlab.common.clock import stopwatch
 from fedlab.common.prepared_cache import cache_folder
 from fedlab.config.file import load_experiment
 from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
@@ -79,12 +78,7 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     loop = Loop(arguments.experiment, arguments.settings, arguments.depth)
     loop.train_client(arguments.clients[0])
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        elapsed = stopwatch()
-        for client in arguments.clients:
-            loop.train_client(client)
-        print(elapsed(), flush=True)
+    serve(loop.train_client, arguments.clients)
 
 
 if __name__ == "__main__":
