@@ -12,6 +12,7 @@ from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
 from fedlab.config.task_table import ExperimentTable, Options, Partition, TaskTable
 from fedlab.errors import UserError
+from fedlab.workload.passes import Precision
 
 __all__ = ["Experiment", "Partition", "TaskTable"]
 _Throughput = Annotated[float | None, Field(ge=1e-9, le=1e12)]
@@ -26,8 +27,10 @@ class BackboneTable(ExperimentTable):
         description="hub id, local folder, package:NAME/FOLDER, or bert-base, distilbert-base, bert-tiny (random)",
     )
     pooling: Literal["cls", "pooler"] = Field("cls", description="what the head reads: [CLS], or BERT's frozen pooler")
-    precision: Literal["fp32", "bf16"] = Field(
-        "fp32", description="of the frozen weights and states; what is trained is float32 either way"
+    precision: Precision = Field(
+        "fp32",
+        description="of the frozen weights: fp32, bf16 (states too), int8 (with their inputs) or int4 (weights alone); "
+        "what is trained is float32",
     )
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
 

@@ -11,14 +11,18 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.common.arrays import Arrays
+from fedlab.errors import UserError
 from fedlab.models.families import EncoderSizes
+from fedlab.models.quantised.base import QuantisedMatrix, Weight
 from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
+from fedlab.workload.passes import Precision
 from fedlab.workload.shape import ModelShape
 
 
@@ -86,6 +90,10 @@ class Backbone(Protocol):
     def computes_in(self) -> torch.dtype:
         """Return the precision of the weights that states are multiplied with."""
 
+    @property
+    def precision(self) -> Precision:
+        """Return the precision of the frozen matrices of its blocks."""
+
     def embed(self, inputs: TokenIds) -> Tensor:
         """Return the state that enters block 0, [B, T, H]."""
 
@@ -101,13 +109,13 @@ class Backbone(Protocol):
     def pool(self, text_rows: Tensor) -> Tensor:
         """Apply the pretrained pooler to the rows that stand for texts, [B, H]."""
 
-    def named_weights(self) -> dict[str, Tensor]:
+    def named_weights(self) -> Mapping[str, Weight]:
         """Return all weights by the names they travel under (`fedlab.models.peft.whole_blocks`)."""
 
     def with_trained(self, parameters: Mapping[str, Tensor]) -> "Backbone":
         """Return the backbone with those of its weights replaced that are among the parameters."""
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> Mapping[str, Weight]:
         """Return all weights by name; blocks that share weights have them once."""
 
     def facts(self) -> dict[str, Any]:
@@ -129,17 +137,32 @@ class Head(Protocol):
 
 
 def weights_of(backbone: Backbone, names: Collection[str]) -> Arrays:
-    """Return copies of those of the named arrays that are weights of the backbone, in float32."""
+    """Return copies of those of the named arrays that are weights of the backbone, in float32.
+
+    Raises:
+        UserError: one of them is a quantised matrix, which is not what was published.
+    """
     held = backbone.named_weights()
-    return {name: held[name].detach().to(torch.float32, copy=True).cpu().numpy() for name in names if name in held}
+    return {name: _copied(name, held[name]) for name in names if name in held}
 
 
-def affine(states: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def _copied(name: str, weight: Weight) -> np.ndarray:
+    if isinstance(weight, QuantisedMatrix):
+        raise UserError(
+            f"backbone.precision = '{weight.precision}': the weight '{name}' is quantised and cannot be trained;"
+            " accepted: fp32 or bf16"
+        )
+    return weight.detach().to(torch.float32, copy=True).cpu().numpy()
+
+
+def affine(states: Tensor, weight: Weight, bias: Tensor | None) -> Tensor:
     """Apply weight [O, I] and bias [O], if there is one, to states [..., I], in the precision of the states.
 
     A stack of K weights [K, O, I] and biases [K, O] is applied part by part: the states are K equal parts. So is a
-    stack of K biases beside one weight.
+    stack of K biases beside one weight. A quantised weight multiplies in its own way, and is never stacked.
     """
+    if isinstance(weight, QuantisedMatrix):
+        return shifted(weight.product(states), bias)
     weight, bias = weight.to(states.dtype), None if bias is None else bias.to(states.dtype)
     if weight.dim() == 2 and (bias is None or bias.dim() == 1):
         return F.linear(states, weight, bias)

@@ -2,7 +2,8 @@
 
 Texts of a batch begin at position 0 and have lengths of their own. What a token writes to its place of the cache is
 read by that token and those behind it alone, so the padding behind a prompt is never read: tokens that are generated
-replace it. Pairs of LoRA are added to the matrices first, once for all tokens.
+replace it. Pairs of LoRA are added to the matrices first, once for all tokens; where the matrices are quantised, which
+a sum would have to be again, they stay beside them.
 
 Sizes: B texts, S tokens of each that are computed at once, L the longest text with what is generated, H hidden,
 N heads, M heads of keys and values, D size of a head.
@@ -18,7 +19,9 @@ from torch import Tensor
 from fedlab.models.base import TokenIds, affine
 from fedlab.models.peft.base import SplitPoint
 from fedlab.models.peft.lora import ROLES, pair_names
+from fedlab.models.quantised.named_weights import QUANTISED
 from fedlab.models.transformer.decoder import Decoder, DecoderBlock, Heads
+from fedlab.models.transformer.low_rank import LowRank
 
 _BATCH = 16
 # Which weight of a block has the matrix of a role.
@@ -46,15 +49,24 @@ class GreedyGeneration:
     @torch.inference_mode()
     def continued(self, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         """Return what follows each prompt, without the token that ends it; a text never exceeds the longest allowed."""
-        merged = with_pairs(self.decoder.with_trained(self.parameters), self.parameters, self.at)
+        decoder, trained = self._trained()
         order = sorted(range(len(prompts)), key=lambda place: len(prompts[place]))
         found: dict[int, list[int]] = {}
         for start in range(0, len(order), _BATCH):
             places = order[start : start + _BATCH]
-            found |= zip(places, self._batch(merged, [prompts[place] for place in places]), strict=True)
+            found |= zip(places, self._batch(decoder, trained, [prompts[place] for place in places]), strict=True)
         return [found[place] for place in range(len(prompts))]
 
-    def _batch(self, decoder: Decoder, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
+    def _trained(self) -> tuple[Decoder, LowRank]:
+        """Return the decoder with what is added to it once, and what is left to add in every pass."""
+        decoder = self.decoder.with_trained(self.parameters)
+        if decoder.precision in QUANTISED:
+            return decoder, LowRank(arrays=self.parameters, scale=self.at.scale)
+        pairs = {name for index in range(len(decoder.blocks)) for role in ROLES for name in pair_names(index, role)}
+        rest = {name: array for name, array in self.parameters.items() if name not in pairs}
+        return with_pairs(decoder, self.parameters, self.at), LowRank(arrays=rest)
+
+    def _batch(self, decoder: Decoder, trained: LowRank, prompts: Sequence[Sequence[int]]) -> list[list[int]]:
         device, longest = decoder.device, max(map(len, prompts))
         room = min(self.new_tokens, decoder.longest - longest)
         ids = torch.tensor([[*each, *[0] * (longest - len(each))] for each in prompts], device=device)
@@ -65,7 +77,7 @@ class GreedyGeneration:
         going = [True] * len(prompts)
         last = lengths - 1
         for step in range(room):
-            states = _run(decoder, ids, positions, cache, self.parameters)
+            states = _run(decoder, ids, positions, cache, trained)
             rows = states[torch.arange(len(ids), device=device), last]
             ids = self._next(decoder, rows)[:, None]
             going = _noted(written, ids[:, 0].tolist(), going, self.ends)
@@ -133,34 +145,37 @@ def _rows_of(role: str, heads: Heads, rows: int) -> slice:
     return slice(*starts.get(role, (0, rows)))
 
 
-def _run(
-    decoder: Decoder, ids: Tensor, positions: Tensor, cache: KeyValueCache, adapters: Mapping[str, Tensor]
-) -> Tensor:
+def _run(decoder: Decoder, ids: Tensor, positions: Tensor, cache: KeyValueCache, trained: LowRank) -> Tensor:
     """Return the last states [B, S, H] of tokens [B, S] at positions [B, S], and keep their keys and values."""
     states = decoder.embed(TokenIds(ids=ids, lengths=positions[:, -1] + 1))
     turned = _turns(decoder.heads, positions, states.dtype)
     for index, block in enumerate(decoder.blocks):
-        attended = _attended(decoder, block, states, positions, turned, cache.keys[index], cache.values[index])
-        middle = states + affine(attended, block.attention_out_weight, block.attention_out_bias)
+        attended = _attended(decoder, index, states, positions, turned, cache, trained)
+        out = affine(attended, block.attention_out_weight, block.attention_out_bias)
+        middle = states + trained.added(out, attended, index, "o")
         normed = _norm(middle, block.middle_norm_weight, decoder.epsilon)
-        gate, up = affine(normed, block.gate_up_weight, block.gate_up_bias).chunk(2, -1)
-        sums = middle + affine(F.silu(gate) * up, block.down_weight, block.down_bias)
-        states = decoder.block_end(index, sums, adapters)
+        both = affine(normed, block.gate_up_weight, block.gate_up_bias)
+        sizes = (decoder.shape.intermediate,) * 2
+        gate, up = trained.added_to_each(both, normed, index, ("gate", "up"), sizes).chunk(2, -1)
+        inner = F.silu(gate) * up
+        down = affine(inner, block.down_weight, block.down_bias)
+        states = decoder.block_end(index, middle + trained.added(down, inner, index, "down"), trained.arrays)
     return states
 
 
 def _attended(
     decoder: Decoder,
-    block: DecoderBlock,
+    index: int,
     states: Tensor,
     positions: Tensor,
     turned: tuple[Tensor, Tensor],
-    keys: Tensor,
-    values: Tensor,
+    cache: KeyValueCache,
+    trained: LowRank,
 ) -> Tensor:
-    heads = decoder.heads
+    heads, block, keys, values = decoder.heads, decoder.blocks[index], cache.keys[index], cache.values[index]
     normed = _norm(states, block.input_norm_weight, decoder.epsilon)
     projected = affine(normed, block.attention_in_weight, block.attention_in_bias)
+    projected = trained.added_to_each(projected, normed, index, ("q", "k", "v"), heads.widths)
     parts = projected.view(*projected.shape[:2], -1, heads.size).transpose(1, 2)
     query, key, value = torch.split(parts, [heads.count, heads.shared, heads.shared], dim=1)
     places = positions[:, None, :, None].expand(-1, heads.shared, -1, heads.size)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,9 +19,11 @@ from fedlab.errors import UserError
 from fedlab.models.base import Backbone
 from fedlab.models.families import BackboneFamily, EncoderSizes, families, family_of
 from fedlab.models.location import source_of
+from fedlab.models.quantised.named_weights import from_parts, in_parts
 from fedlab.models.sizes import read_config
 from fedlab.models.stored_weights import StoredWeights
 from fedlab.models.tokenizer import tokenizer_for
+from fedlab.workload.passes import Precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,7 +52,7 @@ def load_pretrained(
     return _from_files(source_of(table.name, resolve), table.name)
 
 
-def encoder_of(model: Any, precision: Literal["fp32", "bf16"] = "fp32") -> Backbone:
+def encoder_of(model: Any, precision: Precision = "fp32") -> Backbone:
     """Take the frozen weights out of a transformers model without a head, in a precision.
 
     Raises:
@@ -75,13 +77,13 @@ def stored_weights(model: Any) -> StoredWeights:
 
 
 def encoder_tensors(encoder: Backbone) -> dict[str, Tensor]:
-    """Return the encoder's weights by name, as `encoder_from_tensors` takes them back."""
-    return encoder.tensors()
+    """Return the encoder's weights by name as plain tensors, as `encoder_from_tensors` takes them back."""
+    return in_parts(encoder.tensors())
 
 
 def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> Backbone:
     """Put an encoder together from `encoder_tensors` and `encoder_sizes`."""
-    backbone: Backbone = families()[sizes["shape"]["family"]].from_tensors(tensors, sizes)
+    backbone: Backbone = families()[sizes["shape"]["family"]].from_tensors(from_parts(tensors), sizes)
     return backbone
 
 

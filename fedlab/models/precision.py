@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from fedlab.models.quantised.named_weights import is_part
+
 
 def bfloat16_is_faster(device: str) -> bool:
     """Tell whether a device multiplies bfloat16 faster than float32; a torch too old to say counts as not."""
@@ -25,11 +27,12 @@ def bfloat16_is_faster(device: str) -> bool:
 
 
 def computed_with(tensors: Mapping[str, Tensor], *, tied: bool = False) -> dict[str, Tensor]:
-    """Return the weights that states are multiplied with: all but the word embeddings, which are looked up.
+    """Return the floats that states are multiplied with: all but the word embeddings, which are looked up.
 
-    Where the head over the vocabulary is `tied` to these, they are also among them, as `lm_head`.
+    The parts of quantised matrices are not among them: these are multiplied in their own way. Where the head over the
+    vocabulary is `tied` to the word embeddings, they are also among them, as `lm_head`.
     """
-    found = {name: tensor for name, tensor in tensors.items() if name != "words"}
+    found = {name: tensor for name, tensor in tensors.items() if name != "words" and not is_part(name)}
     return found | {"lm_head": tensors["words"]} if tied else found
 
 

@@ -18,6 +18,7 @@ from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
 from fedlab.models.peft.lora import Lora
 from fedlab.models.peft.set_calls import initial_of, split_point_of
+from fedlab.models.quantised.named_weights import QUANTISED
 from fedlab.models.sizes import model_type_of
 from fedlab.models.split import Network
 from fedlab.server.context import Measure
@@ -94,12 +95,20 @@ def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
     """Return the trainable set of the first model.
 
     Raises:
-        UserError: there is no such set, it does not take its axes, or it is deeper than the encoder.
+        UserError: there is no such set, it does not take its axes, it is deeper than the encoder, or it trains blocks
+            whole whose weights are quantised.
     """
     first = load_set(experiment)
     if first.configuration.get("depth") == experiment.client.depth > shape.blocks:
         raise UserError(f"client.depth = {experiment.client.depth}: the encoder has {shape.blocks} blocks")
-    if split_point_of(first, shape.blocks).kind == "features" and experiment.task.is_language:
+    at = split_point_of(first, shape.blocks)
+    if experiment.backbone.precision in QUANTISED and first.spec.kind == "whole" and at.block < shape.blocks:
+        raise UserError(
+            f"backbone.precision = '{experiment.backbone.precision}': client.trains = '{experiment.client.trained}'"
+            " trains blocks whole, and quantised weights are never trained; accepted: fp32 or bf16, or a set that"
+            " leaves the matrices of blocks frozen, such as lora, bottleneck, bias or head"
+        )
+    if at.kind == "features" and experiment.task.is_language:
         raise UserError(
             f"client.trains = '{experiment.client.trained}', client.depth = {experiment.client.depth}: nothing is"
             f" trained, as kind {experiment.task.kind} has no head of its own: set client.trains = 'lora' and"

@@ -7,11 +7,15 @@ from typing import Protocol, runtime_checkable
 from flwr.serverapp.strategy import FedAvg as FlowersFedAvg
 from flwr.serverapp.strategy import Strategy
 
+from fedlab.config.builtins import TRAINS
 from fedlab.config.guard import guarded, refuse_returned
 from fedlab.config.schema import Experiment
+from fedlab.devices.fleet import Fleet
 from fedlab.errors import UserError
 from fedlab.models.peft.base import GrowingSet
 from fedlab.server.factory import load_set
+from fedlab.workload.passes import DEFAULT_PROCESSOR, format_of
+from fedlab.workload.shape import ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,6 +102,18 @@ def check_requirements(requirements: Requirements, experiment: Experiment) -> No
             f"client.name = '{experiment.client.name}': trains {trained}, "
             f"but the strategy '{experiment.strategy.name}' is for clients that train {wanted}"
         )
+
+
+def check_boards(experiment: Experiment, fleet: Fleet, shape: ModelShape) -> None:
+    """Refuse boards that have no figures for the format in which built-in clients will be billed, before any trains.
+
+    Raises:
+        UserError: a board has neither tables nor rates for it.
+    """
+    if experiment.client.name in TRAINS:
+        number_format = format_of(experiment.backbone.precision, is_decoder=shape.is_decoder)
+        for profile in fleet.profiles:
+            profile.tables(DEFAULT_PROCESSOR, number_format)
 
 
 def _of_flowers(strategy: _SamplesNodes, *, never_evaluates: bool) -> Requirements:

@@ -20,6 +20,7 @@ from fedlab.results.recorder import Observer, Recorder
 from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import bench_of, initial_set
 from fedlab.server.factory import codec_names, set_names
+from fedlab.server.requirements import check_boards
 from fedlab.server.serve import World, serve
 from fedlab.simulation.engine.actor import ClientSetup
 from fedlab.simulation.engine.cluster import Cluster, cluster
@@ -51,6 +52,7 @@ def simulate(
         workbench = bundle.open()
         assembled = fit_to_partitions(assembled, len(workbench.partitions))
         initial_set(experiment, workbench.network.encoder.shape)
+        check_boards(experiment, assembled.fleet, workbench.network.encoder.shape)
         with cluster(experiment.engine, _setup(experiment, bundle, workbench)) as machines:
             folder = claim()
             if assembled.experiment is not experiment:

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import torch
 from flwr.app import Context
 
 from fedlab.data.task import Partitions, Task
@@ -18,7 +17,7 @@ from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 from fedlab.errors import UserError
 from fedlab.models.split import Network
 from fedlab.training.activation_store import ActivationStore
-from fedlab.workload.passes import Format
+from fedlab.workload.passes import Format, format_of
 
 Split = Literal["train", "validation", "test"]
 
@@ -56,12 +55,9 @@ class Workbench:
 
     @property
     def weights_format(self) -> Format:
-        """Return the number format in which the passes of a decoder are billed: that of its frozen weights.
-
-        Those of an encoder are billed in fp32, the only format in which boards have tables.
-        """
+        """Return the number format in which passes are billed, by the precision of the frozen weights."""
         encoder = self.network.encoder
-        return "bf16" if encoder.shape.is_decoder and encoder.dtype == torch.bfloat16 else "fp32"
+        return format_of(encoder.precision, is_decoder=encoder.shape.is_decoder)
 
     def scored_tokens(self, split: Split) -> int | None:
         """Return for how many tokens of a text the head over the vocabulary is run: of the mean text, rounded up.

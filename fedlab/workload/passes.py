@@ -14,6 +14,7 @@ PassKind = Literal["forward", "backward"]
 TrainedKind = Literal["none", "bottleneck", "lora", "bias", "whole"]
 Optimiser = Literal["sgd", "momentum", "adam"]
 Format = Literal["fp32", "fp16", "bf16", "int8", "int4"]
+Precision = Literal["fp32", "bf16", "int8", "int4"]  # of the frozen weights of a backbone
 
 FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_PROCESSOR = "default"
@@ -108,6 +109,14 @@ class Pass:
             refuse("blocks", blocks, f"a range of blocks from 0 to {LARGEST}, without gaps")
         if self.kind == "forward" and not self.cached and blocks and blocks.start:
             refuse("blocks", blocks, "those from block 0 on, for a pass that does not start from stored activations")
+
+
+def format_of(precision: Precision, *, is_decoder: bool) -> Format:
+    """Return the number format in which the passes of a backbone are billed, by the precision of its frozen weights.
+
+    An encoder in bf16 is billed in fp32, for which boards have tables of encoders; none has one in bf16.
+    """
+    return "fp32" if precision == "bf16" and not is_decoder else precision
 
 
 def _check_input(shape: Any) -> None:

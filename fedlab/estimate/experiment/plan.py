@@ -17,6 +17,7 @@ from fedlab.models.sizes import read_sizes
 from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
 from fedlab.training.local import LocalTraining
+from fedlab.workload.passes import format_of
 from fedlab.workload.shape import ModelShape
 
 
@@ -79,7 +80,7 @@ def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
         model_blocks=shape.blocks,
-        format=experiment.backbone.precision if shape.is_decoder else "fp32",  # as `Workbench.weights_format`
+        format=format_of(experiment.backbone.precision, is_decoder=shape.is_decoder),
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
         scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
     )

@@ -26,9 +26,12 @@ from fedlab.models.base import Inputs, TextRow, TokenIds, affine
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.bottleneck import adapter_names
 from fedlab.models.peft.whole_blocks import block_names
+from fedlab.models.quantised.base import Weight
+from fedlab.models.quantised.named_weights import precision_of
 from fedlab.models.transformer.llama import projection_shapes
 from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
+from fedlab.workload.passes import Precision
 from fedlab.workload.shape import ModelShape
 
 
@@ -37,14 +40,14 @@ class DecoderBlock:
     """The weights of one block; biases are None where the family has none."""
 
     input_norm_weight: Tensor  # [H]
-    attention_in_weight: Tensor  # [(N + 2M) D, H]: query, key, value
+    attention_in_weight: Weight  # [(N + 2M) D, H]: query, key, value
     attention_in_bias: Tensor | None = None  # [(N + 2M) D]
-    attention_out_weight: Tensor  # [H, N D]
+    attention_out_weight: Weight  # [H, N D]
     attention_out_bias: Tensor | None = None  # [H]
     middle_norm_weight: Tensor  # [H]
-    gate_up_weight: Tensor  # [2I, H]: gate, up
+    gate_up_weight: Weight  # [2I, H]: gate, up
     gate_up_bias: Tensor | None = None  # [2I]
-    down_weight: Tensor  # [H, I]
+    down_weight: Weight  # [H, I]
     down_bias: Tensor | None = None  # [H]
 
 
@@ -82,7 +85,7 @@ class Decoder:
     shape: ModelShape
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> "Decoder":
+    def from_tensors(cls, tensors: Mapping[str, Any], facts: Mapping[str, Any]) -> "Decoder":
         """Put a decoder together from its `tensors` and `facts`."""
         shape = ModelShape(**facts["shape"])
         heads = {**facts["heads"], "frequencies": tuple(facts["heads"]["frequencies"])}
@@ -99,9 +102,9 @@ class Decoder:
             shape=shape,
         )
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Weight]:
         """Return all weights by name; a head over the vocabulary that is the word embeddings is not among them."""
-        named: dict[str, Tensor | None] = {"words": self.words, "norm_weight": self.norm_weight}
+        named: dict[str, Weight | None] = {"words": self.words, "norm_weight": self.norm_weight}
         named |= {"lm_head": None if self.tied else self.lm_head}
         for index, block in enumerate(self.blocks):
             named |= {f"blocks.{index}.{name}": getattr(block, name) for name in _BLOCK_WEIGHTS}
@@ -168,6 +171,11 @@ class Decoder:
         """Return the precision of the weights that states are multiplied with."""
         return self.norm_weight.dtype
 
+    @property
+    def precision(self) -> Precision:
+        """Return the precision of the frozen matrices of its blocks."""
+        return precision_of(self.blocks[0].down_weight, self.words)
+
     def embed(self, inputs: TokenIds) -> Tensor:
         """Return the state that enters block 0, [B, T, H]."""
         return F.embedding(inputs.ids, self.words).to(self.computes_in)
@@ -196,9 +204,9 @@ class Decoder:
         """Raise an error: there is no pooler."""
         raise AssertionError("this decoder has no pooler")
 
-    def named_weights(self) -> dict[str, Tensor]:
+    def named_weights(self) -> dict[str, Weight]:
         """Return the weights that can be trained, by the names they travel under: the biases."""
-        named: dict[str, Tensor] = {}
+        named: dict[str, Weight] = {}
         for index, block in enumerate(self.blocks):
             named |= {name: getattr(block, field) for field, name in bias_names(index).items() if _has(block, field)}
         return named
@@ -300,7 +308,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
     return (scores + later).softmax(-1) @ value
 
 
-def _block(tensors: Mapping[str, Tensor], index: int) -> DecoderBlock:
+def _block(tensors: Mapping[str, Any], index: int) -> DecoderBlock:
     names = {name: tensors.get(f"blocks.{index}.{name}") for name in _BLOCK_WEIGHTS}
     return DecoderBlock(**{name: tensor for name, tensor in names.items() if tensor is not None})
 

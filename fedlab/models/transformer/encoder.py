@@ -26,9 +26,12 @@ from fedlab.models.base import Inputs, TextRow, TokenIds, affine, shifted
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.bottleneck import adapter_names
 from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES, POOLER_NAMES, block_names, shared_blocks
+from fedlab.models.quantised.base import QuantisedMatrix, Weight
+from fedlab.models.quantised.named_weights import precision_of
 from fedlab.models.transformer.family import bias_shapes, projection_shapes
 from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
+from fedlab.workload.passes import Precision
 from fedlab.workload.shape import ModelShape
 
 
@@ -36,15 +39,15 @@ from fedlab.workload.shape import ModelShape
 class Block:
     """The weights of one transformer block."""
 
-    attention_in_weight: Tensor  # [3H, H]: query, key, value
+    attention_in_weight: Weight  # [3H, H]: query, key, value
     attention_in_bias: Tensor  # [3H]
-    attention_out_weight: Tensor  # [H, H]
+    attention_out_weight: Weight  # [H, H]
     attention_out_bias: Tensor  # [H]
     attention_norm_weight: Tensor  # [H]
     attention_norm_bias: Tensor  # [H]
-    up_weight: Tensor  # [I, H]
+    up_weight: Weight  # [I, H]
     up_bias: Tensor  # [I]
-    down_weight: Tensor  # [H, I]
+    down_weight: Weight  # [H, I]
     down_bias: Tensor  # [H]
     norm_weight: Tensor  # [H]
     norm_bias: Tensor  # [H]
@@ -80,7 +83,7 @@ class Encoder:
     shape: ModelShape
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, Tensor], facts: Mapping[str, Any]) -> "Encoder":
+    def from_tensors(cls, tensors: Mapping[str, Weight], facts: Mapping[str, Any]) -> "Encoder":
         """Put an encoder together from its `tensors` and `facts`."""
         shape = ModelShape(**facts["shape"])
         kept = [_block(tensors, index) for index in range(1 if facts["shares_blocks"] else shape.blocks)]
@@ -88,7 +91,7 @@ class Encoder:
         rest = {name: facts[name] for name in ("heads", "epsilon", "gelu", "shares_blocks")}
         return cls(**top, **rest, blocks=tuple(kept * (shape.blocks // len(kept))), shape=shape)
 
-    def tensors(self) -> dict[str, Tensor]:
+    def tensors(self) -> dict[str, Weight]:
         """Return all weights by name; blocks that share weights have them once."""
         named = {name: getattr(self, name) for name in TOP_WEIGHTS}
         for index, block in enumerate(self.blocks[:1] if self.shares_blocks else self.blocks):
@@ -149,6 +152,11 @@ class Encoder:
         """Return the precision of the weights that states are multiplied with."""
         return self.norm_weight.dtype
 
+    @property
+    def precision(self) -> Precision:
+        """Return the precision of the frozen matrices of its blocks."""
+        return precision_of(self.blocks[0].up_weight, self.words)
+
     def embed(self, inputs: TokenIds) -> Tensor:
         """Return the state that enters block 0, [B, T, H]."""
         return embed(self, inputs.ids)
@@ -169,7 +177,7 @@ class Encoder:
         """Apply the pretrained pooler to the first rows, [B, H]."""
         return pool(self, text_rows)
 
-    def named_weights(self) -> dict[str, Tensor]:
+    def named_weights(self) -> dict[str, Weight]:
         """Return all weights by the names they travel under; blocks that share weights have them once."""
         named = dict(_named(self, EMBEDDING_NAMES))
         for block, names in self._named_blocks():
@@ -224,10 +232,11 @@ def block_sum_of_first(
     """
     block, padded = encoder.blocks[index], rows.padded(states)
     first = padded[:, 0]  # taken first: gradients are summed in the reverse order, on which their last digits depend
-    if pairs.touches(index, _ATTENTION_IN) or block.attention_in_bias.dim() > 1:
+    weight = block.attention_in_weight
+    if isinstance(weight, QuantisedMatrix) or pairs.touches(index, _ATTENTION_IN) or block.attention_in_bias.dim() > 1:
         attended = _attention_of_first_by_keys(encoder, index, states, rows, pairs)
     else:
-        attended = _attention_of_first(block, padded, rows.mask, encoder.heads)
+        attended = _attention_of_first(weight, block.attention_in_bias, padded, rows.mask, encoder.heads)
     return _after_attention(encoder, index, first, attended, pairs)
 
 
@@ -291,7 +300,7 @@ def _attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> T
     return scores.softmax(-1) @ value
 
 
-def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
+def _attention_of_first(weight: Tensor, bias: Tensor, states: Tensor, mask: Tensor | None, heads: int) -> Tensor:
     """Attend from the first row alone, [B, H], without the keys and values of the other rows.
 
     With one query q a head, q . (K x_j + k) = (K' q) . x_j + a constant that softmax drops, and
@@ -299,8 +308,8 @@ def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads
     """
     batch, _, hidden = states.shape
     size = hidden // heads
-    query_weight, *rest = block.attention_in_weight.chunk(3)
-    query_bias, _, value_bias = block.attention_in_bias.chunk(3)
+    query_weight, *rest = weight.chunk(3)
+    query_bias, _, value_bias = bias.chunk(3)
     query = F.linear(states[:, 0], query_weight, query_bias).view(batch, heads, size)
     key_weight, value_weight = (part.view(heads, size, hidden) for part in rest)
     asked = torch.einsum("bhs,hsd->bhd", query, key_weight)
@@ -314,7 +323,10 @@ def _attention_of_first(block: Block, states: Tensor, mask: Tensor | None, heads
 def _attention_of_first_by_keys(
     encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank
 ) -> Tensor:
-    """Attend from the first row alone, [B, H], where query, key and value are not the same for all texts."""
+    """Attend from the first row alone, [B, H], where the products are not plain ones.
+
+    Their weights are quantised, or have pairs beside them, or their biases are not the same for all texts.
+    """
     block, hidden, heads = encoder.blocks[index], states.shape[-1], encoder.heads
     weight, bias, first = block.attention_in_weight, block.attention_in_bias, rows.padded(states)[:, 0]
     asked = pairs.added(affine(first, weight[:hidden], bias[..., :hidden]), first, index, "q")
@@ -325,11 +337,12 @@ def _attention_of_first_by_keys(
     return attended.reshape(rows.texts, hidden)
 
 
-def _block(tensors: Mapping[str, Tensor], index: int) -> Block:
-    return Block(**{name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS})
+def _block(tensors: Mapping[str, Weight], index: int) -> Block:
+    named: dict[str, Any] = {name: tensors[f"blocks.{index}.{name}"] for name in BLOCK_WEIGHTS}
+    return Block(**named)
 
 
-def _named(holder: object, names: Mapping[str, str]) -> Iterator[tuple[str, Tensor]]:
+def _named(holder: object, names: Mapping[str, str]) -> Iterator[tuple[str, Weight]]:
     """Yield the weights that are there by the names they travel under."""
     for field, name in names.items():
         tensor = getattr(holder, field)

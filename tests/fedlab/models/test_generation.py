@@ -77,6 +77,18 @@ def test_what_is_trained_is_heeded_as_without_a_cache(network, trained):
     assert found != _generation(network, {}, at).continued(PROMPTS)
 
 
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize(
+    "trained", [Lora(depth=2, rank=3, alpha=6, targets="q,k,v,o,gate,up,down"), Bottleneck(depth=2, width=4)], ids=str
+)
+def test_what_is_trained_stays_beside_quantised_matrices(model, precision, trained):
+    rough = Network(encoder=encoder_of(model, precision), kind="prompt", pooling="cls")
+    parameters, at = _trained(rough, trained), trained.split_point(BLOCKS)
+    found = _generation(rough, parameters, at).continued(PROMPTS)
+    assert found == [_one_by_one(rough, prompt, parameters, at, 8) for prompt in PROMPTS]
+    assert found != _generation(rough, {}, at).continued(PROMPTS)
+
+
 def test_a_text_ends_with_an_end_which_is_not_part_of_it(network):
     at = Lora(depth=0).split_point(BLOCKS)
     whole = _generation(network, {}, at).continued(PROMPTS)

@@ -11,6 +11,7 @@ from fedlab.config.schema import ClientTable
 from fedlab.errors import UserError
 from fedlab.models.base import weights_of
 from fedlab.models.load import encoder_of
+from fedlab.models.peft.bitfit import Biases
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.lora import Lora, pair_names
 from fedlab.models.peft.whole_blocks import TopBlocks
@@ -108,6 +109,52 @@ def test_an_adapter_that_is_larger_than_the_experiments_is_refused_as_a_start(pr
 def test_only_lora_starts_from_a_saved_adapter():
     with pytest.raises(ValueError, match="start: the client trains bottleneck; only lora starts from a saved adapter"):
         ClientTable(start="somewhere")
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize(
+    "table", [{"name": "full"}, {"name": "freeze", "depth": 1}, {"name": "freeze", "depth": 4}], ids=str
+)
+def test_blocks_whose_weights_are_quantised_are_not_trained_whole(precision, table):
+    settings = {"rounds": 1, "client": table, "backbone": {"precision": precision}}
+    with pytest.raises(UserError) as refused:
+        initial_set(experiment_from(settings, "test"), ModelShape(family="bert", blocks=4, hidden=12, intermediate=24))
+    trains = "everything" if table.get("name") == "full" else "blocks"
+    assert str(refused.value) == (
+        f"backbone.precision = '{precision}': client.trains = '{trains}' trains blocks whole, and quantised weights are"
+        " never trained; accepted: fp32 or bf16, or a set that leaves the matrices of blocks frozen, such as lora,"
+        " bottleneck, bias or head"
+    )
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        {"depth": 2},
+        {"trains": "bias", "depth": 4},
+        {"trains": "head"},
+        {"trains": "lora", "depth": 1},
+        {"name": "freeze", "depth": 0},
+    ],
+    ids=str,
+)
+def test_sets_that_leave_the_matrices_frozen_are_trained_above_quantised_ones(table):
+    experiment = experiment_from({"rounds": 1, "client": table, "backbone": {"precision": "int8"}}, "test")
+    shape = ModelShape(family="bert", blocks=4, hidden=12, intermediate=24)
+    assert initial_set(experiment, shape).configuration["set"] == experiment.client.trained
+
+
+def test_biases_begin_as_published_above_quantised_matrices_and_a_matrix_cannot(prepare):
+    experiment, workbench = prepare(precision="int8")
+    names = list(Biases(depth=2).shapes(workbench.network.sizes(2)))
+
+    arrays = pretrained_arrays(experiment, workbench.network, names)
+
+    expected = weights_of(encoder_of(pretrained_of(experiment).model), names)
+    assert list(arrays) == list(expected)
+    assert all(np.array_equal(array, expected[name]) for name, array in arrays.items())
+    with pytest.raises(UserError, match=r"backbone\.precision = 'int8': the weight 'block\.0\.attention\.in\.weight'"):
+        weights_of(workbench.network.encoder, ["block.0.attention.in.weight"])
 
 
 def test_a_first_model_deeper_than_the_encoder_is_refused():

@@ -1,12 +1,22 @@
 """What strategies need is stated by ours, read off the options of Flower's own, and checked before a run."""
 
+from pathlib import Path
+
 import pytest
 from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.config.file import experiment_from
+from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
-from fedlab.server.requirements import Requirements, StatesRequirements, check_requirements, requirements_of
+from fedlab.server.requirements import (
+    Requirements,
+    StatesRequirements,
+    check_boards,
+    check_requirements,
+    requirements_of,
+)
+from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from strategies.adafl import AdaFL
 from strategies.fedavg import FedAvg
 
@@ -106,3 +116,40 @@ def test_clients_that_train_something_else_are_refused():
     check_requirements(Requirements(trains="bottleneck"), experiment(name="adapter"))
     with pytest.raises(UserError, match=r"client\.name = 'freeze': trains blocks, but the strategy 'adafl' is for"):
         check_requirements(Requirements(trains="bottleneck"), experiment(name="freeze", depth=1))
+
+
+LLAMA = ModelShape(family="llama", blocks=2, hidden=64, intermediate=100, heads=4, vocabulary=500)
+
+
+def check_board(board, precision, shape, **client):
+    settings = {"rounds": 1, "fleet": {"devices": {board: 1}}, "backbone": {"precision": precision}, "client": client}
+    experiment = experiment_from(settings, "test")
+    check_boards(experiment, build_fleet(experiment.fleet, 4, 0, Path()), shape)
+
+
+@pytest.mark.parametrize(
+    ("board", "precision", "shape"),
+    [
+        ("jetson-tx2", "fp32", REFERENCE_SHAPES["bert"]),
+        ("jetson-tx2", "bf16", REFERENCE_SHAPES["bert"]),  # billed in fp32
+        ("rpi-5", "int8", REFERENCE_SHAPES["bert"]),
+        ("jetson-orin-nano", "int4", REFERENCE_SHAPES["bert"]),
+        ("jetson-orin-nano", "int8", LLAMA),
+        ("jetson-orin-nano", "bf16", LLAMA),
+    ],
+)
+def test_a_board_with_figures_for_the_precision_is_accepted(board, precision, shape):
+    check_board(board, precision, shape)
+
+
+@pytest.mark.parametrize("shape", [REFERENCE_SHAPES["bert"], LLAMA], ids=["encoder", "decoder"])
+def test_a_board_without_figures_for_the_precision_is_refused_before_any_client_trains(shape):
+    with pytest.raises(UserError) as refused:
+        check_board("jetson-tx2", "int8", shape)
+    assert str(refused.value) == (
+        "device profile jetson-tx2: no tables or rates for int8 on the processor 'default', accepted: fp32"
+    )
+
+
+def test_what_a_client_of_ones_own_computes_with_is_not_known_before_it_runs():
+    check_board("jetson-tx2", "int8", LLAMA, name="mine.py:Client")

@@ -32,6 +32,35 @@ def test_what_is_kept_in_bfloat16_is_computed_in_what_the_processor_multiplies(
     assert (states.dtype, len(places)) == (torch.bfloat16, 5)
 
 
+@pytest.mark.parametrize(("native", "computes_in"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_int4_matrices_stay_packed_in_a_bundle_and_all_else_is_as_in_bfloat16(
+    prepare, monkeypatch, native, computes_in
+):
+    monkeypatch.setattr("fedlab.training.bundle.bfloat16_is_faster", lambda device: native)
+    _, workbench = prepare(precision="int4")
+    encoder, at = workbench.network.encoder, SplitPoint(kind="adapter", block=0)
+
+    states = workbench.activations.states(
+        workbench.network, workbench.tokens("train"), np.arange(5), split="train", at=at
+    )
+
+    assert (encoder.precision, encoder.dtype, encoder.computes_in) == ("int4", torch.bfloat16, computes_in)
+    block = encoder.blocks[1]
+    assert (block.up_weight.packed.dtype, block.up_weight.scales.dtype) == (torch.uint8, torch.bfloat16)
+    assert block.norm_weight.dtype == computes_in
+    assert states.dtype == torch.bfloat16
+    assert states.isfinite().all()
+
+
+def test_int8_matrices_are_in_a_bundle_in_a_byte_a_number_and_all_else_in_float32(prepare):
+    _, workbench = prepare(precision="int8")
+    encoder = workbench.network.encoder
+
+    assert (encoder.precision, encoder.dtype, encoder.computes_in) == ("int8", torch.float32, torch.float32)
+    block = encoder.blocks[1]
+    assert (block.up_weight.values.dtype, block.up_weight.scales.dtype) == (torch.int8, torch.float32)
+
+
 def test_an_opener_opens_once_and_returns_the_same_workbench(bundle):
     opener = bundle.opener()
     assert opener() is opener()

@@ -4,7 +4,6 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-import torch
 from flwr.app import Context, RecordDict
 
 from fedlab.errors import UserError
@@ -34,10 +33,11 @@ def test_a_split_that_does_not_exist_is_no_split(workbench):
         workbench.tokens("partitions")
 
 
-def bench(labels, *, is_decoder: bool, says_tokens: bool = False, dtype=torch.float32) -> Workbench:
+def bench(labels, *, is_decoder: bool, says_tokens: bool = False, precision="fp32") -> Workbench:
     """Return a workbench that has labels and knows what its model is, and nothing else."""
     network = SimpleNamespace(
-        encoder=SimpleNamespace(shape=SimpleNamespace(is_decoder=is_decoder), dtype=dtype), says_tokens=says_tokens
+        encoder=SimpleNamespace(shape=SimpleNamespace(is_decoder=is_decoder), precision=precision),
+        says_tokens=says_tokens,
     )
     train = SimpleNamespace(labels=np.array(labels))
     task = SimpleNamespace(train=train, validation=train, test=train)
@@ -52,6 +52,12 @@ def test_the_head_over_the_vocabulary_is_billed_for_the_tokens_of_the_mean_respo
 
 
 def test_a_decoder_is_billed_in_the_format_of_its_weights_and_an_encoder_in_that_of_the_tables():
-    assert bench([1], is_decoder=True, dtype=torch.bfloat16).weights_format == "bf16"
+    assert bench([1], is_decoder=True, precision="bf16").weights_format == "bf16"
     assert bench([1], is_decoder=True).weights_format == "fp32"
-    assert bench([1], is_decoder=False, dtype=torch.bfloat16).weights_format == "fp32"
+    assert bench([1], is_decoder=False, precision="bf16").weights_format == "fp32"
+
+
+@pytest.mark.parametrize("precision", ["int8", "int4"])
+@pytest.mark.parametrize("is_decoder", [True, False])
+def test_quantised_weights_are_billed_in_their_own_format(precision, is_decoder):
+    assert bench([1], is_decoder=is_decoder, precision=precision).weights_format == precision

@@ -3,7 +3,7 @@
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck, lora
+from fedlab.workload.passes import NOTHING, WHOLE, Pass, TrainedSpec, bottleneck, format_of, lora
 
 GOOD = {"kind": "forward", "count": 3, "batch_size": 4, "input_shape": (64,), "blocks": range(12)}
 
@@ -78,3 +78,12 @@ def test_images_stored_activations_and_no_blocks_at_all_are_passes_too():
     pairs = TrainedSpec(kind="lora", rank=4, targets=("query", "value"))
     assert (images.count, len(stored.blocks), len(head.blocks), head.trained) == (0, 6, 0, NOTHING)
     assert (lora(4, ["query", "value"]), bottleneck(8)) == (pairs, TrainedSpec(kind="bottleneck", width=8))
+
+
+@pytest.mark.parametrize(
+    ("precision", "encoder", "decoder"),
+    [("fp32", "fp32", "fp32"), ("bf16", "fp32", "bf16"), ("int8", "int8", "int8"), ("int4", "int4", "int4")],
+)
+def test_passes_are_billed_in_the_format_of_the_weights_but_for_encoders_in_bf16(precision, encoder, decoder):
+    assert format_of(precision, is_decoder=False) == encoder
+    assert format_of(precision, is_decoder=True) == decoder

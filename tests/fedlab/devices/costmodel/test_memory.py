@@ -3,8 +3,12 @@
 from dataclasses import replace
 
 import pytest
+import torch
 
 from fedlab.devices.costmodel.memory import memory_parts
+from fedlab.devices.costmodel.operators import WEIGHT_BYTES
+from fedlab.models.quantised.int4 import Int4Matrix
+from fedlab.models.quantised.int8 import Int8Matrix
 from fedlab.workload.passes import NOTHING, WHOLE, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from fedlab.workload.weights import block_vectors, block_weights, num_weights
@@ -38,6 +42,14 @@ def test_integer_weights_are_the_matrices_of_blocks_alone():
     matrices, others = 3 * block_weights(DECODER), 3 * block_vectors(DECODER) + 2 * 500 * 64 + 64
     assert parts(DECODER, depth=None, format="int8").weights == matrices + 2 * others
     assert parts(DECODER, depth=None, format="int4").weights == matrices * (0.5 + 2 / 128) + 2 * others
+
+
+@pytest.mark.parametrize(("precision", "matrix"), [("int8", Int8Matrix), ("int4", Int4Matrix)])
+def test_a_quantised_matrix_takes_the_bytes_that_are_billed_for_it(precision, matrix):
+    """Scales of int8 are one for each row and are not billed: here they are 4 bytes for 1,024 numbers."""
+    parts_of_it = matrix.of(torch.ones(6, 1024)).parts.values()
+    held = sum(part.numel() * part.element_size() for part in parts_of_it)
+    assert held == pytest.approx(6 * 1024 * WEIGHT_BYTES[precision], rel=0.004)
 
 
 def test_a_step_from_stored_activations_holds_the_blocks_it_runs_and_the_head():
