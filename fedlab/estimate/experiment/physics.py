@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.estimate.slot import Traffic
 from fedlab.messages.orders import PREFILL_GROUP
-from fedlab.messages.round_terms import BillTerms
+from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.peft.base import size_of
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Configuration, Workload
@@ -22,7 +22,7 @@ class PlannedPhysics:
     physics: SimulatedPhysics
     traffic: Callable[[int, int], Traffic]
 
-    def bill(self, parts: Sequence[Participation], terms: Mapping[str, BillTerms]) -> list[Bill]:
+    def bill(self, parts: Sequence[Participation], terms: Mapping[str, RoundTerms]) -> list[Bill]:
         """Return the bill of each part."""
         return self.physics.bill([self._sized(part) for part in parts], terms)
 
