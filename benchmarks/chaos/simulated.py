@@ -65,7 +65,9 @@ def write_texts(path: Path) -> None:
 
 def rounds_in(out: Path) -> int:
     """Return how many rounds a run has recorded, or the cells of a sweep together."""
-    return sum(path.read_bytes().count(b"\n") for path in out.rglob("rounds.jsonl"))
+    # Other than `Path.rglob`, `os.walk` passes over folders that are replaced while it looks.
+    found = [Path(folder, "rounds.jsonl") for folder, _, files in os.walk(out) if "rounds.jsonl" in files]
+    return sum(path.read_bytes().count(b"\n") for path in found)
 
 
 def digests_in(out: Path) -> dict[str, Any]:
