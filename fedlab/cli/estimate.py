@@ -3,12 +3,12 @@
 import json
 import math
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from fedlab.errors import UserError
-from fedlab.estimate.spec import ALL_BOARDS, CodecName, EstimateMethod
+from fedlab.estimate.spec import ALL_BOARDS, CodecName, EstimateMethod, FwdllmMethod, Paper, PublishedMethod
 from fedlab.workload.passes import Format
 
 if TYPE_CHECKING:
@@ -20,7 +20,11 @@ def estimate(
         Path, typer.Argument(metavar="EXPERIMENT.toml|TRAJECTORY.csv", help="The experiment or trajectory to estimate.")
     ],
     method: Annotated[
-        EstimateMethod | None, typer.Option(help="Trajectory: the method.", show_default="adapter")
+        PublishedMethod | None,
+        typer.Option(
+            help="Trajectory: the method. FwdLLM: forward, full, adapter, bitfit, fedadapter or fedavg.",
+            show_default="adapter; FwdLLM: forward",
+        ),
     ] = None,
     codec: Annotated[
         CodecName | None,
@@ -64,8 +68,15 @@ def estimate(
     ] = None,
     labels: Annotated[int | None, typer.Option(min=1, max=10**6, help="Labels of the head.", show_default="20")] = None,
     published: Annotated[
-        bool, typer.Option("--published", help="Trajectory: use the simplified cost rules of AdaFL's artifact.")
+        bool, typer.Option("--published", help="Trajectory: use the simplified cost rules of a paper's artifact.")
     ] = False,
+    paper: Annotated[
+        Paper | None, typer.Option(help="With --published: whose rules and tables.", show_default="adafl")
+    ] = None,
+    evaluate_every: Annotated[
+        int | None,
+        typer.Option(min=1, max=10**9, help="FwdLLM: rounds from one evaluation to the next.", show_default="1"),
+    ] = None,
     trajectory: Annotated[
         Path | None, typer.Option(metavar="FILE.csv", help="Experiment that searches: the outcome of its trials.")
     ] = None,
@@ -75,7 +86,8 @@ def estimate(
     """Estimate the cost of a client slot without training, for an experiment or a trajectory.
 
     A trajectory is a CSV file with the columns round,depth,width: the configuration up to and including that round,
-    with rounds counted from 1.
+    with rounds counted from 1. With --published --paper fwdllm the columns are round,perturbations: the perturbations
+    that one client evaluates in a step, up to and including that round.
     """
     words: dict[str, Any] = {
         "method": method,
@@ -93,17 +105,27 @@ def estimate(
     given = {key: value for key, value in words.items() if value is not None}
     counted = {"batches": batches, "labels": labels}
     if source.suffix.lower() == ".toml":
-        _refuse([*given, *(["published"] if published else [])], "a trajectory, not for an experiment")
+        told = {"published": published, "paper": paper, "evaluate_every": evaluate_every}
+        _refuse([*given, *(key for key, value in told.items() if value)], "a trajectory, not for an experiment")
         _print_planned(source, settings, trajectory, counted, as_json=as_json)
     else:
         _refuse(
             ["trajectory"] * (trajectory is not None) + ["set"] * bool(settings), "an experiment, not for a trajectory"
         )
+        if paper is not None and not published:
+            raise UserError("--paper says whose published figures are used: give --published as well")
+        given |= {key: value for key, value in counted.items() if value is not None}
+        if paper == "fwdllm":
+            every = {} if evaluate_every is None else {"evaluate_every": evaluate_every}
+            _print_rounds(source, given | every, as_json=as_json)
+            return
+        _refuse(["evaluate_every"] * (evaluate_every is not None), "--published --paper fwdllm")
         if published and labels is not None:
             raise UserError(
                 "--labels sets the size of the head, which --published takes from its tables; give one of them"
             )
-        given |= {key: value for key, value in counted.items() if value is not None}
+        if method is not None and method not in get_args(EstimateMethod):
+            raise UserError(f"--method {method} is for --published --paper fwdllm, accepted: {_listed(EstimateMethod)}")
         _print_trajectory(source, given | {"published": published}, as_json=as_json)
 
 
@@ -111,6 +133,27 @@ def _refuse(names: list[str], what: str) -> None:
     for name in names[:1]:
         option = {"sequence_length": "seq-len"}.get(name, name).replace("_", "-")
         raise UserError(f"--{option} is for {what}")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(get_args(names))
+
+
+def _print_rounds(path: Path, given: dict[str, Any], *, as_json: bool) -> None:
+    from fedlab.estimate.fwdllm.bill import FwdllmSlot, bill  # noqa: PLC0415  (keeps the command line quick to start)
+    from fedlab.estimate.fwdllm.rendering import plain_rounds, render_rounds  # noqa: PLC0415
+    from fedlab.estimate.fwdllm.rounds import read_rounds  # noqa: PLC0415
+    from fedlab.estimate.named import bandwidth_of  # noqa: PLC0415
+
+    _refuse([key for key in ("codec", "targets", "checkpointing") if key in given], "AdaFL and our own cost model")
+    if given.get("method", "forward") not in get_args(FwdllmMethod):
+        raise UserError(f"--method {given['method']}: FwdLLM has no figures of it, accepted: {_listed(FwdllmMethod)}")
+    if "bandwidth" in given:
+        given = given | {"bandwidth": bandwidth_of(given["bandwidth"])}
+    slot = FwdllmSlot(**given)
+    found = bill(read_rounds(path, slot.method), slot)
+    _check_finite(found.estimate.seconds)
+    _show(render_rounds(found, slot), plain_rounds(found), as_json=as_json)
 
 
 def _print_trajectory(path: Path, given: dict[str, Any], *, as_json: bool) -> None:

@@ -57,17 +57,18 @@ _BYTES_PER_UNIT = {
     "Mbit/s": 1e6 / 8,
     "Gbit/s": 1e9 / 8,
 }
+_POWERS = {"k": 1, "M": 2, "G": 3}  # of a thousand, by prefix
 LEAST_BANDWIDTH, MOST_BANDWIDTH = 1e-3, 1e18  # in bytes per second; others are mistakes, and overflow
 _AMOUNT = re.compile(r"\s*([0-9.]+(?:e[+-]?[0-9]+)?)\s*([A-Za-z]+/s)\s*")
 
 
-def parse_bandwidth(bandwidth: str | float) -> float:
+def parse_bandwidth(bandwidth: str | float, *, thousand: int = 1000) -> float:
     """Return a bandwidth in bytes per second.
 
-    Text needs a unit, with prefixes as powers of 1000 ('1MB/s' and '8Mbit/s' are both 1e6); a number is bytes per
-    second. Raises UserError for anything else, and unless the bandwidth is above zero.
+    Text needs a unit, with prefixes as powers of 1000 ('1MB/s' and '8Mbit/s' are both 1e6), or of another `thousand`;
+    a number is bytes per second. Raises UserError for anything else, and unless the bandwidth is above zero.
     """
-    speed = _parse_text(bandwidth) if isinstance(bandwidth, str) else bandwidth
+    speed = _parse_text(bandwidth, thousand) if isinstance(bandwidth, str) else bandwidth
     if not is_number(speed) or speed <= 0:
         raise UserError(
             f"bandwidth {short(bandwidth)} is not usable: expected a number above zero with a unit of "
@@ -88,11 +89,11 @@ def is_number(value: object) -> TypeGuard[float]:
     return abs(value) <= sys.float_info.max  # of whole numbers, math.isfinite raises beyond that
 
 
-def _parse_text(text: str) -> float | None:
+def _parse_text(text: str, thousand: int) -> float | None:
     match = _AMOUNT.fullmatch(text)
     if match is None or match[2] not in _BYTES_PER_UNIT:
         return None
     try:
-        return float(match[1]) * _BYTES_PER_UNIT[match[2]]
+        return float(match[1]) * _BYTES_PER_UNIT[match[2]] * (thousand / 1000) ** _POWERS.get(match[2][0], 0)
     except ValueError:  # digits and dots that do not form a number, such as 1.2.3
         return None

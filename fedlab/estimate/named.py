@@ -79,7 +79,7 @@ def estimate_trajectory(trajectory: Sequence[Segment], named: Named) -> Estimate
         method=named.method,
         shape=sizes.shape,
         profile=named.profile(),
-        link=constant(_bandwidth(named.bandwidth)),
+        link=constant(bandwidth_of(named.bandwidth)),
         batches=named.batches,
         batch_size=named.batch_size,
         sequence_length=named.sequence_length,
@@ -109,7 +109,7 @@ def _sizes(backbone: str) -> EncoderSizes:
         raise UserError(f"--backbone: {str(error).removeprefix('backbone.name: ')}") from error
 
 
-def _bandwidth(text: str) -> str | float:
+def bandwidth_of(text: str) -> str | float:
     """Return a bandwidth as links take it: a bare number is bytes per second."""
     try:
         return float(text)

@@ -2,7 +2,7 @@
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,6 +51,27 @@ def stretches(segments: Sequence[Segment]) -> list[Stretch]:
     return found
 
 
+class TrajectoryRow(NamedTuple):
+    """A line of a trajectory's file: its place for messages, and its texts by column."""
+
+    place: str
+    values: Mapping[str, str]
+
+    def whole(self, column: str) -> int:
+        """Return a column's value. Raises UserError unless it is a whole number from 0 up."""
+        text = self.values[column]
+        if not _WHOLE.fullmatch(text):
+            raise UserError(
+                f"{self.place}: {column} is {text!r}, expected a whole number from 0 up, of at most 12 digits"
+            )
+        return int(text.partition(".")[0])
+
+    def check_rises(self, last_round: int, before: int) -> None:
+        """Raise a UserError unless a round comes after the one of the line before."""
+        if last_round <= before:
+            raise UserError(f"{self.place}: {_fall(last_round, before)}")
+
+
 def read_trajectory(path: Path) -> list[Segment]:
     """Read a CSV file of the columns `round,depth,width`; `round` is the last one of a configuration.
 
@@ -61,54 +82,66 @@ def read_trajectory(path: Path) -> list[Segment]:
     Raises:
         UserError: the file cannot be read or is none of these; a message names its line.
     """
+    found: list[Segment] = []
+    for row in rows_of(path, COLUMNS, {"rank": "width"}):
+        segment = _segment(row)
+        row.check_rises(segment.last_round, found[-1].last_round if found else 0)
+        found.append(segment)
+    return found
+
+
+def rows_of(path: Path, columns: Sequence[str], aliases: Mapping[str, str] | None = None) -> list[TrajectoryRow]:
+    """Return the lines of a CSV file of exactly these columns, in any order; `aliases` are other names of columns.
+
+    Raises:
+        UserError: the file cannot be read, has other columns, or no lines below them; a message names its line.
+    """
     check_regular(path)
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             rows = csv.reader(file)
-            return list(_segments(((rows.line_num, row) for row in rows), str(path)))
+            return list(_rows(((rows.line_num, row) for row in rows), str(path), columns, aliases or {}))
     except OSError as error:
         raise UserError(f"{path}: cannot be read: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path}: is not a CSV file: {error}") from error
 
 
-def _segments(lines: Iterable[tuple[int, list[str]]], place: str) -> Iterator[Segment]:
+def _rows(
+    lines: Iterable[tuple[int, list[str]]], place: str, columns: Sequence[str], aliases: Mapping[str, str]
+) -> Iterator[TrajectoryRow]:
     header: list[str] | None = None
-    last_round = 0
+    found = 0
     for number, row in lines:
         cells = [cell.strip() for cell in row]
         if not any(cells):
             continue
         if header is None:
-            header = _header(["width" if cell.lower() == "rank" else cell.lower() for cell in cells], place)
+            header = _header([aliases.get(cell.lower(), cell.lower()) for cell in cells], place, columns)
             continue
-        segment = _segment(header, cells, f"{place}, line {number}")
-        if segment.last_round <= last_round:
-            raise UserError(f"{place}, line {number}: {_fall(segment.last_round, last_round)}")
-        last_round = segment.last_round
-        yield segment
-    if not last_round:
+        where = f"{place}, line {number}"
+        if len(cells) != len(header):
+            raise UserError(f"{where}: {len(cells)} values, expected {len(header)}: {','.join(header)}")
+        yield TrajectoryRow(where, dict(zip(header, cells, strict=True)))
+        found += 1
+    if not found:
         raise UserError(
-            f"{place}: no rounds in it, expected the columns {','.join(COLUMNS)} and at least one line below"
+            f"{place}: no rounds in it, expected the columns {','.join(columns)} and at least one line below"
         )
 
 
-def _header(cells: list[str], place: str) -> list[str]:
-    if sorted(cells) != sorted(COLUMNS):
-        raise UserError(f"{place}: the columns are {','.join(cells)}, expected {','.join(COLUMNS)}")
+def _header(cells: list[str], place: str, columns: Sequence[str]) -> list[str]:
+    if sorted(cells) != sorted(columns):
+        raise UserError(f"{place}: the columns are {','.join(cells)}, expected {','.join(columns)}")
     return cells
 
 
-def _segment(header: list[str], cells: list[str], place: str) -> Segment:
-    if len(cells) != len(header):
-        raise UserError(f"{place}: {len(cells)} values, expected {len(header)}: {','.join(header)}")
-    values = dict(zip(header, cells, strict=True))
-    for column, text in values.items():
-        if not _WHOLE.fullmatch(text):
-            raise UserError(f"{place}: {column} is {text!r}, expected a whole number from 0 up, of at most 12 digits")
-    last_round, depth, width = (int(values[column].partition(".")[0]) for column in COLUMNS)
+def _segment(row: TrajectoryRow) -> Segment:
+    for column in row.values:  # the first mistake in a line is the one that is told
+        row.whole(column)
+    last_round, depth, width = (row.whole(column) for column in COLUMNS)
     if width > _WIDEST:
-        raise UserError(f"{place}: width {width}, expected at most {_WIDEST}")
+        raise UserError(f"{row.place}: width {width}, expected at most {_WIDEST}")
     return Segment(last_round, depth, width)
 
 

@@ -14,6 +14,9 @@ from fedlab.models.transformer.bert import BERT
 from fedlab.models.transformer.family import ClassifierLayers
 
 _BASE = {"max_position_embeddings": 514, "type_vocab_size": 1}
+_LARGE = {
+    **_BASE, "hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096,
+}  # fmt: skip
 _MULTILINGUAL = {**_BASE, "vocab_size": 250002}
 
 
@@ -31,6 +34,7 @@ ROBERTA = replace(
     defaults={**BERT.defaults, "vocab_size": 50265},
     known={
         **dict.fromkeys(("roberta-base", "FacebookAI/roberta-base"), _BASE),
+        **dict.fromkeys(("roberta-large", "FacebookAI/roberta-large"), _LARGE),
         **dict.fromkeys(("xlm-roberta-base", "FacebookAI/xlm-roberta-base"), _MULTILINGUAL),
     },
     first_position=_after_the_padding,

@@ -46,12 +46,16 @@ runpy.run_module("fedlab", run_name="__main__")
 """
 
 
+FWDLLM = ["rounds.csv", "--published", "--paper", "fwdllm"]
+
+
 @pytest.fixture
 def command(fedlab, monkeypatch, tmp_path):
     """Return a function that runs `fedlab estimate` in a folder with two trajectories and an experiment."""
     (tmp_path / "ft.csv").write_text("round,depth,width\n171,12,8\n")
     (tmp_path / "adafl.csv").write_text("round,depth,width\n80,0,8\n89,2,8\n181,2,16\n")
     (tmp_path / "lora.csv").write_text("round,depth,rank\n20,32,8\n")
+    (tmp_path / "rounds.csv").write_text("round,perturbations\n10,1\n24,3\n")
     (tmp_path / "planned.toml").write_text(EXPERIMENT)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "100")
@@ -227,6 +231,22 @@ def test_a_search_follows_a_trajectory_if_one_is_given(command):
         ([*LORA, "--published"], "--published: the artifact's tables are of adapters and whole blocks, not of lora"),
         ([*LORA, "--backbone", "smollm2-135m"], "depth 32 up to round 20, expected 0 to 30: the decoder has 30 blocks"),
         ([*LORA, "--device", "pixel-7-pro", "--processor", "npu", "--format", "int8"], "runs forward passes alone"),
+        (["ft.csv", "--paper", "fwdllm"], "--paper says whose published figures are used: give --published as well"),
+        (["planned.toml", "--paper", "fwdllm"], "--paper is for a trajectory"),
+        (["ft.csv", "--published", "--paper", "bert"], "--paper"),
+        (["ft.csv", "--evaluate-every", "5"], "--evaluate-every is for --published --paper fwdllm"),
+        (["ft.csv", "--published", "--method", "bitfit"], "--method bitfit is for --published --paper fwdllm"),
+        (["ft.csv", *FWDLLM[1:]], "the columns are round,depth,width, expected round,perturbations"),
+        ([*FWDLLM, "--method", "lora"], "--method lora: FwdLLM has no figures of it, accepted: forward, full"),
+        ([*FWDLLM, "--codec", "int8"], "--codec is for AdaFL and our own cost model"),
+        ([*FWDLLM, "--checkpointing"], "--checkpointing is for AdaFL and our own cost model"),
+        ([*FWDLLM, "--device", "all"], "--device: FwdLLM has no figures of 'all'"),
+        ([*FWDLLM, "--backbone", "bert-large"], "--backbone: FwdLLM has no figures of 'bert-large'"),
+        ([*FWDLLM, "--processor", "npu", "--format", "int4"], "the npu of pixel-7-pro has no figures in int4"),
+        ([*FWDLLM, "--method", "full"], "line 3: perturbations is '3', but full has none"),
+        ([*FWDLLM, "--bandwidth", "fast"], "bandwidth 'fast' is not usable"),
+        ([*FWDLLM, "--batches", "-1"], "--batches"),
+        ([*FWDLLM, "--evaluate-every", "0"], "--evaluate-every"),
         ([*LORA, "--device", "all", "--targets", "w"], "a llama has no projection 'w'"),
     ],
 )
@@ -236,3 +256,32 @@ def test_what_cannot_be_estimated_costs_one_line_and_exit_code_2(command, words,
     assert message in err
     assert len(err.strip().splitlines()) == 1
     assert not out
+
+
+def test_fwdllms_figures_are_printed_as_a_table_and_as_json(command):
+    words = ["--processor", "npu", "--batches", "18", "--labels", "10", "--evaluate-every", "5"]
+    found = plain(command, *FWDLLM, *words)
+    transfer_seconds = 4 * 454_954 / 1_310_720
+    computing = 18 * 0.3085584 * (10 + 3 * 14)
+    assert found["seconds"] == pytest.approx(computing + 5 * 18 * transfer_seconds)  # after 1, 6, 11, 16 and 21 rounds
+    assert found["joules"] == pytest.approx(5.2817 * computing + 4 * 24 * 18 * transfer_seconds)
+    assert (found["bytes_down"], found["bytes_up"]) == (24 * 18 * 4 * 454_954, 0)
+    assert (found["parameters"], found["evaluations"], found["provenance"]) == (454_954, 5, "published")
+    assert [part["configuration"]["perturbations"] for part in found["by_segment"]] == [1, 3]
+    code, out, _ = command(*FWDLLM, *words)
+    assert code == 0
+    assert "454,954 parameters, 5 evaluations" in " ".join(out.split())
+
+
+def test_the_phone_without_a_processor_is_billed_for_its_cpu_and_says_what_does_not_follow_from_the_rules(command):
+    (Path.cwd() / "rounds.csv").write_text("round,perturbations\n18,1\n")
+    words = [*FWDLLM, "--backbone", "roberta-large", "--method", "fedadapter", "--labels", "10"]
+    found = plain(command, *words)
+    assert found["compute_seconds"] == pytest.approx(18 * 15 * 5.48234)
+    assert "as bitfit" in " ".join(found["notes"])
+    _, out, _ = command(*words)
+    assert "as bitfit" in " ".join(out.split())
+
+
+def test_adafl_is_the_paper_where_none_is_named(command):
+    assert plain(command, "adafl.csv", "--published") == plain(command, "adafl.csv", "--published", "--paper", "adafl")

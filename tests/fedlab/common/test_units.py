@@ -60,6 +60,14 @@ def test_a_bandwidth_is_read_in_powers_of_1000(text, bytes_per_second):
 
 
 @pytest.mark.parametrize(
+    ("text", "bytes_per_second"),
+    [("10Mbit/s", 1_310_720), ("1GB/s", 1024**3), ("8kbit/s", 1024), ("8bit/s", 1), ("5B/s", 5), (250.0, 250)],
+)
+def test_a_prefix_can_be_a_power_of_1024(text, bytes_per_second):
+    assert parse_bandwidth(text, thousand=1024) == pytest.approx(bytes_per_second)
+
+
+@pytest.mark.parametrize(
     "wrong", ["", "fast", "1", "1 MB", "1 mb/s", "1 MiB/s", "-1MB/s", "0MB/s", "1.2.3MB/s", 0, -5, True, None, [1]]
 )
 def test_a_bandwidth_that_is_none_is_refused_with_the_accepted_forms(wrong):

@@ -120,6 +120,12 @@ def test_the_published_models_are_sized_without_the_hub(tmp_path, name, rows):
     assert (sizes.vocabulary, sizes.positions) == (rows, 512)
 
 
+def test_roberta_large_is_sized_without_the_hub(tmp_path):
+    shape = read_sizes(BackboneTable(name="roberta-large"), resolve=tmp_path.joinpath).shape
+
+    assert (shape.family, shape.blocks, shape.hidden, shape.intermediate) == ("roberta", 24, 1024, 4096)
+
+
 def test_everything_of_roberta_base_is_as_many_weights_as_are_published(tmp_path):
     """124.6 million without a head (transformers' roberta-base), of which 2 rows of positions are never read."""
     from fedlab.models.peft.base import ModelSizes  # noqa: PLC0415
