@@ -9,11 +9,18 @@ import typer
 
 from fedlab.cli.sweep import check_result, plain_result, sweep_and_show
 from fedlab.errors import UserError
-from fedlab.paper.names import Reproducible, TaskName
+from fedlab.paper.names import PublishedTable, TaskName
 
 
 def reproduce(
-    what: Annotated[Reproducible, typer.Argument(help="Table or figure of the AdaFL paper.")],
+    what: Annotated[
+        PublishedTable,
+        typer.Argument(
+            metavar="WHAT",
+            help="Of AdaFL: table1 to table5, figure6, figure7. Of FwdLLM: fwdllm-time, fwdllm-energy, fwdllm-network, "
+            "fwdllm-memory, fwdllm-pacing, fwdllm-scaling.",
+        ),
+    ],
     run: Annotated[
         bool, typer.Option("--run/--no-run", help="Train the mini variant: table2, table5, figure6, figure7.")
     ] = True,
@@ -30,17 +37,17 @@ def reproduce(
 ) -> None:
     """Recompute a published table or figure cell by cell, and train a mini variant of what needs training.
 
-    Costs follow the published rounds and the artifact's rules. The mini variant is the sweep of
+    Costs follow the published rounds and the artifact's rules. "not rebuilt" marks a figure that the published facts do
+    not suffice for. The mini variant is the sweep of
     experiments/paper/WHAT-mini.toml; it takes hours, and the same command resumes it.
     """
     from rich.console import Console  # noqa: PLC0415  (keeps the command line quick to start)
 
     from fedlab.paper.cells import as_plain  # noqa: PLC0415
-    from fedlab.paper.figures import published_figures  # noqa: PLC0415
     from fedlab.paper.rendering import render_disagreements, render_sections  # noqa: PLC0415
     from fedlab.paper.reproduction import disagreements_of, mini_of, sections_of  # noqa: PLC0415
 
-    figures, console = published_figures(), Console()
+    console = Console()
     mini = mini_of(what, task)
     if not run:
         mini = None
@@ -48,7 +55,7 @@ def reproduce(
         raise UserError(
             f"--out and --set are for the training of a mini variant, but no mini variant of {what} is trained"
         )
-    sections, disagreements = sections_of(what, figures), disagreements_of(what, figures)
+    sections, disagreements = sections_of(what), disagreements_of(what)
     if not as_json:
         console.print(render_sections(sections))
         console.print(render_disagreements(disagreements))

@@ -8,11 +8,14 @@ from typing import Any
 
 @dataclass(frozen=True, kw_only=True)
 class PaperCell:
-    """One figure of a table: ours, and the published one (None if unpublished); `note` describes it."""
+    """One figure of a table: ours, and the published one (None if unpublished); `note` describes it.
+
+    `ours` is None where the published facts do not suffice to compute it; `note` then says why.
+    """
 
     row: str
     column: str
-    ours: float
+    ours: float | None
     paper: float | None = None
     note: str = ""
     inferred: bool = False  # ours rests on a number of rounds that is not published
@@ -20,12 +23,12 @@ class PaperCell:
     @property
     def difference(self) -> float | None:
         """Return the relative difference of ours to the published figure."""
-        return None if self.paper is None else self.ours / self.paper - 1
+        return None if self.paper is None or self.ours is None else self.ours / self.paper - 1
 
     @property
     def as_printed(self) -> bool | None:
         """Tell whether ours equals the published figure when rounded to its digits."""
-        if self.paper is None:
+        if self.paper is None or self.ours is None:
             return None
         last_digit = Decimal(repr(self.paper)).as_tuple().exponent
         assert isinstance(last_digit, int), "a finite number"

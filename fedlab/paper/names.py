@@ -3,4 +3,8 @@
 from typing import Literal
 
 Reproducible = Literal["table1", "table2", "table3", "table4", "table5", "figure6", "figure7"]
+FwdllmTable = Literal[
+    "fwdllm-time", "fwdllm-energy", "fwdllm-network", "fwdllm-memory", "fwdllm-pacing", "fwdllm-scaling"
+]
+PublishedTable = Literal[Reproducible, FwdllmTable]  # those of all papers
 TaskName = Literal["20news", "agnews", "semeval", "ontonotes"]

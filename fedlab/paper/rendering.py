@@ -51,6 +51,8 @@ def _table(section: Section) -> Table:
 def _cell(cell: PaperCell | None) -> Text:
     if cell is None:
         return Text("-")
+    if cell.ours is None:
+        return Text(cell.note if cell.paper is None else f"{cell.note} / {_figure(cell.paper)}")
     ours = f"{cell.note} {_figure(cell.ours)}".strip() + ("*" if cell.inferred else "")
     if cell.paper is None or cell.difference is None:
         return Text(ours)

@@ -7,8 +7,10 @@ from typing import get_args
 from fedlab.errors import UserError
 from fedlab.estimate.experiment.examples import count_examples
 from fedlab.paper.cells import PaperCell, Section
-from fedlab.paper.figures import Disagreement, Figures
-from fedlab.paper.names import TaskName
+from fedlab.paper.figures import Disagreement, Figures, published_figures
+from fedlab.paper.fwdllm.figures import fwdllm_figures
+from fedlab.paper.fwdllm.tables import FWDLLM_TABLES
+from fedlab.paper.names import PublishedTable, TaskName
 from fedlab.paper.tables import COST_TABLES
 from fedlab.sweep.file import SweepCell, load_sweep
 
@@ -22,18 +24,22 @@ _TASKS: Mapping[str, TaskName] = {
 }
 
 
-def sections_of(name: str, figures: Figures) -> list[Section]:
+def sections_of(name: PublishedTable) -> list[Section]:
     """Return the recomputed part of a table or figure.
 
     Raises:
         UserError: a required file is missing.
     """
+    if name in FWDLLM_TABLES:
+        return FWDLLM_TABLES[name](fwdllm_figures())
+    figures = published_figures()
     return _data_sets(figures) if name == "table4" else COST_TABLES[name](figures)
 
 
-def disagreements_of(name: str, figures: Figures) -> list[Disagreement]:
+def disagreements_of(name: PublishedTable) -> list[Disagreement]:
     """Return the contradictions between the sources of a table or figure."""
-    return [each for each in figures.disagreements if name in each.tables]
+    all_of_it = fwdllm_figures().disagreements if name in FWDLLM_TABLES else published_figures().disagreements
+    return [each for each in all_of_it if name in each.tables]
 
 
 def mini_of(name: str, task: TaskName) -> Path | None:

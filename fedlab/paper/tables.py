@@ -206,8 +206,10 @@ def _boards(task: PaperTask, panel: Boards) -> Section:
 
 def _mean(cells: Sequence[PaperCell]) -> PaperCell:
     papers = [cell.paper for cell in cells if cell.paper is not None]
-    ours = sum(cell.ours for cell in cells) / len(cells)
-    return PaperCell(row=cells[0].row, column="heterogeneous", ours=ours, paper=sum(papers) / len(papers))
+    ours = [cell.ours for cell in cells if cell.ours is not None]
+    return PaperCell(
+        row=cells[0].row, column="heterogeneous", ours=sum(ours) / len(ours), paper=sum(papers) / len(papers)
+    )
 
 
 def _batch_seconds(board: str, sizes: EncoderSizes, method: EstimateMethod) -> float:

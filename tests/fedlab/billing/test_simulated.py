@@ -1,17 +1,23 @@
 """The bills of clients that work side by side: stages, energy, memory, absence, deadlines, and a shared server."""
 
 from dataclasses import replace
+from functools import partial
 from math import inf
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.billing.costs import charge
-from fedlab.billing.simulated import Participation
+from fedlab.billing.simulated import Participation, SimulatedPhysics
+from fedlab.config.schema import FleetTable
+from fedlab.devices.fleet import build_fleet
+from fedlab.errors import UserError
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.network.links import constant, per_client
-from fedlab.workload.passes import bottleneck
+from fedlab.workload.passes import WHOLE, bottleneck
+from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 
@@ -165,6 +171,39 @@ def test_work_that_does_not_fit_costs_its_download_and_nobody_waits_for_more(bil
     assert (small.cost.bytes_down, small.cost.bytes_up, small.cost.peak_memory_bytes) == (3000, 0, 0)
     assert (small.cost.joules, small.cost.idle_seconds) == (12.0, 0.0)
     assert other.round_ends_seconds == 6.0
+
+
+def on_a_phone(passes, *, memory_limit=True):
+    """Return the bill of a batch of RoBERTa-large, 8 texts of 256 tokens, on a phone of 8 GB."""
+    table = FleetTable(devices={"pixel-7-pro": 1.0}, memory_limit=memory_limit)
+    shape = ModelShape(family="roberta", blocks=24, hidden=1024, intermediate=4096)
+    physics = SimulatedPhysics(fleet=build_fleet(table, 1, 0, Path()), link=constant("10Mbit/s"), shape=shape)
+    made = passes(batches=1, batch_size=8, input_shape=(256,), model_blocks=24)
+    one = part(workload=Workload(passes=made, num_examples=8))
+    return physics.bill([one], {"": RoundTerms()})[0]
+
+
+def test_full_fine_tuning_of_roberta_large_drops_out_on_a_phone_of_8_gb_and_forward_passes_do_not():
+    full = partial(training_passes, depth=24, trained=WHOLE)
+    perturbation = [
+        on_a_phone(partial(forward_passes, processor=processor, format=each))
+        for processor, each in (("default", "fp32"), ("gpu", "fp32"), ("npu", "fp16"), ("npu", "int8"))
+    ]
+    dropped = on_a_phone(full)
+    assert dropped.dropout == "memory"
+    assert "out of memory: " in dropped.reason
+    assert "pixel-7-pro has 8.00 GB" in dropped.reason
+    assert {one.dropout for one in perturbation} == {None}
+    assert max(one.cost.peak_memory_bytes for one in perturbation) < 2e9
+    assert on_a_phone(full, memory_limit=False).dropout is None
+
+
+def test_an_npu_refuses_a_format_that_it_lacks_and_a_backward_pass():
+    with pytest.raises(UserError, match="no tables or rates for fp32 on the processor 'npu', accepted: fp16, int8"):
+        on_a_phone(partial(forward_passes, processor="npu"))
+    trains = partial(training_passes, depth=2, trained=bottleneck(8), processor="npu", format="fp16")
+    with pytest.raises(UserError, match="runs forward passes alone"):
+        on_a_phone(trains)
 
 
 def test_a_round_lasts_until_the_last_has_said_that_it_has_no_room(bill, plain_board):

@@ -247,6 +247,10 @@ def test_a_search_follows_a_trajectory_if_one_is_given(command):
         ([*FWDLLM, "--bandwidth", "fast"], "bandwidth 'fast' is not usable"),
         ([*FWDLLM, "--batches", "-1"], "--batches"),
         ([*FWDLLM, "--evaluate-every", "0"], "--evaluate-every"),
+        (
+            [*LORA, "--method", "forward", "--device", "pixel-7-pro", "--processor", "npu"],
+            "no tables or rates for fp32 on the processor 'npu', accepted: fp16, int8",
+        ),
         ([*LORA, "--device", "all", "--targets", "w"], "a llama has no projection 'w'"),
     ],
 )

@@ -67,11 +67,27 @@ def test_table_5_has_a_mini_variant_for_each_task(command):
     assert swept == [("table5-semeval-mini.toml", 1, [])]
 
 
+@pytest.mark.parametrize("what", ["fwdllm-time", "fwdllm-pacing"])
+def test_figures_of_fwdllm_are_printed_cell_by_cell_and_mark_what_cannot_be_rebuilt(command, what):
+    code, shown, _, swept = command(what, "--no-run")
+    assert (code, swept) == (0, [])
+    assert "not rebuilt / " in shown
+    found = json.loads(command(what, "--no-run", "--json")[1])
+    cells = [cell for section in found["sections"] for cell in section["cells"]]
+    differences = [cell["relative_difference"] for cell in cells if cell["relative_difference"] is not None]
+    assert differences
+    assert max(map(abs, differences)) <= 0.01
+    assert {cell["note"] for cell in cells if cell["ours"] is None and cell["paper"]} == {"not rebuilt"}
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
         (["table6"], "'table6' is not one of"),
         (["figure6", "--task", "agnews"], "--task agnews: only table5 is trained on"),
+        (["fwdllm-time", "--no-run", "--task", "agnews"], "--task agnews: only table5 is trained on"),
+        (["fwdllm-times"], "'fwdllm-times' is not one of"),
+        (["fwdllm-energy", "--no-run", "--set", "rounds=2"], "--out and --set are for the training of a mini variant"),
         (["table1", "--task", "agnews"], "--task agnews: only table5 is trained on"),
         (["table1", "--set", "rounds=2"], "--out and --set are for the training of a mini variant"),
         (["figure6", "--no-run", "--set", "rounds=2"], "--out and --set are for the training of a mini variant"),

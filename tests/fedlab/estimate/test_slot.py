@@ -59,6 +59,12 @@ def test_a_segment_names_what_its_method_trains(method, configuration):
     assert segment.configuration == configuration
 
 
+def test_forward_passes_hold_the_pairs_that_they_perturb_in_float32():
+    phone = replace(SLOT, method="forward", profile=load_profile("pixel-7-pro", Path()))
+    small, large = (estimate([Segment(1, 12, rank)], phone, FREE).peak_memory_bytes for rank in (1, 9))
+    assert large - small == 4 * 12 * 2 * 8 * (768 + 768)  # in 12 blocks, beside q and v, of 8 ranks more
+
+
 def test_the_first_round_at_a_new_depth_runs_every_block_of_every_batch():
     assert seconds([(10, 2, 8)], FILLED) == pytest.approx(29 * (0.63 + 9 * 0.18))
     assert seconds([(10, 2, 8)]) == pytest.approx(29 * 10 * 0.18)

@@ -26,6 +26,12 @@ def test_a_cell_without_a_published_figure_has_no_difference():
     assert cell(3.0).as_printed is None
 
 
+def test_a_cell_that_cannot_be_computed_has_no_difference():
+    unknown = cell(None, 4.0, note="not rebuilt")
+    assert unknown.difference is None
+    assert unknown.as_printed is None
+
+
 def test_a_section_keeps_the_order_of_its_rows_and_columns():
     cells = tuple(PaperCell(row=row, column=column, ours=1.0) for row in "ba" for column in "yx")
     section = Section(title="t", unit="s", cells=cells)

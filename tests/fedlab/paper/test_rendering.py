@@ -29,6 +29,16 @@ def test_a_cell_shows_both_figures_and_the_difference():
     assert text.split("LF")[1].split()[-1] != "95%"
 
 
+def test_a_cell_that_cannot_be_computed_shows_why_and_the_published_figure():
+    cells = (
+        PaperCell(row="FT", column="h", ours=None, paper=4.5, note="not rebuilt"),
+        PaperCell(row="LF", column="h", ours=None, note="never"),
+    )
+    lines = shown(render_sections([Section(title="Hours", unit="h", cells=cells)])).splitlines()
+    assert any("not rebuilt / 4.5" in line for line in lines)
+    assert any(line.split() == ["LF", "never"] for line in lines)
+
+
 def test_nothing_is_said_of_inference_where_there_is_none():
     section = Section(title="Hours", unit="h", cells=(PaperCell(row="FT", column="99%", ours=1.0, paper=1.0),))
     assert "inferred" not in shown(render_sections([section]))

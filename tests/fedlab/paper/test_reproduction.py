@@ -1,13 +1,14 @@
 """Tables by name: which are recomputed, which train a mini variant, and what their sources disagree on."""
 
+from typing import get_args
+
 import pytest
 
 from fedlab.errors import UserError
 from fedlab.paper import reproduction
-from fedlab.paper.figures import published_figures
+from fedlab.paper.names import FwdllmTable
 from fedlab.paper.reproduction import disagreements_of, mini_of, sections_of
 
-FIGURES = published_figures()
 DATA_SETS = """
 rounds = 1
 [task]
@@ -27,7 +28,7 @@ def test_data_sets_at_hand_are_counted_beside_the_studys(tmp_path, monkeypatch):
     (tmp_path / "table4-mini.toml").write_text(DATA_SETS)
     (tmp_path / "texts.csv").write_text("text,label\n" + "\n".join(f"text {n},{n % 5}" for n in range(60)) + "\n")
     monkeypatch.setattr(reproduction, "_EXPERIMENTS", tmp_path)
-    (section,) = sections_of("table4", FIGURES)
+    (section,) = sections_of("table4")
     assert section.rows == ["20NEWS", "W-NUT 17 for ONTONOTES"]
     assert [(cell.column, cell.ours, cell.paper) for cell in section.cells[:3]] == [
         ("clients", 4, 100),
@@ -37,7 +38,15 @@ def test_data_sets_at_hand_are_counted_beside_the_studys(tmp_path, monkeypatch):
     assert section.at("W-NUT 17 for ONTONOTES", "clients").paper == 600
 
 
-@pytest.mark.parametrize("name", ["table1", "table3", "table4"])
+@pytest.mark.parametrize("name", ["fwdllm-time", "fwdllm-memory"])
+def test_the_figures_of_fwdllm_are_tables_with_quirks_of_their_own(name):
+    assert sections_of(name)
+    found = disagreements_of(name)
+    assert found
+    assert all(name in each.tables for each in found)
+
+
+@pytest.mark.parametrize("name", ["table1", "table3", "table4", *get_args(FwdllmTable)])
 def test_some_tables_take_no_training(name):
     assert mini_of(name, "20news") is None
 
@@ -54,5 +63,5 @@ def test_only_table_5_is_on_other_tasks():
 
 
 def test_disagreements_are_those_of_the_table():
-    found = disagreements_of("table3", FIGURES)
+    found = disagreements_of("table3")
     assert {each.id for each in found} == {"distilbert-latency", "board-factors"}

@@ -1,0 +1,1 @@
+"""FwdLLM's published figures, compared with ours."""
