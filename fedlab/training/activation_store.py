@@ -4,6 +4,7 @@ import math
 import os
 import warnings
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -34,10 +35,10 @@ class ActivationStore:
     """Memory-mapped files of frozen states, one for each split of the data and split point of the model.
 
     They take at most `budget_bytes` in all. A file takes its full size from the beginning. If the one asked for does
-    not fit, the least recently used files are deleted; if it would not fit alone, or the disk is full, states are
-    computed each time they are asked for. A pass up to adapters computes the states at deeper adapters as well: they
-    are stored with it while there is room, so that a deeper configuration finds them. Below whole blocks only the
-    states asked for are stored. Where all is trained there is nothing to store.
+    not fit, files are deleted, first those that were never asked for, then the least recently used; if it would not fit
+    alone, or the disk is full, states are computed each time they are asked for. A pass up to adapters computes the
+    states at deeper adapters as well: they are stored with it while there is room, so that a deeper configuration finds
+    them. Below whole blocks only the states asked for are stored. Where all is trained there is nothing to store.
 
     A set of rows that is asked for together must always be the same set (a partition, a shard): its states are
     computed in fixed chunks, so every process gets the same bits.
@@ -73,10 +74,14 @@ class ActivationStore:
         if at in missing:
             for each, computed in _compute(network, tokens, rows, missing).items():
                 states, filled = stored[each]
+                path = self._path(f"{split}-{each}")
+                last_asked = path.stat().st_mtime_ns if path.exists() else 0  # another process may have deleted it
                 states[rows] = computed.view(bits).numpy()
                 if self._lasts:  # or after a power failure zeros would pass as states
                     states.flush()
                 filled[rows] = 1
+                if each != at:  # writing to a file is not asking for it
+                    _set_time(path, last_asked)
         return torch.from_numpy(stored[at][0]).view(network.encoder.dtype), torch.tensor(rows)
 
     def table_bytes(self, network: Network, tokens: TokenSet, at: SplitPoint) -> int:
@@ -126,6 +131,8 @@ class ActivationStore:
             except OSError:  # the disk is full, though the room allowed is not
                 path.unlink(missing_ok=True)
                 return False
+            if not wanted:
+                _set_time(path, 0)
         if wanted:
             os.utime(path)
         return True
@@ -147,6 +154,12 @@ class ActivationStore:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{self.prefix}{name}.states"
+
+
+def _set_time(path: Path, nanoseconds: int) -> None:
+    """Set when a file was last asked for; 0: never."""
+    with suppress(FileNotFoundError):  # deleted by another process, to make room
+        os.utime(path, ns=(nanoseconds, nanoseconds))
 
 
 def _is_whole(path: Path, size: int) -> bool:

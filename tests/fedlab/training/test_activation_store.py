@@ -207,6 +207,29 @@ def test_room_is_not_taken_from_others_for_depths_nobody_asked_for(tagger, token
     assert not computes(tagger, lambda: ask(room_for_two, tagger, tokens, split="train", depth=0))
 
 
+def test_depths_nobody_asked_for_are_the_first_to_go(tagger, tokens, store, tmp_path):
+    room = store(4 * ONE_DEPTH)
+    ask(room, tagger, tokens, split="test", depth=0)  # stores all four depths
+    ask(room, tagger, tokens, split="test", depth=0, rows=np.array([1, 2]))  # writes to all of them
+
+    asked = tmp_path / "states" / f"test-{adapters(0).state}.states"
+    others = set((tmp_path / "states").glob("*.states")) - {asked}
+    assert len(others) == 3
+    assert asked.stat().st_mtime_ns > max(path.stat().st_mtime_ns for path in others)
+    ask(room, tagger, tokens, split="train", depth=0)
+    assert not computes(tagger, lambda: ask(room, tagger, tokens, split="test", depth=0))
+
+
+def test_a_depth_that_was_asked_for_stays_so_when_a_pass_to_another_writes_to_it(tagger, tokens, store):
+    room = store(4 * ONE_DEPTH)
+    ask(room, tagger, tokens, split="test", depth=1)
+    ask(room, tagger, tokens, split="test", depth=0, rows=np.array([1, 2]))
+
+    ask(room, tagger, tokens, split="train", depth=0)
+
+    assert not computes(tagger, lambda: ask(room, tagger, tokens, split="test", depth=1))
+
+
 @pytest.mark.parametrize("budget", [0, ONE_DEPTH - 1, ONE_DEPTH, 2.5 * ONE_DEPTH, 4 * ONE_DEPTH])
 def test_there_is_never_more_on_disk_than_the_budget(tagger, tokens, store, tmp_path, budget):
     expected = {depth: ask(store(0), tagger, tokens, depth=depth) for depth in range(4)}

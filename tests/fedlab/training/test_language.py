@@ -8,12 +8,13 @@ import torch
 
 from clients.partition import examples_for
 from fedlab.config.schema import Experiment
+from fedlab.data.label_words import word_scores
 from fedlab.data.metrics import others_of
 from fedlab.errors import UserError
 from fedlab.models.peft.lora import Lora
 from fedlab.server.bench import initial_set
 from fedlab.training.bundle import prepare_workbench, pretrained_of
-from fedlab.training.evaluate import measure
+from fedlab.training.evaluate import measure, predict
 from fedlab.training.local import LocalTraining
 from fedlab.training.sgd_stacked import Trainee, train_together
 from fedlab.training.write import samples
@@ -21,6 +22,7 @@ from fedlab.training.write import samples
 TRAINED = Lora(depth=2, rank=4, alpha=8, targets="q,v,down")
 AT = TRAINED.split_point(2)
 COLOURS = {"sky": "blue", "grass": "green", "blood": "red", "sea": "blue", "leaf": "green", "rose": "red"}
+SHADES = {"sky": "light blue", "sea": "dark blue", "leaf": "light green", "rose": "red"}
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +75,27 @@ def test_perplexity_is_that_of_transformers_on_the_responses_alone(experiment):
     logits = pretrained_of(asked).model(torch.from_numpy(tokens.input_ids.astype(np.int64))).logits
     losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), torch.from_numpy(tokens.labels.copy()).flatten())
     assert others_of(score)["perplexity"] == pytest.approx(math.exp(float(losses.detach())), rel=1e-4)
+
+
+def test_the_likelihood_of_a_label_word_is_that_of_transformers_on_its_text_alone(experiment, folder):
+    rows = [f"the {thing} number {number},{shade}" for number in range(10) for thing, shade in SHADES.items()]
+    (folder / "shades.csv").write_text("\n".join(["prompt,response", *rows]) + "\n")
+    asked = experiment(data=str(folder / "shades.csv"), labels=sorted(SHADES.values()))
+    workbench = prepare_workbench(asked)
+    words, tokens, model = workbench.task.language.words, workbench.tokens("test"), pretrained_of(asked).model
+    assert len(words.paths) == 2
+    assert {len(word) for word in words.words} == {1, 2}
+
+    predicted = predict(workbench, _arrays(workbench), "test", 0, len(tokens), AT)
+
+    for text, scores in enumerate(word_scores(predicted, words)):
+        row = text * len(words.paths)
+        prompt = tokens.input_ids[row][: tokens.lengths[row] - len(words.paths[0])].tolist()
+        for word, score in zip(words.words, scores, strict=True):
+            with torch.inference_mode():
+                likely = model(torch.tensor([[*prompt, *word]])).logits[0].log_softmax(-1)
+            alone = sum(float(likely[len(prompt) - 1 + step, token]) for step, token in enumerate(word))
+            assert score == pytest.approx(alone, abs=1e-4)
 
 
 def test_clients_trained_together_learn_what_each_would_alone(experiment):
