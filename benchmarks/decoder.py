@@ -48,6 +48,7 @@ from fedlab.training.bundle import bundle_for, open_bundle, pretrained_of
 
 HERE = Path(__file__).parent
 CLIENTS, BATCHES, BATCH, TOKENS, RANK, RESPONSE = 6, 10, 4, 64, 8, 4
+DEEP = 8  # blocks above which a round takes a minute
 TOLERANCE = 1e-3  # of mean losses, after steps whose rounding differs
 WORDS = tuple(f"{first}{second}" for first in "bdfgklmnprst" for second in ("a", "e", "i", "o", "u"))
 STORIES = HERE.parent.parent / "shared" / "models" / "stories260k"
@@ -189,7 +190,7 @@ def _ratio(loops: Sequence[float], engines: Sequence[Engine]) -> float:
 def main() -> None:
     """Measure, print a table and write it as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="once, two clients of the loop: under 10 minutes")
+    parser.add_argument("--quick", action="store_true", help="once, with two clients of the loop: under 10 minutes")
     parser.add_argument("--json", type=Path, help="write the figures here")
     parser.add_argument("--stories", type=Path, default=STORIES, help="the folder of stories260K")
     parser.add_argument("--shape", default="smollm2-135m-random", help="the larger model: a name or a folder")
@@ -205,7 +206,7 @@ def main() -> None:
                 Path(model).name,
                 depth,
                 repeats=1 if arguments.quick else arguments.repeats,
-                rounds=2 if arguments.quick else 4,
+                rounds=1 if arguments.quick and depth > DEEP else 3,
                 clients=2 if arguments.quick else CLIENTS,
                 workers=arguments.workers,
             )

@@ -10,7 +10,7 @@ from torch import Tensor
 from fedlab.config.task_table import TaskKind
 from fedlab.models.base import Backbone, Head, Inputs, TokenIds
 from fedlab.models.heads.classification import CLASSIFICATION
-from fedlab.models.heads.next_token import NextTokenHead
+from fedlab.models.heads.next_token import NextTokenHead, scored_places
 from fedlab.models.heads.tagging import TAGGING
 from fedlab.models.peft.base import ModelSizes, SplitPoint
 from fedlab.models.transformer.decoder import Decoder
@@ -131,40 +131,90 @@ class Network:
         models: int,
     ) -> Tensor:
         """Return each model's mean cross-entropy over its part of the texts or tokens whose label is not -100: [K]."""
-        return self.head.loss(self.features(frozen, lengths, parameters, at), labels, parameters, models)
+        if self.says_tokens:
+            features, labels = self.scored_features(frozen, lengths, labels, parameters, at)
+        else:
+            features = self.features(frozen, lengths, parameters, at)
+        return self.head.loss(features, labels, parameters, models)
 
-    def features(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
+    def scored_features(
+        self, frozen: Tensor, lengths: Tensor, labels: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint
+    ) -> tuple[Tensor, Tensor]:
+        """Return features and labels [B, S] of a language task, [B, S, H], with all tokens whose label is not -100.
+
+        Where these are less than half of the T tokens of the labels [B, T], the last block runs for them alone, for its
+        output at the others is not read.
+        """
+        places = scored_places(labels)
+        if 2 * places.shape[1] > labels.shape[1]:
+            return self.features(frozen, lengths, parameters, at), labels
+        return self.features(frozen, lengths, parameters, at, places), labels.gather(1, places)
+
+    def features(
+        self,
+        frozen: Tensor,
+        lengths: Tensor,
+        parameters: Mapping[str, Tensor],
+        at: SplitPoint,
+        places: Tensor | None = None,
+    ) -> Tensor:
         """Return what the head reads, from frozen states: [B, H], or [B, T, H] if it reads every row.
+
+        Of a decoder whose head reads every row, only the rows at `places` [B, S] of T are returned, [B, S, H].
 
         With adapters and heads of K models stacked along a first dimension, the B texts are K equal parts, one a model.
         Weights of whole blocks that are not among the parameters are the encoder's own.
         """
         if at.kind == "features":
-            return frozen
+            return frozen if places is None else _taken(frozen, places)
         if at.kind == "adapter":
-            return self._adapted(frozen, lengths, parameters, at.block)
-        return self._from_block(frozen, lengths, parameters, at)
+            return self._adapted(frozen, lengths, parameters, at.block, places)
+        return self._from_block(frozen, lengths, parameters, at, places)
 
-    def _adapted(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], first: int) -> Tensor:
+    def _adapted(
+        self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], first: int, places: Tensor | None
+    ) -> Tensor:
         encoder = self.encoder
         texts, rows = _laid_out(frozen, lengths, models=_models(parameters))
         states = encoder.block_end(first, rows.taken(texts).to(encoder.computes_in), parameters)
-        return self._read(encoder, first + 1, states, rows, LowRank(arrays=parameters))
+        return self._read(encoder, first + 1, states, rows, LowRank(arrays=parameters), places)
 
-    def _from_block(self, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint) -> Tensor:
+    def _from_block(
+        self,
+        frozen: Tensor,
+        lengths: Tensor,
+        parameters: Mapping[str, Tensor],
+        at: SplitPoint,
+        places: Tensor | None,
+    ) -> Tensor:
         encoder = self.encoder.with_trained(parameters)
         states = encoder.embed(TokenIds(ids=frozen, lengths=lengths)) if at.kind == "inputs" else frozen
         whole = at.kind != "partial_block"
         texts, rows = _laid_out(states, lengths, models=1 if whole else _models(parameters))
         entering = rows.taken(texts).to(torch.float32 if whole else encoder.computes_in)
-        return self._read(encoder, at.block, entering, rows, LowRank(arrays=parameters, scale=at.scale))
+        return self._read(encoder, at.block, entering, rows, LowRank(arrays=parameters, scale=at.scale), places)
 
-    def _read(self, encoder: Backbone, first: int, states: Tensor, rows: UnpaddedRows, trained: LowRank) -> Tensor:
-        """Run the blocks from `first` on and return what the head reads: [B, H], or [B, T, H] for tagging."""
-        for index in range(first, encoder.shape.blocks):
+    def _read(
+        self,
+        encoder: Backbone,
+        first: int,
+        states: Tensor,
+        rows: UnpaddedRows,
+        trained: LowRank,
+        places: Tensor | None,
+    ) -> Tensor:
+        """Run the blocks from `first` on and return what the head reads: [B, H], [B, T, H], or [B, S, H] of places."""
+        last = encoder.shape.blocks - 1
+        for index in range(first, last + (places is None)):
             states = encoder.block_end(index, self._sums(encoder, index, states, rows, trained), trained.arrays)
-        features = self._features(encoder, states)
-        return features if self._reads_text else rows.padded(features)
+        if places is None:
+            features = self._features(encoder, states)
+            return features if self._reads_text else rows.padded(features)
+        if first > last:
+            return _taken(rows.padded(states), places)
+        assert isinstance(encoder, Decoder), "only language is scored at some of its tokens"
+        sums = encoder.block_sum_at(last, states, rows, places, trained)
+        return encoder.block_end(last, sums, trained.arrays).view(*places.shape, -1)
 
     @property
     def _reads_text(self) -> bool:
@@ -194,6 +244,11 @@ class Network:
 def _blocks_below(at: SplitPoint) -> int:
     """Return how many blocks a pass up to a split point runs; up to an adapter, its own block almost to the end."""
     return at.block + 1 if at.kind == "adapter" else at.block
+
+
+def _taken(texts: Tensor, places: Tensor) -> Tensor:
+    """Return the rows [B, S, H] at `places` [B, S] of texts [B, T, H]."""
+    return texts[torch.arange(len(texts), device=texts.device)[:, None], places]
 
 
 def _models(parameters: Mapping[str, Tensor]) -> int:

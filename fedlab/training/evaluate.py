@@ -91,8 +91,10 @@ def _guess(
     parts = []
     for row in range(0, len(lengths), _BATCH_ROWS):
         batch = slice(row, row + _BATCH_ROWS)
-        features = network.features(frozen[batch], lengths[batch], placed, at)
-        guessed = labels[batch][:, : features.shape[1]]
+        states = frozen[batch]
+        features, guessed = network.scored_features(
+            states, lengths[batch], labels[batch][:, : states.shape[1]], placed, at
+        )
         found = head.guesses(features, guessed) if columns is None else head.likelihoods(features, guessed, columns)
         parts.append(found)
     return torch.cat(parts).cpu().numpy()

@@ -19,7 +19,7 @@ def scripts(tmp_path_factory):
         patch.syspath_prepend(str(SCRIPTS))
         patch.setenv("FEDLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
         yield importlib.import_module("decoder"), importlib.import_module("decoder_loop")
-        for name in ("decoder", "decoder_loop", "loops", "steady_run", "memory"):
+        for name in ("decoder", "decoder_cpu", "decoder_loop", "loops", "steady_run", "memory"):
             sys.modules.pop(name, None)
 
 
@@ -62,6 +62,14 @@ def test_the_loop_and_the_engine_train_the_same_pairs(scripts, loop):
             (peer,) = (value for key, value in theirs.items() if f"{role}_proj.lora_{which.upper()}" in key)
             assert not np.allclose(array, start[name], atol=1e-3)
             assert array == pytest.approx(peer.detach().numpy(), abs=1e-4)
+
+
+def test_cpu_seconds_are_compared_of_the_same_losses(scripts, tmp_path):
+    cpu = importlib.import_module("decoder_cpu")
+    theirs, mine, difference = cpu.compare(tmp_path, SHAPE, DEPTH, batches=2, repeats=1)
+    assert theirs > 0
+    assert mine > 0
+    assert difference < 1e-5
 
 
 @pytest.mark.slow

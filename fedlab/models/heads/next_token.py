@@ -73,6 +73,16 @@ class NextTokenHead:
         return found
 
 
+def scored_places(labels: Tensor) -> Tensor:
+    """Return the places [B, S] in texts [B, T] of the tokens whose label counts, in order; S is the most of a text.
+
+    A text with fewer is filled up with places that do not count. S is at least 1.
+    """
+    counts = labels != IGNORED_LABEL
+    most = max(1, int(counts.sum(1).max()))
+    return counts.logical_not().to(torch.uint8).argsort(dim=1, stable=True)[:, :most]
+
+
 class _FrozenHeadLoss(torch.autograd.Function):
     """The cross-entropy of each row of features, whose gradient is computed with it, a few rows at a time."""
 

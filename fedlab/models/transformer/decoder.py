@@ -187,10 +187,15 @@ class Decoder:
 
     def block_sum_of_text(self, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS) -> Tensor:
         """Run a block likewise for the last token of each text only: [R, H] to [B, H]."""
+        return self.block_sum_at(index, states, rows, rows.lasts[:, None], pairs)
+
+    def block_sum_at(
+        self, index: int, states: Tensor, rows: UnpaddedRows, places: Tensor, pairs: LowRank = NO_PAIRS
+    ) -> Tensor:
+        """Run a block likewise for S tokens of each text only, at `places` [B, S] of T: [R, H] to [B S, H]."""
         normed = _norm(states, self.blocks[index].input_norm_weight, self.epsilon)
-        return self._after_attention(
-            index, rows.last(states), self._attention_of_last(index, normed, rows, pairs), pairs
-        )
+        attended = self._attention_at(index, normed, rows, places, pairs)
+        return self._after_attention(index, rows.at(states, places), attended, pairs)
 
     def block_end(self, index: int, sums: Tensor, adapters: Mapping[str, Tensor]) -> Tensor:
         """Finish a block: its adapter, if there is one among these, and the final norm behind the last block."""
@@ -225,7 +230,7 @@ class Decoder:
         middle = states + pairs.added(out, attended, index, "o")
         normed = _norm(middle, block.middle_norm_weight, self.epsilon)
         both = affine(normed, block.gate_up_weight, block.gate_up_bias)
-        gate, up = pairs.added_to_each(both, normed, index, ("gate", "up"), (inside, inside)).chunk(2, -1)
+        gate, up = pairs.each(both, normed, index, ("gate", "up"), (inside, inside))
         inner = F.silu(gate) * up
         return middle + pairs.added(affine(inner, block.down_weight, block.down_bias), inner, index, "down")
 
@@ -233,34 +238,41 @@ class Decoder:
         """Attend from every row to those up to it, [R, N D]."""
         heads, block = self.heads, self.blocks[index]
         projected = affine(normed, block.attention_in_weight, block.attention_in_bias)
-        projected = rows.padded(pairs.added_to_each(projected, normed, index, ("q", "k", "v"), heads.widths))
-        query, key, value = _in_heads(projected, heads)  # [B, N, T, D], and twice [B, M, T, D]
+        query, key, value = (  # [B, N, T, D], and twice [B, M, T, D]
+            rows.padded(part).view(rows.texts, rows.width, -1, heads.size).transpose(1, 2)
+            for part in pairs.each(projected, normed, index, ("q", "k", "v"), heads.widths)
+        )
         turned = _rotation(heads, rows.width, query.device, query.dtype)
         query, key = _rotated(query, *turned), _rotated(key, *turned)
-        attended = _attend(query, _repeated(key, heads), _repeated(value, heads))
+        attended = _attend(query, key, value)
         return rows.taken(attended.transpose(1, 2).flatten(2))
 
-    def _attention_of_last(self, index: int, normed: Tensor, rows: UnpaddedRows, pairs: LowRank) -> Tensor:
-        """Attend from the last row of each text alone, [B, N D], without the queries of the other rows."""
-        heads, block, last = self.heads, self.blocks[index], rows.last(normed)
-        cosine, sine = _rotation(heads, rows.width, last.device, last.dtype)
-        asked, rest = _query_and_rest(block, last, normed, heads.widths[0])
-        asked = pairs.added(asked, last, index, "q").view(rows.texts, heads.count, 1, heads.size)
-        query = _rotated(asked, *(each[rows.lasts][:, None, None] for each in (cosine, sine)))
-        rest = rows.padded(pairs.added_to_each(rest, normed, index, ("k", "v"), heads.widths[1:]))
-        key, value = rest.view(rows.texts, rows.width, 2, heads.shared, heads.size).permute(2, 0, 3, 1, 4)
-        key = _repeated(_rotated(key, cosine, sine), heads)
-        scores = (query / math.sqrt(heads.size)) @ key.transpose(-1, -2)
-        if rows.mask is not None:
-            scores = scores.masked_fill(~rows.mask, -math.inf)
-        return (scores.softmax(-1) @ _repeated(value, heads)).flatten(1)
+    def _attention_at(self, index: int, normed: Tensor, rows: UnpaddedRows, places: Tensor, pairs: LowRank) -> Tensor:
+        """Attend from some rows of each text alone, [B S, N D], without the queries of the other rows."""
+        heads, block, asking = self.heads, self.blocks[index], rows.at(normed, places)
+        cosine, sine = _rotation(heads, rows.width, normed.device, normed.dtype)
+        asked, rest = _query_and_rest(block, asking, normed, heads.widths[0])
+        asked = pairs.added(asked, asking, index, "q").view(*places.shape, heads.count, heads.size)
+        query = _rotated(asked, cosine[places][:, :, None], sine[places][:, :, None]).transpose(1, 2)
+        key, value = (
+            rows.padded(part).view(rows.texts, rows.width, heads.shared, heads.size).transpose(1, 2)
+            for part in pairs.each(rest, normed, index, ("k", "v"), heads.widths[1:])
+        )
+        # The heads that share keys and values are asked together: [B, M, N / M, S, T].
+        grouped = query.reshape(rows.texts, heads.shared, -1, heads.size) / math.sqrt(heads.size)
+        scores = grouped @ _rotated(key, cosine, sine).transpose(-1, -2)
+        scores = scores.view(rows.texts, heads.shared, -1, places.shape[1], rows.width)
+        later = torch.arange(rows.width, device=places.device) > places[:, :, None]
+        shares = scores.masked_fill(later[:, None, None], -math.inf).softmax(-1)
+        attended: Tensor = (shares.flatten(2, 3) @ value).view(query.shape)
+        return attended.transpose(1, 2).flatten(2).flatten(0, 1)
 
 
-def _query_and_rest(block: DecoderBlock, last: Tensor, normed: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return the queries of the last rows, [B, N D], and the keys and values of all, [R, 2M D]."""
+def _query_and_rest(block: DecoderBlock, asking: Tensor, normed: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return the queries of the rows that ask, [B S, N D], and the keys and values of all, [R, 2M D]."""
     weight, bias = block.attention_in_weight, block.attention_in_bias
     before, after = (None, None) if bias is None else (bias[..., :width], bias[..., width:])
-    return affine(last, weight[:width], before), affine(normed, weight[width:], after)
+    return affine(asking, weight[:width], before), affine(normed, weight[width:], after)
 
 
 def _norm(states: Tensor, weight: Tensor, epsilon: float) -> Tensor:
@@ -286,26 +298,16 @@ def _rotated(states: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
     return states * cosine + torch.cat((-right, left), -1) * sine
 
 
-def _in_heads(projected: Tensor, heads: Heads) -> tuple[Tensor, Tensor, Tensor]:
-    """Cut projections [B, T, (N + 2M) D] into queries [B, N, T, D], keys and values [B, M, T, D]."""
-    parts = projected.view(*projected.shape[:2], -1, heads.size).transpose(1, 2)
-    query, key, value = torch.split(parts, [heads.count, heads.shared, heads.shared], dim=1)
-    return query, key, value
-
-
-def _repeated(states: Tensor, heads: Heads) -> Tensor:
-    """Give each head [B, N, T, D] the keys or values [B, M, T, D] that it shares."""
-    times = heads.count // heads.shared
-    return states if times == 1 else states.repeat_interleave(times, dim=1)
-
-
 def _attend(query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+    """Attend from queries [B, N, T, D] to keys and values [B, M, T, D], which N / M heads share."""
     if query.dtype != torch.bfloat16 or query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True)
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
     # What torch's function does takes ten times as long back in bfloat16.
-    scores = (query / math.sqrt(query.shape[-1])) @ key.transpose(-1, -2)
-    later = torch.full(scores.shape[-2:], -math.inf, dtype=scores.dtype).triu_(1)
-    return (scores + later).softmax(-1) @ value
+    grouped = query.reshape(len(query), key.shape[1], -1, query.shape[-1]) / math.sqrt(query.shape[-1])
+    tokens = query.shape[2]
+    scores = (grouped @ key.transpose(-1, -2)).view(*grouped.shape[:2], -1, tokens, tokens)
+    later = torch.full((tokens, tokens), -math.inf, dtype=scores.dtype).triu_(1)
+    return ((scores + later).softmax(-1).flatten(2, 3) @ value).view(query.shape)
 
 
 def _block(tensors: Mapping[str, Any], index: int) -> DecoderBlock:

@@ -43,8 +43,14 @@ class LowRank:
         """Return several projections of the same states, which lie side by side in [..., sum of sizes], likewise."""
         if not self.touches(block, roles):
             return projected
+        return torch.cat(self.each(projected, states, block, roles, sizes), -1)
+
+    def each(
+        self, projected: Tensor, states: Tensor, block: int, roles: Sequence[str], sizes: Sequence[int]
+    ) -> list[Tensor]:
+        """Return several projections of the same states, which lie side by side in `projected`, likewise and apart."""
         parts = torch.split(projected, list(sizes), -1)
-        return torch.cat([self.added(part, states, block, role) for part, role in zip(parts, roles, strict=True)], -1)
+        return [self.added(part, states, block, role) for part, role in zip(parts, roles, strict=True)]
 
 
 NO_PAIRS = LowRank()

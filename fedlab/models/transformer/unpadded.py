@@ -46,7 +46,7 @@ class UnpaddedRows:
             rows = rows.new_zeros(self.texts * self.width, rows.shape[-1]).index_copy_(0, self.places, rows)
         return rows.view(self.texts, self.width, -1)
 
-    def last(self, rows: Tensor) -> Tensor:
-        """Return the last real row of each text, [B, H], of rows [R, H]."""
-        padded = self.padded(rows)
-        return padded[torch.arange(self.texts, device=padded.device), self.lasts]
+    def at(self, rows: Tensor, places: Tensor) -> Tensor:
+        """Return S rows of each text, [B S, H], of rows [R, H]: those at `places`, [B, S] of T."""
+        firsts = torch.arange(0, self.texts * self.width, self.width, device=places.device)
+        return self.padded(rows).flatten(0, 1).index_select(0, (places + firsts[:, None]).flatten())

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from fedlab.models.heads import next_token
-from fedlab.models.heads.next_token import NextTokenHead
+from fedlab.models.heads.next_token import NextTokenHead, scored_places
 
 IGNORED = -100
 VOCABULARY, HIDDEN = 7, 4
@@ -76,6 +76,12 @@ def test_likelihoods_are_those_of_tokens_behind_each_label():
     found = head.likelihoods(features, labels, torch.tensor([[0, 1], [2, 0]]))
     expected = [[[math.log(0.2), math.log(0.6)], [math.log(0.8), math.log(0.1)]]]
     torch.testing.assert_close(found, torch.tensor(expected, dtype=torch.float64))
+
+
+def test_places_are_those_that_count_in_order_and_then_others():
+    labels = torch.tensor([[IGNORED, 4, IGNORED, 2], [IGNORED, IGNORED, 3, IGNORED]])
+    assert scored_places(labels).tolist() == [[1, 3], [2, 0]]
+    assert scored_places(torch.full((2, 3), IGNORED)).tolist() == [[0], [0]]
 
 
 def test_weights_in_bfloat16_give_a_loss_in_float32(drawn):

@@ -14,7 +14,7 @@ from transformers import (
 )
 
 from fedlab.config.schema import BackboneTable
-from fedlab.data.tokens import tokenize
+from fedlab.data.tokens import IGNORED_LABEL, tokenize
 from fedlab.errors import UserError
 from fedlab.models.base import TokenIds
 from fedlab.models.load import (
@@ -27,6 +27,7 @@ from fedlab.models.load import (
 )
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.head import HeadOnly
+from fedlab.models.peft.lora import Lora
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.models.sizes import read_sizes
 from fedlab.models.split import Network
@@ -178,6 +179,66 @@ def test_split_at_any_depth_it_is_the_same_model(case, kind):
         else:
             for row, length in enumerate(LENGTHS):
                 torch.testing.assert_close(found[row], expected[row, length - 1], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("models", [1, 2])
+def test_a_loss_on_few_tokens_and_its_gradients_are_those_of_the_states_of_all(case, models):
+    """The last block then runs for these tokens alone, and the blocks of a LoRA begin at any depth."""
+    _, model = case
+    network = Network(encoder=encoder_of(model), kind="prompt", pooling="cls")
+    given, draws = texts(extra=1), torch.Generator().manual_seed(4)
+    labels = torch.full_like(given.ids, IGNORED_LABEL)
+    for text, place, token in ((0, 2, 7), (0, 5, 3), (1, 1, 9), (3, 8, 4)):  # none in one text
+        labels[text, place] = token
+
+    for trained in (Lora(depth=depth, rank=2, targets="q,v,o,gate,down") for depth in range(1, BLOCKS + 1)):
+        shapes, at = trained.shapes(network.sizes(0)), trained.split_point(BLOCKS)
+        pairs = {name: 0.3 * torch.randn(models, *shape, generator=draws) for name, shape in shapes.items()}
+        pairs = {name: (pair if models > 1 else pair[0]).requires_grad_() for name, pair in pairs.items()}
+        frozen = network.frozen(given, [at])[at].clone()
+        some, kept = network.scored_features(frozen, given.lengths, labels, pairs, at)
+        found = network.loss(frozen, given.lengths, labels, pairs, at, models)
+        every = network.features(frozen, given.lengths, pairs, at)
+        expected = network.head.loss(every, labels, {}, models)
+
+        assert (some.shape[:2], kept.shape) == ((4, 2), (4, 2))
+        torch.testing.assert_close(some[kept != IGNORED_LABEL], every[labels != IGNORED_LABEL], atol=1e-5, rtol=0)
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        gradients = [torch.autograd.grad(loss.sum(), list(pairs.values())) for loss in (found, expected)]
+        for ours, theirs in zip(*gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5 * max(1.0, float(theirs.abs().max())), rtol=0)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "trained", [HeadOnly(), Lora(depth=0), Bottleneck(depth=1, width=2), Bottleneck(depth=2, width=2)]
+)
+def test_few_tokens_are_scored_by_the_states_of_all_whatever_is_trained(case, trained):
+    _, model = case
+    network = Network(encoder=encoder_of(model), kind="prompt", pooling="cls")
+    given, at = texts(), trained.split_point(BLOCKS)
+    labels = torch.full_like(given.ids, IGNORED_LABEL)
+    labels[0, 3], labels[2, 1] = 8, 2
+    frozen = network.frozen(given, [at])[at]
+    draws = torch.Generator().manual_seed(5)
+    shapes = trained.shapes(network.sizes(0))
+    arrays = {name: torch.randn(shape, generator=draws) for name, shape in shapes.items()}
+
+    some, kept = network.scored_features(frozen, given.lengths, labels, arrays, at)
+
+    assert some.shape[:2] == kept.shape == (4, 1)
+    every = network.features(frozen, given.lengths, arrays, at)
+    torch.testing.assert_close(some[kept != IGNORED_LABEL], every[labels != IGNORED_LABEL], atol=1e-4, rtol=0)
+
+
+def test_where_most_tokens_count_the_states_of_all_are_computed(case):
+    _, model = case
+    network = Network(encoder=encoder_of(model), kind="next-token", pooling="cls")
+    given, at = texts(), Lora(depth=1).split_point(BLOCKS)
+    frozen = network.frozen(given, [at])[at]
+    pairs = {name: torch.zeros(shape) for name, shape in Lora(depth=1, rank=2).shapes(network.sizes(0)).items()}
+    features, labels = network.scored_features(frozen, given.lengths, given.ids, pairs, at)
+    assert features.shape[:2] == labels.shape == given.ids.shape
 
 
 def test_it_is_sized_by_its_configuration_and_kept_as_plain_tensors(case, tmp_path):
