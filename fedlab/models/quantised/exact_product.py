@@ -31,6 +31,13 @@ def exact_product(left: Tensor, right: Tensor) -> Tensor:
     return by_float_kernel(left, right)
 
 
+def rounded_product(left: Tensor, right: Tensor) -> Tensor:
+    """Return the exact product as float32, rounded once: `exact_product(left, right).float()`, often without int32."""
+    if left.shape[1] > _TERMS or int_kernel_is_faster(left.device):
+        return exact_product(left, right).float()
+    return left.float() @ right.float()
+
+
 @functools.lru_cache(maxsize=64)
 def int_kernel_is_faster(device: torch.device) -> bool:
     """Tell which kernel a device is faster at: of a GPU by its capability, of a processor by trying a small product.

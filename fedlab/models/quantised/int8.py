@@ -21,7 +21,7 @@ from torch import Tensor
 
 from fedlab.errors import UserError
 from fedlab.models.quantised.base import QuantisedMatrix
-from fedlab.models.quantised.exact_product import LARGEST, MOST_TERMS, exact_product
+from fedlab.models.quantised.exact_product import LARGEST, MOST_TERMS, rounded_product
 from fedlab.workload.passes import Precision
 
 
@@ -77,13 +77,13 @@ class _Int8Product(torch.autograd.Function):
     def forward(ctx: Any, states: Tensor, values: Tensor, scales: Tensor) -> Tensor:
         ctx.save_for_backward(values, scales)
         integers, row_scales = quantised_rows(states.reshape(-1, states.shape[-1]))
-        sums = exact_product(integers, values.t()).float()
+        sums = rounded_product(integers, values.t())
         return sums.mul_(row_scales).mul_(scales).to(states.dtype).view(*states.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         values, scales = ctx.saved_tensors
         (gradient,) = upstream
-        integers, row_scales = quantised_rows(gradient.reshape(-1, gradient.shape[-1]).float() * scales)
-        sums = exact_product(integers, values).float()
+        integers, row_scales = quantised_rows(gradient.reshape(-1, gradient.shape[-1]) * scales)
+        sums = rounded_product(integers, values)
         return sums.mul_(row_scales).to(gradient.dtype).view(*gradient.shape[:-1], -1), None, None

@@ -30,17 +30,25 @@ def experiment_of(task) -> Callable:
 
 @pytest.fixture(scope="session")
 def prepared(experiment_of, tmp_path_factory):
-    """Prepare data and encoder, and return the workbench of the clients."""
+    """Return a function that prepares data and encoder in a precision, and returns the workbench of the clients."""
+    import functools
+
     import torch
 
     from fedlab.training.bundle import PreparedBundle, bundle_for
 
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("planned")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
-        bundle = bundle_for(experiment_of(rounds=1), folder)
-    return PreparedBundle(folder=bundle, activations=folder / "activations", room_bytes=2**26).open()
+
+    @functools.cache
+    def of(precision):
+        experiment = experiment_of(rounds=1, backbone=BASE["backbone"] | {"precision": precision})
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
+            bundle = bundle_for(experiment, folder)
+        return PreparedBundle(folder=bundle, activations=folder / f"states-{precision}", room_bytes=2**26).open()
+
+    return of
 
 
 @pytest.fixture
@@ -61,11 +69,12 @@ def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callab
 
     def run(experiment, measure=lambda arrays, split, at: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
-        contexts = {node: hosted(prepared, node - 2, node_id=node) for node in range(2, 10)}
+        workbench = prepared(experiment.backbone.precision)
+        contexts = {node: hosted(workbench, node - 2, node_id=node) for node in range(2, 10)}
         grid = memory_grid(lambda message: app(message, contexts[message.metadata.dst_node_id]), contexts)
         folder = create(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
         folder.write_experiment(experiment)
-        assembled, bench = assemble(experiment), bench_of(experiment, prepared, measure)
+        assembled, bench = assemble(experiment), bench_of(experiment, workbench, measure)
         summary = serve(
             assembled,
             replace(bench, export=lambda *_: None),

@@ -3,12 +3,15 @@
 import flwr.serverapp.strategy
 import pytest
 
+from fedlab.devices.costmodel.operators import WEIGHT_BYTES
 from fedlab.errors import UserError
 from fedlab.estimate.experiment.dry_run import dry_run
 from fedlab.estimate.experiment.plan import plan_of
 from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import TOLERANCE_BYTES
+from fedlab.workload.shape import REFERENCE_SHAPES
+from fedlab.workload.weights import block_weights
 
 FEDAVG = {"name": "fedavg", "options": {"clients_per_round": 3}}
 ADAFL = {"name": "adafl", "options": {"clients_per_round": 6, "base_seconds": 0.02}}
@@ -20,6 +23,18 @@ PLANS = {
     "epochs cut short": {"strategy": FEDAVG, "client": {"depth": 1, "options": {"epochs": 3, "max_batches": 10}}},
     "everything": {"rounds": 1, "strategy": FEDAVG, "client": {"name": "full"}},
     "the top block": {"strategy": FEDAVG, "client": {"name": "freeze", "depth": 1}},
+    "weights in int8": {
+        "strategy": FEDAVG,
+        "client": {"depth": 1},
+        "backbone": {"name": "bert-tiny", "precision": "int8"},
+        "fleet": {"devices": {"rpi-5": 1}},
+    },
+    "LoRA above weights in int4": {
+        "strategy": FEDAVG,
+        "client": {"trains": "lora", "depth": 2},
+        "backbone": {"name": "bert-tiny", "precision": "int4"},
+        "fleet": {"devices": {"rpi-5": 1, "jetson-orin-nano": 1}},
+    },
     "codecs": {"strategy": FEDAVG, "client": {"depth": 2}, "codec": {"up": ["int8"], "down": ["int8"]}},
     "a codec up alone": {"strategy": FEDAVG, "client": {"name": "freeze", "depth": 1}, "codec": {"up": ["int8"]}},
     "Flower's own": {
@@ -97,6 +112,25 @@ def test_a_plan_is_what_the_run_is_charged(experiment_of, run_for_real, name):
     assert not ours.searches
     lost = {record.dropout for record in ours.clients} - {None}
     assert lost == {"a deadline": {"late"}, "over-selection": {"late"}, "dropouts": {"gone"}}.get(name, set())
+
+
+def test_weights_in_fewer_bits_take_less_memory_and_boards_without_the_format_are_refused(experiment_of):
+    def peak(precision, board):
+        plan = {
+            "rounds": 1,
+            "strategy": FEDAVG,
+            "client": {"trains": "lora", "depth": 1},
+            "backbone": {"name": "bert-base", "precision": precision},
+            "fleet": {"devices": {board: 1}},
+        }
+        return max(each.peak_memory_bytes for each in planned(experiment_of(**plan)).clients)
+
+    fp32, int8, int4 = (peak(precision, "rpi-5") for precision in ("fp32", "int8", "int4"))
+    assert fp32 > int8 > int4
+    matrices = 12 * block_weights(REFERENCE_SHAPES["bert"])
+    assert int8 - int4 == pytest.approx(matrices * (1 - WEIGHT_BYTES["int4"]), abs=2)
+    with pytest.raises(UserError, match="jetson-tx2: no tables or rates for int8 on the processor 'default', accepted"):
+        peak("int8", "jetson-tx2")
 
 
 def test_seconds_are_exact_where_no_bytes_are_moved(experiment_of, run_for_real):

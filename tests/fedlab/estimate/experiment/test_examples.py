@@ -35,7 +35,7 @@ def test_skew_leaves_no_example_and_no_client_out(texts, scheme):
 
 
 def test_clients_have_what_they_would_have_in_a_run(experiment_of, prepared):
-    workbench = prepared
+    workbench = prepared("fp32")
     held = count_examples(experiment_of(rounds=1))
     assert held.num_examples == tuple(len(partition) for partition in workbench.partitions)
     assert held.labels == len(workbench.label_names)

@@ -13,6 +13,7 @@ from fedlab.models.quantised.exact_product import (
     by_int_kernel,
     exact_product,
     int_kernel_is_faster,
+    rounded_product,
 )
 
 KERNELS = pytest.mark.parametrize("kernel", [by_float_kernel, by_int_kernel, exact_product])
@@ -64,6 +65,17 @@ def test_sums_of_odd_numbers_that_float32_would_round_are_exact(terms):
     right[right == 0] = 1
 
     np.testing.assert_array_equal(by_float_kernel(left, right).numpy(), expected(left, right))
+
+
+@pytest.mark.parametrize("by_integers", [False, True])
+@pytest.mark.parametrize("terms", [7, 1040, 1041, 4999])
+def test_a_rounded_product_is_the_exact_one_rounded_once_by_either_kernel(monkeypatch, by_integers, terms):
+    monkeypatch.setattr(module, "int_kernel_is_faster", lambda device: by_integers)
+    left, right = integers(20, terms, 0, largest=True), integers(terms, 9, 3)
+
+    found = rounded_product(left, right)
+
+    np.testing.assert_array_equal(found.numpy(), expected(left, right).astype(np.float32))
 
 
 @KERNELS

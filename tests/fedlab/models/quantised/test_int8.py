@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from fedlab.errors import UserError
-from fedlab.models.quantised import int8 as module
-from fedlab.models.quantised.exact_product import MOST_TERMS, by_float_kernel, by_int_kernel
+from fedlab.models.quantised import exact_product as module
+from fedlab.models.quantised.exact_product import MOST_TERMS
 from fedlab.models.quantised.int8 import Int8Matrix, quantised_rows
 
 NUMBERS = st.floats(-(2.0**60), 2.0**60, width=32, allow_subnormal=False)
@@ -97,16 +97,14 @@ def test_the_kernel_changes_no_bit_of_a_product_or_of_a_gradient(monkeypatch, sh
     rows, columns = shape
     matrix, upstream = Int8Matrix.of(drawn(11, columns)), drawn(rows, 11, seed=2)
 
-    def both(kernel):
-        monkeypatch.setattr(module, "exact_product", kernel)
+    def both(by_integers):
+        monkeypatch.setattr(module, "int_kernel_is_faster", lambda device: by_integers)
         states = drawn(rows, columns, seed=1).requires_grad_()
         found = matrix.product(states)
         found.backward(upstream)
         return found.detach(), states.grad
 
-    by_floats, by_integers = both(by_float_kernel), both(by_int_kernel)
-
-    assert all(torch.equal(one, other) for one, other in zip(by_floats, by_integers, strict=True))
+    assert all(torch.equal(one, other) for one, other in zip(both(False), both(True), strict=True))
 
 
 @given(rows=st.integers(1, 20), inputs=st.integers(1, 30), outputs=st.integers(1, 30), seed=st.integers(0, 2**31))
