@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from flwr.app import Message, MessageType
 
+from clients.adapter import adapter
 from clients.backprop import backprop
 from clients.forward import forward
 from fedlab.errors import UserError
@@ -145,6 +146,26 @@ def test_the_seed_of_the_experiment_partition_and_step_decide_the_directions(dev
     first = values_of(answer(device(), model, StepOrder(step=0, probes=2)))
     assert not np.array_equal(first, values_of(answer(device(), model, StepOrder(step=1, probes=2))))
     np.testing.assert_array_equal(first, values_of(answer(device(), model, StepOrder(step=0, probes=2))))
+
+
+def test_without_a_step_it_descends_locally_by_its_own_directions(device, device_with, new_model, workbench):
+    model = new_model(SETS[0])
+    options = {"batch_size": 14, "learning_rate": 0.01, "probes": 2, "schedule": "constant", "estimator": "exact"}
+    trained = device(**options).trained(model, server_round=3)
+    whole = device_with(adapter)(batch_size=14, learning_rate=1.0, clip_norm=1e9, schedule="constant")
+    gradient = flat(model.arrays) - flat(whole.trained(model, server_round=3))
+    seeds = StepOrder(step=3, probes=2).seeds(workbench.seed, 3)
+    directions = [direction(seed, len(gradient), "gaussian") for seed in seeds]
+    estimate = np.mean([(each @ gradient) * each for each in directions], axis=0)
+    assert list(trained) == list(model.arrays)
+    np.testing.assert_allclose(flat(trained), flat(model.arrays) - 0.01 * estimate, atol=1e-5)
+
+
+def test_local_steps_are_billed_as_forward_passes(device, new_model):
+    reply = device(batch_size=4, epochs=2, probes=3, learning_rate=0.001)(new_model(SETS[0]))
+    (only,) = read_workload(reply).passes
+    assert (only.kind, only.count, read_workload(reply).num_examples) == ("forward", 2 * 4 * 6, 14)
+    assert kind_of(reply.content) == "model"
 
 
 @pytest.mark.parametrize(
