@@ -20,7 +20,11 @@ from strategies.fwdllm import FwdLLM
 
 SIZE = 40
 TARGET = np.random.default_rng(0).normal(size=SIZE)
-START = {"w": np.zeros((4, 9), np.float32), "b": np.zeros(4, np.float32)}
+START = {
+    "block.0.w": np.zeros((2, 9), np.float32),
+    "block.1.w": np.zeros(18, np.float32),
+    "head.b": np.zeros(4, np.float32),
+}
 SEED = 5
 
 
@@ -114,6 +118,23 @@ def test_it_comes_near_the_optimum(federation, options):
     run = federation(**options)
     run.rounds(80)
     assert run.distance < 0.1 * np.linalg.norm(TARGET)
+
+
+def test_of_shared_directions_the_server_need_know_sums_over_the_clients_alone(federation):
+    run = federation(shared_seeds=True, pacing="none", learning_rate=0.1, spread=1.0, probes=4)
+    (messages,) = run.rounds(1)
+    order = read_step(messages[0])
+    directions = np.array([direction(seed, SIZE, "gaussian") for seed in order.seeds(SEED, 0)])
+    gradients = np.array([run.gradient(node - 100, START) for node in asked(messages)])
+    sums = (gradients @ directions.T).sum(0)  # of each direction over the clients, as secure aggregation gives them
+    np.testing.assert_allclose(flat(run.model), -0.1 * sums @ directions / (3 * 4), rtol=1e-4, atol=1e-5)
+
+
+def test_of_split_layers_each_value_is_that_of_the_clients_that_move_it(federation):
+    run = federation(blocks_a_client=1, pacing="none", learning_rate=0.1, probes=400, clients_per_round=2)
+    run.rounds(1)
+    # P = 40 and N = 800: each value is near its own step.
+    np.testing.assert_allclose(flat(run.model), 0.1 * TARGET, atol=0.1 * 0.9)
 
 
 def test_too_few_directions_are_followed_by_more_from_the_same_clients_without_the_model(federation):
@@ -214,9 +235,9 @@ def test_a_resumed_run_takes_the_same_steps(federation, options, stopped):
 
 
 def test_a_watched_array_that_is_not_trained_is_refused(federation):
-    with pytest.raises(UserError, match="watched = 'c': no such array is trained; accepted: b, w"):
+    with pytest.raises(UserError, match="watched = 'c': no such array is trained"):
         federation(watched="c").round()
-    assert federation(watched="b").round()
+    assert federation(watched="head.b").round()
 
 
 @pytest.mark.parametrize(
