@@ -11,6 +11,7 @@ from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, REPLY
 from fedlab.messages.orders import configuration_of, group_of, read_terms, server_round_of
 from fedlab.messages.replies import read_measures, read_train_loss, read_workload, unreadable_workload
 from fedlab.messages.round_terms import RoundTerms
+from fedlab.messages.updates import kind_of
 from fedlab.results.records import ClientRecord, Dropout
 from fedlab.workload.encoding import plain_pass
 from fedlab.workload.workload import Configuration, Cost
@@ -106,6 +107,9 @@ def participation_of(sent: SentMessage, reply: Message) -> Participation:
         start_seconds=sent.start_seconds,
         leaves_seconds=sent.leaves_seconds,
         measures=read_measures(reply) if sent.reached else None,
+        update=kind_of(reply.content)
+        if sent.reached and sent.message.metadata.message_type == MessageType.TRAIN
+        else "",
     )
 
 

@@ -27,7 +27,7 @@ class Participation:
     """What one client was sent and did, and from when on; `workload` is None where it was gone before it began.
 
     `configuration` is what its order says is trained. `leaves_seconds` is the simulated second at which it goes away.
-    `measures` are those of a real client.
+    `measures` are those of a real client, `update` the kind of update that it sends, empty if none.
     """
 
     workload: Workload | None
@@ -40,6 +40,7 @@ class Participation:
     configuration: Configuration = field(default_factory=dict)
     leaves_seconds: float = inf
     measures: Measures | None = None
+    update: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

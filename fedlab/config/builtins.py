@@ -3,11 +3,18 @@
 from collections.abc import Mapping
 from typing import Any
 
-STRATEGIES: Mapping[str, str] = {"adafl": "strategies.adafl:AdaFL", "fedavg": "strategies.fedavg:FedAvg"}
+STRATEGIES: Mapping[str, str] = {
+    "adafl": "strategies.adafl:AdaFL",
+    "fedavg": "strategies.fedavg:FedAvg",
+    "fedsgd": "strategies.fedsgd:FedSGD",
+    "fwdllm": "strategies.fwdllm:FwdLLM",
+}
 CLIENTS: Mapping[str, str] = {
     "adapter": "clients.adapter:adapter",
     "full": "clients.full:full",
     "freeze": "clients.full:full",
+    "forward": "clients.forward:forward",
+    "backprop": "clients.backprop:backprop",
 }
 TRAINABLE_SETS: Mapping[str, str] = {
     "head": "fedlab.models.peft.head:HeadOnly",
@@ -22,6 +29,8 @@ TRAINS: Mapping[str, tuple[str, ...]] = {
     "adapter": ("bottleneck", "lora", "bias", "head"),
     "full": ("everything",),
     "freeze": ("blocks", "head"),
+    "forward": ("bottleneck", "lora", "bias", "head", "blocks", "everything"),
+    "backprop": ("bottleneck", "lora", "bias", "head", "blocks", "everything"),
 }
 LINKS: Mapping[str, str] = {
     "constant": "fedlab.network.links:constant",

@@ -81,6 +81,8 @@ class ClientTable(ExperimentTable):
         known = TRAINS.get(self.name)
         if known and self.trained in TRAINABLE_SETS and self.trained not in known:
             raise ValueError(f"the client '{self.name}' trains {known[0]}, not {self.trains}: leave out `trains`")
+        if self.prefill and self.name in ("forward", "backprop"):
+            raise ValueError(f"prefill: the client '{self.name}' keeps no activations from round to round")
         if self.prefill and self.trained not in TRAINS["adapter"]:
             raise ValueError(f"prefill: the client '{self.name}' trains {self.trained}; only adapters have caches")
         if self.start is not None and self.trained != "lora":

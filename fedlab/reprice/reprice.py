@@ -182,4 +182,6 @@ def _fill(
     recorder.on_clients(clients)
     for record in rounds:
         recorder.on_round(record)
+    for step in source.steps():  # of the same messages
+        recorder.on_step(step)
     recorder.close()

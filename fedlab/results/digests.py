@@ -20,7 +20,7 @@ from fedlab.results.folder import RunFolder
 from fedlab.results.old_records import Line, RecordKind
 
 _WALL_CLOCK = "wall_seconds"
-_KINDS: tuple[RecordKind, ...] = ("rounds", "clients", "trials")
+_KINDS: tuple[RecordKind, ...] = ("rounds", "clients", "trials", "steps")
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
@@ -34,11 +34,17 @@ def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 
 
 def digest_records(folder: RunFolder) -> str:
-    """Return the SHA-256 of a run's rounds, clients and trials, wall-clock times left out; raises `UserError`."""
+    """Return the SHA-256 of a run's records, wall-clock times left out; raises `UserError`.
+
+    Those of steps count where there are any, so that runs of earlier versions keep their digests.
+    """
     sha = hashlib.sha256()
     for kind in _KINDS:
+        lines = folder.written_lines(kind)
+        if kind == "steps" and not lines:
+            continue
         sha.update(f"{folder.records_file(kind).name}\n".encode())
-        for line in folder.written_lines(kind):
+        for line in lines:
             sha.update(f"{json.dumps(_timeless(line), sort_keys=True)}\n".encode())
     return sha.hexdigest()
 
@@ -141,6 +147,8 @@ def _first_array(file: str, first: Mapping[str, np.ndarray], second: Mapping[str
 def _name(line: Line) -> str:
     if "partition_id" in line:
         return f"round {line['server_round']}, client {line['partition_id']}"
+    if "verdict" in line:
+        return f"round {line['server_round']}, step {line['step']}"
     return f"trial {line['trial']}" if "candidates" in line else f"round {line['server_round']}"
 
 

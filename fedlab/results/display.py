@@ -14,7 +14,7 @@ from rich.text import Text
 
 from fedlab.common.units import human_seconds, human_share
 from fedlab.results.configuration import axis_names, cell, describe
-from fedlab.results.records import ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.results.records import ClientRecord, GroupRecord, RoundRecord, StepRecord, TrialRecord
 from fedlab.workload.workload import Configuration
 
 _TRIALS_SHOWN = 5
@@ -67,6 +67,9 @@ class QuietDisplay:
 
     def on_trial(self, record: TrialRecord) -> None:
         """Show a trial that has ended."""
+
+    def on_step(self, record: StepRecord) -> None:
+        """Show nothing: the accuracy of rounds tells what steps come to."""
 
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Show a message."""

@@ -17,12 +17,12 @@ from fedlab.common.short_text import shortened
 from fedlab.errors import DamagedError, UserError
 from fedlab.results.checked import Summary, check_fields
 from fedlab.results.old_records import Line, RecordKind, trained_set, upgraded
-from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, StepRecord, TrialRecord
 
 if TYPE_CHECKING:
     from fedlab.config.schema import Experiment
 
-RECORD_FILES = ("rounds.jsonl", "clients.jsonl", "trials.jsonl")
+RECORD_FILES = ("rounds.jsonl", "clients.jsonl", "trials.jsonl", "steps.jsonl")
 
 _Record = TypeVar("_Record")
 # What reading a line raises that somebody has changed.
@@ -150,6 +150,10 @@ class RunFolder:
     def trials(self) -> list[TrialRecord]:
         """Return the trials recorded so far; raises as `rounds` does."""
         return self._read("trials", _trial)
+
+    def steps(self) -> list[StepRecord]:
+        """Return the exchanges recorded so far that a strategy judged; raises as `rounds` does."""
+        return self._read("steps", lambda line: _built(StepRecord, line))
 
     def written_lines(self, kind: RecordKind) -> list[Line]:
         """Return the lines of a file of records as they were written, by whatever version; raises as `rounds` does."""

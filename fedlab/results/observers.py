@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from fedlab.results.recorder import Observer
-from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.results.records import ClientRecord, RoundRecord, StepRecord, TrialRecord
 
 
 class Audience:
@@ -32,6 +32,11 @@ class Audience:
     def on_trial(self, record: TrialRecord) -> None:
         """Keep a trial until its last round is told."""
         self._trials.append(record)
+
+    def on_step(self, record: StepRecord) -> None:
+        """Tell of an exchange that a strategy judged."""
+        for observer in self._observers:
+            observer.on_step(record)
 
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Tell something."""

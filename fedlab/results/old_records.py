@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any, Literal
 
-RecordKind = Literal["rounds", "clients", "trials"]
+RecordKind = Literal["rounds", "clients", "trials", "steps"]
 Line = dict[str, Any]
 
 _SETS: Mapping[str, str] = {"adapter": "bottleneck", "freeze": "blocks", "full": "everything"}  # by a client's method
@@ -37,6 +37,8 @@ def upgraded(kind: RecordKind, line: Line, trained: str) -> Line:
 
     `trained` is what `trained_set` says of the run. Raises `KeyError` or `TypeError` if the line is no record.
     """
+    if kind == "steps":  # earlier versions had none
+        return line
     if kind == "clients":
         return _sent(line, trained) | _old_work(line)
     if kind == "rounds":

@@ -9,7 +9,7 @@ from fedlab.common.durable import sync_folder
 from fedlab.common.file_lock import holder_of, try_lock
 from fedlab.errors import DamagedError, UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder
-from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.results.records import ClientRecord, RoundRecord, StepRecord, TrialRecord
 
 
 class Observer(Protocol):
@@ -23,6 +23,9 @@ class Observer(Protocol):
 
     def on_trial(self, record: TrialRecord) -> None:
         """Take note of a trial that has ended."""
+
+    def on_step(self, record: StepRecord) -> None:
+        """Take note of an exchange that a strategy judged, before the clients of its round."""
 
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Take note of something worth telling a person."""
@@ -65,6 +68,10 @@ class Recorder:
         """Append to trials.jsonl."""
         self._append("trials.jsonl", [record])
 
+    def on_step(self, record: StepRecord) -> None:
+        """Append to steps.jsonl."""
+        self._append("steps.jsonl", [record])
+
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Append to run.log, the detail too."""
         self._log.write(text + "\n" if detail is None else f"{text}\n{detail}\n")
@@ -78,18 +85,19 @@ class Recorder:
 
     def rewind(self, mark: Mapping[str, int]) -> None:
         """Forget what was written after a mark; raises `UserError` if a file does not reach back to it."""
+        marked = {name: mark.get(name, 0) for name in self._files}  # earlier versions had no steps
         for name, file in self._files.items():
-            if file.tell() < mark[name]:
+            if file.tell() < marked[name]:
                 raise DamagedError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
         for name in self._files:
-            self._cut(name, mark[name])
+            self._cut(name, marked[name])
 
     def close(self) -> None:
         """Close the files; nothing may be recorded afterwards."""
         for file in (*self._files.values(), self._log):
             file.close()
 
-    def _append(self, name: str, records: Iterable[ClientRecord | RoundRecord | TrialRecord]) -> None:
+    def _append(self, name: str, records: Iterable[ClientRecord | RoundRecord | StepRecord | TrialRecord]) -> None:
         lines = (json.dumps(vars(record), default=vars) + "\n" for record in records)
         self._files[name].write("".join(lines).encode())
         self._files[name].flush()

@@ -145,6 +145,30 @@ class TrialRecord:
     merged_accuracy: float | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class StepRecord:
+    """One exchange of a strategy that decides by what came back whether it makes a step or asks for more.
+
+    `step` counts from 0, `cycle` how often it was asked for before. `probes` are the directions probed for the step so
+    far, by the `clients` of this exchange and those before it; `guided` if they were chosen by the last gradient. The
+    mean gradients of two halves of the probes have this `variance` and `cosine`, None where there are no two, or one is
+    zero. The step was `accepted`, or `capped` as it was asked for often enough, or is `repeated`. Bytes are those of
+    all messages of this exchange.
+    """
+
+    server_round: int
+    step: int
+    cycle: int
+    clients: int
+    probes: int
+    guided: bool
+    variance: float | None
+    cosine: float | None
+    verdict: Literal["accepted", "repeated", "capped"]
+    bytes_down: int
+    bytes_up: int
+
+
 def group_records(clients: Iterable[ClientRecord], failed: Collection[str] = ()) -> list[GroupRecord]:
     """Sum up the clients of one round by group, groups in the order of their first client; these groups `failed`."""
     groups: dict[str, list[ClientRecord]] = {}

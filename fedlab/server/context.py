@@ -11,13 +11,17 @@ from fedlab.billing.ledger import Ledger
 from fedlab.common.arrays import Arrays
 from fedlab.common.clock import Clock
 from fedlab.models.peft.base import ModelSizes, TrainableSet
-from fedlab.results.records import TrialRecord
+from fedlab.results.records import StepRecord, TrialRecord
 from fedlab.workload.workload import Configuration
 
 HeldOut = Literal["validation", "test"]
 HELD_OUT: tuple[HeldOut, ...] = ("validation", "test")
 Measure = Callable[[Arrays, HeldOut, Configuration], float]
 UpdateLimit = Callable[[Arrays], float | None]
+
+
+def forget(record: StepRecord) -> None:
+    """Record no steps."""
 
 
 def no_limit(sent: Arrays) -> None:
@@ -44,6 +48,7 @@ class Server:
     partitions: Mapping[int, int]
     measure: Measure
     on_trial: Callable[[TrialRecord], None]
+    on_step: Callable[[StepRecord], None] = forget
     ledger: Ledger = field(default_factory=Ledger)
     update_limit: UpdateLimit = no_limit
     scores: Measure | None = None

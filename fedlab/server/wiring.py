@@ -52,6 +52,7 @@ def attached_server(
         measure=plain_score,
         scores=measure,
         on_trial=observer.on_trial,
+        on_step=observer.on_step,
         update_limit=update_limit,
     )
     for strategy in layers_of(assembled.strategy):

@@ -190,6 +190,39 @@ def forward_passes(
     return (one,) if batches else ()
 
 
+def probing_passes(
+    *,
+    batches: int,
+    passes: int,
+    batch_size: int,
+    input_shape: tuple[int, ...],
+    model_blocks: int,
+    depth: int,
+    cached: bool = False,
+    format: Format = "fp32",
+    processor: str = DEFAULT_PROCESSOR,
+    scored_tokens: int | None = None,
+) -> tuple[Pass, ...]:
+    """Return the forward passes that probe a loss on some batches: so many a batch, through all blocks.
+
+    Where the states of the frozen blocks are `cached`, all but the first pass of a batch begin at the lowest of the
+    `depth` trained blocks.
+    """
+    (first,) = forward_passes(
+        batches=batches if cached else batches * passes,
+        batch_size=batch_size,
+        input_shape=input_shape,
+        model_blocks=model_blocks,
+        format=format,
+        processor=processor,
+        scored_tokens=scored_tokens,
+    )
+    if not cached or passes == 1:
+        return (first,)
+    top = range(model_blocks - depth, model_blocks)
+    return first, replace(first, count=batches * (passes - 1), cached=True, blocks=top)
+
+
 def _belongs(backward: Pass, forward: Pass) -> bool:
     """Tell whether a backward pass can be that of a forward pass."""
 

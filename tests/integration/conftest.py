@@ -234,7 +234,7 @@ def same_numbers(fedlab):
     def check(one: Path, other: Path) -> None:
         summaries = [json.loads((run / "summary.json").read_text()) for run in (one, other)]
         assert timeless(summaries[0]) == timeless(summaries[1])
-        for name in ("rounds.jsonl", "clients.jsonl", "trials.jsonl"):
+        for name in ("rounds.jsonl", "clients.jsonl", "trials.jsonl", "steps.jsonl"):
             lines = [[timeless(json.loads(line)) for line in (run / name).open()] for run in (one, other)]
             assert lines[0] == lines[1], name
         assert (one / "final.safetensors").read_bytes() == (other / "final.safetensors").read_bytes()

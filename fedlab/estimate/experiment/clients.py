@@ -12,6 +12,7 @@ from fedlab.messages.clipping import clipped
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
 from fedlab.messages.orders import PREFILL, Order, configuration_of, read_order, server_round_of
+from fedlab.messages.probes import StepOrder, arrays_of, read_step
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
 from fedlab.models.peft.base import TrainableSet, depth_and_width
 from fedlab.workload.workload import Configuration
@@ -72,11 +73,26 @@ class PlannedClients(AnsweringGrid):
             depth, _ = depth_and_width(self._named(configuration_of(message)), self._blocks)
             work, self._caches[partition] = self._work.prefill(depth, count)
             return prefill_reply(message, work)
+        step = read_step(message)
+        if step is not None:
+            return train_reply(message, self._step_report(message, step, count))
         order = read_order(message)
         if message.metadata.message_type == MessageType.EVALUATE:
             work = self._work.evaluation(count)
             return evaluate_reply(message, EvaluateReport(num_examples=count, accuracy=0.0, workload=work))
         return train_reply(message, clipped(order, self._report(order, partition)))
+
+    def _step_report(self, message: Message, step: StepOrder, count: int) -> TrainReport:
+        """Return the answer to an order for a step: derivatives of zero, of which no strategy asks for more."""
+        trained, arrays = self._named(configuration_of(message)), arrays_of(message) or {}
+        work = self._work.step(trained, count, step.probes)
+        if step.probes:
+            zeros = {"derivatives": np.zeros(step.probes, np.float32)}
+            return TrainReport(
+                arrays=zeros, num_examples=work.num_examples, train_loss=0.0, workload=work, kind="scalars"
+            )
+        moved = {name: np.full_like(array, _STEP) for name, array in arrays.items()}
+        return TrainReport(arrays=moved, num_examples=work.num_examples, train_loss=0.0, workload=work, kind="gradient")
 
     def _report(self, order: Order, partition: int) -> TrainReport:
         count = self._num_examples[partition]

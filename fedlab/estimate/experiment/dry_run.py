@@ -18,7 +18,7 @@ from fedlab.estimate.slot import Traffic
 from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.models.peft.set_calls import initial_of, shapes_of
 from fedlab.models.sizes import EncoderSizes
-from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.results.records import ClientRecord, RoundRecord, StepRecord, TrialRecord
 from fedlab.server.assemble import Assembled
 from fedlab.server.bench import initial_set
 from fedlab.server.factory import set_named
@@ -80,6 +80,9 @@ class PlannedRun:
     def on_trial(self, record: TrialRecord) -> None:
         """Store a trial."""
         self.trials.append(record)
+
+    def on_step(self, record: StepRecord) -> None:
+        """Store nothing: no client probes anything."""
 
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Say nothing: the records tell it."""

@@ -37,8 +37,13 @@ class PlannedPhysics:
         return replace(
             part,
             bytes_down=part.bytes_down if part.group == PREFILL_GROUP else traffic.bytes_down,
-            bytes_up=part.bytes_up if part.workload.forward_only else traffic.bytes_up,
+            bytes_up=traffic.bytes_up if _brings_arrays(part, part.workload) else part.bytes_up,
         )
+
+
+def _brings_arrays(part: Participation, workload: Workload) -> bool:
+    """Tell whether the reply has the arrays of a model, which clients without backpropagation may send, too."""
+    return part.update != "scalars" and (bool(part.update) or not workload.forward_only)
 
 
 def _axes(configuration: Configuration, workload: Workload, shape: ModelShape) -> tuple[int, int]:

@@ -1,5 +1,6 @@
 """From an experiment to a plan: how its clients would train, on how much, with messages of what size."""
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any, cast
 
@@ -10,7 +11,8 @@ from fedlab.errors import UserError
 from fedlab.estimate.exact import Shapes, traffic_of
 from fedlab.estimate.experiment.dry_run import ExperimentPlan
 from fedlab.estimate.experiment.examples import assume_batches, count_examples
-from fedlab.estimate.experiment.work import PlannedWork
+from fedlab.estimate.experiment.work import PlannedProbing, PlannedWork
+from fedlab.gradients.estimators import Differences
 from fedlab.models.peft.base import GrowingSet, ModelSizes, TrainableSet, with_axes
 from fedlab.models.peft.set_calls import shapes_of
 from fedlab.models.sizes import read_sizes
@@ -83,7 +85,16 @@ def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
         format=format_of(experiment.backbone.precision, is_decoder=shape.is_decoder),
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
         scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
+        probing=_probing(options) if experiment.client.name == "forward" else None,
     )
+
+
+def _probing(options: Mapping[str, Any]) -> PlannedProbing:
+    """Return how clients with these options probe; options that are left out have the client's own defaults."""
+    own = {field.name for field in fields(Differences)}
+    differences = Differences(**{name: value for name, value in options.items() if name in own})
+    rest = {name: options[name] for name in ("probes", "processor", "format") if name in options}
+    return PlannedProbing(differences=differences, cached=bool(options.get("cache", False)), **rest)
 
 
 def _pipelines(assembled: Assembled) -> tuple[Pipeline | None, Pipeline | None]:

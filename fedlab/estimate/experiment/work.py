@@ -1,12 +1,24 @@
 """What a planned client would do when it is asked to train."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
+from fedlab.gradients.estimators import Differences
 from fedlab.models.peft.base import TrainableSet, depth_and_width
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
-from fedlab.workload.passes import WHOLE, Format, bottleneck
-from fedlab.workload.workload import Workload, forward_passes, training_passes
+from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, Format, Pass, bottleneck
+from fedlab.workload.workload import Workload, forward_passes, probing_passes, training_passes
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedProbing:
+    """How the clients of an experiment probe their losses: `probes` are those of a batch where an order names none."""
+
+    differences: Differences
+    probes: int = 1
+    cached: bool = False
+    processor: str = DEFAULT_PROCESSOR
+    format: Format | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +38,34 @@ class PlannedWork:
     checkpointing: bool = False
     scored_tokens: int | None = None  # as in `Pass`
     format: Format = "fp32"
+    probing: "PlannedProbing | None" = None
+
+    def step(self, trained: TrainableSet, num_examples: int, probes: int) -> Workload:
+        """Return what a client does for one step on one batch: it probes its loss, or runs a step of training."""
+        held = min(num_examples, self.batch_size)
+        if self.probing is not None:
+            return Workload(passes=self._probing_passes(self.probing, trained, 1, probes), num_examples=held)
+        return replace(
+            replace(self, epochs=1, max_batches=1).workload("adapter", trained, num_examples, None)[0],
+            num_examples=held,
+        )
+
+    def _probing_passes(
+        self, probing: "PlannedProbing", trained: TrainableSet, batches: int, probes: int
+    ) -> tuple[Pass, ...]:
+        depth, _ = depth_and_width(trained, self.model_blocks)
+        return probing_passes(
+            batches=batches,
+            passes=probing.differences.passes(probes or probing.probes),
+            batch_size=self.batch_size,
+            input_shape=(self.sequence_length,),
+            model_blocks=self.model_blocks,
+            depth=depth,
+            cached=probing.cached,
+            format=probing.format or self.format,
+            processor=probing.processor,
+            scored_tokens=self.scored_tokens,
+        )
 
     def workload(
         self,
@@ -38,6 +78,9 @@ class PlannedWork:
         depth, size = depth_and_width(trained, self.model_blocks)
         an_epoch = epoch_batches(num_examples, self.batch_size)
         batches = min(self.epochs * an_epoch, self.max_batches or self.epochs * an_epoch)
+        if self.probing is not None:
+            passes = self._probing_passes(self.probing, trained, batches, self.probing.probes)
+            return Workload(passes=passes, num_examples=num_examples), cache
         uncached = batches
         if method == "adapter" and self.cached_depths:
             uncached, cache = filling(

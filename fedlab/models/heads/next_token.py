@@ -97,12 +97,24 @@ class _FrozenHeadLoss(torch.autograd.Function):
                 shares[torch.arange(len(shares), device=shares.device), targets[rows]] -= 1
                 gradients[rows] = (shares.to(weight.dtype) @ weight).to(features.dtype)
         ctx.save_for_backward(gradients)
+        ctx.save_for_forward(features, weight, targets)
         return losses
 
     @staticmethod
     def backward(ctx: Any, *upstream: Tensor) -> tuple[Tensor, None, None]:
         (gradients,) = ctx.saved_tensors
         return gradients * upstream[0][:, None].to(gradients.dtype), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *changes: Any) -> Tensor:
+        """Return how the losses change with the features, in forward-mode differentiation."""
+        features, weight, targets = ctx.saved_tensors
+        found = torch.empty(len(features), device=features.device)
+        logits_of, changes_of = _in_chunks(features, weight), _in_chunks(changes[0], weight)
+        for (rows, logits), (_, moved) in zip(logits_of, changes_of, strict=True):
+            places = torch.arange(len(logits), device=logits.device)
+            found[rows] = (logits.softmax(-1) * moved).sum(-1) - moved[places, targets[rows]]
+        return found
 
 
 def _in_chunks(features: Tensor, weight: Tensor) -> Iterator[tuple[slice, Tensor]]:

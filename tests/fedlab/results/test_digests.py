@@ -214,6 +214,20 @@ def test_the_digest_of_records_is_of_the_lines_as_they_were_written(tmp_path):
     assert digest_records(folder) == hashlib.sha256(text.encode()).hexdigest()
 
 
+def test_steps_count_in_the_digest_where_there_are_any(tmp_path):
+    folder = run(tmp_path / "run")
+    before = digest_records(folder)
+    (folder.path / "steps.jsonl").write_text("")
+    assert digest_records(folder) == before
+    (folder.path / "steps.jsonl").write_text('{"server_round": 1, "step": 0, "verdict": "accepted"}\n')
+    assert digest_records(folder) != before
+    other = run(tmp_path / "other")
+    (other.path / "steps.jsonl").write_text('{"server_round": 1, "step": 0, "verdict": "capped"}\n')
+    assert compare_runs(folder, other) == [
+        'steps.jsonl, line 1 (round 1, step 0): verdict is "accepted" against "capped"'
+    ]
+
+
 def as_earlier(folder):
     """Change a run's records to those an earlier version would have written of it."""
 

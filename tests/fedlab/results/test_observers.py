@@ -1,7 +1,7 @@
 """All observers of a run are told the same, in the order in which it happens."""
 
 from fedlab.results.observers import Audience
-from fedlab.results.records import RoundRecord, TrialRecord
+from fedlab.results.records import RoundRecord, StepRecord, TrialRecord
 
 
 def adapters(depth=2, width=8):
@@ -23,6 +23,9 @@ class Noting:
     def on_trial(self, record):
         self.told.append(("trial", record.trial))
 
+    def on_step(self, record):
+        self.told.append(("step", record.step))
+
     def on_message(self, text, detail=None):
         self.told.append(("message", text, detail))
 
@@ -41,10 +44,18 @@ def trial(number):
     )  # fmt: skip
 
 
+def step(number):
+    return StepRecord(
+        server_round=1, step=number, cycle=0, clients=3, probes=6, guided=False, variance=0.5, cosine=None,
+        verdict="accepted", bytes_down=1, bytes_up=1,
+    )  # fmt: skip
+
+
 def test_everybody_is_told_and_a_trial_after_the_round_it_ends_with():
     first, second = Noting(), Noting()
     audience = Audience([first, second])
     audience.on_clients([])
+    audience.on_step(step(4))
     audience.on_trial(trial(1))
     audience.on_round(round_(1))
     audience.on_round(round_(2))
@@ -52,6 +63,7 @@ def test_everybody_is_told_and_a_trial_after_the_round_it_ends_with():
     assert first.told == second.told
     assert first.told == [
         ("clients", []),
+        ("step", 4),
         ("round", 1),
         ("trial", 1),
         ("round", 2),

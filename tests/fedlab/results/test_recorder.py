@@ -7,7 +7,7 @@ import pytest
 from fedlab.errors import UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder, create
 from fedlab.results.recorder import Recorder, refuse_if_written, writer_of
-from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, TrialRecord
+from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, StepRecord, TrialRecord
 
 
 def adapters(depth=2, width=8):
@@ -69,6 +69,34 @@ def test_what_is_recorded_reads_back_exactly(folder):
     assert folder.trials() == [trial(1)]
 
 
+def step(number):
+    return StepRecord(
+        server_round=1, step=number, cycle=0, clients=3, probes=6, guided=False, variance=0.5, cosine=None,
+        verdict="repeated", bytes_down=1, bytes_up=1,
+    )  # fmt: skip
+
+
+def test_steps_are_recorded_and_cut_off_again_with_the_rest(folder):
+    recorder = Recorder(folder)
+    recorder.on_step(step(0))
+    mark = recorder.mark()
+    recorder.on_step(step(1))
+    assert folder.steps() == [step(0), step(1)]
+    recorder.rewind(mark)
+    recorder.close()
+    assert folder.steps() == [step(0)]
+
+
+def test_a_checkpoint_of_a_version_without_steps_can_be_gone_back_to(folder):
+    recorder = Recorder(folder)
+    play(recorder, 1)
+    mark = {name: length for name, length in recorder.mark().items() if name != "steps.jsonl"}
+    recorder.rewind(mark)
+    recorder.close()
+    assert folder.rounds() == [round_(1)]
+    assert folder.steps() == []
+
+
 def test_a_record_can_be_read_as_soon_as_it_is_made(folder):
     recorder = Recorder(folder)
 
@@ -119,7 +147,7 @@ def test_pandas_makes_columns_of_the_configuration_in_one_line(folder):
 
 def test_a_mark_is_the_length_of_each_file(folder):
     recorder = Recorder(folder)
-    assert recorder.mark() == {"rounds.jsonl": 0, "clients.jsonl": 0, "trials.jsonl": 0}
+    assert recorder.mark() == {"rounds.jsonl": 0, "clients.jsonl": 0, "trials.jsonl": 0, "steps.jsonl": 0}
 
     play(recorder, 1)
 

@@ -77,6 +77,9 @@ class Watcher:
     def on_trial(self, record):
         self.told.append(("trial", record.trial))
 
+    def on_step(self, record):
+        self.told.append(("step", record.step))
+
     def on_message(self, text, detail=None):
         self.told.append(("message", text))
 

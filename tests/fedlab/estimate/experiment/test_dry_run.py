@@ -57,6 +57,22 @@ PLANS = {
         "client": {"depth": 1},
         "availability": {"name": "bernoulli", "options": {"dropout": 0.3}},
     },
+    "forward passes and seeds": {
+        "strategy": {"name": "fwdllm", "options": {"clients_per_round": 3, "probes": 4, "pacing": "none"}},
+        "client": {"name": "forward", "depth": 1},
+    },
+    "gradients of forward passes": {
+        "strategy": {"name": "fedsgd", "options": {"clients_per_round": 3}},
+        "client": {"name": "forward", "depth": 1, "options": {"probes": 2, "estimator": "one-sided"}},
+    },
+    "local steps of forward passes": {
+        "strategy": FEDAVG,
+        "client": {"name": "forward", "depth": 1, "options": {"max_batches": 2, "learning_rate": 0.001}},
+    },
+    "gradients": {
+        "strategy": {"name": "fedsgd", "options": {"clients_per_round": 3}},
+        "client": {"name": "backprop", "depth": 1},
+    },
     "a busy server": {
         "strategy": FEDAVG,
         "client": {"depth": 2},

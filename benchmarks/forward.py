@@ -1,0 +1,172 @@
+"""Compare the probes a second of the forward client with the obvious loop, in one run on one machine.
+
+    python benchmarks/forward.py [--quick] [--json FILE] [--depths 2 6] [--repeats 3]
+
+The work: MiniLM and adapters of width 8 in the top d of 6 blocks; 10 clients with one batch of 8 texts, as long as
+those of AG News (41 tokens, at most 64); 10 two-sided probes each. The two ways are measured in turn, repeated, and
+compared pair by pair:
+
+obvious   the adapters library's model, its trained weights perturbed in place by w + h v, then w - h v, two `no_grad`
+          passes of each batch, with as many threads as cores
+fedlab    `fedlab.training.probes.Probing`, from the batches' frozen states, with as many threads as cores; `frozen
+          states` are the seconds that computing these states took, once for all probes and rounds of these texts
+"""
+
+import argparse
+import json
+import platform
+import statistics
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from library_model import library_model
+from rich.console import Console
+from rich.table import Table
+
+from fedlab.common.clock import stopwatch
+from fedlab.common.machine import usable_cores
+from fedlab.config.file import experiment_from
+from fedlab.gradients.estimators import Differences
+from fedlab.gradients.vectors import flat, layout_of
+from fedlab.models.base import TokenIds
+from fedlab.models.load import encoder_of, load_pretrained
+from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
+from fedlab.models.split import Network
+from fedlab.training.local import TrainingExamples
+from fedlab.training.probes import Batches, Probe, Probing
+
+H = 0.01
+BATCH, CLIENTS, PROBES = 8, 10, 10
+TOKENS, MEAN_TOKENS = 64, 41
+LABELS = ("World", "Sports", "Business", "Sci/Tech")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """What was measured at a depth: probes a second, each of two passes; the median of the ratios of pairs."""
+
+    depth: int
+    obvious: float
+    fedlab: float
+    speedup: float
+    frozen_seconds: float
+    parameters: int
+
+
+class Work:
+    """Clients with a batch each, and a model of a depth, for both ways."""
+
+    def __init__(self, depth: int) -> None:
+        backbone = experiment_from({"rounds": 1}, "forward").backbone
+        pretrained = load_pretrained(backbone, seed=0, resolve=Path, texts=lambda: iter(())).model
+        self.network = Network(encoder=encoder_of(pretrained), kind="classification", pooling="cls")
+        self.trained, shape = Bottleneck(depth=depth, width=8), self.network.encoder.shape
+        self.arrays = initial_arrays(
+            self.trained,
+            blocks=shape.blocks,
+            hidden=shape.hidden,
+            labels=len(LABELS),
+            generator=np.random.default_rng(0),
+        )
+        self.model = library_model(
+            pretrained, self.arrays, self.trained, kind="classification", label_names=LABELS, pooling="cls"
+        )
+        self.model.train_adapter("fedlab")
+        self.model.eval()  # no dropout
+        draws = np.random.default_rng(1)
+        lengths = np.clip(draws.normal(MEAN_TOKENS, 12, (CLIENTS, BATCH)).round(), 10, TOKENS).astype(np.int64)
+        ids = draws.integers(1000, 20_000, (CLIENTS, BATCH, TOKENS))
+        self.ids, self.lengths = torch.from_numpy(ids), torch.from_numpy(lengths)
+        self.labels = torch.from_numpy(draws.integers(0, len(LABELS), (CLIENTS, BATCH)))
+        elapsed = stopwatch()
+        self.batches = self._batches()
+        self.frozen_seconds = elapsed()
+
+    def _batches(self) -> Batches:
+        at = self.trained.split_point(self.network.encoder.shape.blocks)
+        examples = []
+        for ids, lengths, labels in zip(self.ids, self.lengths, self.labels, strict=True):
+            frozen = self.network.frozen(TokenIds(ids=ids, lengths=lengths), [at])[at]
+            examples.append(TrainingExamples(at=at, frozen=frozen, lengths=lengths, labels=labels))
+        return Batches.of(self.network, examples, [np.arange(BATCH)] * CLIENTS)
+
+    def obvious(self, probes: int) -> float:
+        """Return the seconds that the obvious loop takes for so many probes of each client."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
+        elapsed = stopwatch()
+        for every, lengths, labels in zip(self.ids, self.lengths, self.labels, strict=True):
+            ids = every[:, : int(lengths.max())]
+            mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
+            for _ in range(probes):
+                moves = [torch.randn_like(parameter) for parameter in trained]
+                losses = []
+                with torch.no_grad():
+                    for factor in (H, -2 * H):
+                        for parameter, move in zip(trained, moves, strict=True):
+                            parameter.add_(move, alpha=factor)
+                        losses.append(self.model(ids, attention_mask=mask, labels=labels).loss)
+                    for parameter, move in zip(trained, moves, strict=True):
+                        parameter.add_(move, alpha=H)
+                float(losses[0] - losses[1]) / (2 * H)
+        return elapsed()
+
+    def fedlab(self, probes: int) -> float:
+        """Return the seconds that fedlab takes for so many probes of each client."""
+        probing = Probing(
+            network=self.network,
+            at=self.trained.split_point(self.network.encoder.shape.blocks),
+            layout=layout_of(self.arrays),
+            differences=Differences(h=H),
+            distribution="gaussian",
+        )
+        centre = flat(self.arrays)
+        asked = [
+            Probe(client=client, seed=client * probes + probe) for client in range(CLIENTS) for probe in range(probes)
+        ]
+        elapsed = stopwatch()
+        probing.derivatives([centre] * CLIENTS, self.batches, asked)
+        return elapsed()
+
+
+def measured(depth: int, *, repeats: int, quick: bool) -> Row:
+    """Measure a depth; with `quick` the obvious loop makes one probe of each client in place of ten."""
+    work, slow = Work(depth), 1 if quick else PROBES
+    work.obvious(1), work.fedlab(1)  # what is made once
+    pairs = [(CLIENTS * slow / work.obvious(slow), CLIENTS * PROBES / work.fedlab(PROBES)) for _ in range(repeats)]
+    obvious, ours = zip(*pairs, strict=True)
+    return Row(
+        depth=depth,
+        obvious=statistics.median(obvious),
+        fedlab=statistics.median(ours),
+        speedup=statistics.median(fast / slow for slow, fast in pairs),
+        frozen_seconds=work.frozen_seconds,
+        parameters=sum(array.size for array in work.arrays.values()),
+    )
+
+
+def main() -> None:
+    """Measure all depths and print a table."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--depths", type=int, nargs="+", default=[2, 6])
+    parser.add_argument("--repeats", type=int, default=3)
+    arguments = parser.parse_args()
+    torch.set_num_threads(usable_cores())
+    rows = [measured(depth, repeats=arguments.repeats, quick=arguments.quick) for depth in arguments.depths]
+    table = Table("depth", "parameters", "obvious, probes/s", "fedlab, probes/s", "speedup", "frozen states, s")
+    for row in rows:
+        table.add_row(
+            str(row.depth), str(row.parameters), f"{row.obvious:.1f}", f"{row.fedlab:.1f}", f"{row.speedup:.1f}x",
+            f"{row.frozen_seconds:.1f}",
+        )  # fmt: skip
+    Console().print(table)
+    if arguments.json:
+        found = {"machine": platform.processor(), "cores": usable_cores(), "rows": [asdict(row) for row in rows]}
+        arguments.json.write_text(json.dumps(found, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()

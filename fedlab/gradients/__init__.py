@@ -1,0 +1,1 @@
+"""Gradients estimated from forward passes alone: random directions, finite differences, pools of derivatives."""
