@@ -16,8 +16,9 @@ class StepRule:
     * `sgd`: w - rate G, as in FwdLLM's artifact, whose rate is 0.01 and falls over 3,000 rounds;
     * `momentum`: w - rate u, with u = momentum u + G;
     * `adam`: by the running means of G and of its squares;
-    * `relative`: w - rate |w| G / |G|. Most of a forward gradient is noise, and a step of a length in proportion to it
-      lets the weights grow until training collapses; this rule fixes the length as a share of the weights' own.
+    * `relative`: w - rate |w| u / |u|, with u as of `momentum` (normalised SGD, Cutkosky and Mehta 2020). Most of a
+      forward gradient is noise, and a step of a length in proportion to it lets the weights grow until training
+      collapses; this rule fixes the length as a share of the weights' own.
 
     Raises ValueError for a value that cannot be.
     """
@@ -49,13 +50,13 @@ class StepRule:
     ) -> tuple[np.ndarray, "StepMemory"]:
         """Return the vector after a step, float64 [P], and what the next step needs to know of this one."""
         rate, after = self.rate(memory.steps), replace(memory, steps=memory.steps + 1)
-        if self.optimizer == "momentum":
+        if self.optimizer in ("momentum", "relative"):
             velocity = gradient if memory.mean is None else self.momentum * memory.mean + gradient
+            if self.optimizer == "relative":
+                rate *= _share(float(np.linalg.norm(values)), float(np.linalg.norm(velocity)))
             return values - rate * velocity, replace(after, mean=velocity)
         if self.optimizer == "adam":
             return _adam(values, gradient, rate, after)
-        if self.optimizer == "relative":
-            rate *= _share(float(np.linalg.norm(values)), float(np.linalg.norm(gradient)))
         return values - rate * gradient, after
 
 

@@ -49,6 +49,14 @@ def test_a_relative_step_is_a_share_of_the_weights_however_long_the_gradient():
     np.testing.assert_array_equal(walk(rule, 1, GRADIENT * 0), VALUES)
 
 
+def test_relative_steps_go_along_the_momentum_of_gradients():
+    rule, other = StepRule(optimizer="relative", learning_rate=0.1, momentum=0.5), np.array([10.0, 0.0])
+    first, memory = rule.stepped(VALUES, GRADIENT, StepMemory())
+    second, _ = rule.stepped(first, other, memory)
+    velocity = np.array([10.0, 5.0])
+    np.testing.assert_allclose(second, first - 0.1 * np.linalg.norm(first) * velocity / np.linalg.norm(velocity))
+
+
 def test_the_rate_falls_linearly_to_nothing():
     rule = StepRule(learning_rate=0.01, decay_steps=3000)
     assert [rule.rate(steps) for steps in (0, 1500, 3000, 4000)] == [0.01, 0.005, 0.0, 0.0]
