@@ -19,7 +19,7 @@ demo: .venv/installed-demo  ## Run experiments/quickstart.toml: AdaFL on 30 simu
 	$(BIN)/fedlab run experiments/quickstart.toml
 
 test: lint  ## Check style, types and import rules, and run the quick tests
-	$(BIN)/pytest -m "not slow" -n 2
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n 2
 
 test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
 	$(BIN)/pytest -m slow
