@@ -93,7 +93,7 @@ class Work:
         return Batches.of(self.network, examples, [np.arange(BATCH)] * CLIENTS)
 
     def obvious(self, probes: int) -> float:
-        """Return the seconds that the obvious loop takes for so many probes of each client."""
+        """Return the seconds that the obvious loop takes for a number of probes of each client."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         elapsed = stopwatch()
         for every, lengths, labels in zip(self.ids, self.lengths, self.labels, strict=True):
@@ -113,7 +113,7 @@ class Work:
         return elapsed()
 
     def fedlab(self, probes: int) -> float:
-        """Return the seconds that fedlab takes for so many probes of each client."""
+        """Return the seconds that fedlab takes for a number of probes of each client."""
         probing = Probing(
             network=self.network,
             at=self.trained.split_point(self.network.encoder.shape.blocks),

@@ -156,7 +156,7 @@ class ForwardClient(StepClient):
     def _probing_workload(
         self, workbench: Workbench, trained: TrainableSet, *, batches: int, passes: int, num_examples: int
     ) -> Workload:
-        """Return so many passes of some batches: all through every block, or but one from the lowest trained one."""
+        """Return passes of some batches: all run every block, or all but one begin at the lowest trained block."""
         options, blocks = self._options, workbench.network.encoder.shape.blocks
         depth, _ = depth_and_width(trained, blocks)
         done = probing_passes(

@@ -57,7 +57,7 @@ class Differences:
         return self.h * (weights_norm or 1.0) / direction_norm
 
     def passes(self, probes: int) -> int:
-        """Return how many forward passes of a batch the derivatives along so many directions take.
+        """Return how many forward passes of a batch the derivatives along a number of directions take.
 
         Of the exact one two a direction: each product with the weights is made with the states and with their change.
         """

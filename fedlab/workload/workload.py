@@ -203,7 +203,7 @@ def probing_passes(
     processor: str = DEFAULT_PROCESSOR,
     scored_tokens: int | None = None,
 ) -> tuple[Pass, ...]:
-    """Return the forward passes that probe a loss on some batches: so many a batch, through all blocks.
+    """Return the forward passes that probe a loss on some batches: a fixed number for each batch, through all blocks.
 
     Where the states of the frozen blocks are `cached`, all but the first pass of a batch begin at the lowest of the
     `depth` trained blocks.

@@ -68,7 +68,7 @@ def parameters(backbone: str, method: FwdllmMethod, labels: int) -> TrainedCount
     """Return how many parameters a method trains, and sends after a step.
 
     Raises:
-        UserError: FwdLLM has no such backbone, or the number for so many labels cannot be told.
+        UserError: FwdLLM has no such backbone, or the number for this count of labels is unknown.
     """
     encoder = _encoder(backbone)
     if method in ("forward", "fedavg"):

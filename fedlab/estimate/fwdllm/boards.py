@@ -63,7 +63,7 @@ class BilledBoard(_Entry):
     @model_validator(mode="after")
     def _default(self) -> Self:
         if self.default_processor not in self.processors:
-            raise ValueError(f"default_processor {self.default_processor!r} is none of its processors")
+            raise ValueError(f"default_processor {self.default_processor!r} is not one of its processors")
         return self
 
 

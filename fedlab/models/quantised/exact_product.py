@@ -18,7 +18,7 @@ from fedlab.common.clock import stopwatch
 LARGEST = 127  # of a quantised number; -128 is left out, so that the range is symmetric
 MOST_TERMS = (2**31 - 1) // LARGEST**2  # of a sum that int32 holds
 _TERMS = 2**24 // LARGEST**2  # of a sum that float32 holds, in any order
-_ROWS, _MULTIPLE = 17, 8  # what a GPU's `_int_mm` asks for: at least so many rows, other sizes multiples of 8
+_ROWS, _MULTIPLE = 17, 8  # what a GPU's `_int_mm` asks for: at least 17 rows, other sizes multiples of 8
 _TRIED = (64, 256, 256)  # R, K and N of the product by which the kernels are compared
 _REPEATS = 3
 _TENSOR_CORES = (7, 5)  # the first compute capability whose tensor cores multiply int8

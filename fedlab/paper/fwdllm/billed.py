@@ -30,7 +30,7 @@ def slot_of(backbone: str, method: FwdllmMethod, task: FwdllmTask, processor: st
 def after_rounds(
     slot: FwdllmSlot, rounds: int, perturbations: float = 1, terms: BillTerms | None = None
 ) -> RoundsEstimate:
-    """Return the bill of so many rounds, all with the same perturbations of a client in a step."""
+    """Return the bill of a number of rounds, all with the same perturbations of a client in a step."""
     return bill([RoundsSegment(1, rounds, perturbations)], slot, terms)
 
 
@@ -40,7 +40,7 @@ def after_evaluations(slot: FwdllmSlot, evaluations: int) -> RoundsEstimate:
 
 
 def after_pacing(slot: FwdllmSlot, rounds: int, evaluations: int) -> RoundsEstimate:
-    """Return the bill of rounds in which a client evaluated so many perturbations in all, of one batch each."""
+    """Return the bill of rounds in which a client evaluated a number of perturbations in all, of one batch each."""
     return after_rounds(slot, rounds, evaluations / (rounds * slot.batches))
 
 

@@ -93,7 +93,7 @@ def test_what_is_not_published_is_refused(arguments, message):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ('default_processor = "npu"', "is none of its processors"),
+        ('default_processor = "npu"', "is not one of its processors"),
         ("[processors.gpu.fp32.seconds.full]\nbert-base = 1.0", "expected either seconds, or like"),
     ],
 )
