@@ -47,7 +47,7 @@ class FedSGDOptions(CohortRules):
             raise ValueError(f"steps_per_cohort: {self.steps_per_cohort}, expected 1 to 1e9")
         if self.late == "carry":
             raise ValueError("late: 'carry' cannot be: a gradient is of the model that it was measured at")
-        assert self.rule, "which raises what is wrong with it"
+        _ = self.rule  # which raises what is wrong with it
 
     @property
     def rule(self) -> StepRule:

@@ -68,7 +68,7 @@ class FwdLLMOptions(FedSGDOptions):
             raise ValueError(f"blocks_a_client: {self.blocks_a_client}, expected a number of blocks, or 0 for all")
         if self.sampling_ratio < 1 and (self.shared_seeds or self.blocks_a_client):
             raise ValueError("sampling_ratio: below 1 it goes with neither shared_seeds nor blocks_a_client")
-        assert self.pace, "which raises what is wrong with it"
+        _ = self.pace  # which raises what is wrong with it
 
     @property
     def pace(self) -> Pacing:
