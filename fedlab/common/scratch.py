@@ -11,7 +11,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
 
@@ -87,18 +87,27 @@ def find_leftovers() -> Leftovers:
     parents = {Path(each).resolve() for each in (temporary_folder(), os.environ.get("RAY_TMPDIR") or "/", *_ELSEWHERE)}
     folders = sorted(folder for parent in parents for folder in _abandoned(parent))
     size_bytes = sum(folder_size_bytes(folder) for folder in folders)
-    return Leftovers(folders=tuple(folders), size_bytes=size_bytes, processes=tuple(_working_in(folders)))
+    return Leftovers(folders=tuple(folders), size_bytes=size_bytes, processes=tuple(sorted(_working_in(folders))))
 
 
 def remove_leftovers() -> Leftovers:
     """End the processes and remove the folders that killed processes of this user left; return them."""
     found = find_leftovers()
-    for process in found.processes:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(process, signal.SIGKILL)
+    ended = _end_processes_in(found.folders)
     for folder in found.folders:
         _remove(folder)
-    return found
+    return replace(found, processes=tuple(sorted(ended)))
+
+
+def _end_processes_in(folders: Iterable[Path]) -> set[int]:
+    """Kill the processes that work in the folders, and those that they started meanwhile; return them all."""
+    ended: set[int] = set()
+    while new := _working_in(folders) - ended:
+        for process in new:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(process, signal.SIGKILL)
+        ended |= new
+    return ended
 
 
 def _remove(folder: Path) -> None:
@@ -149,16 +158,23 @@ def _has_no_owner(folder: Path) -> bool:
     return True
 
 
-def _working_in(folders: Iterable[Path]) -> Iterator[int]:
-    """Yield the processes of this user that have a path below one of the folders in their arguments or environment.
+def _working_in(folders: Iterable[Path]) -> set[int]:
+    """Return the processes of this user that work in one of the folders, and all that these started.
 
-    Ray's agents name themselves, which overwrites their arguments.
+    A process works in a folder if its arguments or its environment have a path below it. Ray's agents name themselves,
+    which overwrites both on some systems; but they were started by processes that do not.
     """
     marks = [os.fsencode(folder) + b"/" for folder in folders]
+    parents: dict[int, int] = {}
+    found: set[int] = set()
     for process in _children(Path("/proc")) if marks else []:
         with contextlib.suppress(OSError):  # it has ended
             if not process.name.isdecimal() or process.stat().st_uid != os.geteuid():
                 continue
+            parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-            if int(process.name) != os.getpid() and any(mark in said for mark in marks):
-                yield int(process.name)
+            if any(mark in said for mark in marks):
+                found.add(int(process.name))
+    while more := {process for process, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {os.getpid()}

@@ -73,6 +73,21 @@ def test_processes_that_worked_in_the_folder_end_with_it(killed, by):
         assert process.wait(20) == -signal.SIGKILL
 
 
+def test_processes_that_those_started_end_too_whatever_they_say_of_themselves(killed):
+    program = """
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={"LANG": "C"})
+print(child.pid, flush=True)
+time.sleep(600)
+"""
+    words = [sys.executable, "-c", program, f"{killed}/session"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        assert remove_leftovers().processes == tuple(sorted((process.pid, child)))
+        assert process.wait(20) == -signal.SIGKILL
+        assert process.stdout.read() == ""  # to its end, which comes when the child has ended, too
+
+
 def test_what_a_living_process_uses_stays(temporary):
     with scratch_folder() as mine:
         words = [sys.executable, "-c", "import time; time.sleep(600)", f"{mine}/session"]
