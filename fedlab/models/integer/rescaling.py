@@ -38,7 +38,7 @@ def every_batch_shift(largest: int) -> int:
     return max(0, bits_of(largest) - KEPT_BITS)
 
 
-def quantisation_distance(magnitude: int, kept: int) -> float:
+def quantisation_distance(magnitude: float, kept: float) -> float:
     """Return the distance d of Adaptive Fixed-Point: of the sum of magnitudes before, and after quantisation."""
     return math.log2(1 + abs(magnitude - kept) / magnitude) if magnitude else 0.0
 
@@ -94,7 +94,7 @@ class Rescaling:
             return None
         return history.shift
 
-    def record_found(self, name: str, shift: int, magnitude: int, kept: int) -> None:
+    def record_found(self, name: str, shift: int, magnitude: float, kept: float) -> None:
         """Record a shift that was found, with the sums of magnitudes before and after."""
         self.histories[name] = found_again(
             self.histories.get(name),
