@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 
+from fedlab.common.arrays import Shape
+
 Pair = tuple[int, int]
-Shape = tuple[int, ...]  # of one example: (C, H, W), or (features,) once it is flat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +71,7 @@ class Flatten:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dropout:
+class DropoutLayer:
     """In training a value becomes 0 with this probability, and the others are divided by 1 - probability."""
 
     probability: float = 0.5
@@ -91,7 +92,7 @@ class Branches:
     ways: "tuple[tuple[Layer, ...], ...]"
 
 
-Layer = Conv | Linear | Relu | MaxPool | AveragePool | BatchNorm | Flatten | Dropout | Residual | Branches
+Layer = Conv | Linear | Relu | MaxPool | AveragePool | BatchNorm | Flatten | DropoutLayer | Residual | Branches
 
 
 def shape_after(layers: Sequence[Layer], shape: Shape) -> Shape:
@@ -103,7 +104,7 @@ def shape_after(layers: Sequence[Layer], shape: Shape) -> Shape:
 
 def _after(layer: Layer, shape: Shape) -> Shape:
     match layer:
-        case Relu() | Dropout():
+        case Relu() | DropoutLayer():
             return shape
         case Flatten():
             return (prod(shape),)

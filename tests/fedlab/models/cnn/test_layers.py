@@ -7,7 +7,7 @@ from fedlab.models.cnn.layers import (
     BatchNorm,
     Branches,
     Conv,
-    Dropout,
+    DropoutLayer,
     Flatten,
     Linear,
     MaxPool,
@@ -66,7 +66,7 @@ def test_weights_within_other_layers_have_their_way_in_the_name():
         (MaxPool(kernel=(3, 3), stride=(2, 2), padding=(1, 1)), (8, 16, 16), (8, 8, 8)),
         (AveragePool(), (8, 7, 7), (8, 1, 1)),
         (AveragePool(kernel=(3, 3), stride=(1, 1), padding=(1, 1)), (8, 7, 7), (8, 7, 7)),
-        (Dropout(), (8, 7, 7), (8, 7, 7)),
+        (DropoutLayer(), (8, 7, 7), (8, 7, 7)),
     ],
 )
 def test_windows_move_as_torchs_do(layer, before, after):
