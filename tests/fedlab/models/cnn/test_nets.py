@@ -76,7 +76,7 @@ def test_images_that_are_too_small_are_refused_with_the_layer():
 def test_a_users_own_network_is_a_function_that_returns_layers(tmp_path):
     lines = [
         "from math import prod",
-        "from fedlab.models.cnn.layers import Flatten, Linear",
+        "from fedlab.api import Flatten, Linear",
         "def mine(shape, labels):",
         "    return (Flatten(), Linear(inputs=prod(shape), outputs=labels))",
         "def wrong(shape, labels):",
