@@ -163,7 +163,7 @@ class ForwardClient(StepClient):
             batches=batches,
             passes=passes,
             batch_size=self._settings.batch_size,
-            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            input_shape=workbench.samples("train").input_shape,
             model_blocks=blocks,
             depth=depth,
             cached=options.cache,

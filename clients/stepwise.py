@@ -41,8 +41,8 @@ class StepWork:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Return the shape of one text, in tokens."""
-        return (self.workbench.tokens("train").input_ids.shape[1],)
+        """Return the shape of one text, in tokens, or of one image."""
+        return self.workbench.samples("train").input_shape
 
     def report(self, client: int, arrays: Arrays, kind: str, loss: float, workload: Workload) -> TrainReport:
         """Return what one client answers."""

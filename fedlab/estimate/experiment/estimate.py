@@ -87,8 +87,12 @@ def _title(experiment: Experiment, plan: ExperimentPlan) -> str:
     examples = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     return (
         f"{experiment.name}: {experiment.strategy.name}, {experiment.client.name} of {experiment.backbone.name}; "
-        f"{len(counts)} clients of {examples} texts of {plan.work.sequence_length} tokens"
+        f"{len(counts)} clients of {examples} {_inputs(plan.work.input_shape)}"
     )
+
+
+def _inputs(shape: tuple[int, ...]) -> str:
+    return f"texts of {shape[0]} tokens" if len(shape) == 1 else f"images of {' x '.join(map(str, shape))}"
 
 
 def _totals(plain: dict[str, Any]) -> dict[str, Any]:

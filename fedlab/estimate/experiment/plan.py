@@ -10,9 +10,11 @@ from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.exact import Shapes, traffic_of
 from fedlab.estimate.experiment.dry_run import ExperimentPlan
-from fedlab.estimate.experiment.examples import assume_batches, count_examples
+from fedlab.estimate.experiment.examples import Holdings, assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedProbing, PlannedWork
 from fedlab.gradients.estimators import Differences
+from fedlab.models.cnn.sizes import ConvSizes, conv_sizes
+from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import GrowingSet, ModelSizes, TrainableSet, with_axes
 from fedlab.models.peft.set_calls import shapes_of
 from fedlab.models.sizes import read_sizes
@@ -20,7 +22,7 @@ from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
 from fedlab.training.local import LocalTraining
 from fedlab.workload.passes import format_of
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 
 
 def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> ExperimentPlan:
@@ -38,12 +40,12 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
     assembled = assemble(experiment)
-    sizes = read_sizes(experiment.backbone, resolve=experiment.path)
-    work = _work(experiment, sizes.shape)
     if batches is None:
         holdings = count_examples(experiment)
     else:
-        holdings = assume_batches(experiment, batches, work.batch_size, labels)
+        holdings = assume_batches(experiment, batches, _settings(experiment).batch_size, labels)
+    sizes = _sizes(experiment, holdings)
+    work = _work(experiment, sizes.shape, holdings)
     assembled = fit_to_partitions(assembled, len(holdings.num_examples))
     down, up = _pipelines(assembled)
     about = {"kind": experiment.task.kind, "pooling": experiment.backbone.pooling}
@@ -55,6 +57,15 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
         num_examples=holdings.num_examples,
         traffic=traffic_of(shapes, down, up),
     )
+
+
+def _sizes(experiment: Experiment, holdings: Holdings) -> EncoderSizes | ConvSizes:
+    """Return the sizes of the backbone; those of a network for images depend on what clients hold."""
+    if experiment.task.kind != "image":
+        return read_sizes(experiment.backbone, resolve=experiment.path)
+    if holdings.image_shape is None:
+        raise UserError("task.image_shape is missing: --batches does not read images, whose size the work depends on")
+    return conv_sizes(experiment.backbone, holdings.image_shape, holdings.labels, base=experiment.path("."))
 
 
 def _shapes(experiment: Experiment, model: ModelSizes) -> Shapes:
@@ -69,18 +80,21 @@ def _of_size(first: GrowingSet, depth: int, size: int) -> TrainableSet:
     return cast("TrainableSet", with_axes(first, depth=depth, **{first.size_axis: size}))
 
 
-def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
-    options: dict[str, Any] = dict(experiment.client.options)
-    caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
+def _settings(experiment: Experiment) -> LocalTraining:
     training = {field.name for field in fields(LocalTraining)}
-    settings = LocalTraining(**{name: value for name, value in options.items() if name in training})
+    return LocalTraining(**{name: value for name, value in experiment.client.options.items() if name in training})
+
+
+def _work(experiment: Experiment, shape: AnyShape, holdings: Holdings) -> PlannedWork:
+    options, settings = dict[str, Any](experiment.client.options), _settings(experiment)
+    caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
     return PlannedWork(
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         max_batches=settings.max_batches,
         checkpointing=settings.checkpointing,
         cached_depths=cached_depths if caches else 0,
-        sequence_length=experiment.task.max_length,
+        input_shape=holdings.image_shape or (experiment.task.max_length,),
         model_blocks=shape.blocks,
         format=format_of(experiment.backbone.precision, is_decoder=shape.is_decoder),
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.

@@ -26,14 +26,15 @@ class PlannedWork:
     """How the clients of an experiment train, as far as it costs anything.
 
     With `cached_depths` above 0 the first epoch runs every block and later batches start from what was stored, at so
-    many depths. `model_blocks` is how many blocks the encoder has.
+    many depths. `input_shape` is that of a text, in tokens, or of an image. `model_blocks` is how many blocks the
+    encoder has.
     """
 
     batch_size: int
     epochs: int
     max_batches: int | None
     cached_depths: int
-    sequence_length: int
+    input_shape: tuple[int, ...]
     model_blocks: int
     checkpointing: bool = False
     scored_tokens: int | None = None  # as in `Pass`
@@ -58,7 +59,7 @@ class PlannedWork:
             batches=batches,
             passes=probing.differences.passes(probes or probing.probes),
             batch_size=self.batch_size,
-            input_shape=(self.sequence_length,),
+            input_shape=self.input_shape,
             model_blocks=self.model_blocks,
             depth=depth,
             cached=probing.cached,
@@ -93,7 +94,7 @@ class PlannedWork:
             format=self.format,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
-            input_shape=(self.sequence_length,),
+            input_shape=self.input_shape,
             model_blocks=self.model_blocks,
             depth=depth,
             trained=WHOLE if method != "adapter" else trained.spec if depth else bottleneck(size),
@@ -110,7 +111,7 @@ class PlannedWork:
         passes = forward_passes(
             batches=epoch_batches(num_examples, self.batch_size),
             batch_size=self.batch_size,
-            input_shape=(self.sequence_length,),
+            input_shape=self.input_shape,
             model_blocks=self.model_blocks,
             scored_tokens=self.scored_tokens,
             format=self.format,

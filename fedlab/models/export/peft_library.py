@@ -90,7 +90,7 @@ def read_lora(folder: Path, sizes: ModelSizes, place: str) -> tuple[Lora, Arrays
         UserError: there is no such adapter, it is no LoRA, or is not for this backbone.
     """
     config, tensors = _files(folder, place)
-    family, blocks = families()[sizes.encoder.shape.family], sizes.blocks
+    family, blocks = families()[sizes.transformer.shape.family], sizes.blocks
     modules = {name: (block, role) for block in range(blocks) for role, name in family.module_names(block).items()}
     arrays, found = Arrays(), set[tuple[int, str]]()
     for name, tensor in tensors.items():

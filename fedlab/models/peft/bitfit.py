@@ -57,10 +57,10 @@ class Biases:
 
     def _bias_shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         check_depth("bias", self.depth, sizes.blocks)
-        family, biases = sizes.encoder.shape.family, sizes.encoder.biases
+        family, biases = sizes.transformer.shape.family, sizes.transformer.biases
         if self.depth and not biases:
             raise UserError(f"client.trains = 'bias': this {family} has no biases; accepted: lora, bottleneck or head")
-        if self.depth and sizes.encoder.shares_blocks:
+        if self.depth and sizes.transformer.shares_blocks:
             raise UserError(
                 f"client.trains = 'bias': the {family} shares one block among all {sizes.blocks}, so the biases of its "
                 "top blocks cannot be trained without the others; accepted: bottleneck, head or everything"

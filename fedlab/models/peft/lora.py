@@ -112,7 +112,7 @@ class Lora:
 
     def most_size(self, sizes: ModelSizes) -> int:
         """Return the largest rank: that of the smallest matrix."""
-        return min(min(sizes.encoder.projections[role]) for role in self.roles)
+        return min(min(sizes.transformer.projections[role]) for role in self.roles)
 
     def grow(
         self, arrays: Mapping[str, np.ndarray], to: "Lora", *, sizes: ModelSizes, generator: np.random.Generator
@@ -147,13 +147,13 @@ class Lora:
         shapes: dict[str, Shape] = {}
         for block in range(sizes.blocks - self.depth, sizes.blocks):
             for role in self.roles:
-                outputs, inputs = sizes.encoder.projections[role]
+                outputs, inputs = sizes.transformer.projections[role]
                 first, second = pair_names(block, role)
                 shapes |= {first: (self.rank, inputs), second: (outputs, self.rank)}
         return shapes
 
     def _check_targets(self, sizes: ModelSizes) -> None:
-        encoder = sizes.encoder
+        encoder = sizes.transformer
         family = encoder.shape.family
         if encoder.shares_blocks and self.depth:
             raise UserError(

@@ -1,0 +1,43 @@
+"""Max pooling on mantissas, [N, H, W, C], and the way of errors back to the largest of each window."""
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from fedlab.models.cnn.layers import MaxPool
+from fedlab.models.integer.products import padding_around
+
+_PADDED = -128  # smaller than every mantissa
+
+
+def largest_of_windows(numbers: Tensor, layer: MaxPool) -> tuple[Tensor, Tensor]:
+    """Return the largest of each window, and where in the window the first such one is (int8, or int16 if larger)."""
+    padded = padding_around(numbers, layer.padding, _PADDED)
+    views = _views(padded, layer)
+    largest = next(views).clone()
+    places = torch.zeros_like(largest, dtype=torch.int8 if layer.kernel[0] * layer.kernel[1] <= 128 else torch.int16)
+    for place, view in enumerate(views, start=1):
+        places.masked_fill_(view > largest, place)
+        largest = torch.maximum(largest, view)
+    return largest, places
+
+
+def to_largest(errors: Tensor, places: Tensor, layer: MaxPool, size: Sequence[int]) -> Tensor:
+    """Return errors at the places of the largest, 0 elsewhere, [N, H, W, C]; int32 sums where windows overlap."""
+    count, rows, columns, channels = size
+    (above, before), apart = layer.padding, layer.stride[0] >= layer.kernel[0] and layer.stride[1] >= layer.kernel[1]
+    shape = (count, rows + 2 * above, columns + 2 * before, channels)
+    total = torch.zeros(shape, dtype=torch.int8 if apart else torch.int32, device=errors.device)
+    for place, view in enumerate(_views(total, layer)):
+        view.add_(errors * (places == place))
+    return total[:, above : above + rows, before : before + columns].contiguous()
+
+
+def _views(padded: Tensor, layer: MaxPool) -> Iterator[Tensor]:
+    """Yield, for each place in a window, the numbers of all windows there, as views."""
+    (height, width), (down, right) = layer.kernel, layer.stride
+    rows, columns = (padded.shape[1] - height) // down + 1, (padded.shape[2] - width) // right + 1
+    for row in range(height):
+        for column in range(width):
+            yield padded[:, row : row + down * rows : down, column : column + right * columns : right]
