@@ -72,9 +72,8 @@ class AdapterClient(TrainingClient):
             for partition in partitions
         ]
         with span("train"):
-            results = train_together(
-                workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
-            )
+            settings = self._settings.in_round(order.server_round)
+            results = train_together(workbench.network, trainees, order.arrays, settings, proximal_mu=order.proximal_mu)
         reports = [
             self._report(workbench, context, trained, len(trainee.examples.lengths), result)
             for context, trainee, result in zip(contexts, trainees, results, strict=True)
