@@ -203,9 +203,8 @@ class ForwardClient(StepClient):
         start = trainable(order.arrays)
         layout, values, losses = layout_of(start), flat(start), []
         probing = self._probing(workbench, trained, layout, self._options.distribution)
-        rates = [
-            float(learning_rates(self._settings, step, torch.tensor([len(batches)]))) for step in range(len(batches))
-        ]
+        settings, steps = self._settings.in_round(order.server_round), torch.tensor([len(batches)])
+        rates = [float(learning_rates(settings, step, steps)) for step in range(len(batches))]
         for step, rows in enumerate(batches):
             asked = StepOrder(step=order.server_round, cycle=step, probes=self._options.probes)
             seeds = asked.seeds(workbench.seed, partition)

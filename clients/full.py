@@ -40,7 +40,8 @@ class FullClient(TrainingClient):
     trains = "whole blocks"
 
     def _train(self, message: Message, context: Context) -> Message:
-        order, settings = read_order(message), self._settings
+        order = read_order(message)
+        settings = self._settings.in_round(order.server_round)
         workbench, partition = open_workbench(context), partition_of(context)
         trained = self._trained_set(order.configuration, workbench)
         examples, draws = examples_for(workbench, partition, trained), batch_draws(workbench, order, partition)
