@@ -42,7 +42,10 @@ class FullClient(TrainingClient):
         order, settings = read_order(message), self._settings
         workbench, partition = open_workbench(context), partition_of(context)
         trained = self._trained_set(order.configuration, workbench)
-        examples, draws = examples_for(workbench, partition, trained), batch_draws(workbench, order, partition)
+        examples, draws = (
+            examples_for(workbench, partition, trained),
+            batch_draws(workbench, order.server_round, partition),
+        )
         with span("train"):
             result = finetune(workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu)
         blocks = workbench.network.encoder.shape.blocks

@@ -9,7 +9,7 @@ from flwr.app import Context, Message
 from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.messages.node_config import read_node_config
-from fedlab.messages.orders import Order, read_order
+from fedlab.messages.orders import read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.base import SplitPoint, TrainableSet
 from fedlab.training.evaluate import predict_rows, score_rows
@@ -44,9 +44,9 @@ def examples_for(workbench: Workbench, partition_id: int, trained: TrainableSet)
     return examples_of(workbench, partition_id, trained.split_point(workbench.network.encoder.shape.blocks))
 
 
-def batch_draws(workbench: Workbench, order: Order, partition_id: int) -> np.random.Generator:
+def batch_draws(workbench: Workbench, server_round: int, partition_id: int) -> np.random.Generator:
     """Return what the order of a client's batches in a round is drawn from."""
-    return generator(workbench.seed, "batches", order.server_round, partition_id)
+    return generator(workbench.seed, "batches", server_round, partition_id)
 
 
 def answer_evaluate(
