@@ -67,7 +67,7 @@ class AdapterClient(TrainingClient):
         trainees = [
             Trainee(
                 examples=examples_for(workbench, partition, trained),
-                generator=batch_draws(workbench, order, partition),
+                generator=batch_draws(workbench, order.server_round, partition),
             )
             for partition in partitions
         ]

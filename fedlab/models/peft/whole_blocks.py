@@ -146,9 +146,10 @@ def own_blocks(sizes: ModelSizes, depth: int, *, place: str, accepted: str) -> S
     if not sizes.transformer.shares_blocks:
         return range(blocks - depth, blocks)
     if 0 < depth < blocks:
+        family = sizes.transformer.shape.family
         raise UserError(
-            f"{place}: the {sizes.transformer.shape.family} shares one block among all {blocks}, so its top blocks cannot "
-            f"be trained without the others; accepted: {accepted}"
+            f"{place}: the {family} shares one block among all {blocks}, so its top blocks cannot be trained without "
+            f"the others; accepted: {accepted}"
         )
     return [shared_blocks(blocks)] if depth else []
 
