@@ -67,13 +67,14 @@ class AdapterClient(TrainingClient):
         trainees = [
             Trainee(
                 examples=examples_for(workbench, partition, trained),
-                generator=batch_draws(workbench, order, partition),
+                generator=batch_draws(workbench, order.server_round, partition),
             )
             for partition in partitions
         ]
         with span("train"):
+            settings = self._settings.in_round(order.server_round)
             results = train_together(
-                workbench.transformer, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
+                workbench.transformer, trainees, order.arrays, settings, proximal_mu=order.proximal_mu
             )
         reports = [
             self._report(workbench, context, trained, len(trainee.examples.lengths), result)

@@ -40,19 +40,23 @@ class FullClient(TrainingClient):
     trains = "whole blocks"
 
     def _train(self, message: Message, context: Context) -> Message:
-        order, settings = read_order(message), self._settings
+        order = read_order(message)
+        settings = self._settings.in_round(order.server_round)
         workbench, partition = open_workbench(context), partition_of(context)
         trained = self._trained_set(order.configuration, workbench)
-        examples, draws = examples_for(workbench, partition, trained), batch_draws(workbench, order, partition)
+        examples, draws = (
+            examples_for(workbench, partition, trained),
+            batch_draws(workbench, order.server_round, partition),
+        )
         with span("train"):
             result = finetune(
-                workbench.network.drawing(dropout_seed(workbench, order, partition)),
+                workbench.network.drawing(dropout_seed(workbench, order.server_round, partition)),
                 examples,
                 order.arrays,
                 settings,
                 draws,
                 proximal_mu=order.proximal_mu,
-                vary=augmentation(workbench, order, partition),
+                vary=augmentation(workbench, order.server_round, partition),
             )
         blocks = workbench.network.encoder.shape.blocks
         depth, _ = depth_and_width(trained, blocks)

@@ -10,7 +10,7 @@ from fedlab.common.seeds import generator, seed_for
 from fedlab.common.spans import span
 from fedlab.data.pixel_scaling import augmented
 from fedlab.messages.node_config import read_node_config
-from fedlab.messages.orders import Order, read_order
+from fedlab.messages.orders import read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.base import SplitPoint, TrainableSet
 from fedlab.training.evaluate import predict_rows, score_rows
@@ -46,23 +46,23 @@ def examples_for(workbench: Workbench, partition_id: int, trained: TrainableSet)
     return examples_of(workbench, partition_id, trained.split_point(workbench.network.encoder.shape.blocks))
 
 
-def batch_draws(workbench: Workbench, order: Order, partition_id: int) -> np.random.Generator:
+def batch_draws(workbench: Workbench, server_round: int, partition_id: int) -> np.random.Generator:
     """Return what the order of a client's batches in a round is drawn from."""
-    return generator(workbench.seed, "batches", order.server_round, partition_id)
+    return generator(workbench.seed, "batches", server_round, partition_id)
 
 
-def augmentation(workbench: Workbench, order: Order, partition_id: int) -> Vary:
+def augmentation(workbench: Workbench, server_round: int, partition_id: int) -> Vary:
     """Return what varies a client's batches of images in a round, as its task says; of texts nothing does."""
     terms = workbench.task.images
     if terms is None or not (terms.crops or terms.flips):
         return as_they_are
-    draws = generator(workbench.seed, "augmentation", order.server_round, partition_id)
+    draws = generator(workbench.seed, "augmentation", server_round, partition_id)
     return lambda pixels: torch.from_numpy(augmented(pixels.cpu().numpy(), terms, draws)).to(pixels.device)
 
 
-def dropout_seed(workbench: Workbench, order: Order, partition_id: int) -> int:
+def dropout_seed(workbench: Workbench, server_round: int, partition_id: int) -> int:
     """Return what a client's dropout in a round is drawn by."""
-    return seed_for(workbench.seed, "dropout", order.server_round, partition_id)
+    return seed_for(workbench.seed, "dropout", server_round, partition_id)
 
 
 def answer_evaluate(

@@ -6,6 +6,7 @@ from typing import Any
 STRATEGIES: Mapping[str, str] = {
     "adafl": "strategies.adafl:AdaFL",
     "fedavg": "strategies.fedavg:FedAvg",
+    "fedkseed": "strategies.fedkseed:FedKSeed",
     "fedsgd": "strategies.fedsgd:FedSGD",
     "fwdllm": "strategies.fwdllm:FwdLLM",
 }

@@ -94,7 +94,7 @@ class Probing:
         if self.differences.estimator == "exact":
             return self._exact(centres, batches, probes)
         steps: list[float] = []
-        points = self._points(centres, probes, steps)
+        points = self.points(centres, probes, steps)
         losses = self.losses(points, batches).reshape(len(probes), -1)
         if self.differences.estimator == "two-sided":
             return two_sided(losses[:, 0], losses[:, 1], steps), losses.mean(1)
@@ -106,7 +106,7 @@ class Probing:
         found = [self._losses(chunk, batches) for chunk in _chunks(points, self._copies(batches))]
         return np.concatenate(found).astype(np.float64)
 
-    def _points(
+    def points(
         self, centres: Sequence[np.ndarray], probes: Sequence[Probe], steps: list[float]
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the points at which losses are taken, made when they are asked for; add the step of each probe."""

@@ -6,13 +6,14 @@ worth nothing.
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 from fedlab.config.builtins import COST_MODELS
 from fedlab.config.plugins import load_object, nearest
+from fedlab.devices.costmodel.operators import TRAINED_BYTES
 from fedlab.devices.costmodel.projections import targets_of
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Figure, Provenance, ProvenanceLevel, Quantity, least_sure
@@ -77,7 +78,11 @@ def compute_seconds(profile: DeviceProfile, workload: Workload, shape: AnyShape)
 
 
 def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> int:
-    """Return the peak memory of a workload: that of the step that needs most. Raises as `compute_seconds`."""
+    """Return the peak memory of a workload: that of the step that needs most. Raises as `compute_seconds`.
+
+    What forward passes alone hold of a trained set (`Pass.held_values`) counts beside what a table or rule says of
+    them.
+    """
     peak = _peak(profile, workload, shape)
     return 0 if peak is None else round(peak.value)
 
@@ -154,8 +159,13 @@ def _seconds(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> lis
 
 
 def _peak(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> Figure | None:
-    figures = _figures(profile, workload, shape, cost_model_for(shape.family).peak_bytes)
-    return max(figures, key=lambda each: each.value, default=None)
+    costs = cost_model_for(shape.family)
+
+    def needed(profile: DeviceProfile, step: Step, shape: AnyShape) -> Figure:
+        figure = costs.peak_bytes(profile, step, shape)
+        return replace(figure, value=figure.value + TRAINED_BYTES * step.forward.held_values)
+
+    return max(_figures(profile, workload, shape, needed), key=lambda each: each.value, default=None)
 
 
 def _figures(

@@ -1,7 +1,7 @@
 """From an experiment to a plan: how its clients would train, on how much, with messages of what size."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 from fedlab.codecs.pipeline import Pipeline
@@ -48,14 +48,17 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
     work = _work(experiment, sizes.shape, holdings)
     assembled = fit_to_partitions(assembled, len(holdings.num_examples))
     down, up = _pipelines(assembled)
-    about = {"kind": experiment.task.kind, "pooling": experiment.backbone.pooling}
-    shapes = _shapes(experiment, ModelSizes.of_task(sizes, labels=holdings.labels, **about))
+    model = ModelSizes.of_task(
+        sizes, labels=holdings.labels, kind=experiment.task.kind, pooling=experiment.backbone.pooling
+    )
+    if experiment.client.name == "forward":
+        work = replace(work, probing=_probing(experiment.client.options, model))
     return ExperimentPlan(
         assembled=assembled,
         sizes=sizes,
         work=work,
         num_examples=holdings.num_examples,
-        traffic=traffic_of(shapes, down, up),
+        traffic=traffic_of(_shapes(experiment, model), down, up),
     )
 
 
@@ -99,16 +102,15 @@ def _work(experiment: Experiment, shape: AnyShape, holdings: Holdings) -> Planne
         format=format_of(experiment.backbone.precision, is_decoder=shape.is_decoder),
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
         scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
-        probing=_probing(options) if experiment.client.name == "forward" else None,
     )
 
 
-def _probing(options: Mapping[str, Any]) -> PlannedProbing:
+def _probing(options: Mapping[str, Any], model: ModelSizes) -> PlannedProbing:
     """Return how clients with these options probe; options that are left out have the client's own defaults."""
     own = {field.name for field in fields(Differences)}
     differences = Differences(**{name: value for name, value in options.items() if name in own})
     rest = {name: options[name] for name in ("probes", "processor", "format") if name in options}
-    return PlannedProbing(differences=differences, cached=bool(options.get("cache", False)), **rest)
+    return PlannedProbing(differences=differences, sizes=model, cached=bool(options.get("cache", False)), **rest)
 
 
 def _pipelines(assembled: Assembled) -> tuple[Pipeline | None, Pipeline | None]:

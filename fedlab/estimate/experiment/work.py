@@ -1,10 +1,12 @@
 """What a planned client would do when it is asked to train."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedlab.gradients.estimators import Differences
-from fedlab.models.peft.base import TrainableSet, depth_and_width
+from fedlab.models.peft.base import ModelSizes, TrainableSet, depth_and_width
+from fedlab.models.peft.set_calls import shapes_of
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, Format, Pass, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, probing_passes, training_passes
@@ -12,13 +14,21 @@ from fedlab.workload.workload import Workload, forward_passes, probing_passes, t
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedProbing:
-    """How the clients of an experiment probe their losses: `probes` are those of a batch where an order names none."""
+    """How the clients of an experiment probe their losses: `probes` are those of a batch where an order names none.
+
+    `sizes` are those of their model, which say how many values it has of a trained set.
+    """
 
     differences: Differences
+    sizes: ModelSizes
     probes: int = 1
     cached: bool = False
     processor: str = DEFAULT_PROCESSOR
     format: Format | None = None
+
+    def values(self, trained: TrainableSet) -> int:
+        """Return the number of values of a set."""
+        return sum(math.prod(shape) for shape in shapes_of(trained, self.sizes).values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +76,7 @@ class PlannedWork:
             format=probing.format or self.format,
             processor=probing.processor,
             scored_tokens=self.scored_tokens,
+            held_values=probing.values(trained),
         )
 
     def workload(

@@ -135,6 +135,25 @@ def shared_blocks(blocks: int) -> str:
     return f"0-{blocks - 1}" if blocks > 1 else "0"
 
 
+def own_blocks(sizes: ModelSizes, depth: int, *, place: str, accepted: str) -> Sequence[int | str]:
+    """Return what array names call the top `depth` blocks; blocks that share their weights have one name.
+
+    Raises:
+        UserError: all blocks share their weights, and only some of them are to be trained; `place` begins the message,
+            and `accepted` ends it.
+    """
+    blocks = sizes.blocks
+    if not sizes.transformer.shares_blocks:
+        return range(blocks - depth, blocks)
+    if 0 < depth < blocks:
+        family = sizes.transformer.shape.family
+        raise UserError(
+            f"{place}: the {family} shares one block among all {blocks}, so its top blocks cannot be trained without "
+            f"the others; accepted: {accepted}"
+        )
+    return [shared_blocks(blocks)] if depth else []
+
+
 def block_names(block: int | str) -> dict[str, str]:
     """Return the array names of one whole block, by field of `fedlab.models.transformer.encoder.Block`."""
     return {
@@ -162,7 +181,8 @@ def _weight_shapes(sizes: ModelSizes, depth: int) -> dict[str, Shape]:
     named: dict[str, Shape] = {}
     if depth == sizes.blocks:
         named |= _named(EMBEDDING_NAMES, sizes.transformer.embedding)
-    for index in _own_blocks(sizes, depth):
+    accepted = "train everything, adapters or the head"
+    for index in own_blocks(sizes, depth, place=f"client.depth = {depth}", accepted=accepted):
         named |= _named(block_names(index), _block(sizes.transformer))
     if sizes.pooler:
         named |= _named(POOLER_NAMES, _linear("pooler", sizes.hidden, sizes.hidden))
@@ -171,24 +191,6 @@ def _weight_shapes(sizes: ModelSizes, depth: int) -> dict[str, Shape]:
 
 def _named(names: Mapping[str, str], fields: Mapping[str, Shape]) -> dict[str, Shape]:
     return {name: fields[field] for field, name in names.items() if field in fields}
-
-
-def _own_blocks(sizes: ModelSizes, depth: int) -> Sequence[int | str]:
-    """Return the names of the trained blocks that have weights of their own.
-
-    Raises:
-        UserError: all blocks share their weights, and only some of them are to be trained.
-    """
-    blocks = sizes.blocks
-    if not sizes.transformer.shares_blocks:
-        return range(blocks - depth, blocks)
-    if 0 < depth < blocks:
-        family = sizes.transformer.shape.family
-        raise UserError(
-            f"client.depth = {depth}: the {family} shares one block among all {blocks}, so its top blocks "
-            "cannot be trained whole without the others; accepted: train everything, adapters or the head"
-        )
-    return [shared_blocks(blocks)] if depth else []
 
 
 def _block(sizes: EncoderSizes) -> dict[str, Shape]:
