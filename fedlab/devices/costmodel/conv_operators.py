@@ -12,7 +12,7 @@ from math import prod
 from typing import Literal
 
 from fedlab.devices.conv_rates import ConvFormat
-from fedlab.workload.convnets.layers import ConvShape, Layer
+from fedlab.workload.convnets.layers import ConvShape, LayerCost
 
 OperatorPhase = Literal["input", "forward", "error", "gradient", "update"]
 
@@ -75,13 +75,13 @@ def conv_operators(shape: ConvShape, number_format: ConvFormat, *, training: boo
     return tuple(found)
 
 
-def _forward(at: int, layer: Layer) -> ConvOperator:
+def _forward(at: int, layer: LayerCost) -> ConvOperator:
     if layer.is_product:
         return _product(at, layer, "forward", read=layer.inputs, written=layer.outputs)
     return _elementwise(at, layer, "forward")
 
 
-def _backward(at: int, layer: Layer, *, integer: bool, hands_down: bool) -> Iterator[ConvOperator]:
+def _backward(at: int, layer: LayerCost, *, integer: bool, hands_down: bool) -> Iterator[ConvOperator]:
     if not layer.is_product:
         if hands_down:
             yield _elementwise(at, layer, "error")
@@ -94,7 +94,7 @@ def _backward(at: int, layer: Layer, *, integer: bool, hands_down: bool) -> Iter
     yield _update(at, layer, integer=integer)
 
 
-def _product(at: int, layer: Layer, phase: OperatorPhase, *, read: int, written: int) -> ConvOperator:
+def _product(at: int, layer: LayerCost, phase: OperatorPhase, *, read: int, written: int) -> ConvOperator:
     """Return a product of a layer; that for the gradient of its weights is summed over the batch."""
     return ConvOperator(
         layer=at,
@@ -112,7 +112,7 @@ def _product(at: int, layer: Layer, phase: OperatorPhase, *, read: int, written:
     )
 
 
-def _update(at: int, layer: Layer, *, integer: bool) -> ConvOperator:
+def _update(at: int, layer: LayerCost, *, integer: bool) -> ConvOperator:
     values = _INTEGER_VALUES if integer else _MOMENTUM_VALUES
     return ConvOperator(
         layer=at, name=layer.name, phase="update", fixed_moved=values * layer.parameters, weights=layer.parameters
@@ -123,7 +123,7 @@ def _update(at: int, layer: Layer, *, integer: bool) -> ConvOperator:
 _TOUCHES = {"activation": (2, 3, 0), "norm": (3, 5, 0), "concat": (2, 2, 0), "add": (2, 2, 1)}
 
 
-def _elementwise(at: int, layer: Layer, phase: OperatorPhase) -> ConvOperator:
+def _elementwise(at: int, layer: LayerCost, phase: OperatorPhase) -> ConvOperator:
     forward, backward, rounded = _TOUCHES.get(layer.kind, (1, 1, 0))
     moved = (forward if phase == "forward" else backward) * layer.outputs
     return ConvOperator(

@@ -16,7 +16,7 @@ from fedlab.devices.costmodel.conv_seconds import OperatorPricing
 from fedlab.devices.costmodel.techniques import ALL_TECHNIQUES, NO_TECHNIQUES
 from fedlab.devices.profile import at_throughput, load_profile
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape, Layer
+from fedlab.workload.convnets.layers import ConvShape, LayerCost
 from fedlab.workload.convnets.named import convnet
 from fedlab.workload.passes import NOTHING, WHOLE, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, training_passes
@@ -30,7 +30,7 @@ PHONES = (
     "xiaomi-mi9",
 )
 S888 = load_profile("snapdragon-888", Path())
-ONE = Layer(
+ONE = LayerCost(
     name="conv", kind="convolution", macs=1000, parameters=10, inputs=100, outputs=200, unfolded=900, channels=2
 )
 TINY = ConvShape(name="tiny", input_shape=(1, 10, 10), labels=200, layers=(ONE,))
