@@ -100,6 +100,7 @@ class Row:
     largest_difference: float  # of these losses between the loop and fedlab
     workers: int
     peak_bytes: int  # of all processes of fedlab, shared pages once
+    actors_peak_bytes: int  # of the actors alone
 
 
 def measure(experiment: Path, model: str, depth: int, *, repeats: int, rounds: int, clients: int, workers: int) -> Row:
@@ -138,6 +139,7 @@ def measure(experiment: Path, model: str, depth: int, *, repeats: int, rounds: i
         largest_difference=max(abs(loss - last.losses[client]) for client, loss in losses.items()),
         workers=workers,
         peak_bytes=max(each.peak_bytes for each in engines),
+        actors_peak_bytes=max(each.actors_peak_bytes for each in engines),
     )
 
 
@@ -240,8 +242,9 @@ def show(row: Row) -> None:
     if row.bf16_is_left_out is not None:
         console.print(f"bfloat16 is not measured: {row.bf16_is_left_out}")
     console.print(
-        f"frozen states take {row.fill_seconds:.1f} s of the first round; peak memory of {row.workers} actors and the "
-        f"driver {row.peak_bytes / 1e9:.2f} GB; losses of {row.loss:.3f} agree to {row.largest_difference:.1e}"
+        f"frozen states take {row.fill_seconds:.1f} s of the first round; peak memory of {row.workers} actors "
+        f"{row.actors_peak_bytes / 1e9:.2f} GB, with the driver {row.peak_bytes / 1e9:.2f} GB; "
+        f"losses of {row.loss:.3f} agree to {row.largest_difference:.1e}"
     )
 
 

@@ -1,6 +1,6 @@
 """Compare the probes a second of the forward client with the obvious loop, in one run on one machine.
 
-    python benchmarks/forward.py [--quick] [--json FILE] [--depths 2 6] [--repeats 3]
+    python benchmarks/forward.py [--quick] [--json FILE] [--depths 2 6] [--repeats 3] [--no-run]
 
 The work: MiniLM and adapters of width 8 in the top d of 6 blocks; 10 clients with one batch of 8 texts, as long as
 those of AG News (41 tokens, at most 64); 10 two-sided probes each. The two ways are measured in turn, repeated, and
@@ -10,12 +10,17 @@ obvious   the adapters library's model, its trained weights perturbed in place b
           passes of each batch, with as many threads as cores
 fedlab    `fedlab.training.probes.Probing`, from the batches' frozen states, with as many threads as cores; `frozen
           states` are the seconds that computing these states took, once for all probes and rounds of these texts
+overhead  the share of a round of `fedlab run` with these clients and probes that is not the work of its busiest actor
+          (median of 10 rounds; not with --no-run)
+
+`directions` is the share of fedlab's seconds that is not passes: making the directions and the copies along them.
 """
 
 import argparse
 import json
 import platform
 import statistics
+import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -24,6 +29,7 @@ import torch
 from library_model import library_model
 from rich.console import Console
 from rich.table import Table
+from steady_run import steady_run
 
 from fedlab.common.clock import stopwatch
 from fedlab.common.machine import usable_cores
@@ -41,6 +47,15 @@ H = 0.01
 BATCH, CLIENTS, PROBES = 8, 10, 10
 TOKENS, MEAN_TOKENS = 64, 41
 LABELS = ("World", "Sports", "Business", "Sci/Tech")
+RUN = (
+    f"task.partition.clients={CLIENTS}",
+    f"task.max_length={TOKENS}",
+    "task.limit=2000",
+    "evaluation.test_every=0",
+    f"client={{ name = 'forward', width = 8, options = {{ batch_size = {BATCH} }} }}",
+    "strategy.name=fwdllm",
+    f"strategy.options={{ clients_per_round = {CLIENTS}, probes = {PROBES}, pacing = 'none' }}",
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +68,8 @@ class Row:
     speedup: float
     frozen_seconds: float
     parameters: int
+    directions: float
+    overhead: float | None
 
 
 class Work:
@@ -112,29 +129,42 @@ class Work:
                 float(losses[0] - losses[1]) / (2 * H)
         return elapsed()
 
-    def fedlab(self, probes: int) -> float:
-        """Return the seconds that fedlab takes for a number of probes of each client."""
-        probing = Probing(
+    @property
+    def probing(self) -> Probing:
+        """Return fedlab's way to a derivative."""
+        return Probing(
             network=self.network,
             at=self.trained.split_point(self.network.encoder.shape.blocks),
             layout=layout_of(self.arrays),
             differences=Differences(h=H),
             distribution="gaussian",
         )
-        centre = flat(self.arrays)
-        asked = [
-            Probe(client=client, seed=client * probes + probe) for client in range(CLIENTS) for probe in range(probes)
-        ]
+
+    def fedlab(self, probes: int) -> float:
+        """Return the seconds that fedlab takes for a number of probes of each client."""
+        probing, centre = self.probing, flat(self.arrays)
         elapsed = stopwatch()
-        probing.derivatives([centre] * CLIENTS, self.batches, asked)
+        probing.derivatives([centre] * CLIENTS, self.batches, _asked(probes))
+        return elapsed()
+
+    def directions(self, probes: int) -> float:
+        """Return the seconds that fedlab takes to make the points at which it takes losses."""
+        elapsed = stopwatch()
+        for _ in self.probing.points([flat(self.arrays)] * CLIENTS, _asked(probes), []):
+            pass
         return elapsed()
 
 
-def measured(depth: int, *, repeats: int, quick: bool) -> Row:
-    """Measure a depth; with `quick` the obvious loop makes one probe of each client in place of ten."""
+def _asked(probes: int) -> list[Probe]:
+    return [Probe(client=client, seed=client * probes + probe) for client in range(CLIENTS) for probe in range(probes)]
+
+
+def measured(depth: int, *, repeats: int, quick: bool, run: bool) -> Row:
+    """Measure a depth; with `quick` the obvious loop makes one probe of each client, and fedlab three if it is deep."""
     work, slow = Work(depth), 1 if quick else PROBES
+    fast = 3 if quick and depth > 2 else PROBES
     work.obvious(1), work.fedlab(1)  # what is made once
-    pairs = [(CLIENTS * slow / work.obvious(slow), CLIENTS * PROBES / work.fedlab(PROBES)) for _ in range(repeats)]
+    pairs = [(CLIENTS * slow / work.obvious(slow), CLIENTS * fast / work.fedlab(fast)) for _ in range(repeats)]
     obvious, ours = zip(*pairs, strict=True)
     return Row(
         depth=depth,
@@ -143,7 +173,19 @@ def measured(depth: int, *, repeats: int, quick: bool) -> Row:
         speedup=statistics.median(fast / slow for slow, fast in pairs),
         frozen_seconds=work.frozen_seconds,
         parameters=sum(array.size for array in work.arrays.values()),
+        directions=work.directions(fast) * statistics.median(ours) / (CLIENTS * fast),
+        overhead=overhead(depth) if run else None,
     )
+
+
+def overhead(depth: int) -> float:
+    """Return the share of a steady round of `fedlab run` that is not the work of its busiest actor."""
+    rounds = 10
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "forward.toml"
+        file.write_text("rounds = 1\n")
+        engine = steady_run(file, [*RUN, f"client.depth={depth}"], rounds)
+    return max(0.0, 1 - engine.busiest_train_seconds / statistics.median(engine.rounds))
 
 
 def main() -> None:
@@ -153,13 +195,19 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 6])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--no-run", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cores())
-    rows = [measured(depth, repeats=arguments.repeats, quick=arguments.quick) for depth in arguments.depths]
-    table = Table("depth", "parameters", "obvious, probes/s", "fedlab, probes/s", "speedup", "frozen states, s")
+    rows = [
+        measured(depth, repeats=arguments.repeats, quick=arguments.quick, run=not arguments.no_run)
+        for depth in arguments.depths
+    ]
+    names = ("obvious, probes/s", "fedlab, probes/s", "speedup", "directions", "overhead", "frozen states, s")
+    table = Table("depth", "parameters", *names)
     for row in rows:
         table.add_row(
             str(row.depth), str(row.parameters), f"{row.obvious:.1f}", f"{row.fedlab:.1f}", f"{row.speedup:.1f}x",
+            f"{row.directions:.0%}", "-" if row.overhead is None else f"{row.overhead:.0%}",
             f"{row.frozen_seconds:.1f}",
         )  # fmt: skip
     Console().print(table)

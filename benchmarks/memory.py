@@ -14,23 +14,42 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence, Set
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 
 _PERIOD_SECONDS = 0.5
 _MARK = "FEDLAB_MEASURED_BY"
+_ACTOR = b"ray::ClientActor"  # the first letters of the title of a process
 
 
-def peak_memory(command: Sequence[str]) -> int:
-    """Run a command and return the peak of its processes' memory in bytes; raises CalledProcessError if it fails."""
-    mark, peak, counted = uuid.uuid4().hex, 0, set[Path]()
+@dataclass(frozen=True, kw_only=True)
+class Peak:
+    """The most memory that processes took at one time."""
+
+    all_bytes: int
+    actors_bytes: int  # of the simulation's actors alone
+
+
+def peak_memory(command: Sequence[str]) -> Peak:
+    """Run a command and return the peak of its processes' memory; raises CalledProcessError if it fails."""
+    mark, peak, of_actors, counted = uuid.uuid4().hex, 0, 0, set[Path]()
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=os.environ | {_MARK: mark})
     while process.poll() is None:
         counted |= set(_started(f"{_MARK}={mark}".encode(), counted))
-        peak = max(peak, sum(_proportional_bytes(each) for each in counted))
+        taken = {each: _proportional_bytes(each) for each in counted}
+        peak = max(peak, sum(taken.values()))
+        of_actors = max(of_actors, sum(taken[each] for each in counted if _is_actor(each)))
         time.sleep(_PERIOD_SECONDS)
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return peak
+    return Peak(all_bytes=peak, actors_bytes=of_actors)
+
+
+def _is_actor(process: Path) -> bool:
+    try:
+        return (process / "cmdline").read_bytes().startswith(_ACTOR)
+    except OSError:  # it has ended
+        return False
 
 
 def _started(mark: bytes, counted: Set[Path]) -> Iterator[Path]:
@@ -53,4 +72,4 @@ if __name__ == "__main__":
     if len(sys.argv) < 2:
         sys.stderr.write("memory.py: which command? python benchmarks/memory.py COMMAND...\n")
         sys.exit(2)
-    sys.stdout.write(f"{peak_memory(sys.argv[1:]) / 1e9:.2f} GB\n")
+    sys.stdout.write(f"{peak_memory(sys.argv[1:]).all_bytes / 1e9:.2f} GB\n")

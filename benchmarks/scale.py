@@ -63,7 +63,7 @@ def measure(data: Path, clients: int, rounds: int) -> Measured:
         words = [word for setting in settings for word in ("--set", setting)]
         command = [FEDLAB, "run", str(HERE.parent / "experiments" / "quickstart.toml"), "--quiet", "--out", str(run)]
         first = FirstRound(run / "rounds.jsonl")
-        peak_bytes = peak_memory([*command, *words])
+        peak_bytes = peak_memory([*command, *words]).all_bytes
         ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
     each = statistics.median(after - before for before, after in itertools.pairwise(ends[:-1]))
     return Measured(round_seconds=each, peak_bytes=peak_bytes, start_seconds=first.seconds() - each)

@@ -25,6 +25,7 @@ class Engine:
     busiest_fill_seconds: float  # likewise in all, of computing frozen states
     losses: Mapping[int, float]  # the mean loss of each client in the first round
     peak_bytes: int  # of all processes together, shared pages once
+    actors_peak_bytes: int  # of the actors alone
 
 
 def steady_run(experiment: Path, settings: Sequence[str], rounds: int, *, workers: int | None = None) -> Engine:
@@ -38,7 +39,7 @@ def steady_run(experiment: Path, settings: Sequence[str], rounds: int, *, worker
         words = [word for setting in settings for word in ("--set", setting)]
         command = [str(COMMANDS / "fedlab"), "run", str(experiment), "--quiet", "--out", str(run), *words]
         command += [] if workers is None else ["--workers", str(workers)]
-        peak_bytes = peak_memory(command)
+        peak = peak_memory(command)
         ends = [line["wall_seconds"] for line in _lines(run / "rounds.jsonl")]
         clients = _lines(run / "clients.jsonl")
         engine = json.loads((run / "engine.json").read_text())
@@ -50,7 +51,8 @@ def steady_run(experiment: Path, settings: Sequence[str], rounds: int, *, worker
         busiest_train_seconds=busiest["train"] / (rounds + 2),
         busiest_fill_seconds=busiest.get("cache", 0.0),
         losses={line["partition_id"]: line["train_loss"] for line in clients if line["server_round"] == 1},
-        peak_bytes=peak_bytes,
+        peak_bytes=peak.all_bytes,
+        actors_peak_bytes=peak.actors_bytes,
     )
 
 

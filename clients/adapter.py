@@ -67,13 +67,14 @@ class AdapterClient(TrainingClient):
         trainees = [
             Trainee(
                 examples=examples_for(workbench, partition, trained),
-                generator=batch_draws(workbench, order, partition),
+                generator=batch_draws(workbench, order.server_round, partition),
             )
             for partition in partitions
         ]
         with span("train"):
+            settings = self._settings.in_round(order.server_round)
             results = train_together(
-                workbench.network, trainees, order.arrays, self._settings, proximal_mu=order.proximal_mu
+                workbench.transformer, trainees, order.arrays, settings, proximal_mu=order.proximal_mu
             )
         reports = [
             self._report(workbench, context, trained, len(trainee.examples.lengths), result)
@@ -95,7 +96,7 @@ class AdapterClient(TrainingClient):
         passes = forward_passes(
             batches=epoch_batches(count, self._settings.batch_size),
             batch_size=self._settings.batch_size,
-            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            input_shape=workbench.samples("train").input_shape,
             model_blocks=workbench.network.encoder.shape.blocks,
             scored_tokens=0 if workbench.network.encoder.shape.is_decoder else None,  # states are stored, none is read
             format=workbench.weights_format,
@@ -117,7 +118,7 @@ class AdapterClient(TrainingClient):
             batches=result.batches,
             cached_batches=result.batches - uncached,
             batch_size=settings.batch_size,
-            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            input_shape=workbench.samples("train").input_shape,
             model_blocks=blocks,
             depth=depth,
             trained=trained.spec if depth else bottleneck(width),

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import get_args
 
 import numpy as np
-import torch
 from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.base import AcceptedSets
 from clients.options import with_training_options
 from clients.partition import batch_draws, examples_for, partition_of
-from clients.stepwise import StepClient, StepWork
-from fedlab.common.arrays import Arrays, in_dtypes_of
+from clients.stepwise import StepClient, StepWork, model_of
+from fedlab.common.arrays import in_dtypes_of
+from fedlab.common.seeds import generator
 from fedlab.common.short_text import short
 from fedlab.errors import UserError
 from fedlab.gradients.directions import Distribution
@@ -26,18 +26,20 @@ from fedlab.gradients.estimators import Differences, Estimator, Scale
 from fedlab.gradients.sums import Probed, weighted_sum
 from fedlab.gradients.vectors import VectorLayout, flat, layout_of, named, size_of_layout
 from fedlab.messages.clipping import clipped
-from fedlab.messages.orders import Order, read_order
-from fedlab.messages.probes import StepOrder
+from fedlab.messages.orders import configuration_of, read_order, server_round_of
+from fedlab.messages.probes import StepOrder, arrays_of
 from fedlab.messages.replies import TrainReport
+from fedlab.messages.seed_pool import PoolOrder, read_pool, sums_by_seed
 from fedlab.models.peft.base import TrainableSet, depth_and_width
-from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows, learning_rates, trainable
-from fedlab.training.probes import Batches, Probe, Probing
+from fedlab.training.forward_descent import descend
+from fedlab.training.local import LocalTraining, TrainingExamples, batch_rows, trainable
+from fedlab.training.probes import Probe, Probing
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.passes import DEFAULT_PROCESSOR, FORMATS, Format
 from fedlab.workload.workload import Workload, probing_passes
 
 _MOST_PROBES = 100_000
-DERIVATIVES = "derivatives"  # the array of a reply
+DERIVATIVES, WALKED = "derivatives", "walked"  # the array of a reply
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,10 +153,24 @@ class ForwardClient(StepClient):
 
     def _workload(self, work: StepWork, count: int, num_examples: int) -> Workload:
         """Return the work of one batch."""
-        return self._probing_workload(work.workbench, work.trained, batches=1, passes=count, num_examples=num_examples)
+        return self._probing_workload(
+            work.workbench,
+            work.trained,
+            batches=1,
+            passes=count,
+            num_examples=num_examples,
+            values=size_of_layout(work.layout),
+        )
 
     def _probing_workload(
-        self, workbench: Workbench, trained: TrainableSet, *, batches: int, passes: int, num_examples: int
+        self,
+        workbench: Workbench,
+        trained: TrainableSet,
+        *,
+        batches: int,
+        passes: int,
+        num_examples: int,
+        values: int,
     ) -> Workload:
         """Return passes of some batches: all run every block, or all but one begin at the lowest trained block."""
         options, blocks = self._options, workbench.network.encoder.shape.blocks
@@ -163,63 +179,91 @@ class ForwardClient(StepClient):
             batches=batches,
             passes=passes,
             batch_size=self._settings.batch_size,
-            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            input_shape=workbench.samples("train").input_shape,
             model_blocks=blocks,
             depth=depth,
             cached=options.cache,
             format=options.format or workbench.weights_format,
             processor=options.processor,
             scored_tokens=workbench.scored_tokens("train"),
+            held_values=values,
         )
         return Workload(passes=done, num_examples=num_examples)
 
     def _local(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[TrainReport]:
-        """Train by local steps, one client after the other, and answer models (FedMeZO, arXiv 2402.05926)."""
+        """Train by local steps, one client after the other.
+
+        They answer models (FedMeZO, arXiv 2402.05926) or, where the order has a pool of seeds, how far they went along
+        the direction of each (FedKSeed, arXiv 2312.06353).
+        """
+        pool = read_pool(messages[0])
+        if pool is not None:
+            return [
+                self._along_pool(message, context, pool) for message, context in zip(messages, contexts, strict=True)
+            ]
         order, workbench = read_order(messages[0]), open_workbench(contexts[0])
         trained = self._trained_set(order.configuration, workbench)
+        start = trainable(order.arrays)
+        probing = self._probing(workbench, trained, layout_of(start), self._options.distribution)
         reports = []
         for context in contexts:
-            partition = partition_of(context)
-            examples = examples_for(workbench, partition, trained)
-            rows = batch_rows(len(examples.lengths), self._settings, batch_draws(workbench, order, partition))
-            arrays, loss = self._walked(workbench, trained, order, examples, rows, partition)
-            passes = self._options.differences.passes(self._options.probes)
-            count = len(examples.lengths)
-            work = self._probing_workload(workbench, trained, batches=len(rows), passes=passes, num_examples=count)
-            report = TrainReport(arrays=arrays, num_examples=count, train_loss=loss, workload=work)
+            local = self._local_data(workbench, trained, context, order.server_round)
+            seeds = [
+                StepOrder(step=order.server_round, cycle=step, probes=self._options.probes).seeds(
+                    workbench.seed, local.partition
+                )
+                for step in range(len(local.batches))
+            ]
+            settings = self._settings.in_round(order.server_round)
+            way = descend(probing, flat(start), local.examples, local.batches, seeds, settings)
+            moved = named(way.values, probing.layout)
+            arrays = in_dtypes_of({name: moved[name] for name in order.arrays}, order.arrays)
+            work = self._local_workload(workbench, trained, local, len(way.values))
+            report = TrainReport(arrays=arrays, num_examples=local.count, train_loss=way.loss, workload=work)
             reports.append(clipped(order, report))
         return reports
 
-    def _walked(
-        self,
-        workbench: Workbench,
-        trained: TrainableSet,
-        order: Order,
-        examples: TrainingExamples,
-        batches: Sequence[np.ndarray],
-        partition: int,
-    ) -> tuple[Arrays, float]:
-        """Return a model after a step for each batch, and the mean loss on the way."""
-        start = trainable(order.arrays)
-        layout, values, losses = layout_of(start), flat(start), []
-        probing = self._probing(workbench, trained, layout, self._options.distribution)
-        rates = [
-            float(learning_rates(self._settings, step, torch.tensor([len(batches)]))) for step in range(len(batches))
-        ]
-        for step, rows in enumerate(batches):
-            asked = StepOrder(step=order.server_round, cycle=step, probes=self._options.probes)
-            seeds = asked.seeds(workbench.seed, partition)
-            batch = Batches.of(workbench.network, [examples], [rows])
-            probes = [Probe(client=0, seed=seed) for seed in seeds]
-            derivatives, at = probing.derivatives([values], batch, probes)
-            measured = [
-                Probed(seed=seed, derivative=float(each)) for seed, each in zip(seeds, derivatives, strict=True)
-            ]
-            gradient = weighted_sum(measured, len(values), self._options.distribution) / len(seeds)
-            values = (values - rates[step] * gradient).astype(np.float32)
-            losses.append(float(at.mean()))
-        moved = named(values, layout)
-        return in_dtypes_of({name: moved[name] for name in order.arrays}, order.arrays), float(np.mean(losses))
+    def _along_pool(self, message: Message, context: Context, pool: PoolOrder) -> TrainReport:
+        """Train by local steps along directions of a pool, and answer how far they lead along each."""
+        workbench, server_round = open_workbench(context), server_round_of(message)
+        trained = self._trained_set(configuration_of(message), workbench)
+        first = trainable(model_of(arrays_of(message), context, keeps=True))
+        local = self._local_data(workbench, trained, context, server_round)
+        every = pool.seeds(workbench.seed)
+        draws = generator(workbench.seed, "pool-numbers", server_round, local.partition)
+        numbers = [draws.integers(len(every), size=self._options.probes) for _ in local.batches]
+        probing = self._probing(workbench, trained, layout_of(first), pool.distribution)
+        model, seeds = pool.model(flat(first), workbench.seed), [[every[number] for number in each] for each in numbers]
+        settings = self._settings.in_round(server_round)
+        way = descend(probing, model, local.examples, local.batches, seeds, settings)
+        return TrainReport(
+            arrays={WALKED: sums_by_seed(np.concatenate(numbers), way.gone, len(every))},
+            num_examples=local.count,
+            train_loss=way.loss,
+            workload=self._local_workload(workbench, trained, local, len(way.values)),
+            kind="scalars",
+        )
+
+    def _local_data(
+        self, workbench: Workbench, trained: TrainableSet, context: Context, server_round: int
+    ) -> "_LocalData":
+        partition = partition_of(context)
+        examples = examples_for(workbench, partition, trained)
+        draws = batch_draws(workbench, server_round, partition)
+        batches = batch_rows(len(examples.lengths), self._settings, draws)
+        return _LocalData(partition=partition, examples=examples, batches=batches)
+
+    def _local_workload(
+        self, workbench: Workbench, trained: TrainableSet, local: "_LocalData", values: int
+    ) -> Workload:
+        return self._probing_workload(
+            workbench,
+            trained,
+            batches=len(local.batches),
+            passes=self._options.differences.passes(self._options.probes),
+            num_examples=local.count,
+            values=values,
+        )
 
     def _probing(
         self, workbench: Workbench, trained: TrainableSet, layout: VectorLayout, distribution: Distribution
@@ -231,3 +275,16 @@ class ForwardClient(StepClient):
             differences=self._options.differences,
             distribution=distribution,
         )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LocalData:
+    """What a client trains on by itself: its examples, and the rows of each batch."""
+
+    partition: int
+    examples: TrainingExamples
+    batches: Sequence[np.ndarray]
+
+    @property
+    def count(self) -> int:
+        return len(self.examples.lengths)

@@ -1,4 +1,4 @@
-"""A client that trains whole blocks on its own partition: full fine-tuning, and layer freezing."""
+"""A client that trains whole blocks or networks on its own partition: full fine-tuning, and layer freezing."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,7 +8,7 @@ from flwr.clientapp import ClientApp
 
 from clients.base import AcceptedSets, TrainingClient
 from clients.options import with_training_options
-from clients.partition import batch_draws, examples_for, partition_of
+from clients.partition import augmentation, batch_draws, dropout_seed, examples_for, partition_of
 from fedlab.common.spans import span
 from fedlab.messages.clipping import clipped
 from fedlab.messages.orders import read_order
@@ -26,8 +26,9 @@ def full(settings: LocalTraining, *, sets: Sequence[str] = (), base_folder: str 
     """Train whole blocks and the head: all of the model (`full`), or its top `client.depth` blocks (`freeze`).
 
     See `fedlab.training.local.LocalTraining` for the other options. What is trained is what the order says: a built-in
-    set, or one of `sets`, which are found from `base_folder`. There is no dropout, and the device stores no
-    activations of its frozen blocks, as in the published baselines.
+    set, or one of `sets`, which are found from `base_folder`. Transformers have no dropout, and the device stores no
+    activations of its frozen blocks, as in the published baselines. A convolutional network is trained as a whole, from
+    images that are augmented as the task says.
     """
     return FullClient(settings, AcceptedSets(trusted=sets, base=Path(base_folder)))
 
@@ -39,18 +40,30 @@ class FullClient(TrainingClient):
     trains = "whole blocks"
 
     def _train(self, message: Message, context: Context) -> Message:
-        order, settings = read_order(message), self._settings
+        order = read_order(message)
+        settings = self._settings.in_round(order.server_round)
         workbench, partition = open_workbench(context), partition_of(context)
         trained = self._trained_set(order.configuration, workbench)
-        examples, draws = examples_for(workbench, partition, trained), batch_draws(workbench, order, partition)
+        examples, draws = (
+            examples_for(workbench, partition, trained),
+            batch_draws(workbench, order.server_round, partition),
+        )
         with span("train"):
-            result = finetune(workbench.network, examples, order.arrays, settings, draws, proximal_mu=order.proximal_mu)
+            result = finetune(
+                workbench.network.drawing(dropout_seed(workbench, order.server_round, partition)),
+                examples,
+                order.arrays,
+                settings,
+                draws,
+                proximal_mu=order.proximal_mu,
+                vary=augmentation(workbench, order.server_round, partition),
+            )
         blocks = workbench.network.encoder.shape.blocks
         depth, _ = depth_and_width(trained, blocks)
         passes = training_passes(
             batches=result.batches,
             batch_size=settings.batch_size,
-            input_shape=(workbench.tokens("train").input_ids.shape[1],),
+            input_shape=workbench.samples("train").input_shape,
             model_blocks=blocks,
             depth=depth,
             trained=trained.spec if depth else WHOLE,  # of the head alone, as the layers are frozen

@@ -6,13 +6,15 @@ import numpy as np
 import torch
 from flwr.app import Context, Message
 
-from fedlab.common.seeds import generator
+from fedlab.common.seeds import generator, seed_for
 from fedlab.common.spans import span
+from fedlab.data.pixel_scaling import augmented
 from fedlab.messages.node_config import read_node_config
-from fedlab.messages.orders import Order, read_order
+from fedlab.messages.orders import read_order
 from fedlab.messages.replies import EvaluateReport, evaluate_reply
 from fedlab.models.peft.base import SplitPoint, TrainableSet
 from fedlab.training.evaluate import predict_rows, score_rows
+from fedlab.training.finetune import Vary, as_they_are
 from fedlab.training.local import TrainingExamples
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Configuration, Workload, forward_passes
@@ -26,15 +28,15 @@ def partition_of(context: Context) -> int:
 def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint) -> TrainingExamples:
     """Return the texts of a partition, as a model that is split there sees them."""
     rows = np.asarray(workbench.partitions[partition_id])
-    tokens = workbench.tokens("train")
+    samples = workbench.samples("train")
     with span("load"):
-        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", at=at)
+        table, places = workbench.activations.table(workbench.network, samples, rows, split="train", at=at)
         return TrainingExamples(
             at=at,
             frozen=table,
             places=places,
-            lengths=torch.from_numpy(tokens.lengths[rows]).long(),
-            labels=torch.from_numpy(np.asarray(tokens.labels[rows])).long(),
+            lengths=torch.from_numpy(samples.lengths[rows]).long(),
+            labels=torch.from_numpy(np.asarray(samples.labels[rows])).long(),
             inputs=workbench.network.encoder.inputs,
         )
 
@@ -44,9 +46,23 @@ def examples_for(workbench: Workbench, partition_id: int, trained: TrainableSet)
     return examples_of(workbench, partition_id, trained.split_point(workbench.network.encoder.shape.blocks))
 
 
-def batch_draws(workbench: Workbench, order: Order, partition_id: int) -> np.random.Generator:
+def batch_draws(workbench: Workbench, server_round: int, partition_id: int) -> np.random.Generator:
     """Return what the order of a client's batches in a round is drawn from."""
-    return generator(workbench.seed, "batches", order.server_round, partition_id)
+    return generator(workbench.seed, "batches", server_round, partition_id)
+
+
+def augmentation(workbench: Workbench, server_round: int, partition_id: int) -> Vary:
+    """Return what varies a client's batches of images in a round, as its task says; of texts nothing does."""
+    terms = workbench.task.images
+    if terms is None or not (terms.crops or terms.flips):
+        return as_they_are
+    draws = generator(workbench.seed, "augmentation", server_round, partition_id)
+    return lambda pixels: torch.from_numpy(augmented(pixels.cpu().numpy(), terms, draws)).to(pixels.device)
+
+
+def dropout_seed(workbench: Workbench, server_round: int, partition_id: int) -> int:
+    """Return what a client's dropout in a round is drawn by."""
+    return seed_for(workbench.seed, "dropout", server_round, partition_id)
 
 
 def answer_evaluate(
@@ -67,7 +83,7 @@ def answer_evaluate(
     passes = forward_passes(
         batches=-(-count // batch_size),
         batch_size=batch_size,
-        input_shape=(workbench.tokens("train").input_ids.shape[1],),
+        input_shape=workbench.samples("train").input_shape,
         model_blocks=workbench.network.encoder.shape.blocks,
         scored_tokens=workbench.scored_tokens("train"),
         format=workbench.weights_format,

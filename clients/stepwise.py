@@ -41,8 +41,8 @@ class StepWork:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Return the shape of one text, in tokens."""
-        return (self.workbench.tokens("train").input_ids.shape[1],)
+        """Return the shape of one text, in tokens, or of one image."""
+        return self.workbench.samples("train").input_shape
 
     def report(self, client: int, arrays: Arrays, kind: str, loss: float, workload: Workload) -> TrainReport:
         """Return what one client answers."""
@@ -84,7 +84,7 @@ class StepClient(TrainingClient):
         trained = self._trained_set(configuration_of(message), workbench)
         partitions = [partition_of(context) for context in contexts]
         sent = arrays_of(message)
-        models = [trainable(_model_of(sent, context, keeps=order.keeps)) for context in contexts]
+        models = [trainable(model_of(sent, context, keeps=order.keeps)) for context in contexts]
         examples = [examples_for(workbench, partition, trained) for partition in partitions]
         rows = [
             _rows_of(workbench, partition, each, self._settings.batch_size, order)
@@ -106,7 +106,7 @@ class StepClient(TrainingClient):
         """Return what each client answers."""
 
 
-def _model_of(sent: Arrays | None, context: Context, *, keeps: bool) -> Arrays:
+def model_of(sent: Arrays | None, context: Context, *, keeps: bool) -> Arrays:
     """Return the model of an order: the one it sends, which the client then `keeps`, or the one that it kept."""
     if sent is not None:
         if keeps:

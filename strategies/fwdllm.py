@@ -14,18 +14,16 @@ from flwr.serverapp import Grid
 from fedlab.errors import UserError
 from fedlab.gradients.directions import Distribution
 from fedlab.gradients.sums import Probed
-from fedlab.gradients.vectors import layout_of, size_of_layout, spans_of
-from fedlab.messages.npy import views_of
-from fedlab.messages.orders import passed_configuration
-from fedlab.messages.pack import to_record
+from fedlab.gradients.vectors import size_of_layout, spans_of
 from fedlab.messages.probes import StepOrder
 from fedlab.messages.updates import Update
 from fedlab.results.records import StepRecord
-from strategies.base import takes_options_of
-from strategies.fedsgd import FedSGD, FedSGDOptions
+from fedlab.server.context import Server
+from strategies.base import AttachedStrategy, takes_options_of
 from strategies.pacing import Judgement, Pacing, Pool
 from strategies.sampling import cosines, shared_out
 from strategies.split_layers import spans_of_clients
+from strategies.steps import StepOptions, Steps
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,8 +32,8 @@ _MOST_PROBES = 100_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class FwdLLMOptions(FedSGDOptions):
-    """The options of FwdLLM: those of FedSGD and `strategies.pacing.Pacing`, and which directions are probed.
+class FwdLLMOptions(StepOptions):
+    """The options of FwdLLM: those of `StepOptions` and `strategies.pacing.Pacing`, and which directions are probed.
 
     Each client probes `probes` directions of a `distribution` at a time. The variance is that of the array `watched`,
     by default of all. Of a `sampling_ratio` below 1 that many of the candidates are kept, in every other step (0.1 in
@@ -80,7 +78,7 @@ class FwdLLMOptions(FedSGDOptions):
         )
 
 
-class FwdLLM(FedSGD):
+class FwdLLM(AttachedStrategy):
     """Ask a cohort for derivatives along random directions, and step once there are enough of them.
 
     A server round is one exchange of messages: the first of a step sends the model, and the clients answer derivatives,
@@ -95,39 +93,45 @@ class FwdLLM(FedSGD):
     @takes_options_of(FwdLLMOptions)
     def __init__(self, **options: Any) -> None:
         self._rules = FwdLLMOptions(**options)
-        self._set(self._rules)
+        self.clients_per_round = self._rules.clients_per_round
+        self._steps = Steps(self._rules)
         self.max_scalars = self._rules.probes
         self._order = StepOrder(step=0)
         self._pool: Pool | None = None  # of the step that is asked for again
         self._reference: np.ndarray | None = None  # the gradient of the last step, if its directions were plain
 
+    def attach(self, server: Server) -> None:
+        """Store the server's side of the run."""
+        super().attach(server)
+        self._steps.server = server
+
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask for a new step, or for more of the last one."""
-        self._sent, self._configuration = views_of(arrays), passed_configuration(config)
-        present = self._present(list(grid.get_node_ids())) if self._pool is not None else []
+        self._steps.begin(arrays, config)
+        present = self._steps.present(list(grid.get_node_ids())) if self._pool is not None else []
         if present:
             self._order = self._completed(replace(self._order, cycle=self._order.cycle + 1), present)
-            return self._messages(present, server_round, None, self._order)
+            return self._steps.messages(present, server_round, None, self._order)
         self._pool = None  # of a step whose clients have all gone
-        nodes = self._next_cohort(grid)
+        nodes = self._steps.next_cohort(grid)
         order = replace(
-            self._next_step(),
+            self._steps.next_step(),
             probes=self._rules.probes,
             distribution=self._rules.distribution,
             shared=self._rules.shared_seeds,
             keeps=self._rules.pace.repeats,
         )
         self._order = self._completed(order, nodes)
-        return self._messages(nodes, server_round, arrays, self._order)
+        return self._steps.messages(nodes, server_round, arrays, self._order)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
     ) -> tuple[ArrayRecord | None, MetricRecord | None]:
         """Return the model after a step, None if more derivatives are asked for or there are too few replies."""
-        updates = [update for update in self._updates(replies) if self._is_answer(update)]
-        if not self._are_enough(updates):
+        updates = [update for update in self._steps.updates(replies) if self._is_answer(update)]
+        if not self._steps.are_enough(updates):
             return None, None
         pool = self._pool or Pool(size=self._size, distribution=self._order.distribution)
         pool = pool.added([probed for update in updates for probed in self._probed(update)])
@@ -140,17 +144,17 @@ class FwdLLM(FedSGD):
         guided = bool(self._order.chosen)
         self._reference = gradient if self._rules.sampling_ratio < 1 and not guided else None
         self._pool = None
-        return to_record(self._stepped(gradient)), None
+        return self._steps.stepped(gradient), None
 
     def state(self) -> dict[str, Any]:
         """Return what the next exchange depends on; of a pool the seeds and derivatives, its sums follow from them."""
         pool = None if self._pool is None else [[vars(each) for each in cycle] for cycle in self._pool.probes]
         order = vars(self._order)
-        return super().state() | {"order": order, "pool": pool, "size": self._size, "reference": self._reference}
+        return self._steps.state() | {"order": order, "pool": pool, "size": self._size, "reference": self._reference}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Restore what `state` returned."""
-        super().restore(state)
+        self._steps.restore(state)
         self._order, self._reference = StepOrder(**state["order"]), state["reference"]
         self._pool = None
         if state["pool"] is not None:
@@ -159,14 +163,14 @@ class FwdLLM(FedSGD):
 
     @property
     def _size(self) -> int:
-        return size_of_layout(layout_of(self._sent))
+        return size_of_layout(self._steps.layout)
 
     def _completed(self, order: StepOrder, nodes: Sequence[int]) -> StepOrder:
         """Return an order with what depends on who is asked: the candidates that are kept, and who moves what."""
         partitions = [self.server.partitions[node] for node in nodes]
         rules = self._rules
         if rules.blocks_a_client:
-            spans = spans_of_clients(layout_of(self._sent), self._cohort, rules.blocks_a_client)
+            spans = spans_of_clients(self._steps.layout, self._steps.cohort, rules.blocks_a_client)
             return replace(order, spans={partition: spans[partition] for partition in partitions})
         if rules.sampling_ratio == 1 or self._reference is None or not self._reference.any():
             return replace(order, chosen={})
@@ -192,7 +196,7 @@ class FwdLLM(FedSGD):
 
     def _watched(self) -> slice:
         """Return the values whose variance is watched; raises UserError if there is no such array."""
-        spans = spans_of(layout_of(self._sent))
+        spans = spans_of(self._steps.layout)
         if self._rules.watched and self._rules.watched not in spans:
             raise UserError(
                 f"strategy.options.watched = '{self._rules.watched}': no such array is trained; accepted: "

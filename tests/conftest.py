@@ -188,6 +188,58 @@ def small_experiment(day_and_night):
     return experiment_from(table, "small")
 
 
+@pytest.fixture(scope="session")
+def stripes(tmp_path_factory) -> Path:
+    """Write 200 noisy images of 16 x 16 pixels by five writers, with stripes that lie or stand; 40 are for the test."""
+    import numpy as np
+
+    draws = np.random.default_rng(0)
+    labels = np.arange(200) % 2
+    images = draws.integers(0, 80, (200, 16, 16))
+    for image, label in zip(images, labels, strict=True):
+        (image if label else image.T)[:, draws.integers(0, 3) :: 3] += 100
+    path = tmp_path_factory.mktemp("images") / "stripes.npz"
+    arrays = {"image": images.astype(np.uint8), "label": labels, "writer": np.arange(200) // 2 % 5}
+    np.savez(path, test=np.arange(200) >= 160, **arrays)
+    return path
+
+
+@pytest.fixture(scope="session")
+def image_experiment(stripes):
+    """Return an experiment with the five writers as clients, who train a LeNet."""
+    from fedlab.config.file import experiment_from
+
+    table = {
+        "rounds": 2,
+        "task": {
+            "kind": "image",
+            "data": str(stripes),
+            "augment": ["crop", "flip"],
+            "crop_padding": 1,
+            "partition": {"scheme": "natural", "column": "writer"},
+        },
+        "backbone": {"name": "lenet"},
+        "client": {"name": "full"},
+        "strategy": {"name": "fedavg", "options": {"clients_per_round": 3}},
+    }
+    return experiment_from(table, "images")
+
+
+@pytest.fixture(scope="session")
+def image_bench(image_experiment, tmp_path_factory):
+    """Prepare that experiment's data, and open it in this process."""
+    import torch
+
+    from fedlab.training.bundle import PreparedBundle, bundle_for
+
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("node")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
+        prepared = bundle_for(image_experiment, folder)
+    return PreparedBundle(folder=prepared, activations=folder / "activations", room_bytes=0).open()
+
+
 @pytest.fixture
 def backbone(tmp_path, day_and_night):
     """Save a tiny encoder with a vocabulary of its own, as one that was pretrained."""

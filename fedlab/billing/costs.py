@@ -7,7 +7,7 @@ from functools import partial
 from fedlab.devices.costmodel.base import Computing, price
 from fedlab.devices.profile import DeviceProfile
 from fedlab.network.links import Link
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Cost, Workload
 
 
@@ -41,7 +41,7 @@ def charge(
     *,
     profile: DeviceProfile,
     link: Link,
-    shape: ModelShape,
+    shape: AnyShape,
     bytes_down: int,
     bytes_up: int,
     partition_id: int,

@@ -16,7 +16,7 @@ from fedlab.messages.measurements import Measures
 from fedlab.messages.round_terms import Ending, RoundTerms, round_seconds
 from fedlab.network.links import Direction, Link
 from fedlab.results.records import Dropout
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration, Cost, Workload
 
 Level = ProvenanceLevel | Literal[""]
@@ -68,7 +68,7 @@ class SimulatedPhysics:
 
     fleet: Fleet
     link: Link
-    shape: ModelShape
+    shape: AnyShape
     server_down_bytes_per_second: float | None = None
     server_up_bytes_per_second: float | None = None
 
@@ -156,7 +156,7 @@ class _Course:
     ending: Ending
 
 
-def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: ModelShape) -> _Needs:
+def _needs_of(profile: DeviceProfile, workload: Workload | None, shape: AnyShape) -> _Needs:
     if workload is None:
         return _Needs(profile=profile)
     if problem := misfit(workload.passes, shape):

@@ -22,7 +22,11 @@ def reproduce(
         ),
     ],
     run: Annotated[
-        bool, typer.Option("--run/--no-run", help="Train the mini variant: table2, table5, figure6, figure7.")
+        bool,
+        typer.Option(
+            "--run/--no-run",
+            help="Train the mini variant, of table2, table5, figure6, figure7, fwdllm-time, -pacing and -scaling.",
+        ),
     ] = True,
     task: Annotated[TaskName, typer.Option(help="table5: data set of the mini variant.")] = "20news",
     out: Annotated[

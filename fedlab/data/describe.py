@@ -2,18 +2,35 @@
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from hashlib import sha256
 from typing import Any
 
 import numpy as np
 
 from fedlab.data.encode import Encoded, Lengths
 from fedlab.data.examples import Examples
+from fedlab.data.images import ImageSet
 from fedlab.data.report import ClientLabels, SplitReport
 from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 
 _SAMPLES = 3
 UNLABELLED = "(no label)"  # of texts whose partition needs none
 _CELLS = 200_000  # the largest number of counts by client and label that is kept
+
+
+def split_reports(
+    splits: Mapping[str, Examples], encoded: Encoded, label_names: Sequence[str]
+) -> dict[str, SplitReport]:
+    """Describe the splits of a task."""
+    return {split: _split_report(part, split, encoded, label_names) for split, part in splits.items()}
+
+
+def _split_report(part: Examples, split: str, encoded: Encoded, label_names: Sequence[str]) -> SplitReport:
+    tokens = encoded.tokens[split]
+    if isinstance(tokens, ImageSet):
+        counts = Counter(map(str, part.labels))
+        return SplitReport(examples=len(part), labels=_commonest_first(counts))
+    return split_report(part, tokens, label_names, encoded.lengths[split], counted_tokens(encoded, split))
 
 
 def split_report(
@@ -25,7 +42,7 @@ def split_report(
     counts = Counter(str(kind) for kind in kinds if kind != "")
     return SplitReport(
         examples=len(part),
-        labels=dict(sorted(counts.items(), key=lambda each: (-each[1], each[0]))),
+        labels=_commonest_first(counts),
         median_tokens=float(np.median(lengths.whole)),
         longest_tokens=int(lengths.whole.max()),
         cut=lengths.cut,
@@ -34,18 +51,28 @@ def split_report(
     )
 
 
+def _commonest_first(counts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(counts.items(), key=lambda each: (-each[1], each[0])))
+
+
 def counted_tokens(encoded: Encoded, split: str) -> int | None:
     """Return how many tokens of a split count in the loss; None where it has none, or rows that are only scored."""
     if encoded.language is None or (encoded.language.words is not None and split != "train"):
         return None
-    return int((encoded.tokens[split].labels != IGNORED_LABEL).sum())
+    return int((_token_set(encoded, split).labels != IGNORED_LABEL).sum())
+
+
+def _token_set(encoded: Encoded, split: str) -> TokenSet:
+    tokens = encoded.tokens[split]
+    assert isinstance(tokens, TokenSet), "a language task is of texts"
+    return tokens
 
 
 def samples_of(encoded: Encoded, tokenizer: Any) -> list[dict[str, str]]:
     """Return the first training examples of a language task as the model sees them, the responses apart."""
     if encoded.language is None:
         return []
-    train, found = encoded.tokens["train"], []
+    train, found = _token_set(encoded, "train"), []
     for ids, length, labels in zip(train.input_ids[:_SAMPLES], train.lengths, train.labels, strict=False):
         counts = np.flatnonzero(labels != IGNORED_LABEL) + 1
         start = int(counts[0]) if len(counts) else int(length)
@@ -67,7 +94,7 @@ def client_labels(labels: Sequence[str], parts: Sequence[np.ndarray]) -> ClientL
 
 
 def duplicates_between(splits: Mapping[str, Examples]) -> dict[str, dict[str, int]]:
-    """Count the examples of each split whose text, blanks aside, is also in a split before it or occurs again."""
+    """Count the examples of each split whose text, blanks aside, or image is also in an earlier one or occurs again."""
     texts = {split: [_comparable(text) for text in part.texts] for split, part in splits.items()}
     distinct = {split: set(each) for split, each in texts.items()}
     names = list(texts)
@@ -78,7 +105,9 @@ def duplicates_between(splits: Mapping[str, Examples]) -> dict[str, dict[str, in
     }
 
 
-def _comparable(text: str | Sequence[str | tuple[str, str]]) -> str:
+def _comparable(text: str | Sequence[str | tuple[str, str]] | np.ndarray) -> str | bytes:
+    if isinstance(text, np.ndarray):
+        return sha256(np.ascontiguousarray(text).data).digest()
     parts = [text] if isinstance(text, str) else [part if isinstance(part, str) else " ".join(part) for part in text]
     return " ".join(" ".join(parts).split())
 

@@ -15,6 +15,8 @@ from fedlab.data.label_words import LabelWords, scored_rows, words_after
 from fedlab.data.labels import label_ids
 from fedlab.data.language import Language
 from fedlab.data.language_rows import Answered, answered, answered_row, blocks, text_rows, whole_texts
+from fedlab.data.pixel_scaling import ImageTerms
+from fedlab.data.samples import SampleSet
 from fedlab.data.templates import Piece, render
 from fedlab.data.tokens import TokenRow, TokenSet, store_rows, tokenize
 
@@ -31,12 +33,13 @@ class Lengths:
 
 @dataclass(frozen=True, kw_only=True)
 class Encoded:
-    """The token sets of the splits, the rows of the training split that each client has, and the texts' lengths."""
+    """The splits as tokens or images, the rows of the training split that each client has, and the texts' lengths."""
 
-    tokens: Mapping[str, TokenSet]
+    tokens: Mapping[str, SampleSet]
     parts: Sequence[np.ndarray]
-    lengths: Mapping[str, Lengths]
+    lengths: Mapping[str, Lengths]  # of texts
     language: Language | None = None
+    images: ImageTerms | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

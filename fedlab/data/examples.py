@@ -1,9 +1,9 @@
-"""A split of a task as plain lists: texts and labels, read from the columns that the experiment names."""
+"""A split of a task as plain lists: texts or images and labels, read from the columns that the experiment names."""
 
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import datasets
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import TaskTable
 from fedlab.data.conversations import ASSISTANT, Conversation, asked_and_answered, chats
+from fedlab.data.pixels import read_pixels
 from fedlab.errors import UserError
 
 
@@ -26,10 +27,12 @@ class LeftOut:
 class Examples:
     """The examples of one split: lists of equal length of texts, labels and (in scheme `natural`) client ids.
 
-    Language tasks (next-token, prompt) have a label where a partition or the score needs one, elsewhere "".
+    Where the task is of images, these stand in the place of texts. Language tasks (next-token, prompt) have a label
+    where a partition or the score needs one, elsewhere "".
     """
 
-    texts: list[str] | list[list[str]] | list[Conversation]  # tagging: words
+    # Tagging: words; images: pixels, uint8 [C, H, W].
+    texts: list[str] | list[list[str]] | list[Conversation] | list[np.ndarray]
     labels: list[str] | list[list[str]]  # tagging: one BIO tag for each word
     client_ids: list[object] | None = None
     left_out: LeftOut = field(default=LeftOut(), compare=False)
@@ -62,10 +65,12 @@ def read_examples(dataset: datasets.Dataset, table: TaskTable, split: str) -> Ex
     column = table.partition.column if split == "train" and table.partition.scheme == "natural" else None
     ids = None if column is None else list(_column(dataset, column, "task.partition.column", split))
     everything = Examples(texts=texts, labels=labels, client_ids=ids)
-    with_text = np.array([any(text) if isinstance(text, list) else bool(text) for text in texts], bool)
+    with_text = np.array([_holds_something(text) for text in texts], bool)
     labelled = np.array([None not in label if isinstance(label, list) else label is not None for label in labels], bool)
     if not with_text.any():
-        raise UserError(f"split '{split}' of task.data = '{table.data}' contains no text")
+        raise UserError(
+            f"split '{split}' of task.data = '{table.data}' contains no {'image' if table.kind == 'image' else 'text'}"
+        )
     no_label = int((with_text & ~labelled).sum())
     if 2 * no_label > with_text.sum():
         raise UserError(
@@ -84,13 +89,20 @@ def _asked_for(table: TaskTable) -> str:
     return f"label: is task.label = '{table.label}' the column of the labels"
 
 
+def _holds_something(text: str | list[Any] | np.ndarray | None) -> bool:
+    return any(text) if isinstance(text, list) else text is not None and len(text) > 0
+
+
 def read_texts(
     dataset: datasets.Dataset, table: TaskTable, split: str
-) -> list[str] | list[list[str]] | list[Conversation]:
+) -> list[str] | list[list[str]] | list[Conversation] | list[np.ndarray]:
     """Read the texts of one split, with several columns joined by a space; for tagging, the words of each sentence.
 
-    Prompts and responses are read as conversations.
+    Prompts and responses are read as conversations, images as pixels.
     """
+    if table.kind == "image":
+        name = _existing_column(dataset, table.image, "task.image", split)
+        return cast("list[np.ndarray]", read_pixels(dataset, name, table, split))
     if table.kind == "prompt":
         return _read_conversations(dataset, table, split)
     if table.kind != "tagging" and {"tokens", "tags"} <= set(dataset.column_names) - {*table.text, table.label}:
@@ -167,10 +179,15 @@ def one_label(name: str) -> str:
     return " ".join(name.split())
 
 
-def _column(dataset: datasets.Dataset, name: str, key: str, split: str) -> Sequence[Any]:
+def _existing_column(dataset: datasets.Dataset, name: str, key: str, split: str) -> str:
     found = column_named(name, dataset.column_names)
     if found is None:
         raise UserError(f"{key}: no column '{name}' in split '{split}': {nearest(name, dataset.column_names)}")
+    return found
+
+
+def _column(dataset: datasets.Dataset, name: str, key: str, split: str) -> Sequence[Any]:
+    found = _existing_column(dataset, name, key, split)
     try:
         values: Sequence[Any] = dataset.with_format(None)[found][:]
     except UnicodeDecodeError as error:

@@ -20,7 +20,8 @@ def load_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path
     """Load a task from the cache, or build it: read, tokenise and partition over the clients.
 
     The first process builds the task, others map its files into memory. Data of a user's function are read every time,
-    because nothing shows whether the function would return the same; their tokens are cached by content.
+    because nothing shows whether the function would return the same; their tokens are cached by content. `tokenizer` is
+    None for images.
 
     Raises:
         UserError: the data cannot be read, or do not match the table.
@@ -48,5 +49,6 @@ def texts_for_vocabulary(table: TaskTable, resolve: Resolve) -> Iterator[str]:
 
 def _key(table: TaskTable, seed: int, tokenizer: Any, state: object) -> str:
     template = getattr(tokenizer, "chat_template", None) if table.kind == "prompt" else None
-    parts = [TASK_LAYOUT, table.model_dump(mode="json"), seed, tokenizer_digest(tokenizer), state, template]
+    tokens = None if tokenizer is None else tokenizer_digest(tokenizer)
+    parts = [TASK_LAYOUT, table.model_dump(mode="json"), seed, tokens, state, template]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()

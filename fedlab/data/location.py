@@ -22,6 +22,7 @@ FORMAT_OF_SUFFIX = {
     ".bio": "conll",
     ".iob": "conll",
     ".txt": "text",
+    ".npz": "npz",
 }
 
 
@@ -89,7 +90,8 @@ def _files(path: Path, task: TaskTable) -> list[Path]:
         return [path]
     if task.files:
         return sorted(path / name for name in task.files.values())
-    return sorted(entry for entry in (path.rglob("*") if is_saved(path) else path.iterdir()) if entry.is_file())
+    below = is_saved(path) or task.kind == "image"  # images may lie in folders that are named for labels
+    return sorted(entry for entry in (path.rglob("*") if below else path.iterdir()) if entry.is_file())
 
 
 def _file_state(path: Path) -> list[object]:

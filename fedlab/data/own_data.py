@@ -33,6 +33,10 @@ def with_own_data(experiment: Experiment, data_path: Path) -> Experiment:
     task, backbone = experiment.task, experiment.backbone.name
     if not task.labels and (not task.is_language or task.scores_labels):
         raise UserError("task.labels is missing: nodes with data of their own cannot know the labels of the others")
+    if task.kind == "image" and (task.mean is None or task.image_shape is None):
+        raise UserError(
+            "task.image_shape, task.mean and task.std are missing: nodes with images of their own must all have them"
+        )
     if backbone in RANDOM_BACKBONES:
         raise UserError(
             f"backbone.name = '{backbone}': its vocabulary is made from the texts, so nodes with data of their own"
@@ -53,14 +57,14 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
         UserError: the data cannot be read, or have a label that the experiment does not list.
     """
     # Imported here as in `fedlab.data.load.load_task`: a node with prepared data saves the seconds.
-    from fedlab.data.encode import SplitEncoder  # noqa: PLC0415
+    from fedlab.data.build import encoder_for  # noqa: PLC0415
     from fedlab.data.examples import read_examples  # noqa: PLC0415
     from fedlab.data.labels import label_set  # noqa: PLC0415
     from fedlab.data.sources.dataset import load_dataset_dict  # noqa: PLC0415
 
     train = read_examples(load_dataset_dict(table, resolve=resolve)["train"], table, "train")
     names = label_set(train, table)
-    encoder = SplitEncoder(table=table, names=names, tokenizer=tokenizer, cache_folder=cache_folder / "tokens")
+    encoder = encoder_for(table, names, tokenizer=tokenizer, cache_folder=cache_folder / "tokens")
     encoded = encoder.encoded({"train": train}, [np.arange(len(train))])
     tokens = encoded.tokens["train"]
     return Task(
@@ -72,6 +76,7 @@ def load_own(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Path,
         partitions=join_partitions(encoded.parts),
         digest=tokens.digest,
         language=encoded.language,
+        images=encoded.images,
     )
 
 

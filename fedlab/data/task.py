@@ -1,4 +1,4 @@
-"""A task ready for training: the tokens of each split and the partitions of the clients; and its files."""
+"""A task ready for training: the tokens or images of each split, the partitions of the clients; and its files."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -9,8 +9,9 @@ import numpy as np
 
 from fedlab.config.task_table import TaskKind
 from fedlab.data.language import Language, language_from
+from fedlab.data.pixel_scaling import ImageTerms, image_terms_from
 from fedlab.data.report import DataReport, report_from
-from fedlab.data.tokens import TokenSet, read_tokens
+from fedlab.data.samples import SampleSet, read_samples
 
 SPLITS = ("train", "validation", "test")
 _REPORT = "report.json"
@@ -46,13 +47,14 @@ class Task:
 
     kind: TaskKind
     label_names: tuple[str, ...]
-    train: TokenSet
-    validation: TokenSet
-    test: TokenSet
+    train: SampleSet
+    validation: SampleSet
+    test: SampleSet
     partitions: Partitions
     digest: str  # SHA-256 of everything above: equal digests mean equal tasks
     report: DataReport | None = None  # what was read; None for a node's own data
     language: Language | None = None  # how a language model is scored; None for other kinds
+    images: ImageTerms | None = None  # how images are normalised and varied; None for other kinds
 
 
 def join_partitions(parts: Sequence[np.ndarray]) -> Partitions:
@@ -64,13 +66,14 @@ TASK_FILES = ("indices.npy", "ends.npy", "task.json")
 
 
 def write_task(task: Task, folder: Path) -> None:
-    """Write a task into a folder; its tokens are referred to by their digests."""
+    """Write a task into a folder; its tokens or images are referred to by their digests."""
     description = {
         "kind": task.kind,
         "label_names": task.label_names,
         "tokens": {split: getattr(task, split).digest for split in SPLITS},
         "digest": task.digest,
         "language": None if task.language is None else task.language.plain(),
+        "images": None if task.images is None else task.images.plain(),
     }
     if task.report is not None:
         (folder / _REPORT).write_text(json.dumps(task.report.plain()), encoding="utf-8")
@@ -90,5 +93,6 @@ def read_task(folder: Path, token_folder: Path) -> Task:
         partitions=Partitions(np.load(folder / "indices.npy", mmap_mode="r"), np.load(folder / "ends.npy")),
         digest=description["digest"],
         language=None if description["language"] is None else language_from(description["language"]),
-        **{split: read_tokens(token_folder, digest) for split, digest in description["tokens"].items()},
+        images=None if description.get("images") is None else image_terms_from(description["images"]),
+        **{split: read_samples(token_folder, digest) for split, digest in description["tokens"].items()},
     )

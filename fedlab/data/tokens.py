@@ -47,6 +47,16 @@ class TokenSet:
     def __len__(self) -> int:
         return len(self.lengths)
 
+    @property
+    def inputs(self) -> np.ndarray:
+        """Return what a model reads."""
+        return self.input_ids
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Return the shape of a text, in tokens, as padded."""
+        return self.input_ids.shape[1:]
+
 
 def tokenize(
     texts: Sequence[str] | Sequence[Sequence[str]],

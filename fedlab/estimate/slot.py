@@ -6,12 +6,11 @@ nobody. How closely that is looked at is a matter of `Rules`: those of the publi
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
 from fedlab.billing.costs import charge
-from fedlab.devices.costmodel.operators import TRAINED_BYTES
 from fedlab.devices.costmodel.projections import trained_weights
 from fedlab.devices.profile import DeviceProfile
 from fedlab.errors import UserError
@@ -167,7 +166,7 @@ def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cos
     depth, width = slot.trained_depth(part.segment.depth), part.segment.width
     traffic = rules.traffic(depth, width)
     passes = _passes(slot, depth, rules.latency_width or max(1, width), cached=cached)
-    cost = charge(
+    return charge(
         Workload(passes=passes, num_examples=slot.batches * slot.batch_size),
         profile=slot.profile,
         link=slot.link,
@@ -178,10 +177,6 @@ def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cos
         server_round=part.first_round,
         start_seconds=0.0,
     )
-    if slot.method != "forward":
-        return cost
-    held = trained_weights(slot.trained(max(1, width)), slot.shape, depth)  # the pairs, which no backward pass shows
-    return replace(cost, peak_memory_bytes=cost.peak_memory_bytes + TRAINED_BYTES * held)
 
 
 def _passes(slot: Slot, depth: int, width: int, *, cached: bool) -> tuple[Pass, ...]:
@@ -195,6 +190,7 @@ def _passes(slot: Slot, depth: int, width: int, *, cached: bool) -> tuple[Pass, 
             format=slot.format,
             processor=slot.processor,
             scored_tokens=slot.scored_tokens,
+            held_values=trained_weights(slot.trained(width), slot.shape, depth),
         )
     return training_passes(
         batches=slot.batches,

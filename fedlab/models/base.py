@@ -23,7 +23,7 @@ from fedlab.models.quantised.base import QuantisedMatrix, Weight
 from fedlab.models.transformer.low_rank import NO_PAIRS, LowRank
 from fedlab.models.transformer.unpadded import UnpaddedRows
 from fedlab.workload.passes import Precision
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape, ModelShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,36 +47,15 @@ TextRow = Literal["first", "last"]  # of a text's tokens: [CLS] of an encoder, t
 
 
 class Backbone(Protocol):
-    """A chain of blocks as pure functions over frozen weights.
-
-    A block is split where an adapter sits: `block_sum` runs it up to the sum s before its last norm, `block_end` adds
-    an adapter of s, if there is one, and normalises (a decoder behind its last block alone). States that are stored
-    end at either place.
-    """
+    """What is below the head of any model, whatever it computes: its sizes, and the weights of its own."""
 
     @property
-    def shape(self) -> ModelShape:
+    def shape(self) -> AnyShape:
         """Return the sizes that costs depend on."""
-
-    @property
-    def sizes(self) -> EncoderSizes:
-        """Return the sizes that the shapes of trained arrays depend on."""
 
     @property
     def inputs(self) -> type[Inputs]:
         """Return the kind of inputs it takes."""
-
-    @property
-    def text_row(self) -> TextRow:
-        """Return which row stands for a text."""
-
-    @property
-    def longest(self) -> int:
-        """Return the most tokens a text may have."""
-
-    @property
-    def has_pooler(self) -> bool:
-        """Tell whether `pool` can be called."""
 
     @property
     def device(self) -> torch.device:
@@ -94,6 +73,44 @@ class Backbone(Protocol):
     def precision(self) -> Precision:
         """Return the precision of the frozen matrices of its blocks."""
 
+    def named_weights(self) -> Mapping[str, Weight]:
+        """Return all weights by the names they travel under (`fedlab.models.peft.whole_blocks`)."""
+
+    def tensors(self) -> Mapping[str, Weight]:
+        """Return all weights by name; blocks that share weights have them once."""
+
+    def facts(self) -> dict[str, Any]:
+        """Return all the rest as plain values, from which the family makes the same backbone again."""
+
+
+class BlockChain(Backbone, Protocol):
+    """A transformer: a chain of blocks as pure functions over frozen weights.
+
+    A block is split where an adapter sits: `block_sum` runs it up to the sum s before its last norm, `block_end` adds
+    an adapter of s, if there is one, and normalises (a decoder behind its last block alone). States that are stored
+    end at either place.
+    """
+
+    @property
+    def shape(self) -> ModelShape:
+        """Return the sizes that costs depend on."""
+
+    @property
+    def sizes(self) -> EncoderSizes:
+        """Return the sizes that the shapes of trained arrays depend on."""
+
+    @property
+    def text_row(self) -> TextRow:
+        """Return which row stands for a text."""
+
+    @property
+    def longest(self) -> int:
+        """Return the most tokens a text may have."""
+
+    @property
+    def has_pooler(self) -> bool:
+        """Tell whether `pool` can be called."""
+
     def embed(self, inputs: TokenIds) -> Tensor:
         """Return the state that enters block 0, [B, T, H]."""
 
@@ -109,17 +126,8 @@ class Backbone(Protocol):
     def pool(self, text_rows: Tensor) -> Tensor:
         """Apply the pretrained pooler to the rows that stand for texts, [B, H]."""
 
-    def named_weights(self) -> Mapping[str, Weight]:
-        """Return all weights by the names they travel under (`fedlab.models.peft.whole_blocks`)."""
-
-    def with_trained(self, parameters: Mapping[str, Tensor]) -> "Backbone":
+    def with_trained(self, parameters: Mapping[str, Tensor]) -> "BlockChain":
         """Return the backbone with those of its weights replaced that are among the parameters."""
-
-    def tensors(self) -> Mapping[str, Weight]:
-        """Return all weights by name; blocks that share weights have them once."""
-
-    def facts(self) -> dict[str, Any]:
-        """Return all the rest as plain values, from which the family makes the same backbone again."""
 
 
 class Head(Protocol):

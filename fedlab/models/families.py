@@ -112,6 +112,10 @@ class BackboneFamily(Protocol):
     def targets(self) -> Mapping[str, Collection[str]]:
         """Return the roles of the matrices that a name stands for: q, or as transformers calls its module, q_proj."""
 
+    @property
+    def shares_blocks(self) -> bool:
+        """Tell whether all blocks are one, which is run many times."""
+
     def module_names(self, block: int) -> Mapping[str, str]:
         """Return what transformers' model without a head calls the matrices of a block, by role."""
 

@@ -16,7 +16,7 @@ from fedlab.config.builtins import RANDOM_BACKBONES
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
-from fedlab.models.base import Backbone
+from fedlab.models.base import BlockChain
 from fedlab.models.families import BackboneFamily, EncoderSizes, families, family_of
 from fedlab.models.location import source_of
 from fedlab.models.quantised.named_weights import from_parts, in_parts
@@ -52,7 +52,7 @@ def load_pretrained(
     return _from_files(source_of(table.name, resolve), table.name)
 
 
-def encoder_of(model: Any, precision: Precision = "fp32") -> Backbone:
+def encoder_of(model: Any, precision: Precision = "fp32") -> BlockChain:
     """Take the frozen weights out of a transformers model without a head, in a precision.
 
     Raises:
@@ -60,7 +60,7 @@ def encoder_of(model: Any, precision: Precision = "fp32") -> Backbone:
     """
     family = _family_of(model)
     stored = family.weights(model)
-    backbone: Backbone = family.from_tensors(stored.tensors(precision), stored.facts)
+    backbone: BlockChain = family.from_tensors(stored.tensors(precision), stored.facts)
     return backbone
 
 
@@ -76,18 +76,18 @@ def stored_weights(model: Any) -> StoredWeights:
     return stored
 
 
-def encoder_tensors(encoder: Backbone) -> dict[str, Tensor]:
+def encoder_tensors(encoder: BlockChain) -> dict[str, Tensor]:
     """Return the encoder's weights by name as plain tensors, as `encoder_from_tensors` takes them back."""
     return in_parts(encoder.tensors())
 
 
-def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> Backbone:
+def encoder_from_tensors(tensors: Mapping[str, Tensor], sizes: Mapping[str, Any]) -> BlockChain:
     """Put an encoder together from `encoder_tensors` and `encoder_sizes`."""
-    backbone: Backbone = families()[sizes["shape"]["family"]].from_tensors(from_parts(tensors), sizes)
+    backbone: BlockChain = families()[sizes["shape"]["family"]].from_tensors(from_parts(tensors), sizes)
     return backbone
 
 
-def encoder_sizes(encoder: Backbone) -> dict[str, Any]:
+def encoder_sizes(encoder: BlockChain) -> dict[str, Any]:
     """Return what an encoder is apart from its weights, as plain values."""
     return encoder.facts()
 

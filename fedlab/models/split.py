@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from fedlab.config.task_table import TaskKind
-from fedlab.models.base import Backbone, Head, Inputs, TokenIds
+from fedlab.models.base import BlockChain, Head, Inputs, TokenIds
 from fedlab.models.heads.classification import CLASSIFICATION
 from fedlab.models.heads.next_token import NextTokenHead, scored_places
 from fedlab.models.heads.tagging import TAGGING
@@ -39,7 +39,7 @@ class Network:
     A state of a text's row only has no T. Whole blocks compute in float32, whatever the precision of the frozen ones.
     """
 
-    encoder: Backbone
+    encoder: BlockChain
     kind: TaskKind
     pooling: Literal["cls", "pooler"]
 
@@ -58,6 +58,15 @@ class Network:
     def says_tokens(self) -> bool:
         """Tell whether the head is the backbone's own over the vocabulary, which is not trained."""
         return self.kind not in _HEADS
+
+    @property
+    def statistics(self) -> frozenset[str]:
+        """Return nothing: all trained arrays have gradients."""
+        return frozenset()
+
+    def drawing(self, seed: int) -> "Network":
+        """Return the same network, in which nothing is drawn: there is no dropout."""
+        return self
 
     @property
     def decoder(self) -> Decoder:
@@ -196,7 +205,7 @@ class Network:
 
     def _read(
         self,
-        encoder: Backbone,
+        encoder: BlockChain,
         first: int,
         states: Tensor,
         rows: UnpaddedRows,
@@ -221,14 +230,14 @@ class Network:
         return self.head.reads == "text"
 
     def _sums(
-        self, encoder: Backbone, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS
+        self, encoder: BlockChain, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank = NO_PAIRS
     ) -> Tensor:
         """Run a block up to its last norm; a classifier's last block gives a text's row alone, [B, H]."""
         if self._reads_text and index == encoder.shape.blocks - 1:
             return encoder.block_sum_of_text(index, states, rows, pairs)
         return encoder.block_sum(index, states, rows, pairs)
 
-    def _features(self, encoder: Backbone, states: Tensor) -> Tensor:
+    def _features(self, encoder: BlockChain, states: Tensor) -> Tensor:
         return encoder.pool(states) if self._reads_pooler else states
 
     @property

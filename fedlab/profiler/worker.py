@@ -94,7 +94,7 @@ def _trained_set(job: Job) -> TrainableSet:
 
 
 def _first_arrays(workbench: Workbench, trained: TrainableSet) -> Arrays:
-    network = workbench.network
+    network = workbench.transformer
     sizes = network.sizes(len(workbench.label_names))
     return trained.initial(sizes, generator(0, "initial"), partial(weights_of, network.encoder))
 

@@ -18,7 +18,9 @@ from fedlab.common.files import share
 from fedlab.compare.grouping import identity_of, table_of
 from fedlab.config.file import experiment_from, parse_setting, set_key
 from fedlab.config.schema import Experiment
+from fedlab.data.report import report_from
 from fedlab.errors import UserError
+from fedlab.models.cnn.sizes import conv_sizes
 from fedlab.models.sizes import read_sizes
 from fedlab.reprice.rebill import rebilled, says_work
 from fedlab.results.folder import RunFolder
@@ -27,6 +29,7 @@ from fedlab.results.records import ClientRecord, RoundRecord
 from fedlab.results.write import write_results
 from fedlab.server.context import DecidesByTime, searches
 from fedlab.server.factory import load_physics, load_strategy
+from fedlab.workload.shape import AnyShape
 
 REPRICED_TABLES = ("fleet", "link")
 
@@ -93,7 +96,7 @@ def reprice(source: RunFolder, experiment: Experiment, out: Path) -> dict[str, A
     if reason := why_not(experiment):
         raise UserError(f"{source.path}: cannot be repriced: {reason}")
     rounds, clients = _checked(source, own)
-    rounds, clients = rebilled(rounds, clients, _physics(experiment), str(source.path))
+    rounds, clients = rebilled(rounds, clients, _physics(experiment, source), str(source.path))
     return _written(source, summary, experiment, rounds, clients, out)
 
 
@@ -106,7 +109,7 @@ def _checked(source: RunFolder, own: Experiment) -> tuple[list[RoundRecord], lis
         raise UserError(f"{source.path}: cannot be repriced: client {lost.partition_id} dropped out: {lost.error}")
     if any(each.dropout not in ("failed", "refused") and not says_work(each) for each in clients):
         raise UserError(f"{source.path}: cannot be repriced: its records, of an earlier version, lack what clients did")
-    again = rebilled(rounds, clients, _physics(own), str(source.path))
+    again = rebilled(rounds, clients, _physics(own, source), str(source.path))
     if [_text(records) for records in again] != [_text(rounds), _text(clients)]:
         raise UserError(
             f"{source.path}: cannot be repriced: its records are not what its own boards and links come to "
@@ -119,9 +122,22 @@ def _text(records: Sequence[RoundRecord | ClientRecord]) -> str:
     return json.dumps([asdict(record) for record in records])  # a loss that is not a number equals itself
 
 
-def _physics(experiment: Experiment) -> SimulatedPhysics:
-    sizes = read_sizes(experiment.backbone, resolve=experiment.path)
-    return load_physics(experiment, clients=experiment.task.partition.clients, shape=sizes.shape)
+def _physics(experiment: Experiment, source: RunFolder) -> SimulatedPhysics:
+    return load_physics(experiment, clients=experiment.task.partition.clients, shape=_shape(experiment, source))
+
+
+def _shape(experiment: Experiment, source: RunFolder) -> AnyShape:
+    """Return the sizes of the model; those of a network for images depend on what the run has read."""
+    if experiment.task.kind != "image":
+        return read_sizes(experiment.backbone, resolve=experiment.path).shape
+    try:
+        images = report_from(json.loads(source.data.read_text(encoding="utf-8"))).images
+        assert images is not None, "a run of images says what it read"
+        channels, height, width = images.shape
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise UserError(f"{source.data}: cannot be read, and the size of the images is in it") from error
+    shape = (channels, height, width)
+    return conv_sizes(experiment.backbone, shape, images.num_labels, base=experiment.path(".")).shape
 
 
 def _written(

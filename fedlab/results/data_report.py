@@ -12,13 +12,14 @@ from rich.text import Text
 
 from fedlab.common.files import replace_text
 from fedlab.common.short_text import shortened
-from fedlab.data.report import ClientLabels, DataReport, SplitReport
+from fedlab.data.report import ClientLabels, DataReport, ImageReport, SplitReport
 from fedlab.results.data_plot import plot_label_shares
 from fedlab.results.folder import RunFolder
 
 _CLIENTS, _LABELS = 20, 10  # rows and columns of the table for the terminal
 _REASONS = {"no_text": "without text", "no_label": "without a label"}
 _OF_PROMPTS = {"no_text": "without a prompt", "no_label": "without a response"}
+_OF_IMAGES = {"no_text": "without an image", "no_label": "without a label"}
 _SAMPLE_CHARACTERS = 300
 
 
@@ -45,14 +46,19 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     named = "entity types" if report.kind == "tagging" else "labels"
     labels = [f"{len(train.labels)} {named} (the largest {largest})"] if train.labels else []
     first = [f"{sizes} examples", *labels, _clients_line(report.clients)]
-    texts = f"texts have {train.median_tokens:g} tokens (median), {_cut(report)}"
-    second = [texts, *_counted(report), *_left_out(report), *_lost(report), *_duplicates(report.duplicates)]
+    second = [_inputs(report), *_counted(report), *_left_out(report), *_lost(report), *_duplicates(report)]
     return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
 
 
 def render_data(report: DataReport) -> RenderableType:
     """Return tables of the splits, the labels and the clients, and what was left out or occurs twice."""
-    notes = [*_counted(report), *_left_out(report), *_lost(report), *_duplicates(report.duplicates)]
+    notes = [
+        *([_inputs(report)] if report.images else []),
+        *_counted(report),
+        *_left_out(report),
+        *_lost(report),
+        *_duplicates(report),
+    ]
     labels = [_labels(report)] if report.splits["train"].labels else []
     samples = [_sample(number, each) for number, each in enumerate(report.samples, start=1)]
     return Group(_splits(report), *labels, _clients(report.clients), *map(Text, notes), *samples)
@@ -67,6 +73,19 @@ def _clients_line(clients: ClientLabels) -> str:
 def _cut(report: DataReport) -> str:
     cut, everything = _total(report, lambda part: part.cut), _total(report, lambda part: part.examples)
     return f"{_percent(cut / everything)} are longer than {report.max_length} and cut" if cut else "all are whole"
+
+
+def _inputs(report: DataReport) -> str:
+    """Say how long the texts or how large the images are."""
+    if report.images is not None:
+        channels, height, width = report.images.shape
+        return f"images of {channels} x {height} x {width} (channels, height, width), {_normalised(report.images)}"
+    return f"texts have {report.splits['train'].median_tokens:g} tokens (median), {_cut(report)}"
+
+
+def _normalised(images: ImageReport) -> str:
+    mean, std = (", ".join(f"{each:.4g}" for each in values) for values in (images.mean, images.std))
+    return f"normalised by mean {mean} and deviation {std}"
 
 
 def _lost(report: DataReport) -> list[str]:
@@ -91,15 +110,16 @@ def _sample(number: int, parts: Mapping[str, str]) -> Text:
 
 
 def _left_out(report: DataReport) -> list[str]:
-    reasons = _OF_PROMPTS if report.kind == "prompt" else _REASONS
+    reasons = _OF_PROMPTS if report.kind == "prompt" else _OF_IMAGES if report.images else _REASONS
     totals = {reason: sum(each[reason] for each in report.left_out.values()) for reason in reasons}
     said = [f"{count:,} {reasons[reason]}" for reason, count in totals.items() if count]
     return [f"left out: {', '.join(said)}"] if said else []
 
 
-def _duplicates(duplicates: Mapping[str, Mapping[str, int]]) -> list[str]:
+def _duplicates(report: DataReport) -> list[str]:
+    what, duplicates = "images" if report.images else "texts", report.duplicates
     return [
-        f"{count:,} {split} texts {'repeat an earlier one' if split == other else f'are also in {other}'}"
+        f"{count:,} {split} {what} {'repeat an earlier one' if split == other else f'are also in {other}'}"
         for split, others in duplicates.items()
         for other, count in others.items()
         if count
@@ -113,9 +133,13 @@ def _total(report: DataReport, count: Callable[[SplitReport], int]) -> int:
 def _splits(report: DataReport) -> Table:
     table = Table(title=report.data, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("split")
-    for heading in ("examples", "median tokens", "longest", f"cut at {report.max_length}"):
+    lengths = () if report.images else ("median tokens", "longest", f"cut at {report.max_length}")
+    for heading in ("examples", *lengths):
         table.add_column(heading, justify="right")
     for split, part in report.splits.items():
+        if report.images:
+            table.add_row(split, f"{part.examples:,}")
+            continue
         share = _percent(part.cut / part.examples)
         table.add_row(split, f"{part.examples:,}", f"{part.median_tokens:g}", f"{part.longest_tokens:,}", share)
     return table

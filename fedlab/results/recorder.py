@@ -11,6 +11,8 @@ from fedlab.errors import DamagedError, UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, StepRecord, TrialRecord
 
+_STEPS = "steps.jsonl"
+
 
 class Observer(Protocol):
     """What is told of a run as it happens, in this order: a round's clients, the round, the trial it ends."""
@@ -39,12 +41,18 @@ class Recorder:
 
     A run folder has one writer: from its making until it is closed, a recorder holds a lock on the folder's
     rounds.jsonl. Whatever else is written to the folder is written meanwhile.
+
+    Most strategies judge no steps: steps.jsonl begins with the first one.
     """
 
     def __init__(self, folder: RunFolder) -> None:
         """Open the files; raises `UserError` if another process writes to the folder."""
         self._folder = folder.path
-        self._files = {name: (folder.path / name).open("ab+") for name in RECORD_FILES}
+        self._files = {
+            name: (folder.path / name).open("ab+")
+            for name in RECORD_FILES
+            if name != _STEPS or (folder.path / name).exists()
+        }
         rounds = self._files[folder.rounds_file.name]
         if not try_lock(rounds):
             refusal = _written(folder, _holder(rounds))
@@ -70,7 +78,9 @@ class Recorder:
 
     def on_step(self, record: StepRecord) -> None:
         """Append to steps.jsonl."""
-        self._append("steps.jsonl", [record])
+        if _STEPS not in self._files:
+            self._files[_STEPS] = (self._folder / _STEPS).open("ab+")
+        self._append(_STEPS, [record])
 
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Append to run.log, the detail too."""
@@ -81,14 +91,15 @@ class Recorder:
         for file in self._files.values():
             os.fsync(file.fileno())
         sync_folder(self._folder)
-        return {name: file.tell() for name, file in self._files.items()}
+        return dict.fromkeys(RECORD_FILES, 0) | {name: file.tell() for name, file in self._files.items()}
 
     def rewind(self, mark: Mapping[str, int]) -> None:
         """Forget what was written after a mark; raises `UserError` if a file does not reach back to it."""
-        marked = {name: mark.get(name, 0) for name in self._files}  # earlier versions had no steps
-        for name, file in self._files.items():
-            if file.tell() < marked[name]:
-                raise DamagedError(f"{file.name}: shorter than its checkpoint says; the run cannot be resumed from it")
+        marked = {name: mark.get(name, 0) for name in RECORD_FILES}  # earlier versions had no steps
+        for name, length in marked.items():
+            if length > (self._files[name].tell() if name in self._files else 0):
+                path = self._folder / name
+                raise DamagedError(f"{path}: shorter than its checkpoint says; the run cannot be resumed from it")
         for name in self._files:
             self._cut(name, marked[name])
 

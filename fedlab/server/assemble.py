@@ -25,7 +25,7 @@ from fedlab.server.factory import (
 from fedlab.server.requirements import Requirements, check_requirements, requirements_of
 from fedlab.server.round_loop import StopRule
 from fedlab.server.strategy_memory import check_memory
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +42,7 @@ class Assembled:
     fleet: Fleet
     stop: StopRule
 
-    def physics(self, shape: ModelShape) -> SimulatedPhysics:
+    def physics(self, shape: AnyShape) -> SimulatedPhysics:
         """Return what clients are billed by in a simulation, for an encoder of this shape."""
         return make_physics(self.experiment, fleet=self.fleet, link=self.link, shape=shape)
 

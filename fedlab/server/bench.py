@@ -13,6 +13,8 @@ from fedlab.common.seeds import generator
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.models.base import weights_of
+from fedlab.models.cnn.network import ConvNetwork
+from fedlab.models.export.conv_network import save_network
 from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.base import BackboneWeights, ModelSizes, SplitPoint, TrainableSet
@@ -20,14 +22,14 @@ from fedlab.models.peft.lora import Lora
 from fedlab.models.peft.set_calls import initial_of, split_point_of
 from fedlab.models.quantised.named_weights import QUANTISED
 from fedlab.models.sizes import model_type_of
-from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 from fedlab.server.context import Measure
 from fedlab.server.example_limits import Sizes, unknown_sizes
 from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
 from fedlab.training.workbench import Split, Workbench
 from fedlab.training.write import samples
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration
 
 
@@ -49,7 +51,7 @@ class Bench:
     partition_sizes: Sizes = unknown_sizes
 
     @property
-    def shape(self) -> ModelShape:
+    def shape(self) -> AnyShape:
         """Return the sizes that costs depend on."""
         return self.sizes.encoder.shape
 
@@ -70,13 +72,16 @@ def bench_of(
         return samples(workbench, arrays, set_named(experiment, configuration).split_point(sizes.blocks))
 
     def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
+        if isinstance(workbench.network, ConvNetwork):
+            save_network(arrays, workbench.network, workbench.label_names, folder)
+            return
         export_model(
             arrays,
             trained,
             folder,
             pretrained=partial(pretrained_of, experiment),
             model_type=model_type_of(experiment.backbone, resolve=experiment.path),
-            network=workbench.network,
+            network=workbench.transformer,
             label_names=workbench.label_names,
         )
 
@@ -91,7 +96,7 @@ def bench_of(
     )
 
 
-def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
+def initial_set(experiment: Experiment, shape: AnyShape) -> TrainableSet:
     """Return the trainable set of the first model.
 
     Raises:
@@ -107,6 +112,11 @@ def initial_set(experiment: Experiment, shape: ModelShape) -> TrainableSet:
             f"backbone.precision = '{experiment.backbone.precision}': client.trains = '{experiment.client.trained}'"
             " trains blocks whole, and quantised weights are never trained; accepted: fp32 or bf16, or a set that"
             " leaves the matrices of blocks frozen, such as lora, bottleneck, bias or head"
+        )
+    if at.kind != "inputs" and experiment.task.kind == "image":
+        raise UserError(
+            f"client.trains = '{experiment.client.trained}': '{experiment.backbone.name}' is trained whole, from its"
+            " inputs on; accepted: everything"
         )
     if at.kind == "features" and experiment.task.is_language:
         raise UserError(
@@ -145,7 +155,7 @@ def _started(experiment: Experiment, bench: Bench, first: TrainableSet, new: Arr
     return new | saved.grow(arrays, first, sizes=bench.sizes, generator=draws)
 
 
-def pretrained_arrays(experiment: Experiment, network: Network, names: Collection[str]) -> Arrays:
+def pretrained_arrays(experiment: Experiment, network: SplitModel, names: Collection[str]) -> Arrays:
     """Return those of the named arrays that are weights of the backbone.
 
     They are those of the encoder as it was published, also where the frozen ones are kept in less precision.

@@ -29,7 +29,7 @@ from fedlab.network.links import Link, make_link
 from fedlab.server.context import searches
 from fedlab.server.flower_options import check_flower_options
 from fedlab.training.workbench import open_workbench
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration
 
 
@@ -186,7 +186,7 @@ def load_availability(experiment: Experiment) -> Availability:
     return availability if table.name in AVAILABILITY else GuardedAvailability(availability=availability, place=place)
 
 
-def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> SimulatedPhysics:
+def load_physics(experiment: Experiment, *, clients: int, shape: AnyShape) -> SimulatedPhysics:
     """Make the boards and the network that an experiment's clients are billed by.
 
     Raises:
@@ -196,7 +196,7 @@ def load_physics(experiment: Experiment, *, clients: int, shape: ModelShape) -> 
     return make_physics(experiment, fleet=fleet, link=load_link(experiment), shape=shape)
 
 
-def make_physics(experiment: Experiment, *, fleet: Fleet, link: Link, shape: ModelShape) -> SimulatedPhysics:
+def make_physics(experiment: Experiment, *, fleet: Fleet, link: Link, shape: AnyShape) -> SimulatedPhysics:
     """Return what bills clients of these boards on this link, whose server has the experiment's bandwidth."""
     down, up = experiment.link.server_bandwidth_down, experiment.link.server_bandwidth_up
     return SimulatedPhysics(

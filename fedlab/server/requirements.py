@@ -10,12 +10,15 @@ from flwr.serverapp.strategy import Strategy
 from fedlab.config.builtins import TRAINS
 from fedlab.config.guard import guarded, refuse_returned
 from fedlab.config.schema import Experiment
+from fedlab.devices.costmodel.base import compute_seconds
 from fedlab.devices.fleet import Fleet
 from fedlab.errors import UserError
 from fedlab.models.peft.base import GrowingSet
 from fedlab.server.factory import load_set
-from fedlab.workload.passes import DEFAULT_PROCESSOR, format_of
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, format_of
+from fedlab.workload.shape import AnyShape
+from fedlab.workload.workload import Workload, training_passes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,16 +107,30 @@ def check_requirements(requirements: Requirements, experiment: Experiment) -> No
         )
 
 
-def check_boards(experiment: Experiment, fleet: Fleet, shape: ModelShape) -> None:
-    """Refuse boards that have no figures for the format in which built-in clients will be billed, before any trains.
+def check_boards(experiment: Experiment, fleet: Fleet, shape: AnyShape) -> None:
+    """Refuse boards that have no figures for the work for which built-in clients will be billed, before any trains.
 
     Raises:
         UserError: a board has neither tables nor rates for it.
     """
-    if experiment.client.name in TRAINS:
+    if experiment.client.name not in TRAINS:
+        return
+    if isinstance(shape, ConvShape):
+        for profile in fleet.profiles:
+            compute_seconds(profile, _a_batch(shape), shape)
+    else:
         number_format = format_of(experiment.backbone.precision, is_decoder=shape.is_decoder)
         for profile in fleet.profiles:
             profile.tables(DEFAULT_PROCESSOR, number_format)
+
+
+def _a_batch(shape: ConvShape) -> Workload:
+    """Return the training of a whole network on a batch of one image."""
+    blocks = shape.blocks
+    passes = training_passes(
+        batches=1, batch_size=1, input_shape=shape.input_shape, model_blocks=blocks, depth=blocks, trained=WHOLE
+    )
+    return Workload(passes=passes, num_examples=1)
 
 
 def _of_flowers(strategy: _SamplesNodes, *, never_evaluates: bool) -> Requirements:

@@ -117,7 +117,7 @@ def _what_is_not_stored(experiment: Experiment, workbench: Workbench) -> str | N
     """Return a warning if the frozen states that all clients begin with exceed the room for them, else None."""
     store, shape = workbench.activations, workbench.network.encoder.shape
     at = initial_set(experiment, shape).split_point(shape.blocks)
-    size = store.table_bytes(workbench.network, workbench.tokens("train"), at)
+    size = store.table_bytes(workbench.network, workbench.samples("train"), at)
     if size <= store.budget_bytes:
         return None
     said = f"frozen states at depth {shape.blocks - at.block} take {size / 1e9:.1f} GB, and the room for them is"

@@ -15,12 +15,14 @@ from torch import Tensor
 from fedlab.common.cache_folder import locked
 from fedlab.common.durable import sync_file, sync_folder
 from fedlab.common.spans import span
+from fedlab.data.samples import SampleSet
 from fedlab.data.tokens import TokenSet
 from fedlab.models.base import TokenIds
 from fedlab.models.peft.base import SplitPoint
 from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 
-# Token ids, and arrays in Ray's store, are read where they lie, by all processes alike: nothing writes to them.
+# Token ids, images, and arrays in Ray's store are read where they lie, by all processes alike: nothing writes to them.
 warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
 
 _CHUNK_ROWS = 16  # fixed, so that a text's state does not depend on who computes it
@@ -48,24 +50,26 @@ class ActivationStore:
     budget_bytes: int
     prefix: str = ""  # of its files, where a folder is kept for later processes, and for other data and encoders
 
-    def states(self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, at: SplitPoint) -> Tensor:
+    def states(
+        self, network: SplitModel, samples: SampleSet, rows: np.ndarray, *, split: str, at: SplitPoint
+    ) -> Tensor:
         """Return the frozen states of some texts of a split: [N, H] or [N, T, H], in the encoder's precision.
 
-        Where all is trained they are the token ids, [N, T].
+        Where all is trained they are the inputs: token ids, [N, T], or images, [N, C, H, W].
         """
-        table, places = self.table(network, tokens, rows, split=split, at=at)
+        table, places = self.table(network, samples, rows, split=split, at=at)
         return table[places]
 
     def table(
-        self, network: Network, tokens: TokenSet, rows: np.ndarray, *, split: str, at: SplitPoint
+        self, network: SplitModel, samples: SampleSet, rows: np.ndarray, *, split: str, at: SplitPoint
     ) -> tuple[Tensor, Tensor]:
         """Return a table that holds the frozen states of some texts, and the rows they have in it.
 
         The table is the stored file itself where there is one, so nothing is copied.
         """
         if at.kind == "inputs":
-            return torch.from_numpy(tokens.input_ids), torch.tensor(rows)
-        at = at.state
+            return torch.from_numpy(samples.inputs), torch.tensor(rows)
+        at, (network, tokens) = at.state, _of_texts(network, samples)
         stored = self._open(network, tokens, split, at)
         if not stored:
             return _compute(network, tokens, rows, [at])[at], torch.arange(len(rows))
@@ -84,10 +88,11 @@ class ActivationStore:
                     _set_time(path, last_asked)
         return torch.from_numpy(stored[at][0]).view(network.encoder.dtype), torch.tensor(rows)
 
-    def table_bytes(self, network: Network, tokens: TokenSet, at: SplitPoint) -> int:
+    def table_bytes(self, network: SplitModel, samples: SampleSet, at: SplitPoint) -> int:
         """Return what the frozen states of a whole split take; nothing where all is trained."""
         if at.kind == "inputs":
             return 0
+        _, tokens = _of_texts(network, samples)
         count, width = tokens.input_ids.shape
         return int(count * math.prod(network.state_shape(at, width)) * network.encoder.dtype.itemsize)
 
@@ -154,6 +159,13 @@ class ActivationStore:
 
     def _path(self, name: str) -> Path:
         return self.folder / f"{self.prefix}{name}.states"
+
+
+def _of_texts(network: SplitModel, samples: SampleSet) -> tuple[Network, TokenSet]:
+    """Return a transformer and its texts: of another model, all is trained and nothing is stored."""
+    assert isinstance(network, Network), "only transformers have a frozen part"
+    assert isinstance(samples, TokenSet), "and read tokens"
+    return network, samples
 
 
 def _set_time(path: Path, nanoseconds: int) -> None:

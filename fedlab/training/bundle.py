@@ -1,6 +1,7 @@
 """Bundles: the data and the frozen model of an experiment, prepared once a machine and opened by many processes.
 
-Preparing loads the pretrained encoder and tokenises the text, which takes the heavy libraries. It leaves a folder of
+Preparing loads the pretrained encoder and tokenises the text, or decodes images, which takes the heavy libraries. A
+network for images has no weights before its first model is drawn. Preparing leaves a folder of
 plain arrays, the bundle, that any process maps into memory: the weights and the tokens lie in memory once.
 """
 
@@ -26,13 +27,15 @@ from fedlab.common.machine import activation_room_bytes
 from fedlab.common.prepared_cache import cache_folder, use_cache
 from fedlab.common.scratch import lasting_scratch_folder
 from fedlab.common.spans import span
-from fedlab.config.schema import Experiment, TaskTable
+from fedlab.config.schema import BackboneTable, Experiment, TaskTable
 from fedlab.config.task_table import OF_TEXTS
 from fedlab.data.load import TASK_LAYOUT, load_task, texts_for_vocabulary
 from fedlab.data.location import fingerprint
 from fedlab.data.own_data import load_own, undivided, with_own_data
 from fedlab.data.task import Task, read_task, write_task
 from fedlab.errors import UserError
+from fedlab.models.cnn.network import ConvBackbone, ConvNetwork
+from fedlab.models.cnn.sizes import conv_sizes
 from fedlab.models.load import (
     Pretrained,
     encoder_from_tensors,
@@ -43,6 +46,7 @@ from fedlab.models.load import (
 )
 from fedlab.models.precision import bfloat16_is_faster, computed_with
 from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 from fedlab.models.stored_weights import StoredWeights, write_tensors
 from fedlab.training.activation_store import ActivationStore
 from fedlab.training.workbench import Opener, Workbench
@@ -142,15 +146,29 @@ def _is_whole(folder: Path) -> bool:
 def open_bundle(folder: Path, activations: ActivationStore, *, device: str = "cpu") -> Workbench:
     """Open a prepared bundle, its weights on a device; there, arrays of the processor are mapped, not read."""
     about = json.loads((folder / "about.json").read_text())
-    encoder = encoder_from_tensors(_weights(_place(folder, about, "encoder"), device, about["sizes"]), about["sizes"])
     task = read_task(folder, _place(folder, about, "tokens"))
     return Workbench(
-        network=Network(encoder=encoder, kind=task.kind, pooling=about["pooling"]),
+        network=_conv_network(task, about["sizes"], device) if task.images else _network(folder, about, task, device),
         task=task,
         seed=about["seed"],
         activations=activations,
         tokenizer_file=folder / _TOKENIZER if task.language is not None else None,
     )
+
+
+def _network(folder: Path, about: Mapping[str, Any], task: Task, device: str) -> SplitModel:
+    weights = _weights(_place(folder, about, "encoder"), device, about["sizes"])
+    encoder = encoder_from_tensors(weights, about["sizes"])
+    return Network(encoder=encoder, kind=task.kind, pooling=about["pooling"])
+
+
+def _conv_network(task: Task, facts: Mapping[str, Any], device: str) -> SplitModel:
+    """Return the network of `_conv_weights` for the images and labels of a task."""
+    assert task.images is not None, "it is of images"
+    channels, height, width = task.train.input_shape
+    table, base = BackboneTable(name=facts["name"]), Path(facts["base"])
+    sizes = conv_sizes(table, (channels, height, width), len(task.label_names), base=base)
+    return ConvNetwork(encoder=ConvBackbone(sizes=sizes, device=torch.device(device)), scaling=task.images.scaling)
 
 
 def _weights(path: Path, device: str, sizes: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -230,15 +248,28 @@ def _check_fit(experiment: Experiment, weights: StoredWeights, positions: int) -
         raise UserError("backbone.pooling = 'pooler': the encoder has none; accepted: cls")
 
 
-def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) -> None:
+def _pretrained_weights(experiment: Experiment) -> tuple[StoredWeights, Any]:
+    """Return the weights that an experiment's texts are read with, and the tokenizer."""
     pretrained = pretrained_of(experiment)
     stored = stored_weights(pretrained.model)
     positions = sizes_of(pretrained.model).positions
     _check_language(experiment.task, stored, positions)
     _check_fit(experiment, stored, positions)
+    return stored, pretrained.tokenizer
+
+
+def _conv_weights(experiment: Experiment) -> tuple[StoredWeights, Any]:
+    """Return no weights, with what the network is called and found from, and no tokenizer."""
+    base = str(Path(experiment.base_folder).absolute())
+    return StoredWeights(parts={}, facts={"name": experiment.backbone.name, "base": base}), None
+
+
+def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) -> None:
+    images = experiment.task.kind == "image"
+    stored, tokenizer = _conv_weights(experiment) if images else _pretrained_weights(experiment)
     task = load(
         experiment.task,
-        tokenizer=pretrained.tokenizer,
+        tokenizer=tokenizer,
         seed=experiment.seed,
         cache_folder=cache_folder(),
         resolve=experiment.path,
@@ -248,7 +279,7 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
     publish(weights, lambda empty: stored.write(empty / _WEIGHTS, precision), needs=[_WEIGHTS])
     write_task(task, folder)
     if task.language is not None:
-        pretrained.tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER))
+        tokenizer.backend_tokenizer.save(str(folder / _TOKENIZER))
     about = {
         "encoder": str(weights / _WEIGHTS),
         "sizes": stored.facts,
@@ -256,4 +287,6 @@ def _prepare(experiment: Experiment, folder: Path, load: Callable[..., Task]) ->
         "seed": experiment.seed,
         "tokens": str(cache_folder() / "tokens"),
     }
+    if task.images is not None:
+        _conv_network(task, stored.facts, "cpu")  # an error here is before any training
     (folder / "about.json").write_text(json.dumps(about))

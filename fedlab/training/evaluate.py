@@ -12,6 +12,7 @@ from fedlab.data.language_metrics import score_by, text_measures, token_measures
 from fedlab.data.metrics import Score, accuracy, entity_f1
 from fedlab.models.peft.base import SplitPoint
 from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 from fedlab.training.workbench import Split, Workbench
 from fedlab.training.write import write
 
@@ -22,7 +23,7 @@ _WRITTEN_ROWS = 16  # texts that a process continues at a time
 
 def measure(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, at: SplitPoint) -> float:
     """Return the score of a model, split at `at`, on a split of the data, computed in this process."""
-    rows = len(workbench.tokens(split))
+    rows = len(workbench.samples(split))
     parts = [predict(workbench, arrays, split, start, stop, at) for start, stop in shards(rows)]
     texts = [write(workbench, arrays, split, start, stop, at) for start, stop in shards_to_write(workbench, split)]
     return score(workbench, split, np.concatenate(parts), np.concatenate(texts) if texts else None)
@@ -47,7 +48,7 @@ def predict(
 ) -> np.ndarray:
     """Predict rows `start` to `stop` of a split; see `predict_rows`."""
     rows = np.arange(start, stop)
-    frozen = workbench.activations.states(workbench.network, workbench.tokens(split), rows, split=split, at=at)
+    frozen = workbench.activations.states(workbench.network, workbench.samples(split), rows, split=split, at=at)
     parameters = {name: torch.from_numpy(array) for name, array in arrays.items()}
     return predict_rows(workbench, split, rows, frozen, parameters, at)
 
@@ -65,13 +66,13 @@ def predict_rows(
     Of language these are figures of its guesses, [N, 3], or the likelihoods of label words
     (`fedlab.models.heads.next_token`).
     """
-    network, tokens, language = workbench.network, workbench.tokens(split), workbench.task.language
-    lengths = torch.from_numpy(tokens.lengths[rows]).long()
+    samples, language = workbench.samples(split), workbench.task.language
+    lengths = torch.from_numpy(samples.lengths[rows]).long()
     if language is None:
-        return predict_frozen(network, frozen, lengths, parameters, at)
-    labels = torch.from_numpy(np.asarray(tokens.labels[rows])).long()
+        return predict_frozen(workbench.network, frozen, lengths, parameters, at)
+    labels = torch.from_numpy(np.asarray(samples.labels[rows])).long()
     words = language.words if split != "train" else None
-    return _guess(network, frozen, lengths, labels, parameters, at, words)
+    return _guess(workbench.transformer, frozen, lengths, labels, parameters, at, words)
 
 
 @torch.inference_mode()
@@ -102,7 +103,7 @@ def _guess(
 
 @torch.inference_mode()
 def predict_frozen(
-    network: Network, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint
+    network: SplitModel, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint
 ) -> np.ndarray:
     """Predict from frozen states: label ids [N], or [N, T] for tagging."""
     frozen, lengths = frozen.to(network.device), lengths.to(network.device)
@@ -116,7 +117,7 @@ def predict_frozen(
 
 def score(workbench: Workbench, split: Split, predictions: np.ndarray, written: np.ndarray | None = None) -> Score:
     """Score the predictions of a whole split; see `score_rows`."""
-    return score_rows(workbench, split, np.arange(len(workbench.tokens(split))), predictions, written)
+    return score_rows(workbench, split, np.arange(len(workbench.samples(split))), predictions, written)
 
 
 def score_rows(
@@ -128,13 +129,14 @@ def score_rows(
     task says. Where that cannot be, it is scored by token accuracy: training texts are not read for label words, and
     not all texts are `written` by the model.
     """
-    tokens, language = workbench.tokens(split), workbench.task.language
+    samples, language = workbench.samples(split), workbench.task.language
     if language is not None:
         return _score_language(workbench, language, split, predictions, written)
-    labels = np.asarray(tokens.labels[rows])
-    if workbench.network.kind == "classification":
+    labels = np.asarray(samples.labels[rows])
+    if workbench.network.kind != "tagging":
         return Score(accuracy(predictions, labels))
-    words = None if tokens.words is None else tokens.words.take(rows)
+    tagged = workbench.tokens(split).words
+    words = None if tagged is None else tagged.take(rows)
     return Score(entity_f1(predictions, labels, workbench.label_names, words))
 
 

@@ -1,11 +1,12 @@
-"""Local training of whole blocks, one client at a time, for trained weights cannot be shared among clients.
+"""Local training of whole blocks or networks, one client at a time, for trained weights cannot be shared among clients.
 
-It gives what autograd and the optimisers of torch give on the library's own model, without dropout. Of the word
+It gives what autograd and the optimisers of torch give on the library's own model, without dropout. Means and
+variances of batch norms have no gradients: each batch moves them, and weight decay does not. Of the word
 embeddings only the rows that the client's batches touch take part in the steps. The others never get a gradient, so
 that weight decay alone moves them, all by one factor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,7 @@ from torch import Tensor
 from fedlab.common.arrays import Arrays, in_dtypes_of
 from fedlab.models.base import TokenIds
 from fedlab.models.peft.whole_blocks import EMBEDDING_NAMES
-from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 from fedlab.training.descent import descent
 from fedlab.training.local import (
     LocalTraining,
@@ -28,18 +29,27 @@ from fedlab.training.local import (
 )
 
 _WORDS = EMBEDDING_NAMES["words"]
+Vary = Callable[[Tensor], Tensor]  # what a batch of inputs goes through before the model
+
+
+def as_they_are(inputs: Tensor) -> Tensor:
+    """Return inputs without a change."""
+    return inputs
 
 
 def finetune(
-    network: Network,
+    network: SplitModel,
     examples: TrainingExamples,
     arrays: Mapping[str, np.ndarray],
     settings: LocalTraining,
     generator: np.random.Generator,
     *,
     proximal_mu: float = 0.0,
+    vary: Vary = as_they_are,
 ) -> TrainingResult:
     """Train whole blocks and head on the examples; `proximal_mu` pulls them back to where they started (FedProx).
+
+    `vary` augments each batch.
 
     Raises:
         UserError: some arrays are not of floats.
@@ -50,13 +60,13 @@ def finetune(
     every_word = bool(proximal_mu and settings.weight_decay)
     reads_words = network.inputs_at(examples.at) is TokenIds and not every_word
     words = _words_of(examples, plan) if reads_words else None
-    model = _Model.of(trainable(arrays), words, network.device)
+    model = _Model.of(trainable(arrays), words, network.statistics, network.device)
     examples = examples.on(network.device)
     leaves = model.leaves()
     step = descent(leaves, settings, proximal_mu=proximal_mu)
     for number, rows in enumerate(plan):
         frozen, lengths, labels = take_batch([examples], [rows])
-        loss = network.loss(model.renumbered(frozen), lengths, labels, model.parameters, examples.at, 1).sum()
+        loss = network.loss(model.renumbered(vary(frozen)), lengths, labels, model.parameters, examples.at, 1).sum()
         rate = float(learning_rates(settings, number, steps))
         step(torch.autograd.grad(loss, leaves, materialize_grads=True), rate)
         loss_sum += loss.detach()
@@ -77,18 +87,24 @@ class _Model:
     decayed: Tensor  # [1]
 
     @classmethod
-    def of(cls, arrays: Mapping[str, np.ndarray], words: Tensor | None, device: torch.device) -> "_Model":
+    def of(
+        cls, arrays: Mapping[str, np.ndarray], words: Tensor | None, statistics: Collection[str], device: torch.device
+    ) -> "_Model":
         taken = {
             name: array if words is None or name != _WORDS else array[words.numpy()] for name, array in arrays.items()
         }
-        parameters = {name: torch.tensor(array, device=device, requires_grad=True) for name, array in taken.items()}
+        parameters = {
+            name: torch.tensor(array, device=device, requires_grad=name not in statistics)
+            for name, array in taken.items()
+        }
         restricted = words.to(device) if words is not None and _WORDS in arrays else None
         decayed = torch.ones(1, device=device, requires_grad=True)
         return cls(start=arrays, parameters=parameters, words=restricted, decayed=decayed)
 
     def leaves(self) -> list[Tensor]:
         """Return what the optimiser steps."""
-        return [*self.parameters.values(), *([] if self.words is None else [self.decayed])]
+        trained = [parameter for parameter in self.parameters.values() if parameter.requires_grad]
+        return [*trained, *([] if self.words is None else [self.decayed])]
 
     def renumbered(self, frozen: Tensor) -> Tensor:
         """Return token ids as rows of the restricted word embeddings; frozen states as they are."""

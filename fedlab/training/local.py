@@ -1,7 +1,8 @@
 """What all local training has in common: its settings, a client's examples, their batches, and the result."""
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,14 +18,19 @@ from fedlab.models.base import Inputs, TokenIds
 from fedlab.models.peft.base import SplitPoint
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
-    (("learning_rate", "clip_norm"), lambda it: is_number(it) and 0 < it <= 1e9, "a positive number"),
+    (
+        ("learning_rate", "final_learning_rate", "clip_norm"),
+        lambda it: is_number(it) and 0 < it <= 1e9,
+        "a positive number",
+    ),
     (("momentum", "weight_decay"), lambda it: is_number(it) and 0 <= it <= 1e9, "a number from zero up"),
     (
-        ("batch_size", "epochs", "max_batches"),
+        ("batch_size", "epochs", "max_batches", "decay_rounds"),
         lambda it: type(it) is int and 0 < it <= 10**9,
         "a positive whole number",
     ),
 )
+_MAY_BE_UNSET = ("clip_norm", "max_batches", "final_learning_rate", "decay_rounds")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +41,9 @@ class LocalTraining:
     the local steps, gradients clipped to norm 1. `max_batches` ends the epochs early. With `checkpointing` the
     simulated device keeps only the states that enter blocks and computes the other activations a second time: it is
     billed for that, and the numbers are the same, so that they are computed once.
+
+    With `decay_rounds` the rate at which a round starts falls from one round to the next along half a cosine, as in
+    FlowerTune: it is `final_learning_rate` in that round and all later ones. `schedule` is about the steps of a round.
     """
 
     optimizer: Literal["sgd", "adamw"] = "sgd"
@@ -42,6 +51,8 @@ class LocalTraining:
     momentum: float = 0.0
     weight_decay: float = 0.0
     schedule: Literal["linear", "constant"] = "linear"
+    final_learning_rate: float | None = None
+    decay_rounds: int | None = None
     clip_norm: float | None = 1.0
     batch_size: int = 4
     epochs: int = 1
@@ -56,9 +67,36 @@ class LocalTraining:
         for keys, fits, what in _NUMBERS:
             for key in keys:
                 value = getattr(self, key)
-                if not fits(value) and not (value is None and key in ("clip_norm", "max_batches")):
+                if not fits(value) and not (value is None and key in _MAY_BE_UNSET):
                     most = ", at most 1e9" if is_number(value) and value > 1e9 else ""
                     raise UserError(f"client.options.{key}: {short(value)} is not {what}{most}")
+        self._check_decay()
+
+    def in_round(self, server_round: int) -> "LocalTraining":
+        """Return the settings of a round, counted from 1: those with the learning rate at which it starts.
+
+        Source: `cosine_annealing` of FlowerTune (adap/flower, benchmarks/flowertune-llm), after Loshchilov and Hutter
+        2017 (https://arxiv.org/abs/1608.03983).
+        """
+        if self.decay_rounds is None or self.final_learning_rate is None:
+            return self
+        past = min(1.0, server_round / self.decay_rounds)
+        above = (self.learning_rate - self.final_learning_rate) * (1 + math.cos(math.pi * past)) / 2
+        return replace(
+            self, learning_rate=self.final_learning_rate + above, final_learning_rate=None, decay_rounds=None
+        )
+
+    def _check_decay(self) -> None:
+        given = {"final_learning_rate": self.final_learning_rate, "decay_rounds": self.decay_rounds}
+        missing = [key for key, value in given.items() if value is None]
+        if len(missing) == 1:
+            (other,) = given.keys() - missing
+            raise UserError(f"client.options.{missing[0]}: is missing; {other} needs it")
+        if self.final_learning_rate is not None and self.final_learning_rate > self.learning_rate:
+            raise UserError(
+                f"client.options.final_learning_rate: {self.final_learning_rate} is above learning_rate "
+                f"{self.learning_rate}, from which the rate falls"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

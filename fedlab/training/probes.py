@@ -23,7 +23,7 @@ from fedlab.gradients.sums import masked
 from fedlab.gradients.vectors import VectorLayout, spans_of
 from fedlab.models.base import TokenIds
 from fedlab.models.peft.base import SplitPoint
-from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 from fedlab.training.local import TrainingExamples, take_batch
 
 _STACKS = frozenset({"features", "adapter", "partial_block"})  # the split points above which models can be stacked
@@ -41,7 +41,7 @@ class Batches:
     by_token: bool  # whether a frozen state has the tokens as a dimension
 
     @classmethod
-    def of(cls, network: Network, examples: Sequence[TrainingExamples], rows: Sequence[np.ndarray]) -> "Batches":
+    def of(cls, network: SplitModel, examples: Sequence[TrainingExamples], rows: Sequence[np.ndarray]) -> "Batches":
         """Return a batch of each client's examples."""
         frozen, lengths, labels = take_batch(examples, rows)
         clients = len(examples)
@@ -77,7 +77,7 @@ class Probe:
 class Probing:
     """A model as a vector, and how derivatives of its losses are estimated."""
 
-    network: Network
+    network: SplitModel
     at: SplitPoint
     layout: VectorLayout
     differences: Differences
@@ -94,7 +94,7 @@ class Probing:
         if self.differences.estimator == "exact":
             return self._exact(centres, batches, probes)
         steps: list[float] = []
-        points = self._points(centres, probes, steps)
+        points = self.points(centres, probes, steps)
         losses = self.losses(points, batches).reshape(len(probes), -1)
         if self.differences.estimator == "two-sided":
             return two_sided(losses[:, 0], losses[:, 1], steps), losses.mean(1)
@@ -106,7 +106,7 @@ class Probing:
         found = [self._losses(chunk, batches) for chunk in _chunks(points, self._copies(batches))]
         return np.concatenate(found).astype(np.float64)
 
-    def _points(
+    def points(
         self, centres: Sequence[np.ndarray], probes: Sequence[Probe], steps: list[float]
     ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield the points at which losses are taken, made when they are asked for; add the step of each probe."""

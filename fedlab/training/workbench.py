@@ -11,11 +11,13 @@ from typing import Literal
 
 from flwr.app import Context
 
+from fedlab.data.samples import SampleSet
 from fedlab.data.task import Partitions, Task
 from fedlab.data.token_texts import TokenTexts
 from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 from fedlab.errors import UserError
 from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 from fedlab.training.activation_store import ActivationStore
 from fedlab.workload.passes import Format, format_of
 
@@ -24,9 +26,9 @@ Split = Literal["train", "validation", "test"]
 
 @dataclass(frozen=True, kw_only=True)
 class Workbench:
-    """The model, the tokenised text, its split over the clients, and the states computed so far."""
+    """The model, the tokenised texts or the images, their split over the clients, and the states computed so far."""
 
-    network: Network
+    network: SplitModel
     task: Task
     seed: int
     activations: ActivationStore
@@ -48,8 +50,20 @@ class Workbench:
         """Return the labels by their ids."""
         return self.task.label_names
 
+    @property
+    def transformer(self) -> Network:
+        """Return the model of a task of texts, which is one of a transformer."""
+        assert isinstance(self.network, Network), "only texts are asked for it"
+        return self.network
+
     def tokens(self, split: Split) -> TokenSet:
-        """Return the tokens of a split."""
+        """Return the tokens of a split of texts."""
+        found = self.samples(split)
+        assert isinstance(found, TokenSet), "only texts are asked for tokens"
+        return found
+
+    def samples(self, split: Split) -> SampleSet:
+        """Return the examples of a split."""
         splits = {"train": self.task.train, "validation": self.task.validation, "test": self.task.test}
         return splits[split]
 
@@ -68,7 +82,7 @@ class Workbench:
             return None
         if not self.network.says_tokens:
             return 0
-        labels = self.tokens(split).labels
+        labels = self.samples(split).labels
         return -(-int((labels != IGNORED_LABEL).sum()) // max(1, len(labels)))
 
 

@@ -45,7 +45,7 @@ def _written(
     language, tokens, device = workbench.task.language, workbench.tokens(split), workbench.network.device
     assert language is not None, "only language models write"
     generation = GreedyGeneration(
-        decoder=workbench.network.decoder,
+        decoder=workbench.transformer.decoder,
         parameters={name: torch.from_numpy(array).to(device) for name, array in arrays.items()},
         at=at,
         new_tokens=language.new_tokens,

@@ -19,6 +19,7 @@ Precision = Literal["fp32", "bf16", "int8", "int4"]  # of the frozen weights of 
 FORMATS: tuple[Format, ...] = get_args(Format)
 DEFAULT_PROCESSOR = "default"
 _INPUT_RANKS = (1, 3)  # tokens; channels, height and width
+_MOST_VALUES = 10**12
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,8 @@ class Pass:
     block, which at block 0 are the embeddings. `trained` belongs to backward passes, and so does `checkpointing`: only
     the state that enters each block is kept, and the rest is computed a second time. `format` is that of the frozen
     weights. `scored_tokens` are those of each text that a decoder's head has logits for; None: all of them.
+    `held_values` are those that a forward pass alone holds in float32 beside the frozen weights: what is trained by
+    such passes (FwdLLM's memory is that of inference and 4 bytes a trained value).
     """
 
     kind: PassKind
@@ -84,6 +87,7 @@ class Pass:
     processor: str = DEFAULT_PROCESSOR
     checkpointing: bool = False
     scored_tokens: int | None = None
+    held_values: int = 0
 
     def __post_init__(self) -> None:
         """Check it. Raises UserError."""
@@ -101,6 +105,7 @@ class Pass:
             refuse("checkpointing", self.checkpointing, "true or false, and false for a forward pass")
         if self.scored_tokens is not None:
             check_whole("scored_tokens", self.scored_tokens, least=0, most=self.input_shape[0])
+        check_whole("held_values", self.held_values, least=0, most=0 if self.kind == "backward" else _MOST_VALUES)
         self._check_blocks()
 
     def _check_blocks(self) -> None:

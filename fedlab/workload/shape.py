@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedlab.workload.checks import check_whole, refuse
+from fedlab.workload.convnets.layers import ConvShape
 
 Family = Literal["bert", "distilbert", "roberta", "albert", "llama"]
 TabledFamily = Literal["bert", "distilbert", "roberta", "albert"]  # those that boards have tables of
@@ -64,6 +65,8 @@ class ModelShape:
         kv_heads = self.kv_heads or self.query_heads
         return self.query_size * kv_heads // self.query_heads
 
+
+AnyShape = ModelShape | ConvShape  # the sizes of any model that its cost depends on
 
 # The encoders a table is for if it does not say: the base models of the families.
 REFERENCE_SHAPES: Mapping[TabledFamily, ModelShape] = {

@@ -175,6 +175,7 @@ def forward_passes(
     format: Format = "fp32",
     processor: str = DEFAULT_PROCESSOR,
     scored_tokens: int | None = None,
+    held_values: int = 0,
 ) -> tuple[Pass, ...]:
     """Return forward passes through all blocks: what an evaluation takes, or filling the activation cache."""
     one = Pass(
@@ -186,6 +187,7 @@ def forward_passes(
         format=format,
         processor=processor,
         scored_tokens=scored_tokens,
+        held_values=held_values,
     )
     return (one,) if batches else ()
 
@@ -202,11 +204,12 @@ def probing_passes(
     format: Format = "fp32",
     processor: str = DEFAULT_PROCESSOR,
     scored_tokens: int | None = None,
+    held_values: int = 0,
 ) -> tuple[Pass, ...]:
     """Return the forward passes that probe a loss on some batches: a fixed number for each batch, through all blocks.
 
     Where the states of the frozen blocks are `cached`, all but the first pass of a batch begin at the lowest of the
-    `depth` trained blocks.
+    `depth` trained blocks. `held_values` is the number of trained values.
     """
     (first,) = forward_passes(
         batches=batches if cached else batches * passes,
@@ -216,6 +219,7 @@ def probing_passes(
         format=format,
         processor=processor,
         scored_tokens=scored_tokens,
+        held_values=held_values,
     )
     if not cached or passes == 1:
         return (first,)

@@ -30,7 +30,16 @@ def test_a_process_that_left_its_parent_is_counted_and_those_of_others_are_not(m
     finally:
         other.kill()
         other.wait()
-    assert 1e8 < peak < 2e8
+    assert 1e8 < peak.all_bytes < 2e8
+    assert peak.actors_bytes == 0
+
+
+def test_actors_are_told_by_their_title(memory, monkeypatch):
+    monkeypatch.setattr(memory, "_PERIOD_SECONDS", 0.05)
+    actor = ["ray::ClientActor.handle", "-c", HOLD.format(size=10**8, seconds=1)]
+    own = f"import subprocess, sys; held = bytearray(10**8); subprocess.run({actor}, executable=sys.executable)"
+    peak = memory.peak_memory([sys.executable, "-c", own])
+    assert 1e8 < peak.actors_bytes < peak.all_bytes - 1e8
 
 
 def test_a_command_that_fails_raises_its_code(memory):

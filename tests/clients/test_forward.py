@@ -7,6 +7,7 @@ from flwr.app import Message, MessageType
 from clients.adapter import adapter
 from clients.backprop import backprop
 from clients.forward import forward
+from fedlab.common.seeds import generator
 from fedlab.errors import UserError
 from fedlab.gradients.directions import direction
 from fedlab.gradients.sums import Probed, weighted_sum
@@ -16,6 +17,7 @@ from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.probes import StepOrder, add_step
 from fedlab.messages.replies import read_workload
+from fedlab.messages.seed_pool import PoolOrder, add_pool
 from fedlab.messages.updates import kind_of
 from fedlab.models.peft.bitfit import Biases
 from fedlab.models.peft.bottleneck import Bottleneck
@@ -76,6 +78,7 @@ def test_the_work_is_counted_in_forward_passes_through_all_blocks(device, new_mo
     reply = answer(device(batch_size=4), new_model(SETS[0]), StepOrder(step=0, probes=3))
     (only,) = read_workload(reply).passes
     assert (only.kind, only.count, only.batch_size, only.blocks, only.cached) == ("forward", 6, 4, range(2), False)
+    assert only.held_values == flat(new_model(SETS[0]).arrays).size
     assert read_workload(reply).num_examples == 4
 
 
@@ -83,7 +86,11 @@ def test_with_a_cache_the_frozen_blocks_run_once_a_batch(device, new_model, work
     client = device(batch_size=4, cache=True, processor="npu", format="int8", estimator="one-sided")
     reply = answer(client, new_model(SETS[0]), StepOrder(step=0, probes=3))
     shape = (workbench.tokens("train").input_ids.shape[1],)
-    common = {"kind": "forward", "batch_size": 4, "input_shape": shape, "format": "int8", "processor": "npu"}
+    held = flat(new_model(SETS[0]).arrays).size
+    common = {
+        "kind": "forward", "batch_size": 4, "input_shape": shape, "format": "int8", "processor": "npu",
+        "held_values": held,
+    }  # fmt: skip
     first = Pass(count=1, blocks=range(2), **common)
     assert read_workload(reply) == Workload(
         passes=(first, Pass(count=3, blocks=range(1, 2), cached=True, **common)), num_examples=4
@@ -166,6 +173,58 @@ def test_local_steps_are_billed_as_forward_passes(device, new_model):
     (only,) = read_workload(reply).passes
     assert (only.kind, only.count, read_workload(reply).num_examples) == ("forward", 2 * 4 * 6, 14)
     assert kind_of(reply.content) == "model"
+
+
+def asked_along(model, pool, server_round, *, with_model):
+    content = order_content(to_record(model.arrays), server_round=server_round, configuration=model.configuration)
+    if not with_model:
+        del content["arrays"]
+    add_pool(content, pool)
+    return with_id(Message(content, 7, MessageType.TRAIN), "1")
+
+
+LOCAL = {"batch_size": 4, "learning_rate": 0.01, "probes": 2, "schedule": "constant"}
+
+
+def test_a_client_that_joins_late_has_the_model_of_one_that_was_there_all_the_time(device, new_model, workbench):
+    model, early, late = new_model(SETS[0]), device(**LOCAL), device(**LOCAL)
+    beginning = PoolOrder(walked=np.zeros(6, np.float32))
+    first = early.app(asked_along(model, beginning, 1, with_model=True), early.context)
+    gone = PoolOrder(walked=values_of(first))
+    second = early.app(asked_along(model, gone, 2, with_model=False), early.context)
+    replayed = late.app(asked_along(model, gone, 2, with_model=True), late.context)
+    np.testing.assert_array_equal(values_of(second), values_of(replayed))
+    assert kind_of(second.content) == "scalars"
+    # Who was there kept what its steps led to: the same weights, but for the order of rounding.
+    same_seeds = [each for each, step in zip(gone.seeds(workbench.seed), gone.walked, strict=True) if step]
+    assert same_seeds
+    pairs = [
+        Probed(seed=seed, derivative=float(step))
+        for seed, step in zip(gone.seeds(workbench.seed), gone.walked, strict=True)
+    ]
+    own = flat(model.arrays) + weighted_sum(pairs, flat(model.arrays).size, "gaussian")
+    np.testing.assert_allclose(gone.model(flat(model.arrays), workbench.seed), own, rtol=1e-6, atol=1e-7)
+
+
+def test_along_a_pool_of_seeds_it_takes_the_steps_of_local_training(device, new_model, workbench):
+    model, client = new_model(SETS[0]), device(**LOCAL)
+    pool = PoolOrder(walked=np.zeros(5, np.float32), distribution="sign")
+    reply = client.app(asked_along(model, pool, 1, with_model=True), client.context)
+    draws = generator(workbench.seed, "pool-numbers", 1, 3)
+    drawn = [draws.integers(5, size=2) for _ in range(4)]  # of 14 texts there are 4 batches
+    assert set(np.flatnonzero(values_of(reply))) == {int(number) for each in drawn for number in each}
+    assert read_workload(reply).num_examples == 14
+    assert sum(each.count for each in read_workload(reply).passes) == 4 * 2 * 2
+
+
+def test_a_step_along_the_pool_is_down_the_derivative_of_its_direction(device, true_gradient, new_model, workbench):
+    model, pool = new_model(SETS[0]), PoolOrder(walked=np.zeros(5, np.float32))
+    client = device(**LOCAL | {"batch_size": 14, "probes": 1, "estimator": "exact"})
+    walked = values_of(client.app(asked_along(model, pool, 1, with_model=True), client.context))
+    (number,) = np.flatnonzero(walked)
+    gradient = true_gradient(model, StepOrder(step=0), batch_size=14)
+    expected = -0.01 * direction(pool.seeds(workbench.seed)[number], len(gradient), "gaussian") @ gradient
+    assert walked[number] == pytest.approx(expected, rel=1e-3)
 
 
 @pytest.mark.parametrize(

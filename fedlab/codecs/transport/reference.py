@@ -6,12 +6,12 @@ import numpy as np
 
 from fedlab.common.arrays import Arrays
 from fedlab.models.base import weights_of
-from fedlab.models.split import Network
+from fedlab.models.split_model import SplitModel
 
 Reference = Callable[[Collection[str]], Mapping[str, np.ndarray]]
 
 
-def reference_arrays(network: Network, names: Collection[str]) -> Arrays:
+def reference_arrays(network: SplitModel, names: Collection[str]) -> Arrays:
     """Return the backbone's pretrained weights for arrays of these names; adapters and heads have no reference."""
     return weights_of(network.encoder, names)
 

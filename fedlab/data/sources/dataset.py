@@ -10,7 +10,8 @@ from fedlab.config.plugins import call_with_options, load_object
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import BUILT_IN, Place, Resolve, locate
 from fedlab.data.sources.docstrings import read_docstrings
-from fedlab.data.sources.files import load_local, split_name, to_dataset
+from fedlab.data.sources.files import load_local, to_dataset
+from fedlab.data.sources.splits import split_name
 from fedlab.errors import UserError
 
 _HUB_TIMEOUT_SECONDS = 5.0

@@ -1,6 +1,5 @@
 """Data in a local file or folder: the files of each split and their readers."""
 
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -14,15 +13,11 @@ from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
 from fedlab.data.sources.base import Columns, refuse_repeated
 from fedlab.data.sources.conll import read_conll
 from fedlab.data.sources.csv_json import read_csv, read_json
+from fedlab.data.sources.image_files import holds_label_folders, read_image_folders, read_npz
 from fedlab.data.sources.plain_text import read_plain_text
 from fedlab.data.sources.semeval2010 import read_semeval2010
+from fedlab.data.sources.splits import SPLIT_NAMES, split_name
 from fedlab.errors import UserError
-
-_SPLIT_NAMES = {  # matched at the start of a word in a file name
-    "train": re.compile(r"(?<![a-z])train"),
-    "validation": re.compile(r"(?<![a-z])(valid|val(?![a-z])|dev)"),
-    "test": re.compile(r"(?<![a-z])test"),
-}
 
 
 def load_local(path: Path, task: TaskTable) -> dict[str, datasets.Dataset]:
@@ -34,6 +29,10 @@ def load_local(path: Path, task: TaskTable) -> dict[str, datasets.Dataset]:
     check_regular(path)
     if task.format == "saved" or (task.format == "auto" and path.is_dir() and is_saved(path)):
         return _load_saved(path)
+    if task.format == "images" or (task.format == "auto" and task.kind == "image" and holds_label_folders(path)):
+        return read_image_folders(_folder(path))
+    if path.is_file() and _format_of(path, task) == "npz":
+        return read_npz(path)
     splits = split_files(path, task)
     return {split: _joined([_read(file, task) for file in files], files) for split, files in splits.items()}
 
@@ -49,15 +48,10 @@ def split_files(path: Path, task: TaskTable) -> dict[str, list[Path]]:
     candidates = [path] if path.is_file() else _data_files(path, task)
     if len(candidates) == 1:
         return {"train": candidates}
-    splits = {split: [file for file in candidates if split_name(file.name) == split] for split in _SPLIT_NAMES}
+    splits = {split: [file for file in candidates if split_name(file.name) == split] for split in SPLIT_NAMES}
     if not splits["train"]:
         raise UserError(f"{path}: no file is named for the split 'train' ({_some(candidates)}): set task.files")
     return {split: files for split, files in splits.items() if files}
-
-
-def split_name(name: str) -> str | None:
-    """Return the split that a name of a file or hub split stands for: train, validation (valid, val, dev) or test."""
-    return next((split for split, pattern in _SPLIT_NAMES.items() if pattern.search(name.lower())), None)
 
 
 def to_dataset(columns: Columns, place: object) -> datasets.Dataset:
@@ -78,6 +72,12 @@ def _data_files(folder: Path, task: TaskTable) -> list[Path]:
     if not known:
         raise UserError(f"{folder}: contains no data file ({_some(files)}): set task.files and task.format")
     return known
+
+
+def _folder(path: Path) -> Path:
+    if not path.is_dir():
+        raise UserError(f"{path}: task.format = 'images' needs a folder of folders that are named for labels")
+    return path
 
 
 def _existing(path: Path, split: str) -> Path:
@@ -107,8 +107,8 @@ def _read(path: Path, task: TaskTable) -> datasets.Dataset:
             return to_dataset(read_semeval2010(path), path)
         case "text":
             return to_dataset(read_plain_text(path), path)
-        case "parquet":
-            return _read_parquet(path)
+        case "parquet" | "npz" as typed:
+            return _read_parquet(path) if typed == "parquet" else read_npz(path)["train"]
     accepted = ", ".join(dict.fromkeys([*FORMAT_OF_SUFFIX.values(), "semeval2010-task8"]))
     raise UserError(f"{path}: the file name does not show the format: set task.format to one of {accepted}")
 

@@ -6,32 +6,34 @@ worth nothing.
 
 import functools
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path
 from typing import Protocol
 
 from fedlab.config.builtins import COST_MODELS
 from fedlab.config.plugins import load_object, nearest
+from fedlab.devices.costmodel.operators import TRAINED_BYTES
 from fedlab.devices.costmodel.projections import targets_of
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Figure, Provenance, ProvenanceLevel, Quantity, least_sure
 from fedlab.errors import UserError
+from fedlab.workload.convnets.layers import ConvShape
 from fedlab.workload.passes import Pass
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Step, Workload
 
 
 class CostModel(Protocol):
     """What steps of one kind of model cost. Raises UserError for a step that no table or rule covers."""
 
-    def seconds(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
+    def seconds(self, device: DeviceProfile, step: Step, shape: AnyShape) -> Figure:
         """Return the seconds of all batches of a step at the speed of the device's tables.
 
         Its relative throughput is applied once, to the sum over steps; the provenance takes account of it.
         """
 
-    def peak_bytes(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
+    def peak_bytes(self, device: DeviceProfile, step: Step, shape: AnyShape) -> Figure:
         """Return the peak memory of a step."""
 
 
@@ -68,19 +70,23 @@ def cost_model_for(family: str) -> CostModel:
     return model
 
 
-def compute_seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> float:
+def compute_seconds(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> float:
     """Return the seconds a board computes for a workload. Raises UserError for what no table or rule covers."""
     return _total(_seconds(profile, workload, shape)) / profile.relative_throughput
 
 
-def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> int:
-    """Return the peak memory of a workload: that of the step that needs most. Raises as `compute_seconds`."""
+def peak_memory_bytes(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> int:
+    """Return the peak memory of a workload: that of the step that needs most. Raises as `compute_seconds`.
+
+    What forward passes alone hold of a trained set (`Pass.held_values`) counts beside what a table or rule says of
+    them.
+    """
     peak = _peak(profile, workload, shape)
     return 0 if peak is None else round(peak.value)
 
 
 def provenance(
-    profile: DeviceProfile, workload: Workload, shape: ModelShape, quantity: Quantity = "latency_seconds"
+    profile: DeviceProfile, workload: Workload, shape: AnyShape, quantity: Quantity = "latency_seconds"
 ) -> Provenance:
     """Return where a figure of a workload that computes something comes from; of several sources, the least sure.
 
@@ -93,12 +99,12 @@ def provenance(
     return _least_sure(_seconds(profile, workload, shape))
 
 
-def provenance_level(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> ProvenanceLevel:
+def provenance_level(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> ProvenanceLevel:
     """Return how sure the latency of a workload that computes something is. Raises as `compute_seconds`."""
     return provenance(profile, workload, shape).level
 
 
-def price(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> Price:
+def price(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> Price:
     """Return all that a workload needs of a board. Raises as `compute_seconds`."""
     steps, seconds = _run(workload), _seconds(profile, workload, shape)
     peak = _peak(profile, workload, shape)
@@ -120,12 +126,16 @@ def price(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> Pric
     )
 
 
-def misfit(passes: Iterable[Pass], shape: ModelShape) -> str | None:
+def misfit(passes: Iterable[Pass], shape: AnyShape) -> str | None:
     """Say why passes cannot be of a model of these sizes, None if they can."""
     for each in passes:
         if each.blocks and each.blocks.stop > shape.blocks:
             first, last = each.blocks.start, each.blocks.stop - 1
             return f"workload: blocks is {first} to {last}, expected some of 0 to {shape.blocks - 1}: the model's"
+        if isinstance(shape, ConvShape):
+            if each.trained.kind not in ("none", "whole"):
+                return f"workload: trained.kind is '{each.trained.kind}', expected whole: {shape.name} is trained whole"
+            continue
         try:
             targets_of(each.trained, shape)
         except UserError as error:
@@ -138,20 +148,25 @@ def _run(workload: Workload) -> list[Step]:
     return [step for step in workload.steps if step.count]
 
 
-def _seconds(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> list[Figure]:
+def _seconds(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> list[Figure]:
     return _figures(profile, workload, shape, cost_model_for(shape.family).seconds)
 
 
-def _peak(profile: DeviceProfile, workload: Workload, shape: ModelShape) -> Figure | None:
-    figures = _figures(profile, workload, shape, cost_model_for(shape.family).peak_bytes)
-    return max(figures, key=lambda each: each.value, default=None)
+def _peak(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> Figure | None:
+    costs = cost_model_for(shape.family)
+
+    def needed(profile: DeviceProfile, step: Step, shape: AnyShape) -> Figure:
+        figure = costs.peak_bytes(profile, step, shape)
+        return replace(figure, value=figure.value + TRAINED_BYTES * step.forward.held_values)
+
+    return max(_figures(profile, workload, shape, needed), key=lambda each: each.value, default=None)
 
 
 def _figures(
     profile: DeviceProfile,
     workload: Workload,
-    shape: ModelShape,
-    of_step: Callable[[DeviceProfile, Step, ModelShape], Figure],
+    shape: AnyShape,
+    of_step: Callable[[DeviceProfile, Step, AnyShape], Figure],
 ) -> list[Figure]:
     if problem := misfit(workload.passes, shape):
         raise UserError(problem)

@@ -68,7 +68,8 @@ def trained_weights(trained: TrainedSpec, shape: ModelShape, blocks: int) -> int
     if trained.kind == "bias":
         return stored * _biases(shape)
     biases = trained.width + shape.hidden if trained.kind == "bottleneck" else 0
-    return blocks * (sum(each.weights for each in added_matrices(trained, shape)) + biases)
+    own = stored if trained.kind == "lora" else blocks  # a pair of ALBERT's is in all runs of its one block
+    return own * (sum(each.weights for each in added_matrices(trained, shape)) + biases)
 
 
 def _biases(shape: ModelShape) -> int:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from flwr.app import Message, MessageType
 
+from fedlab.errors import UserError
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.messages.clipping import clipped
 from fedlab.messages.flower_private import assume_identity, with_id
@@ -14,6 +15,7 @@ from fedlab.messages.grids import AnsweringGrid
 from fedlab.messages.orders import PREFILL, Order, configuration_of, read_order, server_round_of
 from fedlab.messages.probes import StepOrder, arrays_of, read_step
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
+from fedlab.messages.seed_pool import read_pool
 from fedlab.models.peft.base import TrainableSet, depth_and_width
 from fedlab.workload.workload import Configuration
 
@@ -73,6 +75,8 @@ class PlannedClients(AnsweringGrid):
             depth, _ = depth_and_width(self._named(configuration_of(message)), self._blocks)
             work, self._caches[partition] = self._work.prefill(depth, count)
             return prefill_reply(message, work)
+        if read_pool(message) is not None:
+            raise UserError("strategy.name = 'fedkseed': no estimate of its messages is made; `fedlab run` bills them")
         step = read_step(message)
         if step is not None:
             return train_reply(message, self._step_report(message, step, count))

@@ -15,6 +15,7 @@ from fedlab.estimate.experiment.physics import PlannedPhysics
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
+from fedlab.models.cnn.sizes import ConvSizes
 from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.models.peft.set_calls import initial_of, shapes_of
 from fedlab.models.sizes import EncoderSizes
@@ -37,7 +38,7 @@ class ExperimentPlan:
     """
 
     assembled: Assembled
-    sizes: EncoderSizes
+    sizes: EncoderSizes | ConvSizes
     work: PlannedWork
     num_examples: Sequence[int]
     traffic: Callable[[int, int], Traffic]
@@ -146,11 +147,14 @@ def _save_nothing(state: RunState, *, next_is_last: bool) -> None:
     """Drop the state: a dry run is not resumed."""
 
 
-def _small(sizes: EncoderSizes) -> ModelSizes:
+def _small(sizes: EncoderSizes | ConvSizes) -> ModelSizes:
     """Return a model of one label whose hidden size is 1, and in which arrays have the same names.
 
-    Matrices have no less than a part of their size, as pairs of low rank may be of a rank up to theirs.
+    Matrices have no less than a part of their size, as pairs of low rank may be of a rank up to theirs. A network for
+    images stays as it is.
     """
+    if isinstance(sizes, ConvSizes):
+        return ModelSizes(encoder=sizes, labels=sizes.labels)
     encoder = replace(
         sizes,
         shape=replace(sizes.shape, hidden=1, intermediate=1),
@@ -165,7 +169,7 @@ def _small(sizes: EncoderSizes) -> ModelSizes:
     return ModelSizes(encoder=encoder, labels=1)
 
 
-def _stand_in(sizes: EncoderSizes, trained: TrainableSet) -> Arrays:
+def _stand_in(sizes: EncoderSizes | ConvSizes, trained: TrainableSet) -> Arrays:
     """Return the arrays of a set in a small model."""
     small = _small(sizes)
     shapes = shapes_of(trained, small)

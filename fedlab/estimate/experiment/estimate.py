@@ -15,6 +15,14 @@ from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, followi
 from fedlab.estimate.trajectory import Segment
 from fedlab.server.bench import initial_set
 
+_TRAINED = {  # built-in sets in words; one of a user's own is called by its name
+    "bottleneck": "adapters",
+    "lora": "LoRA",
+    "bias": "biases",
+    "head": "the head",
+    "blocks": "whole blocks",
+    "everything": "all weights",
+}
 _FIXED = "one configuration throughout"
 _CHEAPEST = "every trial is won by the group that stays as it is"
 _DEAREST = "every trial is won by the largest group"
@@ -84,11 +92,16 @@ def _cost(plan: ExperimentPlan, run: PlannedRun) -> PlannedCost:
 
 def _title(experiment: Experiment, plan: ExperimentPlan) -> str:
     counts = sorted(plan.num_examples)
+    trained = _TRAINED.get(experiment.client.trained, experiment.client.trained)
     examples = str(counts[0]) if counts[0] == counts[-1] else f"{counts[0]} to {counts[-1]}"
     return (
-        f"{experiment.name}: {experiment.strategy.name}, {experiment.client.name} of {experiment.backbone.name}; "
-        f"{len(counts)} clients of {examples} texts of {plan.work.sequence_length} tokens"
+        f"{experiment.name}: {experiment.strategy.name}, client {experiment.client.name} trains {trained} of "
+        f"{experiment.backbone.name}; {len(counts)} clients of {examples} {_inputs(plan.work.input_shape)}"
     )
+
+
+def _inputs(shape: tuple[int, ...]) -> str:
+    return f"texts of {shape[0]} tokens" if len(shape) == 1 else f"images of {' x '.join(map(str, shape))}"
 
 
 def _totals(plain: dict[str, Any]) -> dict[str, Any]:

@@ -1,6 +1,9 @@
 """How many examples each client of an experiment has, without tokenising any."""
 
 from dataclasses import dataclass
+from typing import Any, cast
+
+import numpy as np
 
 from fedlab.config.schema import Experiment
 from fedlab.data.location import Place, locate
@@ -9,11 +12,15 @@ from fedlab.errors import UserError
 
 @dataclass(frozen=True, kw_only=True)
 class Holdings:
-    """The number of examples of each client, by partition id, of labels of a head, and of examples in each split."""
+    """The number of examples of each client, by partition id, of labels of a head, and of examples in each split.
+
+    `image_shape` is that of images, which is known where these are read or the experiment gives it.
+    """
 
     num_examples: tuple[int, ...]
     labels: int
     splits: dict[str, int]
+    image_shape: tuple[int, int, int] | None = None
 
 
 def count_examples(experiment: Experiment) -> Holdings:
@@ -43,11 +50,14 @@ def count_examples(experiment: Experiment) -> Holdings:
     parts = split_indices(train.labels, table.partition, experiment.seed, client_ids=train.client_ids)
     splits = {split: len(part) for split, part in examples.items()}
     trained = 0 if table.is_language else len(names)
-    return Holdings(num_examples=tuple(map(len, parts)), labels=trained, splits=splits)
+    shape = np.shape(train.texts[0]) if table.kind == "image" else None
+    return Holdings(num_examples=tuple(map(len, parts)), labels=trained, splits=splits, image_shape=shape)
 
 
 def assume_batches(experiment: Experiment, batches: int, batch_size: int, labels: int) -> Holdings:
     """Return what clients have if each trains on a given number of full batches in an epoch."""
     num_examples = (batches * batch_size,) * experiment.task.partition.clients
     known = len(experiment.task.labels) if experiment.task.labels else labels
-    return Holdings(num_examples=num_examples, labels=0 if experiment.task.is_language else known, splits={})
+    shape = None if experiment.task.image_shape is None else tuple(experiment.task.image_shape)
+    trained = 0 if experiment.task.is_language else known
+    return Holdings(num_examples=num_examples, labels=trained, splits={}, image_shape=cast("Any", shape))

@@ -8,7 +8,7 @@ from fedlab.estimate.slot import Traffic
 from fedlab.messages.orders import PREFILL_GROUP
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.models.peft.base import size_of
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration, Workload
 
 
@@ -46,7 +46,7 @@ def _brings_arrays(part: Participation, workload: Workload) -> bool:
     return part.update != "scalars" and (bool(part.update) or not workload.forward_only)
 
 
-def _axes(configuration: Configuration, workload: Workload, shape: ModelShape) -> tuple[int, int]:
+def _axes(configuration: Configuration, workload: Workload, shape: AnyShape) -> tuple[int, int]:
     """Return depth and width of the model in a message, of the order's or of what was trained where it does not say."""
     whole = shape.blocks if configuration.get("set") == "everything" else workload.trained_blocks
     return int(configuration.get("depth", whole)), size_of(configuration)

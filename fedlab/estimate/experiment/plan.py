@@ -1,7 +1,7 @@
 """From an experiment to a plan: how its clients would train, on how much, with messages of what size."""
 
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, cast
 
 from fedlab.codecs.pipeline import Pipeline
@@ -10,9 +10,11 @@ from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.estimate.exact import Shapes, traffic_of
 from fedlab.estimate.experiment.dry_run import ExperimentPlan
-from fedlab.estimate.experiment.examples import assume_batches, count_examples
+from fedlab.estimate.experiment.examples import Holdings, assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedProbing, PlannedWork
 from fedlab.gradients.estimators import Differences
+from fedlab.models.cnn.sizes import ConvSizes, conv_sizes
+from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import GrowingSet, ModelSizes, TrainableSet, with_axes
 from fedlab.models.peft.set_calls import shapes_of
 from fedlab.models.sizes import read_sizes
@@ -20,7 +22,7 @@ from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
 from fedlab.training.local import LocalTraining
 from fedlab.workload.passes import format_of
-from fedlab.workload.shape import ModelShape
+from fedlab.workload.shape import AnyShape
 
 
 def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> ExperimentPlan:
@@ -38,23 +40,35 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
     assembled = assemble(experiment)
-    sizes = read_sizes(experiment.backbone, resolve=experiment.path)
-    work = _work(experiment, sizes.shape)
     if batches is None:
         holdings = count_examples(experiment)
     else:
-        holdings = assume_batches(experiment, batches, work.batch_size, labels)
+        holdings = assume_batches(experiment, batches, _settings(experiment).batch_size, labels)
+    sizes = _sizes(experiment, holdings)
+    work = _work(experiment, sizes.shape, holdings)
     assembled = fit_to_partitions(assembled, len(holdings.num_examples))
     down, up = _pipelines(assembled)
-    about = {"kind": experiment.task.kind, "pooling": experiment.backbone.pooling}
-    shapes = _shapes(experiment, ModelSizes.of_task(sizes, labels=holdings.labels, **about))
+    model = ModelSizes.of_task(
+        sizes, labels=holdings.labels, kind=experiment.task.kind, pooling=experiment.backbone.pooling
+    )
+    if experiment.client.name == "forward":
+        work = replace(work, probing=_probing(experiment.client.options, model))
     return ExperimentPlan(
         assembled=assembled,
         sizes=sizes,
         work=work,
         num_examples=holdings.num_examples,
-        traffic=traffic_of(shapes, down, up),
+        traffic=traffic_of(_shapes(experiment, model), down, up),
     )
+
+
+def _sizes(experiment: Experiment, holdings: Holdings) -> EncoderSizes | ConvSizes:
+    """Return the sizes of the backbone; those of a network for images depend on what clients hold."""
+    if experiment.task.kind != "image":
+        return read_sizes(experiment.backbone, resolve=experiment.path)
+    if holdings.image_shape is None:
+        raise UserError("task.image_shape is missing: --batches does not read images, whose size the work depends on")
+    return conv_sizes(experiment.backbone, holdings.image_shape, holdings.labels, base=experiment.path("."))
 
 
 def _shapes(experiment: Experiment, model: ModelSizes) -> Shapes:
@@ -69,32 +83,34 @@ def _of_size(first: GrowingSet, depth: int, size: int) -> TrainableSet:
     return cast("TrainableSet", with_axes(first, depth=depth, **{first.size_axis: size}))
 
 
-def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
-    options: dict[str, Any] = dict(experiment.client.options)
-    caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
+def _settings(experiment: Experiment) -> LocalTraining:
     training = {field.name for field in fields(LocalTraining)}
-    settings = LocalTraining(**{name: value for name, value in options.items() if name in training})
+    return LocalTraining(**{name: value for name, value in experiment.client.options.items() if name in training})
+
+
+def _work(experiment: Experiment, shape: AnyShape, holdings: Holdings) -> PlannedWork:
+    options, settings = dict[str, Any](experiment.client.options), _settings(experiment)
+    caches, cached_depths = bool(options.get("cache", True)), int(options.get("cached_depths", 1))
     return PlannedWork(
         batch_size=settings.batch_size,
         epochs=settings.epochs,
         max_batches=settings.max_batches,
         checkpointing=settings.checkpointing,
         cached_depths=cached_depths if caches else 0,
-        sequence_length=experiment.task.max_length,
+        input_shape=holdings.image_shape or (experiment.task.max_length,),
         model_blocks=shape.blocks,
         format=format_of(experiment.backbone.precision, is_decoder=shape.is_decoder),
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
         scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
-        probing=_probing(options) if experiment.client.name == "forward" else None,
     )
 
 
-def _probing(options: Mapping[str, Any]) -> PlannedProbing:
+def _probing(options: Mapping[str, Any], model: ModelSizes) -> PlannedProbing:
     """Return how clients with these options probe; options that are left out have the client's own defaults."""
     own = {field.name for field in fields(Differences)}
     differences = Differences(**{name: value for name, value in options.items() if name in own})
     rest = {name: options[name] for name in ("probes", "processor", "format") if name in options}
-    return PlannedProbing(differences=differences, cached=bool(options.get("cache", False)), **rest)
+    return PlannedProbing(differences=differences, sizes=model, cached=bool(options.get("cache", False)), **rest)
 
 
 def _pipelines(assembled: Assembled) -> tuple[Pipeline | None, Pipeline | None]:

@@ -1,10 +1,12 @@
 """What a planned client would do when it is asked to train."""
 
+import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
 from fedlab.gradients.estimators import Differences
-from fedlab.models.peft.base import TrainableSet, depth_and_width
+from fedlab.models.peft.base import ModelSizes, TrainableSet, depth_and_width
+from fedlab.models.peft.set_calls import shapes_of
 from fedlab.training.device_cache import ActivationCache, epoch_batches, filling
 from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, Format, Pass, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, probing_passes, training_passes
@@ -12,13 +14,21 @@ from fedlab.workload.workload import Workload, forward_passes, probing_passes, t
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedProbing:
-    """How the clients of an experiment probe their losses: `probes` are those of a batch where an order names none."""
+    """How the clients of an experiment probe their losses: `probes` are those of a batch where an order names none.
+
+    `sizes` are those of their model, which say how many values it has of a trained set.
+    """
 
     differences: Differences
+    sizes: ModelSizes
     probes: int = 1
     cached: bool = False
     processor: str = DEFAULT_PROCESSOR
     format: Format | None = None
+
+    def values(self, trained: TrainableSet) -> int:
+        """Return the number of values of a set."""
+        return sum(math.prod(shape) for shape in shapes_of(trained, self.sizes).values())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,14 +36,15 @@ class PlannedWork:
     """How the clients of an experiment train, as far as it costs anything.
 
     With `cached_depths` above 0 the first epoch runs every block and later batches start from what was stored, at so
-    many depths. `model_blocks` is how many blocks the encoder has.
+    many depths. `input_shape` is that of a text, in tokens, or of an image. `model_blocks` is how many blocks the
+    encoder has.
     """
 
     batch_size: int
     epochs: int
     max_batches: int | None
     cached_depths: int
-    sequence_length: int
+    input_shape: tuple[int, ...]
     model_blocks: int
     checkpointing: bool = False
     scored_tokens: int | None = None  # as in `Pass`
@@ -58,13 +69,14 @@ class PlannedWork:
             batches=batches,
             passes=probing.differences.passes(probes or probing.probes),
             batch_size=self.batch_size,
-            input_shape=(self.sequence_length,),
+            input_shape=self.input_shape,
             model_blocks=self.model_blocks,
             depth=depth,
             cached=probing.cached,
             format=probing.format or self.format,
             processor=probing.processor,
             scored_tokens=self.scored_tokens,
+            held_values=probing.values(trained),
         )
 
     def workload(
@@ -93,7 +105,7 @@ class PlannedWork:
             format=self.format,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
-            input_shape=(self.sequence_length,),
+            input_shape=self.input_shape,
             model_blocks=self.model_blocks,
             depth=depth,
             trained=WHOLE if method != "adapter" else trained.spec if depth else bottleneck(size),
@@ -110,7 +122,7 @@ class PlannedWork:
         passes = forward_passes(
             batches=epoch_batches(num_examples, self.batch_size),
             batch_size=self.batch_size,
-            input_shape=(self.sequence_length,),
+            input_shape=self.input_shape,
             model_blocks=self.model_blocks,
             scored_tokens=self.scored_tokens,
             format=self.format,

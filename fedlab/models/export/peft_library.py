@@ -17,10 +17,11 @@ from fedlab.common.arrays import Arrays
 from fedlab.common.files import check_regular
 from fedlab.common.short_text import raised, short
 from fedlab.errors import UserError
-from fedlab.models.families import families, family_of
+from fedlab.models.families import BackboneFamily, families, family_of
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.head import HEAD_WEIGHT
 from fedlab.models.peft.lora import ROLES, Lora, pair_names
+from fedlab.models.peft.whole_blocks import shared_blocks
 
 CONFIG, WEIGHTS, LABELS = "adapter_config.json", "adapter_model.safetensors", "labels.json"
 _OUTSIDE = "base_model.model."  # what PEFT puts before the names of the model that it wraps
@@ -56,9 +57,9 @@ def save_lora(
     family = family_of(model.config.model_type, "the model")
     blocks, prefix = int(model.config.num_hidden_layers), model.base_model_prefix
     pairs, targets = dict[str, np.ndarray](), list[str]()
-    for block in range(blocks - max(1, trained.depth), blocks):
+    for block, modules in _places(family, max(1, trained.depth), blocks):
         for role in trained.roles:
-            module = f"{prefix}.{family.module_names(block)[role]}"
+            module = f"{prefix}.{modules[role]}"
             targets.append(module)
             pairs |= _pair(arrays, trained, block, role, model.get_submodule(_within(model, module)), module)
     kept = sorted({_saved_module(name) for name in head})
@@ -90,9 +91,10 @@ def read_lora(folder: Path, sizes: ModelSizes, place: str) -> tuple[Lora, Arrays
         UserError: there is no such adapter, it is no LoRA, or is not for this backbone.
     """
     config, tensors = _files(folder, place)
-    family, blocks = families()[sizes.encoder.shape.family], sizes.blocks
-    modules = {name: (block, role) for block in range(blocks) for role, name in family.module_names(block).items()}
-    arrays, found = Arrays(), set[tuple[int, str]]()
+    family, blocks = families()[sizes.transformer.shape.family], sizes.blocks
+    places = _places(family, blocks, blocks)
+    modules = {name: (block, role) for block, names in places for role, name in names.items()}
+    arrays, found = Arrays(), set[tuple[int | str, str]]()
     for name, tensor in tensors.items():
         inner = name.removeprefix(_OUTSIDE)
         if inner == "score.weight" and tensor.shape == (sizes.labels, sizes.hidden):
@@ -111,7 +113,7 @@ def read_lora(folder: Path, sizes: ModelSizes, place: str) -> tuple[Lora, Arrays
         raise UserError(f"{place}: {folder / WEIGHTS} has no pairs of LoRA")
     roles = {role for _, role in found}
     trained = Lora(
-        depth=blocks - min(block for block, _ in found),
+        depth=blocks if family.shares_blocks else blocks - min(int(block) for block, _ in found),
         rank=config["r"],
         alpha=config["lora_alpha"],
         targets=",".join(role for role in ROLES if role in roles),
@@ -120,8 +122,15 @@ def read_lora(folder: Path, sizes: ModelSizes, place: str) -> tuple[Lora, Arrays
     return trained, arrays
 
 
+def _places(family: BackboneFamily, depth: int, blocks: int) -> list[tuple[int | str, Mapping[str, str]]]:
+    """Return what arrays call the top `depth` blocks, each with the names of its matrices in transformers' model."""
+    if family.shares_blocks:
+        return [(shared_blocks(blocks), family.module_names(0))]
+    return [(block, family.module_names(block)) for block in range(blocks - depth, blocks)]
+
+
 def _pair(
-    arrays: Mapping[str, np.ndarray], trained: Lora, block: int, role: str, linear: Any, module: str
+    arrays: Mapping[str, np.ndarray], trained: Lora, block: int | str, role: str, linear: Any, module: str
 ) -> dict[str, np.ndarray]:
     first, second = pair_names(block, role)
     outputs, inputs = linear.weight.shape

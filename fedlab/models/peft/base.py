@@ -18,6 +18,7 @@ from fedlab.config.builtins import TRAINABLE_SETS
 from fedlab.config.guard import guarded
 from fedlab.config.plugins import nearest, resolve
 from fedlab.errors import UserError
+from fedlab.models.cnn.sizes import ConvSizes
 from fedlab.models.families import EncoderSizes
 from fedlab.workload.passes import TrainedSpec
 from fedlab.workload.workload import Configuration
@@ -71,18 +72,18 @@ class SplitPoint:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelSizes:
-    """What the shapes of trained arrays depend on.
+    """What the shapes of trained arrays depend on: the backbone's sizes, and those of the head.
 
     `pooler` says whether the head reads BERT's pooler, `head_bias` whether it has a bias.
     """
 
-    encoder: EncoderSizes
+    encoder: EncoderSizes | ConvSizes
     labels: int
     pooler: bool = False
     head_bias: bool = True
 
     @classmethod
-    def of_task(cls, encoder: EncoderSizes, *, kind: str, pooling: str, labels: int) -> "ModelSizes":
+    def of_task(cls, encoder: EncoderSizes | ConvSizes, *, kind: str, pooling: str, labels: int) -> "ModelSizes":
         """Return the sizes of a backbone with the head for a kind of task that reads it by a pooling.
 
         Transformers' classifiers of texts have no bias where they read the last token of a decoder.
@@ -101,9 +102,16 @@ class ModelSizes:
         return self.encoder.shape.blocks
 
     @property
+    def transformer(self) -> EncoderSizes:
+        """Return the sizes of a transformer; raises UserError for another backbone, which is trained whole."""
+        if isinstance(self.encoder, ConvSizes):
+            raise UserError(f"client.trains: '{self.encoder.name}' is trained whole; accepted: everything")
+        return self.encoder
+
+    @property
     def hidden(self) -> int:
-        """Return the hidden size."""
-        return self.encoder.shape.hidden
+        """Return the hidden size of a transformer."""
+        return self.transformer.shape.hidden
 
 
 @runtime_checkable

@@ -1,7 +1,8 @@
 """BitFit (Ben Zaken et al. 2022, https://arxiv.org/abs/2106.10199): the biases of the top blocks, and the head.
 
 The protocol. The arrays are those of whole blocks (`fedlab.models.peft.whole_blocks`) that are biases, in that order,
-and the head (`fedlab.models.peft.head`) follows. They begin with the pretrained biases.
+and the head (`fedlab.models.peft.head`) follows. They begin with the pretrained biases. Where all blocks share their
+weights, they have one set of biases, so that `depth` is 0 or all blocks.
 """
 
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from fedlab.common.arrays import Arrays, Shape
 from fedlab.errors import UserError
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
 from fedlab.models.peft.head import draw_head, shapes_of_head
-from fedlab.models.peft.whole_blocks import block_names
+from fedlab.models.peft.whole_blocks import block_names, own_blocks
 from fedlab.workload.passes import TrainedSpec
 from fedlab.workload.workload import Configuration
 
@@ -57,13 +58,9 @@ class Biases:
 
     def _bias_shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         check_depth("bias", self.depth, sizes.blocks)
-        family, biases = sizes.encoder.shape.family, sizes.encoder.biases
+        family, biases = sizes.transformer.shape.family, sizes.transformer.biases
         if self.depth and not biases:
             raise UserError(f"client.trains = 'bias': this {family} has no biases; accepted: lora, bottleneck or head")
-        if self.depth and sizes.encoder.shares_blocks:
-            raise UserError(
-                f"client.trains = 'bias': the {family} shares one block among all {sizes.blocks}, so the biases of its "
-                "top blocks cannot be trained without the others; accepted: bottleneck, head or everything"
-            )
-        top = range(sizes.blocks - self.depth, sizes.blocks)
+        accepted = f"client.depth = 0 or {sizes.blocks}, or the set bottleneck"
+        top = own_blocks(sizes, self.depth, place="client.trains = 'bias'", accepted=accepted)
         return {block_names(block)[field]: shape for block in top for field, shape in biases.items()}

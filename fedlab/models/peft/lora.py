@@ -8,6 +8,9 @@ has O outputs and I inputs. All arrays are float32, in this order, and the head 
 | `block.B.lora.R.a` | [r, I] | for each of the top `depth` blocks, and each target |
 | `block.B.lora.R.b` | [O, r] | "                                                   |
 
+Where all blocks share their weights (ALBERT) there is one pair beside a matrix, which is in all runs of the block, as
+in the library PEFT: `block.0-11.lora.q.a`. So `depth` is then 0 or all blocks.
+
 A pair adds `alpha / r * b (a x)` to its matrix's output for x, as in the library PEFT.
 """
 
@@ -25,6 +28,7 @@ from fedlab.models.families import families
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, TrainableSet, check_axis, check_depth
 from fedlab.models.peft.bottleneck import carried_over, merge
 from fedlab.models.peft.head import draw_head, shapes_of_head
+from fedlab.models.peft.whole_blocks import own_blocks
 from fedlab.workload.passes import TrainedSpec
 from fedlab.workload.workload import Configuration
 
@@ -112,7 +116,7 @@ class Lora:
 
     def most_size(self, sizes: ModelSizes) -> int:
         """Return the largest rank: that of the smallest matrix."""
-        return min(min(sizes.encoder.projections[role]) for role in self.roles)
+        return min(min(sizes.transformer.projections[role]) for role in self.roles)
 
     def grow(
         self, arrays: Mapping[str, np.ndarray], to: "Lora", *, sizes: ModelSizes, generator: np.random.Generator
@@ -145,21 +149,17 @@ class Lora:
         check_depth("lora", self.depth, sizes.blocks)
         self._check_targets(sizes)
         shapes: dict[str, Shape] = {}
-        for block in range(sizes.blocks - self.depth, sizes.blocks):
+        accepted = f"client.depth = 0 or {sizes.blocks}, or the set bottleneck"
+        for block in own_blocks(sizes, self.depth, place="client.trains = 'lora'", accepted=accepted):
             for role in self.roles:
-                outputs, inputs = sizes.encoder.projections[role]
+                outputs, inputs = sizes.transformer.projections[role]
                 first, second = pair_names(block, role)
                 shapes |= {first: (self.rank, inputs), second: (outputs, self.rank)}
         return shapes
 
     def _check_targets(self, sizes: ModelSizes) -> None:
-        encoder = sizes.encoder
+        encoder = sizes.transformer
         family = encoder.shape.family
-        if encoder.shares_blocks and self.depth:
-            raise UserError(
-                f"client.trains = 'lora': the {family} shares one block among all {sizes.blocks}, and a pair beside it "
-                "would be in all of them; accepted: bottleneck, head or everything"
-            )
         known = {
             name: roles
             for name, roles in families()[family].targets.items()
@@ -186,7 +186,7 @@ class Lora:
         return arrays
 
 
-def pair_names(block: int, role: str) -> tuple[str, str]:
+def pair_names(block: int | str, role: str) -> tuple[str, str]:
     """Return the names of a pair: of the matrix that is applied first, and of the second."""
     return f"block.{block}.lora.{role}.a", f"block.{block}.lora.{role}.b"
 

@@ -33,6 +33,7 @@ import numpy as np
 
 from fedlab.common.arrays import Arrays, Shape
 from fedlab.errors import UserError
+from fedlab.models.cnn.sizes import ConvSizes
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import SET, BackboneWeights, ModelSizes, SplitPoint, check_axis, check_depth
 from fedlab.models.peft.head import draw_head, shapes_of_head
@@ -100,7 +101,7 @@ class TopBlocks:
 
 @dataclass(frozen=True, kw_only=True)
 class Everything:
-    """Train all blocks, the embeddings, the pooler if the head reads it, and the head."""
+    """Train all blocks, the embeddings, the pooler if the head reads it, and the head; or a network for images."""
 
     @property
     def configuration(self) -> Configuration:
@@ -114,20 +115,43 @@ class Everything:
 
     def shapes(self, sizes: ModelSizes) -> dict[str, Shape]:
         """Return the shapes of the whole model."""
+        if isinstance(sizes.encoder, ConvSizes):
+            return sizes.encoder.shapes()
         return TopBlocks(depth=sizes.blocks).shapes(sizes)
 
     def initial(self, sizes: ModelSizes, generator: np.random.Generator, weights: BackboneWeights) -> Arrays:
-        """Return the pretrained weights and a new head."""
+        """Return the pretrained weights and a new head; a convolutional network is drawn."""
+        if isinstance(sizes.encoder, ConvSizes):
+            return sizes.encoder.initial(generator)
         return TopBlocks(depth=sizes.blocks).initial(sizes, generator, weights)
 
     def split_point(self, blocks: int) -> SplitPoint:
-        """Return the split at the token ids."""
+        """Return the split at the inputs."""
         return SplitPoint(kind="inputs", block=0)
 
 
 def shared_blocks(blocks: int) -> str:
     """Return what array names call all blocks of an encoder whose blocks share their weights."""
     return f"0-{blocks - 1}" if blocks > 1 else "0"
+
+
+def own_blocks(sizes: ModelSizes, depth: int, *, place: str, accepted: str) -> Sequence[int | str]:
+    """Return what array names call the top `depth` blocks; blocks that share their weights have one name.
+
+    Raises:
+        UserError: all blocks share their weights, and only some of them are to be trained; `place` begins the message,
+            and `accepted` ends it.
+    """
+    blocks = sizes.blocks
+    if not sizes.transformer.shares_blocks:
+        return range(blocks - depth, blocks)
+    if 0 < depth < blocks:
+        family = sizes.transformer.shape.family
+        raise UserError(
+            f"{place}: the {family} shares one block among all {blocks}, so its top blocks cannot be trained without "
+            f"the others; accepted: {accepted}"
+        )
+    return [shared_blocks(blocks)] if depth else []
 
 
 def block_names(block: int | str) -> dict[str, str]:
@@ -151,14 +175,15 @@ def _weight_shapes(sizes: ModelSizes, depth: int) -> dict[str, Shape]:
     Raises:
         UserError: the backbone's weights cannot be trained, as a decoder's.
     """
-    if depth and sizes.encoder.is_decoder:
-        family = sizes.encoder.shape.family
+    if depth and sizes.transformer.is_decoder:
+        family = sizes.transformer.shape.family
         raise UserError(f"client.trains: a {family} is not trained whole; accepted: lora, bottleneck, bias or head")
     named: dict[str, Shape] = {}
     if depth == sizes.blocks:
-        named |= _named(EMBEDDING_NAMES, sizes.encoder.embedding)
-    for index in _own_blocks(sizes, depth):
-        named |= _named(block_names(index), _block(sizes.encoder))
+        named |= _named(EMBEDDING_NAMES, sizes.transformer.embedding)
+    accepted = "train everything, adapters or the head"
+    for index in own_blocks(sizes, depth, place=f"client.depth = {depth}", accepted=accepted):
+        named |= _named(block_names(index), _block(sizes.transformer))
     if sizes.pooler:
         named |= _named(POOLER_NAMES, _linear("pooler", sizes.hidden, sizes.hidden))
     return named
@@ -166,23 +191,6 @@ def _weight_shapes(sizes: ModelSizes, depth: int) -> dict[str, Shape]:
 
 def _named(names: Mapping[str, str], fields: Mapping[str, Shape]) -> dict[str, Shape]:
     return {name: fields[field] for field, name in names.items() if field in fields}
-
-
-def _own_blocks(sizes: ModelSizes, depth: int) -> Sequence[int | str]:
-    """Return the names of the trained blocks that have weights of their own.
-
-    Raises:
-        UserError: all blocks share their weights, and only some of them are to be trained.
-    """
-    blocks = sizes.blocks
-    if not sizes.encoder.shares_blocks:
-        return range(blocks - depth, blocks)
-    if 0 < depth < blocks:
-        raise UserError(
-            f"client.depth = {depth}: the {sizes.encoder.shape.family} shares one block among all {blocks}, so its top "
-            "blocks cannot be trained whole without the others; accepted: train everything, adapters or the head"
-        )
-    return [shared_blocks(blocks)] if depth else []
 
 
 def _block(sizes: EncoderSizes) -> dict[str, Shape]:

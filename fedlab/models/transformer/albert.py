@@ -4,6 +4,8 @@ An adapter belongs to a run of the block and not to the block, so every depth ha
 adapters library keeps adapters in the block itself and can only give all runs the same one. It computes what we do on
 a model with `num_hidden_groups` = `num_hidden_layers`, whose groups are all copies of the shared block: the saved
 adapter is for that model.
+
+LoRA and biases belong to the block: they are in all its runs, as in PEFT. What is trained then begins at the first run.
 """
 
 from fedlab.models.families import AdapterPlaces, SpecialTokens
@@ -51,6 +53,7 @@ ALBERT = EncoderFamily(
         "norm": ("full_layer_layer_norm",),
     },
     shares_blocks=True,
+    unnamed=("dense",),  # of attention alone here, and of the feed-forward part as well in other families
     adapter_places={
         "albert": AdapterPlaces(
             model_class="AlbertAdapterModel",

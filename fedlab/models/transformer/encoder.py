@@ -190,6 +190,10 @@ class Encoder:
         whole = replace(self, blocks=tuple(blocks * (len(self.blocks) // len(blocks)))) if blocks else self
         return _replaced(whole, {**EMBEDDING_NAMES, **POOLER_NAMES}, parameters)
 
+    def pairs_name(self, index: int) -> int | str:
+        """Return what array names call the block at an index, beside whose matrices pairs may lie."""
+        return shared_blocks(self.shape.blocks) if self.shares_blocks else index
+
     def _named_blocks(self) -> list[tuple[Block, dict[str, str]]]:
         """Return the blocks that have weights of their own, with the names that these travel under."""
         if self.shares_blocks:
@@ -233,7 +237,11 @@ def block_sum_of_first(
     block, padded = encoder.blocks[index], rows.padded(states)
     first = padded[:, 0]  # taken first: gradients are summed in the reverse order, on which their last digits depend
     weight = block.attention_in_weight
-    if isinstance(weight, QuantisedMatrix) or pairs.touches(index, _ATTENTION_IN) or block.attention_in_bias.dim() > 1:
+    if (
+        isinstance(weight, QuantisedMatrix)
+        or pairs.touches(encoder.pairs_name(index), _ATTENTION_IN)
+        or block.attention_in_bias.dim() > 1
+    ):
         attended = _attention_of_first_by_keys(encoder, index, states, rows, pairs)
     else:
         attended = _attention_of_first(weight, block.attention_in_bias, padded, rows.mask, encoder.heads)
@@ -267,20 +275,21 @@ def _norm(states: Tensor, weight: Tensor, bias: Tensor, epsilon: float) -> Tenso
 
 def _after_attention(encoder: Encoder, index: int, states: Tensor, attended: Tensor, pairs: LowRank) -> Tensor:
     """Finish a block behind its attention, [R, H], which its out-projection has not been applied to."""
-    block = encoder.blocks[index]
+    block, named = encoder.blocks[index], encoder.pairs_name(index)
     out = affine(attended, block.attention_out_weight, block.attention_out_bias)
-    summed = states + pairs.added(out, attended, index, "o")
+    summed = states + pairs.added(out, attended, named, "o")
     middle = _norm(summed, block.attention_norm_weight, block.attention_norm_bias, encoder.epsilon)
-    up = pairs.added(affine(middle, block.up_weight, block.up_bias), middle, index, "up")
+    up = pairs.added(affine(middle, block.up_weight, block.up_bias), middle, named, "up")
     inner = F.gelu(up, approximate=encoder.gelu)
-    return middle + pairs.added(affine(inner, block.down_weight, block.down_bias), inner, index, "down")
+    return middle + pairs.added(affine(inner, block.down_weight, block.down_bias), inner, named, "down")
 
 
 def _attention(encoder: Encoder, index: int, states: Tensor, rows: UnpaddedRows, pairs: LowRank) -> Tensor:
     """Attend from every row to every row of its text, [R, H]."""
     block, hidden = encoder.blocks[index], states.shape[-1]
     projected = affine(states, block.attention_in_weight, block.attention_in_bias)
-    padded = rows.padded(pairs.added_to_each(projected, states, index, _ATTENTION_IN, (hidden,) * 3))
+    named = encoder.pairs_name(index)
+    padded = rows.padded(pairs.added_to_each(projected, states, named, _ATTENTION_IN, (hidden,) * 3))
     # Each is [B, heads, T, H / heads].
     parts = padded.view(rows.texts, rows.width, 3, encoder.heads, -1).permute(2, 0, 3, 1, 4)
     if states.dtype == torch.bfloat16 and states.device.type == "cpu":
@@ -328,10 +337,11 @@ def _attention_of_first_by_keys(
     Their weights are quantised, or have pairs beside them, or their biases are not the same for all texts.
     """
     block, hidden, heads = encoder.blocks[index], states.shape[-1], encoder.heads
+    named = encoder.pairs_name(index)
     weight, bias, first = block.attention_in_weight, block.attention_in_bias, rows.padded(states)[:, 0]
-    asked = pairs.added(affine(first, weight[:hidden], bias[..., :hidden]), first, index, "q")
+    asked = pairs.added(affine(first, weight[:hidden], bias[..., :hidden]), first, named, "q")
     rest = affine(states, weight[hidden:], bias[..., hidden:])
-    rest = rows.padded(pairs.added_to_each(rest, states, index, _ATTENTION_IN[1:], (hidden, hidden)))
+    rest = rows.padded(pairs.added_to_each(rest, states, named, _ATTENTION_IN[1:], (hidden, hidden)))
     key, value = rest.view(rows.texts, rows.width, 2, heads, -1).permute(2, 0, 3, 1, 4)
     attended = _attend(asked.view(rows.texts, heads, 1, -1), key, value, rows.mask)
     return attended.reshape(rows.texts, hidden)

@@ -66,6 +66,7 @@ class EncoderFamily:
     parts: Mapping[str, tuple[str, ...]]
     first_position: Callable[[Mapping[str, Any]], int] = _from_the_first  # the row of a text's first token
     shares_blocks: bool = False
+    unnamed: Collection[str] = ()  # last parts of names of modules that are no targets
     classifier: ClassifierLayers
     special_tokens: SpecialTokens = BERTS_TOKENS
     adapter_places: Mapping[str, AdapterPlaces] = field(default_factory=dict)  # by model type
@@ -80,16 +81,14 @@ class EncoderFamily:
     def targets(self) -> Mapping[str, Collection[str]]:
         """Return the roles of the matrices that a name stands for: q, or as transformers calls its module, query.
 
-        Several matrices of a block may have modules of one name, such as `dense` of BERT. There are none where all
-        blocks are one, as nothing can then be beside the matrices of some.
+        Several matrices of a block may have modules of one name, such as `dense` of BERT. A name means the same in all
+        families, so that one which would not is left out (`unnamed`).
         """
-        if self.shares_blocks:
-            return {}
         found: dict[str, tuple[str, ...]] = {role: (role,) for role in _ROLES}
         for role, name in self._modules().items():
             last = name.rpartition(".")[2]
             found[last] = (*found.get(last, ()), role)
-        return found
+        return {name: roles for name, roles in found.items() if name not in self.unnamed}
 
     def module_names(self, block: int) -> Mapping[str, str]:
         """Return what transformers' model without a head calls the matrices of a block, by role."""

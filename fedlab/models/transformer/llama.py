@@ -50,6 +50,7 @@ class DecoderFamily:
     window_if: str | None = None
     adapter_class: str | None = None  # what the adapters library calls its model, if it has one
     is_decoder: bool = True
+    shares_blocks: bool = False
     special_tokens: SpecialTokens = LLAMAS_TOKENS
 
     @property

@@ -14,17 +14,18 @@ from fedlab.models.peft.lora import pair_names
 class LowRank:
     """What LoRA adds to the projections of blocks: `scale` * b (a x), with a and b among the arrays by name.
 
-    `arrays` may hold others as well. A stack of K pairs is applied part by part: the states are K equal parts.
+    `arrays` may hold others as well. A stack of K pairs is applied part by part: the states are K equal parts. A block
+    is called as array names do, which for blocks that share their weights is one name (`Encoder.pairs_name`).
     """
 
     arrays: Mapping[str, Tensor] = field(default_factory=dict)
     scale: float = 1.0
 
-    def touches(self, block: int, roles: Sequence[str]) -> bool:
+    def touches(self, block: int | str, roles: Sequence[str]) -> bool:
         """Tell whether a block has a pair for any of these roles."""
         return any(pair_names(block, role)[0] in self.arrays for role in roles)
 
-    def added(self, projected: Tensor, states: Tensor, block: int, role: str) -> Tensor:
+    def added(self, projected: Tensor, states: Tensor, block: int | str, role: str) -> Tensor:
         """Return a projection [..., O] of states [..., I] with what the pair of its role adds, if there is one."""
         name_a, name_b = pair_names(block, role)
         if name_a not in self.arrays:
@@ -38,7 +39,7 @@ class LowRank:
         return torch.baddbmm(base, inner, second.transpose(1, 2), alpha=self.scale).view(projected.shape)
 
     def added_to_each(
-        self, projected: Tensor, states: Tensor, block: int, roles: Sequence[str], sizes: Sequence[int]
+        self, projected: Tensor, states: Tensor, block: int | str, roles: Sequence[str], sizes: Sequence[int]
     ) -> Tensor:
         """Return several projections of the same states, which lie side by side in [..., sum of sizes], likewise."""
         if not self.touches(block, roles):
@@ -46,7 +47,7 @@ class LowRank:
         return torch.cat(self.each(projected, states, block, roles, sizes), -1)
 
     def each(
-        self, projected: Tensor, states: Tensor, block: int, roles: Sequence[str], sizes: Sequence[int]
+        self, projected: Tensor, states: Tensor, block: int | str, roles: Sequence[str], sizes: Sequence[int]
     ) -> list[Tensor]:
         """Return several projections of the same states, which lie side by side in `projected`, likewise and apart."""
         parts = torch.split(projected, list(sizes), -1)

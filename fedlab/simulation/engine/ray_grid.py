@@ -112,7 +112,7 @@ class RayGrid(AnsweringGrid):
         """Return the score of a model, split there, on a split of the data held by the server; all actors compute."""
         reference = self._shared([arrays])[id(arrays)]
         asked = {
-            "predict": shards(len(self._workbench.tokens(split))),
+            "predict": shards(len(self._workbench.samples(split))),
             "write": shards_to_write(self._workbench, split),
         }
         calls = [

@@ -186,7 +186,7 @@ def on_a_phone(passes, *, memory_limit=True):
 def test_full_fine_tuning_of_roberta_large_drops_out_on_a_phone_of_8_gb_and_forward_passes_do_not():
     full = partial(training_passes, depth=24, trained=WHOLE)
     perturbation = [
-        on_a_phone(partial(forward_passes, processor=processor, format=each))
+        on_a_phone(partial(forward_passes, processor=processor, format=each, held_values=355_000_000))
         for processor, each in (("default", "fp32"), ("gpu", "fp32"), ("npu", "fp16"), ("npu", "int8"))
     ]
     dropped = on_a_phone(full)
@@ -194,7 +194,7 @@ def test_full_fine_tuning_of_roberta_large_drops_out_on_a_phone_of_8_gb_and_forw
     assert "out of memory: " in dropped.reason
     assert "pixel-7-pro has 8.00 GB" in dropped.reason
     assert {one.dropout for one in perturbation} == {None}
-    assert max(one.cost.peak_memory_bytes for one in perturbation) < 2e9
+    assert max(one.cost.peak_memory_bytes for one in perturbation) < 4e9  # inference, and 1.4 GB of trained values
     assert on_a_phone(full, memory_limit=False).dropout is None
 
 

@@ -41,7 +41,7 @@ def test_tables_without_training_are_printed_cell_by_cell(command, what):
     assert "Where the sources disagree" in shown
 
 
-@pytest.mark.parametrize("what", ["table2", "table5", "figure6", "figure7"])
+@pytest.mark.parametrize("what", ["table2", "table5", "figure6", "figure7", "fwdllm-pacing"])
 def test_what_takes_training_runs_its_mini_variant_after_the_costs(command, what):
     code, out, _, swept = command(what, "--parallel", "2", "--set", "rounds=1", "--quiet")
     assert code == 0

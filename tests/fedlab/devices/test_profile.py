@@ -74,6 +74,8 @@ def test_every_figure_of_a_built_in_board_has_a_source_and_what_is_assumed_says_
         assert all(rate is not None for rate in rates), processor.name  # so that nothing on the board has no price
         known += [rate.provenance for rate in rates]
     assert all(each.source for each in known)
+    guessed = [each for each in known if re.search("assum|measurement found|quoted|reviews|little above", each.source)]
+    assert {each.level for each in guessed} <= {"assumed"}
 
 
 @pytest.mark.parametrize("board", OF_TX2)

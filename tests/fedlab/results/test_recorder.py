@@ -4,7 +4,7 @@ import os
 import pandas as pd
 import pytest
 
-from fedlab.errors import UserError
+from fedlab.errors import DamagedError, UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder, create
 from fedlab.results.recorder import Recorder, refuse_if_written, writer_of
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, StepRecord, TrialRecord
@@ -51,7 +51,8 @@ def play(recorder, server_round):
 
 
 def contents(folder):
-    return {name: (folder.path / name).read_bytes() for name in RECORD_FILES}
+    files = {name: folder.path / name for name in RECORD_FILES}
+    return {name: path.read_bytes() if path.exists() else b"" for name, path in files.items()}
 
 
 @pytest.fixture
@@ -85,6 +86,27 @@ def test_steps_are_recorded_and_cut_off_again_with_the_rest(folder):
     recorder.rewind(mark)
     recorder.close()
     assert folder.steps() == [step(0)]
+
+
+def test_a_run_without_steps_has_no_file_of_them_and_one_that_is_resumed_begins_it_with_its_first(folder):
+    first = Recorder(folder)
+    play(first, 1)
+    mark = first.mark()
+    first.close()
+    assert not (folder.path / "steps.jsonl").exists()
+    second = Recorder(folder)
+    second.rewind(mark)
+    second.on_step(step(0))
+    second.rewind(second.mark())
+    second.close()
+    assert folder.steps() == [step(0)]
+
+
+def test_steps_that_a_checkpoint_has_and_the_folder_has_not_are_damage(folder):
+    recorder = Recorder(folder)
+    with pytest.raises(DamagedError, match=r"steps\.jsonl: shorter than its checkpoint says"):
+        recorder.rewind(recorder.mark() | {"steps.jsonl": 10})
+    recorder.close()
 
 
 def test_a_checkpoint_of_a_version_without_steps_can_be_gone_back_to(folder):

@@ -59,6 +59,14 @@ def test_every_epoch_has_an_order_of_its_own():
         ({"epochs": None}, "epochs: None is not a positive whole number"),
         ({"checkpointing": "yes"}, "checkpointing: 'yes' is not true or false"),
         ({"max_batches": -3}, "max_batches: -3 is not a positive whole number"),
+        ({"decay_rounds": 0, "final_learning_rate": 0.1}, "decay_rounds: 0 is not a positive whole number"),
+        ({"decay_rounds": 9, "final_learning_rate": 0}, "final_learning_rate: 0 is not a positive number"),
+        ({"decay_rounds": 9}, "final_learning_rate: is missing; decay_rounds needs it"),
+        ({"final_learning_rate": 0.01}, "decay_rounds: is missing; final_learning_rate needs it"),
+        (
+            {"decay_rounds": 9, "final_learning_rate": 0.2},
+            "final_learning_rate: 0.2 is above learning_rate 0.1, from which the rate falls",
+        ),
     ],
 )
 def test_an_option_that_is_not_accepted_is_named(option, message):
@@ -70,3 +78,17 @@ def test_an_option_that_is_not_accepted_is_named(option, message):
 
 def test_clipping_and_the_limit_of_batches_can_be_left_out():
     assert LocalTraining(clip_norm=None, max_batches=None).epochs == 1
+
+
+def test_over_the_rounds_the_learning_rate_falls_along_half_a_cosine_and_then_stays():
+    settings = LocalTraining(learning_rate=0.5, final_learning_rate=0.1, decay_rounds=6, epochs=2)
+
+    rates = [settings.in_round(server_round).learning_rate for server_round in (1, 2, 3, 4, 6, 7, 100)]
+
+    first = 0.1 + 0.2 * (1 + math.sqrt(3) / 2)  # cos 30 degrees
+    assert rates == pytest.approx([first, 0.4, 0.3, 0.2, 0.1, 0.1, 0.1])
+    assert settings.in_round(3) == LocalTraining(learning_rate=rates[2], epochs=2)
+
+
+def test_without_a_decay_every_round_has_the_same_settings():
+    assert LocalTraining(learning_rate=0.5).in_round(7) == LocalTraining(learning_rate=0.5)

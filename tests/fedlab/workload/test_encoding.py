@@ -49,6 +49,7 @@ def passes(draw) -> Pass:
         processor=draw(names),
         checkpointing=backward and draw(st.booleans()),
         scored_tokens=draw(st.one_of(st.none(), st.just(1))),
+        held_values=0 if backward else draw(st.integers(0, 10**12)),
     )  # fmt: skip
 
 
@@ -88,7 +89,7 @@ NONSENSE = {
     "a pass in words": ('["forward"]', "a pass is 'forward', expected a list"),
     "a deep list": (json.dumps([["forward", [[[[[[[[[1]]]]]]]]]]]), "a pass has no batch_size"),
     "too few values": ('[["forward",1,4,[64]]]', "a pass has no blocks, expected kind, count, batch_size"),
-    "too many values": (json.dumps([[*FORWARD, False, {}, "fp32", "default", False, 1, 1]]), "a pass has 12 values"),
+    "too many values": (json.dumps([[*FORWARD, False, {}, "fp32", "default", False, 1, 1, 1]]), "a pass has 13 values"),
     "a shape that is a number": ('[["forward",1,4,64,[0,12]]]', "input_shape is 64, expected a list"),
     "an unknown kind": ('[["jvp",1,4,[64],[0,12]]]', "kind is 'jvp'"),
     "half a batch": ('[["forward",2.5,4,[64],[0,12]]]', "count is 2.5"),

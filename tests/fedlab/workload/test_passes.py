@@ -33,6 +33,14 @@ NONSENSE = {
     "recomputing ahead": ({"checkpointing": True}, "checkpointing is True, expected true or false, and false for a"),
     "recomputing in words": ({"kind": "backward", "checkpointing": "yes"}, "checkpointing is 'yes', expected true or"),
     "more scores than tokens": ({"scored_tokens": 65}, "scored_tokens is 65, expected a whole number from 0 to 64"),
+    "less than nothing held": (
+        {"held_values": -1},
+        "held_values is -1, expected a whole number from 0 to 10",
+    ),
+    "what is held for a way back": (
+        {"kind": "backward", "held_values": 1},
+        "held_values is 1, expected a whole number",
+    ),
     "what is trained in words": (
         {"kind": "backward", "trained": "whole"},
         "trained is 'whole', expected a TrainedSpec",

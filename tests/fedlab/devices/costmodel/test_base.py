@@ -73,6 +73,13 @@ def test_a_workload_is_priced_step_by_step():
     assert peak_memory_bytes(TX2, whole, BERT) == 1_300_000_000
 
 
+def test_what_forward_passes_hold_of_a_trained_set_is_4_bytes_a_value():
+    plain = {"batches": 2, "batch_size": 4, "input_shape": (256,), "model_blocks": 12}
+    alone, holding = work(*forward_passes(**plain)), work(*forward_passes(**plain, held_values=10**6))
+    assert peak_memory_bytes(TX2, holding, BERT) == peak_memory_bytes(TX2, alone, BERT) + 4_000_000
+    assert compute_seconds(TX2, holding, BERT) == compute_seconds(TX2, alone, BERT)
+
+
 def test_no_work_takes_nothing():
     idle = price(TX2, work(), BERT)
     assert (idle.compute_seconds, idle.computing, idle.peak_memory_bytes) == (0.0, (), 0)

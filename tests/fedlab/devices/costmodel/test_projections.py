@@ -47,6 +47,8 @@ def test_a_set_that_the_model_cannot_have_is_refused(trained, shape, message):
     [
         (lora(8, ["q", "v"]), LLAMA, 32, 4_194_304),  # FwdLLM: 4.2 M parameters
         (lora(8, ["q", "v"]), LLAMA, 1, 2 * 2 * 8 * 4096),
+        (lora(8, ["q", "v"]), ALBERT, 12, 2 * 2 * 8 * 768),  # one pair is in all runs of the block
+        (bottleneck(48), ALBERT, 12, 12 * (2 * 768 * 48 + 48 + 768)),
         (bottleneck(48), BERT, 12, 12 * (2 * 768 * 48 + 48 + 768)),
         (BIASES, BERT, 12, 12 * (6 * 768 + 3072 + 768)),  # FwdLLM: 105,988 with embeddings, pooler and 4 labels
         (BIASES, LLAMA, 2, 2 * 2 * 4096),  # it has no biases: its norms

@@ -11,7 +11,7 @@ from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, training_passes
 
 CONFIG = Bottleneck(depth=2, width=8)
-KEYS = {"batch_size": 4, "cached_depths": 1, "sequence_length": 64, "model_blocks": 12}
+KEYS = {"batch_size": 4, "cached_depths": 1, "input_shape": (64,), "model_blocks": 12}
 
 
 def work(method="adapter", num_examples=14, *, filled=False, **changes):

@@ -18,6 +18,7 @@ from fedlab.errors import UserError
 from fedlab.models.base import TokenIds, weights_of
 from fedlab.models.export.final_model import export_model
 from fedlab.models.export.peft_library import CONFIG, read_lora
+from fedlab.models.families import families
 from fedlab.models.load import Pretrained, encoder_of
 from fedlab.models.peft.base import from_configuration
 from fedlab.models.peft.bitfit import Biases
@@ -34,6 +35,7 @@ MODELS = {
     "bert": ("bert", SMALL, "query,value"),
     "distilbert": ("distilbert", DISTIL | {"max_position_embeddings": 24}, "q_lin,lin1"),
     "roberta": ("roberta", SMALL | {"pad_token_id": 1, "max_position_embeddings": 26}, "key,dense"),
+    "albert": ("albert", SMALL | {"embedding_size": 12}, "query,ffn,o"),
     "llama": ("llama", SMALL | {"num_key_value_heads": 2}, "q,k,v,o,gate,up,down"),
     "qwen2": ("qwen2", SMALL | {"num_key_value_heads": 2, "tie_word_embeddings": True}, "q_proj,v_proj,down_proj"),
 }
@@ -104,6 +106,19 @@ class Case:
         for row, length in enumerate(LENGTHS):
             real = slice(0, length) if self.kind == "tagging" else slice(None)
             torch.testing.assert_close(ours[row][real], theirs[row][real], atol=atol, rtol=1e-5)
+
+
+def exported(case, trained, arrays, folder):
+    """Return the tagger that transformers opens from what is saved of a model with trained biases."""
+
+    class Tokenizer:
+        def save_pretrained(self, folder):
+            pass
+
+    loaded = Pretrained(model=case.model, tokenizer=Tokenizer())
+    about = {"model_type": case.model.config.model_type, "network": case.network, "label_names": NAMES}
+    export_model(arrays, trained, folder, pretrained=lambda: loaded, **about)
+    return AutoModelForTokenClassification.from_pretrained(folder, attn_implementation="eager").eval()
 
 
 def labelled(config):
@@ -345,14 +360,7 @@ def test_pretrained_biases_are_the_model_and_trained_ones_open_with_transformers
     with torch.inference_mode():
         case.same(case.logits(trained, new), case.logits(Biases(depth=0), head))
 
-    class Tokenizer:
-        def save_pretrained(self, folder):
-            pass
-
-    loaded = Pretrained(model=case.model, tokenizer=Tokenizer())
-    about = {"model_type": case.model.config.model_type, "network": case.network, "label_names": NAMES}
-    export_model(moved, trained, tmp_path, pretrained=lambda: loaded, **about)
-    opened = AutoModelForTokenClassification.from_pretrained(tmp_path, attn_implementation="eager").eval()
+    opened = exported(case, trained, moved, tmp_path)
 
     with torch.inference_mode():
         case.same(case.logits(trained, moved), case.theirs(opened))
@@ -374,3 +382,119 @@ def test_every_bias_of_the_top_blocks_is_trained_and_no_other():
 def test_a_backbone_without_biases_is_refused():
     with pytest.raises(UserError, match="this llama has no biases; accepted: lora, bottleneck or head"):
         Biases(depth=1).shapes(Case("llama").sizes)
+
+
+# One block for all (ALBERT): pairs and biases are in all its runs
+
+
+ALL = f"0-{BLOCKS - 1}"
+
+
+@pytest.fixture(scope="module", params=[("classification", "cls"), ("classification", "pooler"), ("tagging", "cls")])
+def shared(request):
+    return Case("albert", *request.param)
+
+
+@pytest.mark.parametrize("depth", [0, BLOCKS])
+def test_a_pair_of_a_shared_block_opens_with_peft_and_answers_the_same(shared, tmp_path, depth):
+    trained = shared.lora(depth)
+    arrays = shared.arrays(trained)
+
+    model = shared.opened(tmp_path / "adapter", trained, arrays)
+
+    assert sum(".lora_A" in name for name, _ in model.named_parameters()) == len(trained.roles)
+    with torch.inference_mode():
+        exact = shared.pooling == "pooler" or shared.kind == "tagging"
+        shared.same(shared.logits(trained, arrays), shared.theirs(model), atol=1e-5 if exact else 5e-5)
+
+
+def test_gradients_of_all_runs_of_a_shared_block_are_those_of_peft(tmp_path):
+    case = Case("albert", pooling="pooler")
+    trained = case.lora(BLOCKS)
+    arrays, labels = case.arrays(trained), torch.arange(len(LENGTHS)) % LABELS
+    model = case.opened(tmp_path / "adapter", trained, arrays)
+    ours = {name: torch.tensor(array, requires_grad=True) for name, array in arrays.items()}
+
+    F.cross_entropy(case.logits(trained, ours), labels).backward()
+    F.cross_entropy(case.theirs(model), labels).backward()
+
+    roles = {"attention.query": "q", "attention.dense": "o", "albert_layers.0.ffn": "up"}
+    pairs = {path: each for path, each in model.named_parameters() if ".lora_" in path}
+    assert len(pairs) == 2 * len(trained.roles) == 6
+    for path, parameter in pairs.items():
+        module, which = path.split(".lora_")
+        role = next(role for end, role in roles.items() if module.endswith(end))
+        found = ours[pair_names(ALL, role)[which.startswith("B")]].grad
+        torch.testing.assert_close(found, parameter.grad, atol=1e-5, rtol=1e-4)
+        assert parameter.grad.abs().max() > 1e-6
+
+
+def test_several_models_share_a_shared_block_each_with_its_pairs(shared):
+    trained = shared.lora(BLOCKS)
+    models, given = [shared.arrays(trained, seed) for seed in (5, 6)], texts()
+    at = trained.split_point(BLOCKS)
+    frozen = shared.network.frozen(given, [at])[at].clone()
+    stacked = {name: torch.from_numpy(np.stack([each[name] for each in models])) for name in models[0]}
+
+    with torch.inference_mode():
+        together = shared.network.logits(torch.cat([frozen, frozen]), given.lengths.repeat(2), stacked, at)
+        for part, arrays in zip(together.chunk(2), models, strict=True):
+            shared.same(part, shared.logits(trained, arrays))
+
+
+def test_a_pair_of_a_shared_block_is_read_as_it_was_saved(shared, tmp_path):
+    trained = shared.lora(BLOCKS)
+    arrays = shared.arrays(trained)
+    shared.opened(tmp_path, trained, arrays)
+
+    read, found = read_lora(tmp_path, shared.sizes, "client.start")
+
+    assert (read.depth, read.rank, read.alpha, read.roles) == (BLOCKS, 4, 6, trained.roles)
+    assert {name for name in found if "lora" in name} == {name for name in arrays if "lora" in name}
+    for role in trained.roles:
+        for name in pair_names(ALL, role):
+            np.testing.assert_array_equal(found[name], arrays[name])
+
+
+@pytest.mark.parametrize(("before", "depth", "rank"), [(0, BLOCKS, 4), (BLOCKS, BLOCKS, 7)])
+def test_growing_keeps_the_function_of_a_shared_block(shared, before, depth, rank):
+    small, large = shared.lora(before), shared.lora(depth, rank)
+    arrays = shared.arrays(small)
+
+    grown = small.grow(arrays, large, sizes=shared.sizes, generator=np.random.default_rng(7))
+
+    with torch.inference_mode():
+        shared.same(shared.logits(large, grown), shared.logits(small, arrays))
+
+
+def test_biases_of_a_shared_block_are_the_model_and_trained_ones_open_with_transformers(tmp_path):
+    case, trained = Case("albert", "tagging"), Biases(depth=BLOCKS)
+    new = trained.initial(case.sizes, np.random.default_rng(0), lambda names: weights_of(case.network.encoder, names))
+    head = {each: array for each, array in new.items() if each.startswith("head")}
+    moved = case.arrays(trained)
+    with torch.inference_mode():
+        case.same(case.logits(trained, new), case.logits(Biases(depth=0), head))
+
+    opened = exported(case, trained, moved, tmp_path)
+
+    assert next(name for name in moved if name.startswith("block")) == f"block.{ALL}.attention.in.bias"
+    with torch.inference_mode():
+        case.same(case.logits(trained, moved), case.theirs(opened))
+
+
+@pytest.mark.parametrize("trained", [Lora(depth=1), Biases(depth=2)], ids=["lora", "bias"])
+def test_some_runs_of_a_shared_block_alone_are_refused(trained):
+    told = (
+        "the albert shares one block among all 3, so its top blocks cannot be trained without the others; "
+        "accepted: client.depth = 0 or 3, or the set bottleneck"
+    )
+    with pytest.raises(UserError) as refused:
+        trained.shapes(Case("albert").sizes)
+    assert str(refused.value) == f"client.trains = '{trained.configuration['set']}': {told}"
+
+
+def test_a_name_of_a_target_means_the_same_in_every_family():
+    meanings = {}
+    for family in families().values():
+        for name, roles in family.targets.items():
+            assert meanings.setdefault(name, tuple(roles)) == tuple(roles), name
