@@ -43,7 +43,8 @@ class PoolOrder:
             for each, step in zip(self.seeds(seed), self.walked, strict=True)
             if step
         ]
-        return (start + weighted_sum(gone, len(start), self.distribution)).astype(np.float32)
+        moved = start + weighted_sum(gone, len(start), self.distribution)
+        return np.asarray(moved, np.float32)
 
 
 def pool_seeds(seed: int, count: int) -> list[int]:
@@ -70,13 +71,13 @@ def read_pool(message: Message) -> PoolOrder | None:
         or len(walked) % _FLOAT.itemsize
     ):
         raise UserError("the order's pool of seeds cannot be read: expected a distribution and float32 values")
-    values = np.frombuffer(walked, _FLOAT)  # type: ignore[arg-type]
+    values = np.frombuffer(walked, _FLOAT)
     if not np.isfinite(values).all():
         raise UserError("the order's pool of seeds has values that are not finite")
     return PoolOrder(walked=values, distribution=distribution)  # type: ignore[arg-type]
 
 
-def sums_by_seed(numbers: Sequence[int], steps: Sequence[float], count: int) -> np.ndarray:
+def sums_by_seed(numbers: Sequence[int] | np.ndarray, steps: Sequence[float], count: int) -> np.ndarray:
     """Return how far steps along directions of a pool of `count` lead along each: float32 [K]."""
     sums = np.zeros(count)
     np.add.at(sums, np.asarray(numbers, np.int64), np.asarray(steps))
