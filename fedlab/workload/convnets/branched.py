@@ -7,7 +7,7 @@ with 10 labels.
 from collections.abc import Sequence
 
 from fedlab.workload.convnets.layers import ConvShape
-from fedlab.workload.convnets.trace import SAME, Padding, State, Trace, Window
+from fedlab.workload.convnets.trace import SAME, LayerTrace, Padding, State, Window
 
 # Szegedy et al. 2015 (arXiv 1409.4842), Table 1: 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5, pool; a 0 where pooling comes.
 _INCEPTION = (
@@ -23,7 +23,7 @@ Convolution = tuple[int, Window, int, Padding]  # channels, kernel, stride, padd
 
 def googlenet(name: str, input_shape: State, labels: int) -> ConvShape:
     """Return GoogLeNet."""
-    trace = Trace(state=input_shape)
+    trace = LayerTrace(state=input_shape)
     trace.conv(64, 7, 2, SAME)
     trace.pool(3, 2, SAME)
     trace.conv(192, 3, 2, SAME)
@@ -49,7 +49,7 @@ def googlenet(name: str, input_shape: State, labels: int) -> ConvShape:
 
 def squeezenet(name: str, input_shape: State, labels: int) -> ConvShape:
     """Return SqueezeNet 1.0 with a classifier of one 1 x 1 convolution."""
-    trace = Trace(state=input_shape)
+    trace = LayerTrace(state=input_shape)
     trace.conv(96, 7, 2, SAME)
     trace.pool(3, 2, SAME)
     for fire in _FIRES:
@@ -73,7 +73,7 @@ def inception_v3(name: str, input_shape: State, labels: int, *, large: bool = Fa
 
     The published stem makes `large` images an eighth. As is usual for CIFAR, that of small ones keeps the size.
     """
-    trace = Trace(state=input_shape, norms=True)
+    trace = LayerTrace(state=input_shape, norms=True)
     _stem(trace, large=large)
     for pooled in (32, 64, 64):
         _branches(trace, [[(64, 1, 1, 0)], [(48, 1, 1, 0), (64, 5, 1, 2)], _two_threes(64, 96)], pooled)
@@ -89,7 +89,7 @@ def inception_v3(name: str, input_shape: State, labels: int, *, large: bool = Fa
     return trace.shape(name, input_shape)
 
 
-def _stem(trace: Trace, *, large: bool) -> None:
+def _stem(trace: LayerTrace, *, large: bool) -> None:
     """Add the convolutions before the branches."""
     if large:
         convs: list[Convolution] = [(32, 3, 2, 0), (32, 3, 1, 0), (64, 3, 1, 1), (80, 1, 1, 0), (192, 3, 1, 0)]
@@ -116,7 +116,7 @@ def _sevens(inside: int, pairs: int) -> list[Convolution]:
     return convs
 
 
-def _branches(trace: Trace, branches: Sequence[Sequence[Convolution]], pooled: int) -> None:
+def _branches(trace: LayerTrace, branches: Sequence[Sequence[Convolution]], pooled: int) -> None:
     """Add parallel branches and one that pools, with a convolution to `pooled` channels; 0: pooling that halves."""
     entry, channels = trace.state, 0
     for branch in branches:
@@ -133,7 +133,7 @@ def _branches(trace: Trace, branches: Sequence[Sequence[Convolution]], pooled: i
     trace.concat(channels + trace.state[0])
 
 
-def _widest(trace: Trace) -> None:
+def _widest(trace: LayerTrace) -> None:
     """Add the last kind of branches, two of which split into 1 x 3 and 3 x 1."""
     entry = trace.state
     trace.conv_relu(320, 1)

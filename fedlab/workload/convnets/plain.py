@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fedlab.workload.convnets.layers import ConvShape
-from fedlab.workload.convnets.trace import SAME, State, Trace
+from fedlab.workload.convnets.trace import SAME, LayerTrace, State
 
 # Simonyan and Zisserman 2015 (arXiv 1409.1556), Table 1: channels, and "M" where pooling halves the size.
 _STAGES: Mapping[str, Sequence[Sequence[int]]] = {
@@ -18,7 +18,7 @@ _HIDDEN = 4096
 
 def lenet(name: str, input_shape: State, labels: int) -> ConvShape:
     """Return LeNet with 20 and 50 channels and 500 units, without biases, as NITI and Q-FedUpdate train it."""
-    trace = Trace(state=input_shape, biases=False)
+    trace = LayerTrace(state=input_shape, biases=False)
     for channels in (20, 50):
         trace.conv(channels, 5)
         trace.relu()
@@ -31,7 +31,7 @@ def lenet(name: str, input_shape: State, labels: int) -> ConvShape:
 
 def alexnet(name: str, input_shape: State, labels: int) -> ConvShape:
     """Return AlexNet as the MNN benchmark trains it: one hidden layer of 4096, and no group of channels."""
-    trace = Trace(state=input_shape)
+    trace = LayerTrace(state=input_shape)
     trace.conv_relu(96, 11, 4)
     trace.pool(3, 2)
     trace.conv_relu(256, 5, 1, SAME)
@@ -48,7 +48,7 @@ def alexnet(name: str, input_shape: State, labels: int) -> ConvShape:
 
 def vgg(name: str, input_shape: State, labels: int, *, large: bool = False) -> ConvShape:
     """Return a VGG; after its convolutions comes one linear layer, or three as published for `large` images."""
-    trace = Trace(state=input_shape)
+    trace = LayerTrace(state=input_shape)
     _stages(trace, _STAGES[name.partition("-")[0]])
     if large:
         for _ in range(2):
@@ -60,13 +60,13 @@ def vgg(name: str, input_shape: State, labels: int, *, large: bool = False) -> C
 
 def vgg_small(name: str, input_shape: State, labels: int) -> ConvShape:
     """Return VGG-small: eight convolutions and one linear layer, without biases."""
-    trace = Trace(state=input_shape, biases=False)
+    trace = LayerTrace(state=input_shape, biases=False)
     _stages(trace, _VGG_SMALL)
     trace.linear(labels)
     return trace.shape(name, input_shape)
 
 
-def _stages(trace: Trace, stages: Sequence[Sequence[int]]) -> None:
+def _stages(trace: LayerTrace, stages: Sequence[Sequence[int]]) -> None:
     for stage in stages:
         for channels in stage:
             trace.conv_relu(channels, 3, 1, 1)

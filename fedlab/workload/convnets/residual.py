@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from fedlab.workload.convnets.layers import ConvShape
-from fedlab.workload.convnets.trace import State, Trace
+from fedlab.workload.convnets.trace import LayerTrace, State
 
 # He et al. 2016 (arXiv 1512.03385), Table 1: blocks of two convolutions in each of the four stages.
 _STAGES: Mapping[str, Sequence[int]] = {"resnet18": (2, 2, 2, 2), "resnet34": (3, 4, 6, 3)}
@@ -18,7 +18,7 @@ def resnet(name: str, input_shape: State, labels: int, *, large: bool = False) -
 
     The published stem for `large` images is a step of 2 and a pooling. As is usual for CIFAR, small ones have neither.
     """
-    trace = Trace(state=input_shape, norms=True)
+    trace = LayerTrace(state=input_shape, norms=True)
     if large:
         trace.conv_relu(64, 7, 2, 3)
         trace.pool(3, 2, 1)
@@ -34,7 +34,7 @@ def resnet(name: str, input_shape: State, labels: int, *, large: bool = False) -
 
 def mobilenet_v2(name: str, input_shape: State, labels: int) -> ConvShape:
     """Return MobileNetV2 of width 1."""
-    trace = Trace(state=input_shape, norms=True)
+    trace = LayerTrace(state=input_shape, norms=True)
     trace.conv_relu(32, 3, 2, 1)
     for expansion, channels, blocks, stride in _INVERTED:
         for block in range(blocks):
@@ -45,7 +45,7 @@ def mobilenet_v2(name: str, input_shape: State, labels: int) -> ConvShape:
     return trace.shape(name, input_shape)
 
 
-def _basic_block(trace: Trace, channels: int, stride: int) -> None:
+def _basic_block(trace: LayerTrace, channels: int, stride: int) -> None:
     before = trace.state
     trace.conv_relu(channels, 3, stride, 1)
     trace.conv(channels, 3, 1, 1)
@@ -59,7 +59,7 @@ def _basic_block(trace: Trace, channels: int, stride: int) -> None:
     trace.relu()
 
 
-def _inverted_block(trace: Trace, expansion: int, channels: int, stride: int) -> None:
+def _inverted_block(trace: LayerTrace, expansion: int, channels: int, stride: int) -> None:
     before, inside = trace.state, expansion * trace.state[0]
     if expansion > 1:
         trace.conv_relu(inside, 1)

@@ -13,7 +13,7 @@ SAME = "same"  # padding with which a step of 1 keeps the size, and a step of 2 
 
 
 @dataclass(kw_only=True)
-class Trace:
+class LayerTrace:
     """Follows a state of `state` elements through layers. `biases` are of products that no normalisation follows."""
 
     state: State
