@@ -15,7 +15,7 @@ from fedlab.devices.fleet import Fleet
 from fedlab.errors import UserError
 from fedlab.models.peft.base import GrowingSet
 from fedlab.server.factory import load_set
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, format_of
 from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Workload, training_passes

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape, LayerCost, LayerKind
+from fedlab.workload.conv_shape import ConvShape, LayerCost, LayerKind
 
 State = tuple[int, int, int]  # channels, height, width
 Window = int | tuple[int, int]
