@@ -23,12 +23,12 @@ def partition_of(context: Context) -> int:
     return read_node_config(context.node_config).partition
 
 
-def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint) -> TrainingExamples:
-    """Return the texts of a partition, as a model that is split there sees them."""
+def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint, *, grows: bool = True) -> TrainingExamples:
+    """Return the texts of a partition, as a model that is split there sees them; `grows` as of the activation store."""
     rows = np.asarray(workbench.partitions[partition_id])
     tokens = workbench.tokens("train")
     with span("load"):
-        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", at=at)
+        table, places = workbench.activations.table(workbench.network, tokens, rows, split="train", at=at, grows=grows)
         return TrainingExamples(
             at=at,
             frozen=table,
@@ -39,9 +39,12 @@ def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint) -> Trai
         )
 
 
-def examples_for(workbench: Workbench, partition_id: int, trained: TrainableSet) -> TrainingExamples:
-    """Return the texts of a partition, as a model of which this set is trained sees them."""
-    return examples_of(workbench, partition_id, trained.split_point(workbench.network.encoder.shape.blocks))
+def examples_for(
+    workbench: Workbench, partition_id: int, trained: TrainableSet, *, grows: bool = True
+) -> TrainingExamples:
+    """Return the texts of a partition, as a model of which this set is trained sees them; see `examples_of`."""
+    at = trained.split_point(workbench.network.encoder.shape.blocks)
+    return examples_of(workbench, partition_id, at, grows=grows)
 
 
 def batch_draws(workbench: Workbench, server_round: int, partition_id: int) -> np.random.Generator:
