@@ -85,7 +85,7 @@ class StepClient(TrainingClient):
         partitions = [partition_of(context) for context in contexts]
         sent = arrays_of(message)
         models = [trainable(model_of(sent, context, keeps=order.keeps, step=order.step)) for context in contexts]
-        examples = [examples_for(workbench, partition, trained) for partition in partitions]
+        examples = [examples_for(workbench, partition, trained, grows=False) for partition in partitions]
         rows = [
             _rows_of(workbench, partition, each, self._settings.batch_size, order)
             for partition, each in zip(partitions, examples, strict=True)

@@ -117,6 +117,12 @@ def test_above_int8_weights_derivatives_are_near_those_above_float32(tiny, name)
     assert np.corrcoef(found, exact)[0, 1] > 0.95
 
 
+def test_copies_of_which_a_row_a_text_is_read_go_in_larger_chunks(tiny):
+    of_tokens, of_texts = World(tiny, SETS["adapters"]), World(tiny, Bottleneck(depth=1, width=4))
+    assert of_tokens.batches.rows == 3 * 9
+    assert of_texts.batches.rows == 3
+
+
 def test_gradients_are_those_of_the_loss_that_is_reported(tiny):
     world = World(tiny, SETS["adapters"])
     probing = world.probing()
