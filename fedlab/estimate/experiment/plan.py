@@ -79,6 +79,7 @@ def _work(experiment: Experiment, shape: ModelShape) -> PlannedWork:
         epochs=settings.epochs,
         max_batches=settings.max_batches,
         checkpointing=settings.checkpointing,
+        processor=settings.processor,
         cached_depths=cached_depths if caches else 0,
         sequence_length=experiment.task.max_length,
         model_blocks=shape.blocks,
