@@ -121,7 +121,13 @@ def check_boards(experiment: Experiment, fleet: Fleet, shape: AnyShape) -> None:
     else:
         number_format = format_of(experiment.backbone.precision, is_decoder=shape.is_decoder)
         for profile in fleet.profiles:
-            profile.tables(DEFAULT_PROCESSOR, number_format)
+            profile.tables(_processor_of(experiment), number_format)
+
+
+def _processor_of(experiment: Experiment) -> str:
+    """Return the processor that clients with backpropagation are billed for; others check their own."""
+    given = experiment.client.options.get("processor", DEFAULT_PROCESSOR)
+    return str(given) if experiment.client.name != "forward" else DEFAULT_PROCESSOR
 
 
 def _a_batch(shape: ConvShape) -> Workload:

@@ -532,6 +532,10 @@ def test_a_board_may_have_tables_for_a_named_processor_only(tmp_path):
             "processors.default.computing_watts: expected as computing_watts",
         ),
         (
+            "[processors.default]\nswitch_seconds = 1\n",
+            "default.switch_seconds: it has no other processor to switch to",
+        ),
+        (
             "[processors.default.fp32]\n",
             "processors.default.fp32: expected as latency_seconds and peak_memory_bytes at",
         ),
