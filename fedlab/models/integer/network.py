@@ -186,8 +186,9 @@ class _Network:
             place = f"{before}{index}"
             positive = index + 1 < len(layers) and isinstance(layers[index + 1], Relu)
             numbers, back = self._layer(layer, numbers, place, first=first, positive=positive)
-            way_back.append(back)
-            first = first and not isinstance(layer, Conv | Linear | Residual)
+            weighted = isinstance(layer, Conv | Linear | Residual)
+            way_back.append(_unchanged if first and not weighted else back)  # no error goes below the first weight
+            first = first and not weighted
         return numbers, way_back
 
     def _layer(
@@ -270,7 +271,7 @@ class _Network:
 
     def _dropout(self, inputs: IntegerTensor) -> tuple[IntegerTensor, Backward]:
         if self.computed.dropout is None:
-            return inputs, lambda error, gradients: error
+            return inputs, _unchanged
         drawn = self.computed.dropout.integers(0, 2, tuple(inputs.mantissa.shape[1:]), dtype=np.int8)
         mask = torch.from_numpy(drawn).to(inputs.mantissa.device)
 
@@ -309,6 +310,10 @@ def summed(one: IntegerTensor, other: IntegerTensor, rounding: ShiftRounding) ->
     return IntegerTensor(mantissa=mantissas(total, shift, rounding), exponent=exponent + shift)
 
 
+def _unchanged(error: IntegerTensor, gradients: Gradients) -> IntegerTensor:
+    return error
+
+
 def _relu(inputs: IntegerTensor) -> tuple[IntegerTensor, Backward]:
     output = replace(inputs, mantissa=inputs.mantissa.clamp(min=0))
     return output, lambda error, gradients: replace(error, mantissa=error.mantissa * (output.mantissa > 0))
@@ -316,7 +321,7 @@ def _relu(inputs: IntegerTensor) -> tuple[IntegerTensor, Backward]:
 
 def _flatten(inputs: IntegerTensor) -> tuple[IntegerTensor, Backward]:
     if inputs.mantissa.dim() != 4:
-        return inputs, lambda error, gradients: error
+        return inputs, _unchanged
     count, height, width, channels = inputs.mantissa.shape
     flat = inputs.mantissa.permute(0, 3, 1, 2).reshape(count, -1)
 

@@ -9,18 +9,26 @@ from fedlab.models.cnn.layers import MaxPool
 from fedlab.models.integer.products import padding_around
 
 _PADDED = -128  # smaller than every mantissa
+_KEY_BITS = 8  # beside those of a mantissa, in 16 bits
 
 
 def largest_of_windows(numbers: Tensor, layer: MaxPool) -> tuple[Tensor, Tensor]:
-    """Return the largest of each window, and where in the window the first such one is (int8, or int16 if larger)."""
+    """Return the largest of each window, int8, and where in the window the first such one is.
+
+    One maximum finds both: it is of keys, each a number times a power of two plus how far it is from the window's end.
+    """
     padded = padding_around(numbers, layer.padding, _PADDED)
-    views = _views(padded, layer)
-    largest = next(views).clone()
-    places = torch.zeros_like(largest, dtype=torch.int8 if layer.kernel[0] * layer.kernel[1] <= 128 else torch.int16)
-    for place, view in enumerate(views, start=1):
-        places.masked_fill_(view > largest, place)
-        largest = torch.maximum(largest, view)
-    return largest, places
+    size = layer.kernel[0] * layer.kernel[1]
+    bits = (size - 1).bit_length()
+    wide = torch.int16 if bits <= _KEY_BITS else torch.int32
+    keys = None
+    for place, view in enumerate(_views(padded, layer)):
+        key = view.to(wide).bitwise_left_shift_(bits).add_(size - 1 - place)
+        keys = key if keys is None else torch.maximum(keys, key, out=keys)
+    assert keys is not None
+    largest = keys.bitwise_right_shift(bits).to(torch.int8)
+    places = keys.bitwise_and_(2**bits - 1).neg_().add_(size - 1)
+    return largest, places.to(torch.int8) if bits <= _KEY_BITS - 1 else places
 
 
 def to_largest(errors: Tensor, places: Tensor, layer: MaxPool, size: Sequence[int]) -> Tensor:

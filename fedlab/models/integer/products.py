@@ -4,7 +4,7 @@ A convolution is a product of the windows of its input with its weight. The prod
 integers where the processor has instructions for it. Elsewhere it is float32's, with partial sums that stay below 2^24:
 then all of them are whole numbers that float32 holds, so that the result is the same integers in any order of addition.
 A partial sum is at most 127 times the sum of magnitudes over the terms of one side; where that is too much, terms are
-cut into parts, and their results are added as int32.
+cut into parts, and their results are added as int32. Torch's own float32 convolutions are used where they are exact.
 
 Sizes: N examples; H and W height and width; C channels, the last dimension; O outputs; K a window, height * width * C.
 """
@@ -15,13 +15,15 @@ import torch
 from torch import Tensor
 
 from fedlab.models.cnn.layers import Conv
+from fedlab.models.integer import float_convolution
+from fedlab.models.integer.float_convolution import EXACT
 from fedlab.models.integer.rounding import LARGEST
 from fedlab.models.quantised.exact_product import by_int_kernel, int_kernel_is_faster
 
-_EXACT = 2**24 // LARGEST  # of the sum of magnitudes of one side: float32 holds all sums of products then
 _WIDEST = (2**31 - 1) // LARGEST  # the same of int32
-_CUT = _EXACT // LARGEST  # terms that are exact whatever they are
+_CUT = EXACT // LARGEST  # terms that are exact whatever they are
 _ELEMENTS = 2**20  # of windows at once: a few megabytes, what a cache holds
+_WIDE_WINDOW = 1024  # numbers, from which on the product of windows is faster at the gradient of a weight
 _SHORT_RUN = 16  # numbers of a window that lie one behind another
 
 
@@ -41,8 +43,11 @@ def summed_product(left: Tensor, right: Tensor) -> Tensor:
 
 def conv_product(inputs: Tensor, weight: Tensor, layer: Conv) -> Tensor:
     """Return the sums of a convolution, int32 [N, H', W', O], of int8 inputs [N, H, W, C] and weight [O, C, h, w]."""
-    matrix = _window_matrix(weight)
     by_integers = int_kernel_is_faster(inputs.device)
+    direct = None if by_integers else float_convolution.convolved(inputs, weight, layer)
+    if direct is not None:
+        return direct
+    matrix = _window_matrix(weight)
     other = matrix if by_integers else matrix.float()
     cuts = _cuts(matrix)
     found = []
@@ -60,6 +65,10 @@ def conv_weight_product(inputs: Tensor, errors: Tensor, layer: Conv) -> Tensor:
     """
     outputs, channels = errors.shape[3], inputs.shape[3]
     height, width = layer.kernel
+    if not int_kernel_is_faster(inputs.device) and height * width * channels < _WIDE_WINDOW:
+        direct = float_convolution.weight_gradient(inputs, errors, layer)
+        if direct is not None:
+            return direct
     sums = _RowSums(outputs, height * width * channels, inputs.device)
     start = 0
     for windows in _windows(inputs, layer, as_float=not int_kernel_is_faster(inputs.device)):
@@ -74,9 +83,12 @@ def conv_input_product(errors: Tensor, weight: Tensor, layer: Conv, size: tuple[
 
     `size` is (H, W). Each error is multiplied with the whole window, and windows are added where they overlap.
     """
+    by_integers = int_kernel_is_faster(errors.device)
+    direct = None if by_integers else float_convolution.input_gradient(errors, weight, layer, size)
+    if direct is not None:
+        return direct
     matrix = _window_matrix(weight).t().contiguous()  # [O, K]
     overlap = int(weight.abs().sum((0, 2, 3), dtype=torch.int64).max())  # over all terms of a sum
-    by_integers = int_kernel_is_faster(errors.device)
     other = matrix if by_integers else matrix.float()
     cuts = _cuts(matrix)
     found = []
@@ -84,7 +96,7 @@ def conv_input_product(errors: Tensor, weight: Tensor, layer: Conv, size: tuple[
         rows = block.reshape(-1, len(matrix))
         if by_integers:
             columns = by_int_kernel(rows, other)
-        elif overlap < _EXACT:
+        elif overlap < EXACT:
             columns = rows.float() @ other  # and their sums are exact, too
         else:
             columns = _float_product(rows.float(), other, cuts)
@@ -148,7 +160,7 @@ def _cuts(right: Tensor) -> list[int]:
     magnitudes = right.abs()
     size = terms
     while size > _CUT and any(
-        int(part.sum(0, dtype=torch.int64).max()) >= _EXACT for part in torch.split(magnitudes, size)
+        int(part.sum(0, dtype=torch.int64).max()) >= EXACT for part in torch.split(magnitudes, size)
     ):
         size = -(-size // 2)
     return [min(size, terms - start) for start in range(0, terms, size)]
@@ -181,7 +193,7 @@ class _RowSums:
     def add(self, left: Tensor, right: Tensor) -> None:
         """Add the products of int8 rows [R, O] with rows [R, K], int8 or, where floats are faster, whole float32."""
         magnitudes = left.abs().sum(0, dtype=torch.int64)
-        limit = _WIDEST if int_kernel_is_faster(left.device) else _EXACT
+        limit = _WIDEST if int_kernel_is_faster(left.device) else EXACT
         if len(left) > 1 and int(magnitudes.max()) >= limit:
             half = len(left) // 2
             self.add(left[:half], right[:half])
@@ -193,7 +205,7 @@ class _RowSums:
         if int_kernel_is_faster(left.device):
             self._whole += by_int_kernel(left.t().contiguous(), right)
             return
-        if int((self._pending + magnitudes).max()) >= _EXACT:
+        if int((self._pending + magnitudes).max()) >= EXACT:
             self._flush()
         self._pending += magnitudes
         transposed = left.float().t()

@@ -49,14 +49,14 @@ def shifted(numbers: Tensor, shift: int, rounding: ShiftRounding, draws: Tensor 
 
     `draws`, for stochastic rounding alone, has the numbers' shape; its numbers are from 0 to 2^shift - 1.
     """
-    return _by_blocks(numbers, shift, rounding, draws, torch.empty_like(numbers), _signed)
+    return _by_blocks(numbers, shift, rounding, draws, numbers.new_empty(numbers.shape), _signed)
 
 
 def mantissas(
     numbers: Tensor, shift: int, rounding: ShiftRounding, draws: Tensor | None = None, *, positive: bool = False
 ) -> Tensor:
     """Return what `shifted` does, clipped to -127..127, as int8; with `positive` negative numbers become 0."""
-    result = torch.empty_like(numbers, dtype=torch.int8)
+    result = numbers.new_empty(numbers.shape, dtype=torch.int8)
     return _by_blocks(numbers, shift, rounding, draws, result, _positive if positive else _clipped)
 
 

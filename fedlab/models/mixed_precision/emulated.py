@@ -36,7 +36,7 @@ from fedlab.models.quantised.fake_quantised import FormatState, fake_quantised, 
 from fedlab.models.quantised.number_format import NumberFormat
 
 COMPENSATION = ("alpha", "mu", "offset")  # names of what a compensated layer has beside its weight
-Arrays = Mapping[str, Tensor]
+Leaves = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,18 +48,18 @@ class EmulatedNetwork:
     state: FormatState
     training: bool = True
 
-    def logits(self, arrays: Arrays, images: Tensor) -> Tensor:
+    def logits(self, arrays: Leaves, images: Tensor) -> Tensor:
         """Return the logits [N, L] of images [N, C, H, W]."""
         return self._through(self.layers, images, arrays, "")
 
-    def gradients(self, arrays: Arrays, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
+    def gradients(self, arrays: Leaves, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the gradients of the mean cross entropy of a batch, by name, as the algorithm's format keeps them."""
         leaves = {name: array.detach().requires_grad_() for name, array in arrays.items()}
         loss = F.cross_entropy(self.logits(leaves, images), labels) * self.algorithm.loss_scale
         found = torch.autograd.grad(loss, list(leaves.values()))
         return {name: each / self.algorithm.loss_scale for name, each in zip(leaves, found, strict=True)}
 
-    def _through(self, layers: Sequence[Layer], states: Tensor, arrays: Arrays, before: str) -> Tensor:
+    def _through(self, layers: Sequence[Layer], states: Tensor, arrays: Leaves, before: str) -> Tensor:
         for index, layer in enumerate(layers):
             place = f"{before}{index}"
             match layer:
@@ -94,7 +94,7 @@ class EmulatedNetwork:
                 return states * (drawn >= layer.probability) / (1 - layer.probability)
         raise UserError(f"layer {place}: emulated training has no {type(layer).__name__}")
 
-    def _product(self, layer: Conv | Linear, states: Tensor, arrays: Arrays, place: str) -> Tensor:
+    def _product(self, layer: Conv | Linear, states: Tensor, arrays: Leaves, place: str) -> Tensor:
         call = _Call(layer=layer, network=self, place=place)
         found: Tensor = _QuantisedProduct.apply(states, arrays[f"{place}.weight"], call)  # type: ignore[no-untyped-call]
         if f"{place}.alpha" in arrays:

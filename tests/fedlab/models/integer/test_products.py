@@ -5,12 +5,14 @@ import torch
 import torch.nn.functional as F
 
 from fedlab.models.cnn.layers import Conv
-from fedlab.models.integer import products
+from fedlab.models.integer import float_convolution, products
 
 
-@pytest.fixture(params=[True, False], ids=["integer kernel", "float kernel"])
+@pytest.fixture(params=["integers", "windows of floats", "convolutions of floats"])
 def kernel(request, monkeypatch):
-    monkeypatch.setattr(products, "int_kernel_is_faster", lambda device: request.param)
+    monkeypatch.setattr(products, "int_kernel_is_faster", lambda device: request.param == "integers")
+    if request.param == "windows of floats":
+        monkeypatch.setattr(float_convolution, "is_direct", lambda device_type: False)
 
 
 def numbers(*shape, seed=0, largest=127):
@@ -84,6 +86,7 @@ def test_windows_that_do_not_fit_the_cache_at_once_give_the_same_sums(layer, mon
     errors = numbers(*whole.shape, seed=2)
     gradient = products.conv_weight_product(inputs, errors, layer)
     below = products.conv_input_product(errors, weight, layer, (9, 8))
+    monkeypatch.setattr(float_convolution, "is_direct", lambda device_type: False)
     monkeypatch.setattr(products, "_ELEMENTS", 5000)
     assert torch.equal(products.conv_product(inputs, weight, layer), whole)
     assert torch.equal(products.conv_weight_product(inputs, errors, layer), gradient)
@@ -94,3 +97,25 @@ def test_terms_are_cut_only_where_magnitudes_ask_for_it():
     assert products._cuts(torch.ones(4608, 2, dtype=torch.int8)) == [4608]
     assert products._cuts(torch.full((2000, 2), 127, dtype=torch.int8)) == [1000, 1000]
     assert sum(products._cuts(numbers(4607, 3))) == 4607
+
+
+def test_channels_are_cut_where_single_precision_would_not_hold_a_sum():
+    layer = Conv(inputs=512, outputs=2, kernel=(3, 3), padding=(1, 1))
+    inputs = torch.full((1, 3, 3, 512), 127, dtype=torch.int8)
+    weight = torch.full((2, 512, 3, 3), 127, dtype=torch.int8)
+    assert float_convolution.channel_cuts(weight.abs().sum((2, 3), dtype=torch.int64)) == [64] * 8
+    found = products.conv_product(inputs, weight, layer)
+    assert int(found[0, 1, 1, 0]) == 512 * 9 * 127**2  # of which float32 keeps no odd ones
+    errors = torch.full((1, 3, 3, 2), 127, dtype=torch.int8)
+    wide = products.conv_weight_product(inputs.repeat(200, 1, 1, 1), errors.repeat(200, 1, 1, 1), layer)
+    assert int(wide[0, 0, 1, 1]) == 200 * 9 * 127**2
+
+
+def test_what_no_cut_makes_exact_is_left_to_windows():
+    assert float_convolution.channel_cuts(torch.full((1, 2), float_convolution.EXACT)) is None
+    layer = Conv(inputs=1, outputs=1, kernel=(33, 33))
+    inputs, weight = (
+        torch.full((1, 33, 33, 1), 127, dtype=torch.int8),
+        torch.full((1, 1, 33, 33), 127, dtype=torch.int8),
+    )
+    assert products.conv_product(inputs, weight, layer).tolist() == [[[[33 * 33 * 127**2]]]]

@@ -92,3 +92,9 @@ def test_numbers_of_more_than_one_block_are_all_shifted():
     expected = (numbers.double() / 16).abs().add(0.5).floor() * numbers.sign()
     assert torch.equal(shifted(numbers, 4, "nearest").double(), expected)
     assert shifted(numbers, 4, "nearest").shape == (2, 100_000)
+
+
+def test_numbers_that_do_not_lie_one_behind_another_keep_their_places():
+    numbers = torch.arange(24, dtype=torch.int32).view(2, 3, 4).permute(2, 0, 1)
+    assert torch.equal(shifted(numbers, 1, "nearest"), (numbers + 1) // 2)
+    assert torch.equal(mantissas(numbers, 0, "nearest").int(), numbers)
