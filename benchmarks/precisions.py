@@ -1,15 +1,17 @@
 """Accuracy by the precision of frozen weights: federated averaging in this process, once for each precision and seed.
 
-    python benchmarks/precisions.py experiments/20news-head.toml --set client.depth=2 --seeds 0 1
+    python benchmarks/precisions.py experiments/20news-adafl.toml --set rounds=40 --set client.depth=2 --seeds 0 1
 
-The data, the partitions, the cohorts and the batches of a seed are the same for all precisions, and so is the first
-model. What clients compute, and how a model is measured, is fedlab's own code, without its engine, messages and bills:
-so the boards of the experiment need no figures for a precision. Prints a table of scores on test and validation, and
-the mean difference to float32 over the seeds in points.
+The data, the partitions and the test texts are those of the first seed. A seed has its own first model, cohorts and
+batches, which are the same for all precisions. What clients compute, and how a model is measured, is fedlab's own code,
+without its engine, messages and bills: so the boards of the experiment need no figures for a precision. Prints a table
+of scores on test and validation, and how much a precision differs from float32 in points: the mean over the seeds, with
+its standard error by the test texts (each counts with the difference of its own answers) and by the seeds.
 """
 
 import argparse
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -22,20 +24,38 @@ from fedlab.common.clock import stopwatch
 from fedlab.common.seeds import generator
 from fedlab.config.file import load_experiment
 from fedlab.config.schema import Experiment
+from fedlab.data.label_words import word_scores
+from fedlab.data.tokens import IGNORED_LABEL
+from fedlab.models.peft.base import SplitPoint
 from fedlab.server.bench import bench_of, first_model, initial_set
 from fedlab.training.bundle import prepare_workbench
-from fedlab.training.evaluate import measure
+from fedlab.training.evaluate import measure, predict, shards
 from fedlab.training.local import LocalTraining
 from fedlab.training.sgd_stacked import Trainee, train_together
+from fedlab.training.workbench import Split, Workbench
 from fedlab.workload.passes import Precision
 
 Arrays = dict[str, np.ndarray]
 BASELINE = "fp32"
 
 
-def scores(experiment: Experiment, cohort: int, pack: int) -> tuple[float, float]:
-    """Train and return the scores on test and validation."""
-    workbench = prepare_workbench(experiment)
+@dataclass(frozen=True, kw_only=True)
+class Answers:
+    """What a model answers on a split: by text how many answers are `right`, and how many there are, [N]."""
+
+    right: np.ndarray
+    counted: np.ndarray
+
+    @property
+    def score(self) -> float:
+        """Return the accuracy of labels, of label words or of tokens."""
+        return float(self.right.sum() / self.counted.sum())
+
+
+def trained_model(
+    experiment: Experiment, workbench: Workbench, cohort: int, pack: int
+) -> tuple[Mapping[str, np.ndarray], SplitPoint]:
+    """Train from the experiment's seed on; return the arrays and where the model is split."""
     bench = bench_of(experiment, workbench, partial(measure, workbench))
     trained = initial_set(experiment, bench.shape)
     settings = LocalTraining(**experiment.client.options)
@@ -51,11 +71,29 @@ def scores(experiment: Experiment, cohort: int, pack: int) -> tuple[float, float
                 )
                 for place in drawn[start : start + pack]
             ]
-            updates += [each.arrays for each in train_together(workbench.network, trainees, arrays, settings)]
+            now = settings.in_round(server_round)
+            updates += [each.arrays for each in train_together(workbench.network, trainees, arrays, now)]
             counts += [len(each.examples.lengths) for each in trainees]
         arrays = averaged(updates, counts)
-    at = trained.split_point(bench.shape.blocks)
-    return float(measure(workbench, arrays, "test", at)), float(measure(workbench, arrays, "validation", at))
+    return arrays, trained.split_point(bench.shape.blocks)
+
+
+def answers(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split, at: SplitPoint) -> Answers:
+    """Return what a model answers on a split: labels, label words, or the tokens of texts."""
+    tokens, language = workbench.tokens(split), workbench.task.language
+    parts = [predict(workbench, arrays, split, start, stop, at) for start, stop in shards(len(tokens))]
+    found = np.concatenate(parts)
+    if language is None:
+        labels = np.asarray(tokens.labels)
+        right, counted = (found == labels) & (labels != IGNORED_LABEL), labels != IGNORED_LABEL
+        by_text = tuple(each.reshape(len(labels), -1).sum(1) for each in (right, counted))
+    elif language.words is None:
+        by_text = (found[:, 1], found[:, 2])
+    else:
+        chosen = word_scores(np.asarray(found, np.float64), language.words).argmax(axis=1)
+        by_text = (chosen == language.answers[split], np.ones(len(chosen)))
+    right, counted = by_text
+    return Answers(right=np.asarray(right, np.float64), counted=np.asarray(counted, np.float64))
 
 
 def averaged(updates: Sequence[Mapping[str, np.ndarray]], counts: Sequence[int]) -> Arrays:
@@ -67,9 +105,23 @@ def averaged(updates: Sequence[Mapping[str, np.ndarray]], counts: Sequence[int])
     }
 
 
-def differences(found: Mapping[tuple[str, int], float], precision: str) -> list[float]:
+def differences(found: Mapping[tuple[str, int], Answers], precision: str) -> list[float]:
     """Return by seed how many points a precision scores above float32."""
-    return [100 * (score - found[BASELINE, seed]) for (name, seed), score in found.items() if name == precision]
+    return [100 * (it.score - found[BASELINE, seed].score) for (name, seed), it in found.items() if name == precision]
+
+
+def error_by_texts(found: Mapping[tuple[str, int], Answers], precision: str) -> float:
+    """Return the standard error of the mean difference to float32, in points, over which texts are in the test."""
+    pairs = [(it, found[BASELINE, seed]) for (name, seed), it in found.items() if name == precision]
+    gained = np.mean([it.right - base.right for it, base in pairs], axis=0)
+    counted = pairs[0][0].counted
+    residuals = gained - gained.sum() / counted.sum() * counted
+    return float(100 * np.sqrt(np.square(residuals).sum()) / counted.sum())
+
+
+def error_by_seeds(differences: Sequence[float]) -> float:
+    """Return the standard error of the mean of differences over seeds; NaN of one seed."""
+    return float(np.std(differences, ddof=1) / np.sqrt(len(differences))) if len(differences) > 1 else float("nan")
 
 
 def main() -> None:
@@ -83,19 +135,25 @@ def main() -> None:
     parser.add_argument("--pack", type=int, default=4, help="clients that are trained together")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    tests: dict[tuple[str, int], float] = {}
+    tests: dict[tuple[str, int], Answers] = {}
     print("| precision | seed | test | validation | seconds |\n|---|---|---|---|---|", flush=True)
-    for seed in arguments.seeds:
-        for precision in arguments.precisions:
-            changed = [*arguments.set, f"backbone.precision={precision}", f"seed={seed}"]
+    for precision in arguments.precisions:
+        changed = [*arguments.set, f"backbone.precision={precision}"]
+        workbench = prepare_workbench(load_experiment(arguments.experiment, [*changed, f"seed={arguments.seeds[0]}"]))
+        for seed in arguments.seeds:
             elapsed = stopwatch()
-            test, validation = scores(load_experiment(arguments.experiment, changed), arguments.cohort, arguments.pack)
-            tests[precision, seed] = test
-            print(f"| {precision} | {seed} | {test:.4f} | {validation:.4f} | {elapsed():.0f} |", flush=True)
+            experiment = load_experiment(arguments.experiment, [*changed, f"seed={seed}"])
+            arrays, at = trained_model(experiment, workbench, arguments.cohort, arguments.pack)
+            tests[precision, seed], chosen = (answers(workbench, arrays, it, at) for it in ("test", "validation"))
+            scores = f"{tests[precision, seed].score:.4f} | {chosen.score:.4f}"
+            print(f"| {precision} | {seed} | {scores} | {elapsed():.0f} |", flush=True)
     for precision in arguments.precisions:
         if BASELINE in arguments.precisions and precision != BASELINE:
             each = differences(tests, precision)
-            print(f"{precision}: {np.mean(each):+.2f} points of test, from {min(each):+.2f} to {max(each):+.2f}")
+            by = f"{error_by_texts(tests, precision):.2f} by texts, {error_by_seeds(each):.2f} by seeds"
+            print(
+                f"{precision}: {np.mean(each):+.2f} points of test, standard error {by}; {np.round(each, 2).tolist()}"
+            )
 
 
 if __name__ == "__main__":

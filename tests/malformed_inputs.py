@@ -9,6 +9,7 @@ import os
 import random
 import shutil
 import types
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -657,6 +658,62 @@ def words_of_the_command_line(draws: random.Random) -> Case:
     return Case(family="command lines", words=words, files={"e.toml": tomli_w.dumps(BASE)}, wrong=True)
 
 
+def png(height: int, width: int) -> bytes:
+    """Return a grey image as a PNG file, by hand: a header, rows of zeros, each with a filter's byte, and an end."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        whole = kind + content
+        return len(content).to_bytes(4, "big") + whole + zlib.crc32(whole).to_bytes(4, "big")
+
+    header = width.to_bytes(4, "big") + height.to_bytes(4, "big") + bytes([8, 0, 0, 0, 0])
+    rows = zlib.compress(bytes((width + 1) * height))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+IMAGES: Mapping[str, Any] = {
+    "task.kind": "image",
+    "task.data": "images",
+    "backbone.name": "lenet",
+    "client": {"name": "full"},
+    "task.partition.clients": 2,
+}
+
+
+def bad_images(draws: random.Random) -> Case:
+    """Return folders of images of two labels, of which one is wrong, or keys that do not fit them."""
+    files = {f"images/{label}/{number}.png": png(20, 20) for label in ("cat", "dog") for number in range(6)}
+    wrong, keys, names = draws.choice(
+        [
+            ({"images/dog/3.png": b"\x89PNG and no more"}, {}, "3.png"),
+            ({"images/dog/3.png": png(20, 20)[:50]}, {}, "3.png"),
+            ({"images/dog/3.png": png(20, 21)}, {}, "3.png"),
+            ({"images/dog/notes.txt": b"no image"}, {}, "notes.txt"),
+            ({}, {"task.image_shape": [3, 20, 20]}, "task.image_shape"),
+            ({}, {"task.image_shape": [20, 20]}, "image_shape"),
+            ({}, {"task.image": "pixels"}, "task.image"),
+            ({}, {"task.label": "animal"}, "task.label"),
+            ({}, {"task.labels": ["cat", "horse"]}, "label 'dog'"),
+            ({}, {"task.mean": [0.5]}, "std"),
+            ({}, {"task.mean": [0.5], "task.std": [0.0]}, "std"),
+            ({}, {"task.augment": ["rotate"]}, "task.augment"),
+            ({}, {"task.text": "title"}, "text"),
+            ({}, {"task.partition.scheme": "natural", "task.partition.column": "writer"}, "task.partition.column"),
+            ({}, {"backbone.name": "vgg19"}, "backbone.name"),  # whose five poolings leave nothing of 20 pixels
+            ({}, {"backbone.name": "bert-tiny"}, "backbone.name"),
+            ({}, {"backbone.precision": "bf16"}, "backbone.precision"),
+            ({}, {"client.name": "adapter"}, "client.name"),
+        ]
+    )
+    table = experiment(**{**IMAGES, **keys})
+    return Case(
+        family="images",
+        words=("data", "e.toml", "--out", "out"),
+        files={"e.toml": tomli_w.dumps(table), **files, **wrong},
+        wrong=True,
+        names=(names,),
+    )
+
+
 FAMILIES: tuple[Callable[[random.Random], Case], ...] = (
     a_value_of_another_type,
     a_run_folder,
@@ -683,4 +740,5 @@ FAMILIES: tuple[Callable[[random.Random], Case], ...] = (
     work_without_bound,
     a_sweep,
     final_arrays,
+    bad_images,
 )

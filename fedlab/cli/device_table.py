@@ -25,7 +25,7 @@ from fedlab.workload.passes import WHOLE, bottleneck
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Workload, training_passes
 
-_MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}
+MARKS = {"measured": "m", "published": "p", "scaled": "~", "assumed": "?"}
 _MAIN = TablePlace()  # the processor and format whose table is shown first
 
 
@@ -101,7 +101,7 @@ def render_device(profile: DeviceProfile, backbone: str, shape: ModelShape, poin
     """Return a board's tables, each figure marked with its provenance, and the sources below them."""
     by_place = {place: describe(profile, shape, point, place) for place in _shown(profile)}
     batch = f"batches of {point.batch_size} x {point.sequence_length} tokens, adapters of width {point.width}"
-    marks = ", ".join(f"{mark} {level}" for level, mark in _MARKS.items())
+    marks = ", ".join(f"{mark} {level}" for level, mark in MARKS.items())
     return Group(
         Text(f"{profile.name}: {profile.description}", style="bold"),
         Text(f"{backbone} ({_sizes(shape)}), {batch}"),
@@ -205,8 +205,8 @@ def _by_depth(rows: list[DepthRow]) -> Table:
 
 
 def _figures(cell: TableCell) -> tuple[str, str]:
-    seconds = f"{cell.seconds:.5g} {_MARKS[cell.seconds_provenance.level]}"
-    return seconds, f"{cell.memory_bytes / 1e9:.3g} {_MARKS[cell.memory_provenance.level]}"
+    seconds = f"{cell.seconds:.5g} {MARKS[cell.seconds_provenance.level]}"
+    return seconds, f"{cell.memory_bytes / 1e9:.3g} {MARKS[cell.memory_provenance.level]}"
 
 
 def _of_board(profile: DeviceProfile) -> Table:

@@ -1,17 +1,20 @@
 """The output of `fedlab list`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rich.console import RenderableType
 from rich.table import Table
 
+from fedlab.cli.conv_table import conv_as_json, render_conv
 from fedlab.cli.device_table import device_as_json, render_device, shape_from
 from fedlab.config.builtins import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
 from fedlab.config.plugins import load_object
 from fedlab.devices.profile import built_in_profiles, load_profile
 from fedlab.devices.tables import Point
+from fedlab.errors import UserError
+from fedlab.workload.convnets.named import CONVNETS, convnet
 
 
 def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:
@@ -23,17 +26,30 @@ def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:
     return table, about
 
 
-def list_device(
-    name: str, backbone: str, *, seq_len: int, batch_size: int, width: int
-) -> tuple[RenderableType, dict[str, Any]]:
+def list_device(name: str, said: Mapping[str, Any]) -> tuple[RenderableType, dict[str, Any]]:
     """Return a board's table: seconds for a batch and peak memory by depth, with provenance.
 
+    `said` are the options that were given of `backbone`, `seq_len`, `batch_size` and `width`. The batch of a
+    convolutional network is listed by processor, format and method.
+
     Raises:
-        UserError: the board or backbone does not exist.
+        UserError: the board or backbone does not exist, or an option is not for it.
     """
-    profile, shape = load_profile(name, Path()), shape_from(backbone)
-    point = Point(batch_size=batch_size, sequence_length=seq_len, width=width)
+    profile = load_profile(name, Path())
+    backbone = said.get("backbone", _PUBLISHED_BACKBONE)
+    if backbone in CONVNETS:
+        if other := [key for key in ("seq_len", "width") if key in said]:
+            option = f"--{other[0].replace('_', '-')}"
+            raise UserError(f"{option}: is for encoders of texts, and {backbone} is a convolutional network")
+        network, batch_size = convnet(backbone), said.get("batch_size", Point().batch_size)
+        return render_conv(profile, network, batch_size), conv_as_json(profile, network, batch_size)
+    sizes = {_POINT_KEYS[key]: value for key, value in said.items() if key in _POINT_KEYS}
+    point, shape = Point(**sizes), shape_from(backbone)
     return render_device(profile, backbone, shape, point), device_as_json(profile, backbone, shape, point)
+
+
+_PUBLISHED_BACKBONE = "bert-base"
+_POINT_KEYS = {"seq_len": "sequence_length", "batch_size": "batch_size", "width": "width"}
 
 
 def _objects(catalogue: dict[str, str]) -> list[tuple[str, str]]:

@@ -117,7 +117,6 @@ def verify(
     typer.echo("the runs are identical" + (f"; only one of them records {unshared}" if unshared else ""))
 
 
-_PUBLISHED_SIZES: dict[str, Any] = {"backbone": "bert-base", "seq_len": 256, "batch_size": 4, "width": 32}
 Listed = Literal["strategies", "clients", "devices", "links", "codecs", "availability", "datasets", "backbones"]
 
 
@@ -128,7 +127,8 @@ def list_(
     backbone: Annotated[
         str | None,
         typer.Option(
-            help="devices NAME: backbone, as in an experiment file, or sizes such as 6x384x1536.",
+            help="devices NAME: backbone, as in an experiment file, sizes such as 6x384x1536, or a convolutional "
+            "network such as googlenet.",
             show_default="bert-base",
         ),
     ] = None,
@@ -136,7 +136,7 @@ def list_(
         int | None, typer.Option(min=1, max=10**6, help="devices NAME: tokens per text.", show_default="256")
     ] = None,
     batch_size: Annotated[
-        int | None, typer.Option(min=1, max=10**6, help="devices NAME: texts per batch.", show_default="4")
+        int | None, typer.Option(min=1, max=10**6, help="devices NAME: texts or images per batch.", show_default="4")
     ] = None,
     width: Annotated[
         int | None,
@@ -152,7 +152,7 @@ def list_(
     sizes = {"backbone": backbone, "seq_len": seq_len, "batch_size": batch_size, "width": width}
     said = {key: value for key, value in sizes.items() if value is not None}
     if name is not None:
-        table, plain = list_device(name, **{**_PUBLISHED_SIZES, **said})
+        table, plain = list_device(name, said)
     elif said:
         raise UserError(f"--{next(iter(said)).replace('_', '-')} is for the table of a board: fedlab list devices NAME")
     else:

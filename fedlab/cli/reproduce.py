@@ -18,7 +18,7 @@ def reproduce(
         typer.Argument(
             metavar="WHAT",
             help="Of AdaFL: table1 to table5, figure6, figure7. Of FwdLLM: fwdllm-time, fwdllm-energy, fwdllm-network, "
-            "fwdllm-memory, fwdllm-pacing, fwdllm-scaling.",
+            "fwdllm-memory, fwdllm-pacing, fwdllm-scaling. Of Mandheling: mandheling-table6, mandheling-table8.",
         ),
     ],
     run: Annotated[

@@ -65,6 +65,7 @@ COST_MODELS: Mapping[str, str] = {
         ("bert", "distilbert", "roberta", "albert"), "fedlab.devices.costmodel.transformer:TransformerCosts"
     ),
     "llama": "fedlab.devices.costmodel.roofline:RooflineCosts",
+    "cnn": "fedlab.devices.costmodel.cnn:CnnCosts",
 }
 
 DATASETS: Mapping[str, str] = {

@@ -9,7 +9,6 @@ from typing import Annotated, Any
 import tomli_w
 from pydantic import (
     BaseModel,
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -18,6 +17,8 @@ from pydantic import (
 
 from fedlab.common.files import check_regular, refuse_existing, write_new
 from fedlab.common.short_text import shortened
+from fedlab.devices.conv_file import ConvProcessorEntry, accepted_conv_keys
+from fedlab.devices.figure_entry import STRICT, FigureEntry, FigureValue
 from fedlab.devices.tables import Point, ProvenanceLevel, TableName
 from fedlab.errors import UserError
 from fedlab.workload.checks import NAME_PATTERN
@@ -32,33 +33,15 @@ FORMAT_FIGURES = ("peak_operations_per_second", "efficiency")
 _TABLES = ("latency_seconds", "peak_memory_bytes")
 _FIGURES = (*BOARD_FIGURES, *PROCESSOR_FIGURES, *FORMAT_FIGURES)
 _SIZES = ("blocks", "hidden", "intermediate")
-_STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 
 
-# Products and quotients of a few figures are finite, and above 0.
-FigureValue = Annotated[float, Field(ge=1e-12, le=1e18)]
 SizeValue = Annotated[int, Field(ge=1, le=1_048_576)]
-
-
-class FigureEntry(BaseModel):
-    """A single figure: a bare number, or a table that says where it comes from."""
-
-    model_config = _STRICT
-
-    value: FigureValue
-    provenance: ProvenanceLevel = "assumed"
-    source: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _bare(cls, given: Any) -> Any:
-        return given if isinstance(given, dict) else {"value": given}
 
 
 class TableEntry(BaseModel):
     """A table by depth: a bare list, a table that says where its values come from, or another profile's by a factor."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     values: list[FigureValue] | None = None
     of: str | None = None
@@ -85,7 +68,7 @@ Entries = dict[TabledFamily, dict[TableName, TableEntry]]
 class MeasuredAt(BaseModel):
     """The batch and the encoder that the file's own values are for; without sizes the base model of each family."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     batch_size: SizeValue = 4
     sequence_length: SizeValue = 256
@@ -116,7 +99,7 @@ class MeasuredAt(BaseModel):
 class FormatEntry(BaseModel):
     """The tables and the rates of a processor in one number format."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     peak_operations_per_second: FigureEntry | None = None
     efficiency: FigureEntry | None = None
@@ -132,7 +115,7 @@ class FormatEntry(BaseModel):
 class ProcessorEntry(BaseModel):
     """A processor of a board: its figures, and its tables and rates by number format."""
 
-    model_config = _STRICT
+    model_config = STRICT
 
     computing_watts: FigureEntry | None = None
     memory_bandwidth_bytes_per_second: FigureEntry | None = None
@@ -152,14 +135,18 @@ class ProcessorEntry(BaseModel):
         return {name: entry for name, entry in found.items() if entry is not None}
 
 
+ProcessorName = Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")]
+
+
 class ProfileFile(BaseModel):
     """A whole profile, as it stands in its file.
 
     Tables, rates and watts at its top are those of the processor `default` in fp32; `processors` holds others, and
-    other formats of that one.
+    other formats of that one. `convolutions` has the figures for convolutional networks by processor, of which the
+    first one stands for `default`.
     """
 
-    model_config = _STRICT
+    model_config = STRICT
 
     description: str = ""
     measured_at: MeasuredAt = MeasuredAt()
@@ -175,7 +162,8 @@ class ProfileFile(BaseModel):
     efficiency: FigureEntry | None = None
     latency_seconds: Entries = {}
     peak_memory_bytes: Entries = {}
-    processors: dict[Annotated[str, StringConstraints(pattern=f"^{NAME_PATTERN}$")], ProcessorEntry] = {}
+    processors: dict[ProcessorName, ProcessorEntry] = {}
+    convolutions: dict[ProcessorName, ConvProcessorEntry] = {}
 
     @model_validator(mode="after")
     def _complete(self) -> "ProfileFile":
@@ -187,7 +175,8 @@ class ProfileFile(BaseModel):
         check_rates(self)
         known = [entry for _, _, entry in self.formats()]
         has_tables = any(table for entry in known for table in entry.latency_seconds.values())
-        if not has_tables and not any(entry.peak_operations_per_second for entry in known):
+        has_rates = any(entry.peak_operations_per_second for entry in known) or self.convolutions
+        if not has_tables and not has_rates:
             raise ValueError(
                 "latency_seconds: no table, expected at least one, such as latency_seconds.bert.adapter, or "
                 "peak_operations_per_second"
@@ -282,6 +271,8 @@ def _accepted_keys(place: Sequence[str]) -> list[str]:
         return list(ProcessorEntry.model_fields)
     if inside and len(above) == 3 and above[2] in FORMATS:
         return list(FormatEntry.model_fields)
+    if above[0] == "convolutions":
+        return accepted_conv_keys(above)
     if above[0] == "measured_at":
         return list(MeasuredAt.model_fields)
     return list((FigureEntry if above[-1] in _FIGURES else TableEntry).model_fields)

@@ -3,15 +3,15 @@
 import difflib
 import functools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fedlab.devices.conv_rates import ConvProcessor
 from fedlab.devices.file import (
     BOARD_FIGURES,
     FORMAT_FIGURES,
     PROCESSOR_FIGURES,
-    FigureEntry,
     FormatEntry,
     ProcessorEntry,
     ProfileFile,
@@ -50,6 +50,7 @@ class Processor:
 class DeviceProfile:
     """A board: its memory, its power and its processors. `name` is the built-in name or the path it was loaded by.
 
+    `convolutions` are its processors for convolutional networks; the first one stands for the processor `default`.
     `relative_throughput` is how many times as fast all of it is as its tables say.
     """
 
@@ -60,6 +61,7 @@ class DeviceProfile:
     idle_watts: float
     processors: Mapping[str, Processor]
     provenance: Mapping[str, Provenance]  # of memory_bytes and the two powers
+    convolutions: Mapping[str, ConvProcessor] = field(default_factory=dict)
     relative_throughput: float = 1.0
 
     def provenance_level(self, *figures: str) -> ProvenanceLevel:
@@ -98,7 +100,7 @@ def load_profile(name_or_path: str, base: Path) -> DeviceProfile:
     read = functools.cache(read_profile_file)
     path = locate_profile(name_or_path, base)
     file = read(path)
-    figures: dict[str, FigureEntry] = {key: getattr(file, key) for key in BOARD_FIGURES}
+    figures: dict[str, Figure] = {key: getattr(file, key).figure for key in BOARD_FIGURES}
     return DeviceProfile(
         name=name_or_path,
         description=file.description,
@@ -106,7 +108,8 @@ def load_profile(name_or_path: str, base: Path) -> DeviceProfile:
         communicating_watts=file.communicating_watts.value,
         idle_watts=file.idle_watts.value,
         processors=_processors(path, read),
-        provenance={key: _provenance(figure) for key, figure in figures.items()},
+        provenance={key: figure.provenance for key, figure in figures.items()},
+        convolutions={name: entry.processor(name) for name, entry in file.convolutions.items()},
     )
 
 
@@ -148,7 +151,7 @@ def _processor(name: str, entry: ProcessorEntry, formats: Mapping[Format, Format
         name=name,
         computing_watts=watts.value,
         formats=formats,
-        watts_provenance=_provenance(watts),
+        watts_provenance=watts.figure.provenance,
         forward_only=entry.forward_only,
         **_figures(entry, PROCESSOR_FIGURES[1:]),
     )
@@ -156,12 +159,5 @@ def _processor(name: str, entry: ProcessorEntry, formats: Mapping[Format, Format
 
 def _figures(entry: ProcessorEntry | FormatEntry, names: Sequence[str]) -> dict[str, Any]:
     """Return some figures of an entry, None for those that it lacks."""
-    given: dict[str, FigureEntry | None] = {name: getattr(entry, name) for name in names}
-    return {
-        name: None if figure is None else Figure(value=figure.value, provenance=_provenance(figure))
-        for name, figure in given.items()
-    }
-
-
-def _provenance(figure: FigureEntry) -> Provenance:
-    return Provenance(level=figure.provenance, source=figure.source)
+    given = {name: getattr(entry, name) for name in names}
+    return {name: None if figure is None else figure.figure for name, figure in given.items()}

@@ -6,5 +6,6 @@ Reproducible = Literal["table1", "table2", "table3", "table4", "table5", "figure
 FwdllmTable = Literal[
     "fwdllm-time", "fwdllm-energy", "fwdllm-network", "fwdllm-memory", "fwdllm-pacing", "fwdllm-scaling"
 ]
-PublishedTable = Literal[Reproducible, FwdllmTable]  # those of all papers
+MandhelingTable = Literal["mandheling-table6", "mandheling-table8"]
+PublishedTable = Literal[Reproducible, FwdllmTable, MandhelingTable]  # those of all papers
 TaskName = Literal["20news", "agnews", "semeval", "ontonotes"]

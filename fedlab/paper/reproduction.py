@@ -10,6 +10,8 @@ from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.figures import Disagreement, Figures, published_figures
 from fedlab.paper.fwdllm.figures import fwdllm_figures
 from fedlab.paper.fwdllm.tables import FWDLLM_TABLES
+from fedlab.paper.mandheling.figures import mandheling_figures
+from fedlab.paper.mandheling.tables import MANDHELING_TABLES
 from fedlab.paper.names import PublishedTable, TaskName
 from fedlab.paper.tables import COST_TABLES
 from fedlab.sweep.file import SweepCell, load_sweep
@@ -32,14 +34,16 @@ def sections_of(name: PublishedTable) -> list[Section]:
     """
     if name in FWDLLM_TABLES:
         return FWDLLM_TABLES[name](fwdllm_figures())
+    if name in MANDHELING_TABLES:
+        return MANDHELING_TABLES[name](mandheling_figures())
     figures = published_figures()
     return _data_sets(figures) if name == "table4" else COST_TABLES[name](figures)
 
 
 def disagreements_of(name: PublishedTable) -> list[Disagreement]:
     """Return the contradictions between the sources of a table or figure."""
-    all_of_it = fwdllm_figures().disagreements if name in FWDLLM_TABLES else published_figures().disagreements
-    return [each for each in all_of_it if name in each.tables]
+    papers = (published_figures(), fwdllm_figures(), mandheling_figures())
+    return [each for paper in papers for each in paper.disagreements if name in each.tables]
 
 
 def mini_of(name: str, task: TaskName) -> Path | None:

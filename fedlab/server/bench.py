@@ -29,6 +29,7 @@ from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
 from fedlab.training.workbench import Split, Workbench
 from fedlab.training.write import samples
+from fedlab.workload.convnets.layers import ConvShape
 from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration
 
@@ -118,6 +119,11 @@ def initial_set(experiment: Experiment, shape: AnyShape) -> TrainableSet:
             f"client.trains = '{experiment.client.trained}': '{experiment.backbone.name}' is trained whole, from its"
             " inputs on; accepted: everything"
         )
+    if isinstance(shape, ConvShape) and experiment.client.name in ("forward", "backprop") and _has_norms(shape):
+        raise UserError(
+            f"client.name = '{experiment.client.name}': '{experiment.backbone.name}' has batch norms, whose means and"
+            " variances only the client 'full' measures; accepted: a network without them, such as lenet or vgg11"
+        )
     if at.kind == "features" and experiment.task.is_language:
         raise UserError(
             f"client.trains = '{experiment.client.trained}', client.depth = {experiment.client.depth}: nothing is"
@@ -125,6 +131,10 @@ def initial_set(experiment: Experiment, shape: AnyShape) -> TrainableSet:
             " client.depth"
         )
     return first
+
+
+def _has_norms(shape: ConvShape) -> bool:
+    return any(layer.kind == "norm" for layer in shape.layers)
 
 
 def first_model(experiment: Experiment, bench: Bench) -> Arrays:

@@ -27,8 +27,14 @@ def test_models_are_averaged_by_their_examples(precisions):
 
 
 def test_a_precision_is_compared_with_float32_of_the_same_seed(precisions):
-    found = {("fp32", 0): 0.5, ("int8", 0): 0.51, ("fp32", 1): 0.6, ("int8", 1): 0.595}
-    assert precisions.differences(found, "int8") == pytest.approx([1.0, -0.5])
+    right = {("fp32", 0): [1, 0, 0, 1], ("int8", 0): [1, 1, 0, 1], ("fp32", 1): [1, 1, 0, 1], ("int8", 1): [1, 1, 0, 0]}
+    found = {key: precisions.Answers(right=np.array(each, float), counted=np.ones(4)) for key, each in right.items()}
+
+    assert precisions.differences(found, "int8") == pytest.approx([25.0, -25.0])
+    # The four texts gain 0, 1/2, 0 and -1/2 answers; their mean is 0.
+    assert precisions.error_by_texts(found, "int8") == pytest.approx(100 * 0.5**0.5 / 4)
+    assert precisions.error_by_seeds([1.0, 2.0, 3.0]) == pytest.approx(1 / 3**0.5)
+    assert np.isnan(precisions.error_by_seeds([1.0]))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -43,5 +49,12 @@ def test_a_model_learns_in_any_precision(precisions, tmp_path, monkeypatch, prec
         "backbone": {"name": "bert-tiny", "precision": precision},
         "client": {"depth": 2, "options": {"optimizer": "adamw", "learning_rate": 0.005, "epochs": 5}},
     }
-    test, validation = precisions.scores(experiment_from(table, "small"), cohort=4, pack=2)
-    assert min(test, validation) > 0.8  # of two labels
+    experiment = experiment_from(table, "small")
+    workbench = precisions.prepare_workbench(experiment)
+
+    arrays, at = precisions.trained_model(experiment, workbench, cohort=4, pack=2)
+
+    for split in ("test", "validation"):
+        found = precisions.answers(workbench, arrays, split, at)
+        assert found.score == precisions.measure(workbench, arrays, split, at) > 0.8  # of two labels
+        assert found.counted.tolist() == [1.0] * len(workbench.tokens(split))

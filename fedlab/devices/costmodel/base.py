@@ -18,9 +18,8 @@ from fedlab.devices.costmodel.projections import targets_of
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Figure, Provenance, ProvenanceLevel, Quantity, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape
 from fedlab.workload.passes import Pass
-from fedlab.workload.shape import AnyShape
+from fedlab.workload.shape import AnyShape, ModelShape
 from fedlab.workload.workload import Step, Workload
 
 
@@ -32,6 +31,9 @@ class CostModel(Protocol):
 
         Its relative throughput is applied once, to the sum over steps; the provenance takes account of it.
         """
+
+    def computing_watts(self, device: DeviceProfile, step: Step, shape: AnyShape) -> Figure:
+        """Return the mean power of a step while it computes."""
 
     def peak_bytes(self, device: DeviceProfile, step: Step, shape: AnyShape) -> Figure:
         """Return the peak memory of a step."""
@@ -108,10 +110,10 @@ def price(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> Price:
     """Return all that a workload needs of a board. Raises as `compute_seconds`."""
     steps, seconds = _run(workload), _seconds(profile, workload, shape)
     peak = _peak(profile, workload, shape)
-    processors = [profile.processor(step.forward.processor) for step in steps]
+    watts = _figures(profile, workload, shape, cost_model_for(shape.family).computing_watts)
     spans = [
-        Computing(watts=processor.computing_watts, seconds=figure.value / profile.relative_throughput)
-        for processor, figure in zip(processors, seconds, strict=True)
+        Computing(watts=power.value, seconds=figure.value / profile.relative_throughput)
+        for power, figure in zip(watts, seconds, strict=True)
     ]
     return Price(
         compute_seconds=_total(seconds) / profile.relative_throughput,
@@ -121,9 +123,15 @@ def price(profile: DeviceProfile, workload: Workload, shape: AnyShape) -> Price:
         ),
         peak_memory_bytes=0 if peak is None else round(peak.value),
         latency_provenance=_least_sure(seconds).level if steps else None,
-        watts_provenance=least_sure(*(each.watts_provenance.level for each in processors)) if steps else None,
+        watts_provenance=least_sure(*(each.provenance.level for each in watts)) if steps else None,
         memory_provenance=None if peak is None else peak.provenance.level,
     )
+
+
+def processor_watts(device: DeviceProfile, step: Step) -> Figure:
+    """Return what the processor of a step draws while it computes. Raises UserError if the board has no such one."""
+    processor = device.processor(step.forward.processor)
+    return Figure(value=processor.computing_watts, provenance=processor.watts_provenance)
 
 
 def misfit(passes: Iterable[Pass], shape: AnyShape) -> str | None:
@@ -132,9 +140,7 @@ def misfit(passes: Iterable[Pass], shape: AnyShape) -> str | None:
         if each.blocks and each.blocks.stop > shape.blocks:
             first, last = each.blocks.start, each.blocks.stop - 1
             return f"workload: blocks is {first} to {last}, expected some of 0 to {shape.blocks - 1}: the model's"
-        if isinstance(shape, ConvShape):
-            if each.trained.kind not in ("none", "whole"):
-                return f"workload: trained.kind is '{each.trained.kind}', expected whole: {shape.name} is trained whole"
+        if not isinstance(shape, ModelShape):
             continue
         try:
             targets_of(each.trained, shape)

@@ -11,6 +11,7 @@ an error: nothing is guessed. Peak memory is the sum of its parts (`fedlab.devic
 
 from dataclasses import dataclass
 
+from fedlab.devices.costmodel.base import processor_watts
 from fedlab.devices.costmodel.memory import memory_parts
 from fedlab.devices.costmodel.operators import Operator, operators_of
 from fedlab.devices.filled_tables import TablePlace
@@ -31,6 +32,10 @@ class RooflineCosts:
         rates = rates_of(device, step.forward)
         batch = rates.step_seconds.value + sum(rates.seconds(each) for each in operators_of(step, shape))
         return Figure(value=step.count * batch, provenance=rates.provenance)
+
+    def computing_watts(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
+        """Return the power of the processor."""
+        return processor_watts(device, step)
 
     def peak_bytes(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
         """Return the peak memory of a step; raises UserError where the processor does not have the format."""

@@ -26,7 +26,7 @@ is priced by the roofline where the board has rates (`fedlab.devices.costmodel.r
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from fedlab.devices.costmodel.base import misfit
+from fedlab.devices.costmodel.base import misfit, processor_watts
 from fedlab.devices.costmodel.roofline import RooflineCosts, has_peak
 from fedlab.devices.filled_tables import TablePlace
 from fedlab.devices.profile import DeviceProfile
@@ -61,6 +61,10 @@ class TransformerCosts:
         case = _case(device, step, shape)
         batch = _cached_batch_seconds(case) if case.table == "cached_adapter" else _uncached_batch_seconds(case)
         return Figure(value=step.count * batch, provenance=_provenance(case, "latency_seconds"))
+
+    def computing_watts(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
+        """Return the power of the processor."""
+        return processor_watts(device, step)
 
     def peak_bytes(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
         """Return the peak memory of a step; raises UserError as `seconds` does."""

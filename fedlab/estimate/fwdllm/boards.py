@@ -9,7 +9,7 @@ from typing import NamedTuple, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from fedlab.config.plugins import nearest
-from fedlab.devices.file import FigureEntry, FigureValue
+from fedlab.devices.figure_entry import FigureEntry, FigureValue
 from fedlab.devices.tables import Figure, Provenance, ProvenanceLevel, least_sure
 from fedlab.errors import UserError
 from fedlab.estimate.spec import FwdllmMethod

@@ -6,7 +6,7 @@ from math import prod
 from fedlab.common.arrays import Shape
 from fedlab.models.cnn import layers as described
 from fedlab.models.cnn.layers import Conv, Linear, shape_after
-from fedlab.workload.convnets.layers import Layer, LayerKind
+from fedlab.workload.convnets.layers import LayerCost, LayerKind
 
 _KINDS: dict[type, LayerKind] = {
     described.Conv: "convolution",
@@ -19,7 +19,7 @@ _KINDS: dict[type, LayerKind] = {
 _Step = tuple[described.Layer | LayerKind, Shape, Shape]  # with the shapes before and behind it
 
 
-def layer_costs(layers: Sequence[described.Layer], input_shape: Shape) -> tuple[Layer, ...]:
+def layer_costs(layers: Sequence[described.Layer], input_shape: Shape) -> tuple[LayerCost, ...]:
     """Return the layers that cost something, in the order in which they run; dropout and flattening are none of them.
 
     All counts are those of one image. Raises ValueError where an image does not fit.
@@ -46,7 +46,7 @@ def _steps(layers: Sequence[described.Layer], shape: Shape) -> Iterator[_Step]:
         shape = behind
 
 
-def _counted(number: int, layer: described.Layer | LayerKind, before: Shape, behind: Shape) -> Layer:
+def _counted(number: int, layer: described.Layer | LayerKind, before: Shape, behind: Shape) -> LayerCost:
     kind = layer if isinstance(layer, str) else _KINDS[type(layer)]
     window = getattr(layer, "kernel", None) or (before[1:] if kind == "pool" else (1, 1))
     macs, weights, unfolded = 0, 0, prod(before)
@@ -57,7 +57,7 @@ def _counted(number: int, layer: described.Layer | LayerKind, before: Shape, beh
         macs = weights = layer.inputs * layer.outputs
     elif isinstance(layer, described.BatchNorm):
         weights = 2 * layer.channels
-    return Layer(
+    return LayerCost(
         name=f"{number}-{kind}",
         kind=kind,
         macs=macs,

@@ -26,7 +26,7 @@ def googlenet(name: str, input_shape: State, labels: int) -> ConvShape:
     trace = Trace(state=input_shape)
     trace.conv(64, 7, 2, SAME)
     trace.pool(3, 2, SAME)
-    trace.conv(192, 3, 1, SAME)
+    trace.conv(192, 3, 2, SAME)
     trace.pool(3, 2, SAME)
     for sizes in _INCEPTION:
         if not sizes:

@@ -13,7 +13,7 @@ _COUNTS = ("macs", "parameters", "inputs", "outputs", "unfolded", "channels")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Layer:
+class LayerCost:
     """A layer: multiply-adds, trained values, and the elements that it reads and writes.
 
     `unfolded` are the elements of its input unfolded into a matrix, kernel positions times output positions, which a
@@ -51,7 +51,7 @@ class ConvShape:
     name: str
     input_shape: tuple[int, int, int]  # channels, height, width
     labels: int
-    layers: tuple[Layer, ...]
+    layers: tuple[LayerCost, ...]
     family: Literal["cnn"] = "cnn"
 
     def __post_init__(self) -> None:

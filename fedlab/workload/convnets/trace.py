@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape, Layer, LayerKind
+from fedlab.workload.convnets.layers import ConvShape, LayerCost, LayerKind
 
 State = tuple[int, int, int]  # channels, height, width
 Window = int | tuple[int, int]
@@ -19,7 +19,7 @@ class Trace:
     state: State
     biases: bool = True
     norms: bool = False
-    layers: list[Layer] = field(default_factory=list)
+    layers: list[LayerCost] = field(default_factory=list)
 
     def conv(self, channels: int, kernel: Window, stride: int = 1, padding: Padding = 0, *, groups: int = 1) -> None:
         """Add a convolution."""
@@ -94,7 +94,7 @@ class Trace:
     ) -> None:  # fmt: skip
         inputs = prod(before)
         self.layers.append(
-            Layer(
+            LayerCost(
                 name=f"{len(self.layers)}-{kind}",
                 kind=kind,
                 macs=macs,

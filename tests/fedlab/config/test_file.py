@@ -294,3 +294,21 @@ def test_what_a_built_in_client_does_not_train_cannot_be_asked_of_it():
 def test_a_set_that_is_not_built_in_has_to_be_a_reference():
     with pytest.raises(UserError, match=r"client\.trains = 'blokcs': no such set: did you mean 'blocks'\? acc"):
         experiment_from({"rounds": 1, "client": {"name": "mine.py:client", "trains": "blokcs"}}, "test")
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"backbone": {"name": "bert-tiny"}}, "backbone.name = 'bert-tiny': task.kind = 'image' needs lenet, vgg11"),
+        ({"backbone": {"name": "package:gt/model"}}, "task.kind = 'image' needs lenet"),
+        ({"task": {}}, "backbone.name = 'lenet': task.kind = 'classification' needs a transformer"),
+        ({"backbone": {"name": "lenet", "precision": "bf16"}}, "backbone.precision: is for transformers, not for 'le"),
+        ({"backbone": {"name": "lenet", "overrides": {"hidden_size": 8}}}, "backbone.overrides: is for transformers"),
+        ({"client": {"name": "adapter"}}, "client.name = 'adapter' trains bottleneck, but 'lenet' is trained whole"),
+    ],
+)
+def test_images_need_a_network_for_images_that_is_trained_whole(keys, said):
+    table = {"rounds": 1, "task": {"kind": "image"}, "backbone": {"name": "lenet"}, "client": {"name": "full"}}
+    experiment_from(table, "images")
+    experiment_from(table | {"backbone": {"name": "nets.py:mine"}}, "images")
+    assert said in refusal(lambda: experiment_from(table | keys, "images"))

@@ -13,6 +13,7 @@ from fedlab.config.schema import TaskTable
         ({"kind": "prompt"}, "token-accuracy"),
         ({"kind": "prompt", "labels": ["yes", "no"]}, "accuracy"),
         ({"kind": "prompt", "measure": "rouge-l"}, "rouge-l"),
+        ({"kind": "image"}, "accuracy"),
     ],
 )
 def test_each_kind_of_task_has_a_score(table, score):
@@ -36,6 +37,15 @@ def test_responses_are_label_words_if_they_are_scored_by_accuracy():
         ({"kind": "prompt", "template": "Q: {question}"}, "expected 'chat', or a text in which {prompt} stands once"),
         ({"kind": "prompt", "template": "{prompt}{prompt}"}, "in which {prompt} stands once"),
         ({"kind": "prompt", "messages": "chat", "labels": ["a", "b"]}, "need prompt and response columns"),
+        ({"augment": ["flip"]}, "augment is for kind image, not for classification"),
+        ({"kind": "image", "text": "title"}, "text is for kind classification, tagging or next-token, not for image"),
+        ({"kind": "image", "image_shape": [28, 28]}, "image_shape = [28, 28]: expected channels, height and width"),
+        ({"kind": "image", "mean": [0.5]}, "mean and std: expected both or neither"),
+        ({"kind": "image", "mean": [0.5], "std": [0.0]}, "std = [0.0]: expected numbers above 0"),
+        (
+            {"kind": "image", "image_shape": [3, 8, 8], "mean": [0.5], "std": [0.5]},
+            "expected a number for each of 3 channels",
+        ),
     ],
 )
 def test_what_does_not_fit_the_kind_of_task_is_refused(table, said):

@@ -1,15 +1,18 @@
 """What a workbench gives the server: weights to begin with, and the model that a run ends with."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification
 
 from fedlab.config.file import experiment_from
-from fedlab.config.schema import ClientTable
+from fedlab.config.schema import BackboneTable, ClientTable
 from fedlab.errors import UserError
 from fedlab.models.base import weights_of
+from fedlab.models.cnn.sizes import conv_sizes
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.bitfit import Biases
 from fedlab.models.peft.bottleneck import Bottleneck
@@ -161,3 +164,45 @@ def test_a_first_model_deeper_than_the_encoder_is_refused():
     experiment = experiment_from({"rounds": 1, "client": {"depth": 5}}, "test")
     with pytest.raises(UserError, match=r"client\.depth = 5: the encoder has 4 blocks"):
         initial_set(experiment, ModelShape(family="bert", blocks=4, hidden=12, intermediate=24))
+
+
+@pytest.mark.parametrize(
+    ("network", "keys", "said"),
+    [
+        (
+            "resnet18",
+            {"name": "forward", "trains": "everything"},
+            "client.name = 'forward': 'resnet18' has batch norms",
+        ),
+        (
+            "lenet",
+            {"name": "mine.py:app", "trains": "blocks", "depth": 1},
+            "client.trains = 'blocks': 'lenet' is trained",
+        ),
+    ],
+)
+def test_a_network_for_images_is_trained_whole_by_a_client_that_measures_its_batch_norms(network, keys, said):
+    table = {"rounds": 1, "task": {"kind": "image"}, "backbone": {"name": network}, "client": {"name": "full"}}
+    experiment = experiment_from(table, "images")
+    shape = conv_sizes(experiment.backbone, (3, 32, 32), 10, base=Path()).shape
+    assert initial_set(experiment, shape).configuration == {"set": "everything"}
+    with pytest.raises(UserError) as refused:
+        initial_set(client(experiment, **keys), shape)
+    assert said in str(refused.value)
+    lenet = client(experiment, name="forward", trains="everything")
+    assert initial_set(lenet, conv_sizes(BackboneTable(name="lenet"), (3, 32, 32), 10, base=Path()).shape)
+
+
+def test_the_network_that_a_run_on_images_ends_with_is_saved_with_what_it_takes_to_use_it(
+    image_experiment, image_bench, tmp_path
+):
+    bench = unmeasured(image_experiment, image_bench)
+    arrays = first_model(image_experiment, bench)
+    bench.export(arrays, initial_set(image_experiment, bench.shape), tmp_path / "model")
+    saved = load_file(tmp_path / "model" / "model.safetensors")
+    assert {name: array.tolist() for name, array in saved.items()} == {
+        name: array.tolist() for name, array in arrays.items()
+    }
+    about = json.loads((tmp_path / "model" / "config.json").read_text())
+    assert (about["network"], about["input_shape"], about["labels"]) == ("lenet", [1, 16, 16], ["0", "1"])
+    assert about["mean"] == list(image_bench.network.scaling.mean)

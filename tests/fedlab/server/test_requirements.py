@@ -7,8 +7,10 @@ from flwr.serverapp import strategy as flower
 from flwr.serverapp.strategy import Strategy
 
 from fedlab.config.file import experiment_from
+from fedlab.config.schema import BackboneTable
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
+from fedlab.models.cnn.sizes import conv_sizes
 from fedlab.server.requirements import (
     Requirements,
     StatesRequirements,
@@ -153,3 +155,18 @@ def test_a_board_without_figures_for_the_precision_is_refused_before_any_client_
 
 def test_what_a_client_of_ones_own_computes_with_is_not_known_before_it_runs():
     check_board("jetson-tx2", "int8", LLAMA, name="mine.py:Client")
+
+
+LENET = conv_sizes(BackboneTable(name="lenet"), (1, 28, 28), 10, base=Path()).shape
+
+
+def test_a_phone_with_figures_for_networks_for_images_is_accepted_and_a_board_without_is_refused():
+    check_images = {"task": {"kind": "image"}, "backbone": {"name": "lenet"}, "client": {"name": "full"}}
+
+    def check(board):
+        experiment = experiment_from({"rounds": 1, "fleet": {"devices": {board: 1}}, **check_images}, "test")
+        check_boards(experiment, build_fleet(experiment.fleet, 4, 0, Path()), LENET)
+
+    check("snapdragon-888")
+    with pytest.raises(UserError, match=r"device profile jetson-tx2: .*convolutional networks"):
+        check("jetson-tx2")

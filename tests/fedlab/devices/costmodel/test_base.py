@@ -45,14 +45,14 @@ def phone():
 
 
 def test_every_family_has_the_cost_model_that_names_it():
-    assert set(COST_MODELS) == {*FAMILIES, "llama"}
+    assert set(COST_MODELS) == {*FAMILIES, "llama", "cnn"}
     assert all(isinstance(cost_model_for(family), TransformerCosts) for family in FAMILIES)
     assert isinstance(cost_model_for("llama"), RooflineCosts)
 
 
 def test_a_family_without_a_cost_model_is_refused_naming_those_that_have_one():
     with pytest.raises(
-        UserError, match="no cost model for the model family 'lenet': accepted: albert, bert, distilber"
+        UserError, match="no cost model for the model family 'lenet': accepted: albert, bert, cnn, disti"
     ):
         cost_model_for("lenet")
     with pytest.raises(UserError, match="'roberts': did you mean 'roberta'"):

@@ -30,7 +30,10 @@ def experiment_of(task) -> Callable:
 
 @pytest.fixture(scope="session")
 def prepared(experiment_of, tmp_path_factory):
-    """Return a function that prepares data and encoder in a precision, and returns the workbench of the clients."""
+    """Return a function that prepares data and encoder in a precision, and returns the workbench of the clients.
+
+    Given an experiment of images in place of a precision, it prepares these.
+    """
     import functools
 
     import torch
@@ -40,13 +43,19 @@ def prepared(experiment_of, tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("planned")
 
+    def of(precision, images=None):
+        return texts(precision) if images is None else opened(images, "images")
+
     @functools.cache
-    def of(precision):
-        experiment = experiment_of(rounds=1, backbone=BASE["backbone"] | {"precision": precision})
+    def texts(precision):
+        backbone = BASE["backbone"] | {"precision": precision}
+        return opened(experiment_of(rounds=1, backbone=backbone), precision)
+
+    def opened(experiment, name):
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("FEDLAB_CACHE", str(folder / "cache"))
             bundle = bundle_for(experiment, folder)
-        return PreparedBundle(folder=bundle, activations=folder / f"states-{precision}", room_bytes=2**26).open()
+        return PreparedBundle(folder=bundle, activations=folder / f"states-{name}", room_bytes=2**26).open()
 
     return of
 
@@ -60,7 +69,7 @@ def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callab
     from fedlab.common.clock import VirtualClock
     from fedlab.results.folder import create
     from fedlab.results.recorder import Recorder
-    from fedlab.server.assemble import assemble
+    from fedlab.server.assemble import assemble, fit_to_partitions
     from fedlab.server.bench import bench_of
     from fedlab.server.factory import load_client
     from fedlab.server.serve import World, serve
@@ -69,12 +78,15 @@ def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callab
 
     def run(experiment, measure=lambda arrays, split, at: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
-        workbench = prepared(experiment.backbone.precision)
-        contexts = {node: hosted(workbench, node - 2, node_id=node) for node in range(2, 10)}
+        images = experiment if experiment.task.kind == "image" else None
+        workbench = prepared(experiment.backbone.precision, images)
+        nodes = range(2, 2 + len(workbench.partitions))
+        contexts = {node: hosted(workbench, node - 2, node_id=node) for node in nodes}
         grid = memory_grid(lambda message: app(message, contexts[message.metadata.dst_node_id]), contexts)
         folder = create(tmp_path / f"run-{len(list(tmp_path.iterdir()))}")
         folder.write_experiment(experiment)
-        assembled, bench = assemble(experiment), bench_of(experiment, workbench, measure)
+        assembled = fit_to_partitions(assemble(experiment), len(workbench.partitions))
+        bench = bench_of(experiment, workbench, measure)
         summary = serve(
             assembled,
             replace(bench, export=lambda *_: None),

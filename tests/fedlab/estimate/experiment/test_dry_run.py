@@ -130,6 +130,33 @@ def test_a_plan_is_what_the_run_is_charged(experiment_of, run_for_real, name):
     assert lost == {"a deadline": {"late"}, "over-selection": {"late"}, "dropouts": {"gone"}}.get(name, set())
 
 
+IMAGES = {"strategy": FEDAVG, "client": {"name": "full"}, "backbone": {"name": "lenet"}}
+PHONES = {"devices": {"snapdragon-888": 1, "snapdragon-750g": 1}}
+
+
+@pytest.mark.parametrize("codecs", [[], ["int8"]], ids=["fp32", "int8"])
+def test_a_plan_of_images_is_what_the_run_is_charged(experiment_of, run_for_real, stripes, codecs):
+    natural = {"scheme": "natural", "column": "writer"}
+    task = {"kind": "image", "data": str(stripes), "partition": natural}
+    experiment = experiment_of(rounds=2, task=task, fleet=PHONES, codec={"up": codecs}, **IMAGES)
+    real = run_for_real(experiment)
+    assert_same(planned(experiment), real)
+    weights = 20 * 25 + 50 * 20 * 25 + 500 * 50 + 2 * 500  # of a LeNet for 16 x 16 pixels and two labels
+    for record in real.clients:
+        assert abs(record.bytes_up - (1 if codecs else 4) * weights) < 2500
+        assert record.passes[1]["trained"] == {"kind": "whole"}
+    assert real.summary["rounds"] == 2
+
+
+def test_a_plan_of_images_that_are_not_read_needs_their_shape(experiment_of):
+    task = {"kind": "image", "data": "anybody/images", "format": "hub"}
+    about = {"rounds": 1, "fleet": PHONES, **IMAGES}
+    plan = plan_of(experiment_of(task=task | {"image_shape": [1, 28, 28]}, **about), batches=2, labels=10)
+    assert (plan.work.input_shape, plan.sizes.shape.parameters) == ((1, 28, 28), 430_500)
+    with pytest.raises(UserError, match=r"task.image_shape is missing: --batches does not read images"):
+        plan_of(experiment_of(task=task, **about), batches=2, labels=10)
+
+
 def test_weights_in_fewer_bits_take_less_memory_and_boards_without_the_format_are_refused(experiment_of):
     def peak(precision, board):
         plan = {

@@ -7,6 +7,7 @@ from fedlab.config.builtins import CONVOLUTIONAL
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.cnn.sizes import conv_sizes
+from fedlab.workload.convnets.named import convnet
 
 CIFAR, MNIST, IMAGENET = (3, 32, 32), (1, 28, 28), (3, 224, 224)
 
@@ -61,6 +62,16 @@ def test_arrays_are_as_many_as_the_cost_model_counts_and_are_drawn_by_the_seed(n
     assert list(trained.values())[-1][0] == 7
 
 
+@pytest.mark.parametrize("name", CONVOLUTIONAL)
+def test_a_network_costs_what_the_network_of_its_name_costs(name):
+    def products(shape):
+        return [(each.kind, each.macs, each.inputs, each.outputs, each.unfolded) for each in shape.layers if each.macs]
+
+    found = sizes(name, CIFAR, 10).shape
+    assert products(found) == products(convnet(name, input_shape=CIFAR, labels=10))
+    assert found.blocks == convnet(name).blocks
+
+
 def test_matrices_are_drawn_with_the_variance_of_glorot():
     first, second = (sizes("lenet", MNIST, 10).initial(np.random.default_rng(seed)) for seed in (1, 1))
     assert all((first[name] == second[name]).all() for name in first)
@@ -76,7 +87,7 @@ def test_images_that_are_too_small_are_refused_with_the_layer():
 def test_a_users_own_network_is_a_function_that_returns_layers(tmp_path):
     lines = [
         "from math import prod",
-        "from fedlab.models.cnn.layers import Flatten, Linear",
+        "from fedlab.api import Flatten, Linear",
         "def mine(shape, labels):",
         "    return (Flatten(), Linear(inputs=prod(shape), outputs=labels))",
         "def wrong(shape, labels):",

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape, Layer
+from fedlab.workload.convnets.layers import ConvShape, LayerCost
 from fedlab.workload.convnets.named import CONVNETS, convnet
 
 # Parameters and multiply-adds as counted by torchvision's own models, and by the common models for CIFAR.
@@ -89,11 +89,11 @@ def test_images_that_are_too_small_are_refused():
 
 
 def test_a_network_without_weights_is_refused():
-    pool = Layer(name="pool", kind="pool", inputs=4, outputs=1, unfolded=4, channels=1)
+    pool = LayerCost(name="pool", kind="pool", inputs=4, outputs=1, unfolded=4, channels=1)
     with pytest.raises(UserError, match="the network pools has no layer with weights"):
         ConvShape(name="pools", input_shape=(1, 2, 2), labels=1, layers=(pool,))
 
 
 def test_a_layer_of_a_negative_size_is_refused():
     with pytest.raises(UserError, match="layer odd: inputs is -1"):
-        Layer(name="odd", kind="pool", inputs=-1, outputs=1, unfolded=4, channels=1)
+        LayerCost(name="odd", kind="pool", inputs=-1, outputs=1, unfolded=4, channels=1)

@@ -1,0 +1,1 @@
+"""Mandheling's published figures, compared with ours."""
