@@ -20,7 +20,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.common.clock import stopwatch
-from fedlab.models.cnn.layers import Conv, Flatten, Layer, Linear, MaxPool, Relu, Shape, weight_shapes
+from fedlab.models.cnn.layers import Conv, DropoutLayer, Flatten, Layer, Linear, MaxPool, Relu, Shape, weight_shapes
+from fedlab.models.cnn.lenet import lenet
+from fedlab.models.cnn.vgg import vgg_small
 from fedlab.models.integer.network import (
     FIRST,
     IntegerPass,
@@ -33,30 +35,19 @@ from fedlab.models.integer.network import (
 from fedlab.models.quantised.exact_product import int_kernel_is_faster
 
 LABELS, MU, RATE = 10, 2, 0.01
-POOL = MaxPool(kernel=(2, 2), stride=(2, 2))
-LENET: tuple[Layer, ...] = (
-    Conv(inputs=1, outputs=20, kernel=(5, 5)), Relu(), POOL,
-    Conv(inputs=20, outputs=50, kernel=(5, 5)), Relu(), POOL,
-    Flatten(), Linear(inputs=800, outputs=500), Relu(), Linear(inputs=500, outputs=LABELS),
-)  # fmt: skip
+QUICK = {"lenet": (64, 7), "vgg-small": (4, 2)}  # the sizes of batches, and turns
+WHOLE = {"lenet": (64, 30), "vgg-small": (32, 3)}
 Step = Callable[[], None]
 
 
-def vgg_small() -> tuple[Layer, ...]:
-    """Return VGG-small-9 without its dropout."""
-    layers: list[Layer] = []
-    channels = 3
-    for width, count in ((128, 3), (256, 3), (512, 2)):
-        for _ in range(count):
-            layers += [Conv(inputs=channels, outputs=width, kernel=(3, 3), padding=(1, 1)), Relu()]
-            channels = width
-        layers.append(POOL)
-    return (*layers, Flatten(), Linear(inputs=512 * 4 * 4, outputs=LABELS))
+def without_dropout(layers: Sequence[Layer]) -> tuple[Layer, ...]:
+    """Return layers without those that drop values out, whose draws are no part of the comparison."""
+    return tuple(layer for layer in layers if not isinstance(layer, DropoutLayer))
 
 
 MODELS: Mapping[str, tuple[tuple[Layer, ...], Shape]] = {
-    "lenet": (LENET, (1, 28, 28)),
-    "vgg-small": (vgg_small(), (3, 32, 32)),
+    "lenet": (lenet((1, 28, 28), LABELS), (1, 28, 28)),
+    "vgg-small": (without_dropout(vgg_small((3, 32, 32), LABELS)), (3, 32, 32)),
 }
 
 
@@ -237,8 +228,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     torch.set_num_threads(given.threads)
-    sizes = {"lenet": (64, 7), "vgg-small": (4, 2)} if given.quick else {"lenet": (64, 30), "vgg-small": (32, 3)}
-    rows = [measured(model, *size) for model, size in sizes.items()]
+    rows = [measured(model, *size) for model, size in (QUICK if given.quick else WHOLE).items()]
     print(f"{'model':<12}{'batch':>6}{'integer ms':>12}{'emulation':>12}{'fp32':>12}{'x emulation':>13}{'x fp32':>9}")
     for row in rows:
         milliseconds = "".join(f"{1000 * row[f'{name}_seconds']:>12.1f}" for name in ("integer", "emulation", "fp32"))

@@ -4,7 +4,7 @@ The replies have been checked below the strategy (`fedlab.server.vetting_grid`).
 """
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,8 +39,11 @@ def gather(
     group: str,
     configuration: Configuration,
     now_seconds: float,
+    read: Callable[[Update], Update] = lambda update: update,
 ) -> Gathered:
     """Average what a group's clients sent back, and what has come since of earlier rounds, weighted by examples.
+
+    `read` makes of each of this round's updates what is averaged.
 
     Updates that are too far from what was sent are noted in the server's ledger, as is a round that fails because too
     few are left.
@@ -50,7 +53,7 @@ def gather(
     for reply in replies:
         if not reply.has_error():
             arrives_seconds = now_seconds + late_seconds_of(reply)
-            update = read_update(reply, configuration=configuration, arrives_seconds=arrives_seconds)
+            update = read(read_update(reply, configuration=configuration, arrives_seconds=arrives_seconds))
             model = _as_model(update, sent)
             reason = _overflow(update, model) or objection(model.arrays, sent, max_update_norm=limit)
             if reason is None:

@@ -68,9 +68,14 @@ class FedAvg(AttachedStrategy):
             group=MessageType.TRAIN,
             configuration=self._configuration,
             now_seconds=self.server.clock.now(),
+            read=self._read,
         )
         self._coming = gathered.coming
         return gathered.arrays, None
+
+    def _read(self, update: Update) -> Update:
+        """Return an update as it is averaged."""
+        return update
 
     def state(self) -> dict[str, Any]:
         """Return the updates that have not arrived yet."""

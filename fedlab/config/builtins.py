@@ -9,6 +9,8 @@ STRATEGIES: Mapping[str, str] = {
     "fedkseed": "strategies.fedkseed:FedKSeed",
     "fedsgd": "strategies.fedsgd:FedSGD",
     "fwdllm": "strategies.fwdllm:FwdLLM",
+    "q-fedavg": "strategies.int8_fedavg:QFedAvg",
+    "q-fedupdate": "strategies.int8_fedavg:QFedUpdate",
 }
 CLIENTS: Mapping[str, str] = {
     "adapter": "clients.adapter:adapter",
@@ -16,6 +18,7 @@ CLIENTS: Mapping[str, str] = {
     "freeze": "clients.full:full",
     "forward": "clients.forward:forward",
     "backprop": "clients.backprop:backprop",
+    "integer": "clients.integer:integer",
 }
 TRAINABLE_SETS: Mapping[str, str] = {
     "head": "fedlab.models.peft.head:HeadOnly",
@@ -32,6 +35,7 @@ TRAINS: Mapping[str, tuple[str, ...]] = {
     "freeze": ("blocks", "head"),
     "forward": ("bottleneck", "lora", "bias", "head", "blocks", "everything"),
     "backprop": ("bottleneck", "lora", "bias", "head", "blocks", "everything"),
+    "integer": ("everything",),
 }
 LINKS: Mapping[str, str] = {
     "constant": "fedlab.network.links:constant",

@@ -9,7 +9,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.config.builtins import TRAINS
 from fedlab.config.guard import guarded, refuse_returned
-from fedlab.config.schema import Experiment
+from fedlab.config.schema import ClientTable, Experiment
 from fedlab.devices.costmodel.base import compute_seconds
 from fedlab.devices.fleet import Fleet
 from fedlab.errors import UserError
@@ -117,7 +117,7 @@ def check_boards(experiment: Experiment, fleet: Fleet, shape: AnyShape) -> None:
         return
     if isinstance(shape, ConvShape):
         for profile in fleet.profiles:
-            compute_seconds(profile, _a_batch(shape), shape)
+            compute_seconds(profile, _a_batch(shape, experiment.client), shape)
     else:
         number_format = format_of(experiment.backbone.precision, is_decoder=shape.is_decoder)
         for profile in fleet.profiles:
@@ -130,11 +130,18 @@ def _processor_of(experiment: Experiment) -> str:
     return str(given) if experiment.client.name != "forward" else DEFAULT_PROCESSOR
 
 
-def _a_batch(shape: ConvShape) -> Workload:
-    """Return the training of a whole network on a batch of one image."""
+def _a_batch(shape: ConvShape, client: ClientTable) -> Workload:
+    """Return the training of a whole network on a batch of one image, as a built-in client is billed for it."""
     blocks = shape.blocks
     passes = training_passes(
-        batches=1, batch_size=1, input_shape=shape.input_shape, model_blocks=blocks, depth=blocks, trained=WHOLE
+        batches=1,
+        batch_size=1,
+        input_shape=shape.input_shape,
+        model_blocks=blocks,
+        depth=blocks,
+        trained=WHOLE,
+        format="int8" if client.name == "integer" else "fp32",
+        processor=str(client.options.get("processor", DEFAULT_PROCESSOR)),
     )
     return Workload(passes=passes, num_examples=1)
 

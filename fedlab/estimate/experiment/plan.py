@@ -39,6 +39,8 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"client.name = '{experiment.client.name}': what a client of your own does is not known until it runs: "
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
+    if experiment.client.name == "integer":
+        raise UserError("client.name = 'integer': no estimate of its int8 messages is made; `fedlab run` bills them")
     assembled = assemble(experiment)
     if batches is None:
         holdings = count_examples(experiment)

@@ -15,6 +15,7 @@ from torch import Tensor
 from fedlab.models.cnn.layers import Conv
 from fedlab.models.integer.rounding import LARGEST
 
+_MARGIN = 1.01  # above what rounding can take from a sum of magnitudes in float32
 EXACT = 2**24 // LARGEST  # of the sum of magnitudes of one side: float32 holds all sums of products then
 
 
@@ -70,14 +71,17 @@ def weight_gradient(inputs: Tensor, errors: Tensor, layer: Conv) -> Tensor | Non
     """Return the gradient of a convolution's weight, int32 [O, C, h, w]; None if it cannot be exact here."""
     if not is_direct(inputs.device.type):
         return None
-    magnitudes = errors.abs().sum((1, 2), dtype=torch.int32)  # [N, O]
-    if int(magnitudes.max()) >= EXACT or int(magnitudes.sum(0, dtype=torch.int64).max()) * LARGEST >= 2**31:
-        return None
     floats, other = _first(inputs), _first(errors)
+    whole = float(torch.linalg.vector_norm(other, 1, (0, 2, 3)).max())
+    ends: list[int] | None = [len(errors)]
+    if whole * _MARGIN >= EXACT:
+        ends = _runs(errors.abs().sum((1, 2), dtype=torch.int64))
+    if ends is None:
+        return None
     weight = floats.new_empty((1,)).expand(errors.shape[3], inputs.shape[3], *layer.kernel)
     total = None
     start = 0
-    for behind in _runs(magnitudes):
+    for behind in ends:
         part, error = floats[start:behind], other[start:behind]
         found = _backward(error, part, weight, layer, (False, True, False))[1].to(torch.int32)
         total = found if total is None else total.add_(found)
@@ -85,10 +89,13 @@ def weight_gradient(inputs: Tensor, errors: Tensor, layer: Conv) -> Tensor | Non
     return total
 
 
-def _runs(magnitudes: Tensor) -> list[int]:
-    """Return where runs of examples end whose summed magnitudes, [N, O], are exact."""
-    if int(magnitudes.sum(0, dtype=torch.int64).max()) < EXACT:
-        return [len(magnitudes)]
+def _runs(magnitudes: Tensor) -> list[int] | None:
+    """Return where runs of examples end whose summed magnitudes, of int64 [N, O], are exact.
+
+    None if a single one's are not, or if all together can exceed int32.
+    """
+    if int(magnitudes.max()) >= EXACT or int(magnitudes.sum(0).max()) * LARGEST >= 2**31:
+        return None
     ends, running = [], torch.zeros_like(magnitudes[0])
     for index, each in enumerate(magnitudes):
         running = running + each

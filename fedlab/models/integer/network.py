@@ -130,11 +130,18 @@ def loss_gradients(
     layers: Sequence[Layer], weights: Weights, inputs: IntegerTensor, labels: Tensor, draws: Tensor, run: IntegerPass
 ) -> Gradients:
     """Return the gradients of all weights, exact sums over a batch, by name; `draws` is of `loss_draws`."""
+    return gradients_and_logits(layers, weights, inputs, labels, draws, run)[0]
+
+
+def gradients_and_logits(
+    layers: Sequence[Layer], weights: Weights, inputs: IntegerTensor, labels: Tensor, draws: Tensor, run: IntegerPass
+) -> tuple[Gradients, IntegerTensor]:
+    """Return what `loss_gradients` does, and the logits of the batch."""
     network = _Network(weights=weights, computed=run)
     logits, way_back = network.forward(layers, inputs, "", first=True)
     gradients: Gradients = {}
     _backward(way_back, softmax_gradient(logits, labels, draws), gradients)
-    return gradients
+    return gradients, logits
 
 
 def loss_draws(generator: np.random.Generator, examples: int, labels: int) -> Tensor:

@@ -12,14 +12,15 @@ from fedlab.models.integer.network import (
     IntegerPass,
     IntegerRules,
     Weights,
+    gradients_and_logits,
     logits_of,
     loss_draws,
-    loss_gradients,
     quantised_inputs,
     stepped,
     stepped_wide,
 )
 from fedlab.models.integer.rescaling import Rescaling
+from fedlab.models.integer.tensor import IntegerTensor
 from fedlab.models.integer.update import MuSchedule, widened
 
 _EVALUATED = 250  # examples at once; their shift is common, so that another number gives slightly other logits
@@ -47,18 +48,19 @@ class IntegerTraining:
         for rows in np.array_split(self.generator.permutation(len(labels)), range(batch_size, len(labels), batch_size)):
             self.step(images[rows], labels[rows], mu=mu)
 
-    def step(self, images: Tensor, labels: Tensor, *, mu: int) -> None:
-        """Take one step on a batch."""
+    def step(self, images: Tensor, labels: Tensor, *, mu: int) -> IntegerTensor:
+        """Take one step on a batch; return its logits before the step."""
         inputs = quantised_inputs(images, self.rules)
         outputs = len(self.weights[list(self.weights)[-1]].mantissa)
         run = IntegerPass(rules=self.rules, rescaling=self.rescaling, parts=self.parts, dropout=self.generator)
         draws = loss_draws(self.generator, len(labels), outputs)
-        gradients = loss_gradients(self.layers, self.weights, inputs, labels, draws, run)
+        gradients, logits = gradients_and_logits(self.layers, self.weights, inputs, labels, draws, run)
         if self.wide is None:
             self.weights = stepped(self.weights, gradients, mu, self.rules)
         else:
             self.wide, self.weights = stepped_wide(self.wide, self.weights, gradients, mu, self.rules)
         self.rescaling.step += 1
+        return logits
 
     def epochs(self, images: Tensor, labels: Tensor, *, schedule: MuSchedule, count: int, batch_size: int) -> None:
         """Train for some epochs, with mu by the schedule."""
