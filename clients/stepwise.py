@@ -15,7 +15,7 @@ from fedlab.common.spans import span
 from fedlab.errors import UserError
 from fedlab.gradients.vectors import VectorLayout, flat, layout_of, named
 from fedlab.messages.orders import configuration_of
-from fedlab.messages.pack import from_record, records_of, to_record
+from fedlab.messages.pack import config_of, from_record, records_of, to_record
 from fedlab.messages.probes import StepOrder, arrays_of, read_step
 from fedlab.messages.replies import TrainReport, train_reply
 from fedlab.models.peft.base import TrainableSet
@@ -120,8 +120,7 @@ def model_of(sent: Arrays | None, context: Context, *, keeps: bool, step: int = 
     kept = records_of(context.state, ArrayRecord).get(_KEPT)
     if kept is None:
         raise UserError("the order sends no model, and this client has kept none; it must be asked with the model")
-    record = records_of(context.state, ConfigRecord).get(_KEPT_STEP)
-    of_step = None if record is None else record["step"]
+    of_step = config_of(context.state, _KEPT_STEP).get("step")
     if of_step != step:
         raise UserError(
             f"the order sends no model and is for step {step}, but this client has kept that of {of_step!r}"
