@@ -109,11 +109,11 @@ class Work:
             examples.append(TrainingExamples(at=at, frozen=frozen, lengths=lengths, labels=labels))
         return Batches.of(self.network, examples, [np.arange(BATCH)] * CLIENTS)
 
-    def obvious(self, probes: int) -> float:
-        """Return the seconds that the obvious loop takes for a number of probes of each client."""
+    def obvious(self, probes: int, clients: int = CLIENTS) -> float:
+        """Return the seconds that the obvious loop takes for a number of probes of each of the first clients."""
         trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         elapsed = stopwatch()
-        for every, lengths, labels in zip(self.ids, self.lengths, self.labels, strict=True):
+        for every, lengths, labels in list(zip(self.ids, self.lengths, self.labels, strict=True))[:clients]:
             ids = every[:, : int(lengths.max())]
             mask = (torch.arange(ids.shape[1]) < lengths[:, None]).long()
             for _ in range(probes):
@@ -160,11 +160,12 @@ def _asked(probes: int) -> list[Probe]:
 
 
 def measured(depth: int, *, repeats: int, quick: bool, run: bool) -> Row:
-    """Measure a depth; with `quick` the obvious loop makes one probe of each client, and fedlab three if it is deep."""
-    work, slow = Work(depth), 1 if quick else PROBES
-    fast = 3 if quick and depth > 2 else PROBES
-    work.obvious(1), work.fedlab(1)  # what is made once
-    pairs = [(CLIENTS * slow / work.obvious(slow), CLIENTS * fast / work.fedlab(fast)) for _ in range(repeats)]
+    """Measure a depth; with `quick` the loop makes one probe of three clients, and a deep fedlab two of each."""
+    work = Work(depth)
+    slow, clients = (1, 3) if quick else (PROBES, CLIENTS)
+    fast = 2 if quick and depth > 2 else PROBES
+    work.obvious(1, 1), work.fedlab(1)  # what is made once
+    pairs = [(clients * slow / work.obvious(slow, clients), CLIENTS * fast / work.fedlab(fast)) for _ in range(repeats)]
     obvious, ours = zip(*pairs, strict=True)
     return Row(
         depth=depth,

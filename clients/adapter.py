@@ -100,6 +100,7 @@ class AdapterClient(TrainingClient):
             model_blocks=workbench.network.encoder.shape.blocks,
             scored_tokens=0 if workbench.network.encoder.shape.is_decoder else None,  # states are stored, none is read
             format=workbench.weights_format,
+            processor=self._settings.processor,
         )
         workload = Workload(passes=passes, num_examples=count)
         context.state[_STATE] = ConfigRecord(vars(ActivationCache(depth=depth, filled_batches=workload.batches)))
@@ -123,6 +124,7 @@ class AdapterClient(TrainingClient):
             depth=depth,
             trained=trained.spec if depth else bottleneck(width),
             checkpointing=settings.checkpointing,
+            processor=settings.processor,
             scored_tokens=workbench.scored_tokens("train"),
             format=workbench.weights_format,
         )

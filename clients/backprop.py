@@ -55,6 +55,7 @@ class BackpropClient(StepClient):
             depth=depth,
             trained=work.trained.spec if depth else bottleneck(size),
             checkpointing=settings.checkpointing,
+            processor=settings.processor,
             scored_tokens=workbench.scored_tokens("train"),
             format=workbench.weights_format,
         )

@@ -68,6 +68,7 @@ class FullClient(TrainingClient):
             depth=depth,
             trained=trained.spec if depth else WHOLE,  # of the head alone, as the layers are frozen
             checkpointing=settings.checkpointing,
+            processor=settings.processor,
             scored_tokens=workbench.scored_tokens("train"),
             format=workbench.weights_format,
         )

@@ -25,12 +25,13 @@ def partition_of(context: Context) -> int:
     return read_node_config(context.node_config).partition
 
 
-def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint) -> TrainingExamples:
-    """Return the texts of a partition, as a model that is split there sees them."""
+def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint, *, grows: bool = True) -> TrainingExamples:
+    """Return the texts of a partition, as a model that is split there sees them; `grows` as of the activation store."""
     rows = np.asarray(workbench.partitions[partition_id])
     samples = workbench.samples("train")
     with span("load"):
-        table, places = workbench.activations.table(workbench.network, samples, rows, split="train", at=at)
+        store, network = workbench.activations, workbench.network
+        table, places = store.table(network, samples, rows, split="train", at=at, grows=grows)
         return TrainingExamples(
             at=at,
             frozen=table,
@@ -41,9 +42,12 @@ def examples_of(workbench: Workbench, partition_id: int, at: SplitPoint) -> Trai
         )
 
 
-def examples_for(workbench: Workbench, partition_id: int, trained: TrainableSet) -> TrainingExamples:
-    """Return the texts of a partition, as a model of which this set is trained sees them."""
-    return examples_of(workbench, partition_id, trained.split_point(workbench.network.encoder.shape.blocks))
+def examples_for(
+    workbench: Workbench, partition_id: int, trained: TrainableSet, *, grows: bool = True
+) -> TrainingExamples:
+    """Return the texts of a partition, as a model of which this set is trained sees them; see `examples_of`."""
+    at = trained.split_point(workbench.network.encoder.shape.blocks)
+    return examples_of(workbench, partition_id, at, grows=grows)
 
 
 def batch_draws(workbench: Workbench, server_round: int, partition_id: int) -> np.random.Generator:

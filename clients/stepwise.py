@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from flwr.app import ArrayRecord, Context, Message
+from flwr.app import ArrayRecord, ConfigRecord, Context, Message
 
 from clients.base import TrainingClient
 from clients.partition import examples_for, partition_of
@@ -24,7 +24,7 @@ from fedlab.training.probes import Batches
 from fedlab.training.workbench import Workbench, open_workbench
 from fedlab.workload.workload import Workload
 
-_KEPT = "kept-model"  # the record of a client's state with the model it was sent last
+_KEPT, _KEPT_STEP = "kept-model", "kept-step"  # records of a client's state: the model it was sent last, and its step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,8 +84,8 @@ class StepClient(TrainingClient):
         trained = self._trained_set(configuration_of(message), workbench)
         partitions = [partition_of(context) for context in contexts]
         sent = arrays_of(message)
-        models = [trainable(model_of(sent, context, keeps=order.keeps)) for context in contexts]
-        examples = [examples_for(workbench, partition, trained) for partition in partitions]
+        models = [trainable(model_of(sent, context, keeps=order.keeps, step=order.step)) for context in contexts]
+        examples = [examples_for(workbench, partition, trained, grows=False) for partition in partitions]
         rows = [
             _rows_of(workbench, partition, each, self._settings.batch_size, order)
             for partition, each in zip(partitions, examples, strict=True)
@@ -106,15 +106,26 @@ class StepClient(TrainingClient):
         """Return what each client answers."""
 
 
-def model_of(sent: Arrays | None, context: Context, *, keeps: bool) -> Arrays:
-    """Return the model of an order: the one it sends, which the client then `keeps`, or the one that it kept."""
+def model_of(sent: Arrays | None, context: Context, *, keeps: bool, step: int = 0) -> Arrays:
+    """Return the model of an order: the one it sends, which the client then `keeps`, or the one that it kept.
+
+    Raises:
+        UserError: the order sends none, and the one that was kept is of another step: the server was stopped, say, and
+            resumed from a round before.
+    """
     if sent is not None:
         if keeps:
-            context.state[_KEPT] = to_record(sent)
+            context.state[_KEPT], context.state[_KEPT_STEP] = to_record(sent), ConfigRecord({"step": step})
         return sent
     kept = records_of(context.state, ArrayRecord).get(_KEPT)
     if kept is None:
         raise UserError("the order sends no model, and this client has kept none; it must be asked with the model")
+    record = records_of(context.state, ConfigRecord).get(_KEPT_STEP)
+    of_step = None if record is None else record["step"]
+    if of_step != step:
+        raise UserError(
+            f"the order sends no model and is for step {step}, but this client has kept that of {of_step!r}"
+        )
     return from_record(kept)
 
 

@@ -674,7 +674,7 @@ IMAGES: Mapping[str, Any] = {
     "task.kind": "image",
     "task.data": "images",
     "backbone.name": "lenet",
-    "client": {"name": "full"},
+    "client.name": "full",
     "task.partition.clients": 2,
 }
 

@@ -5,14 +5,27 @@ from pathlib import Path
 import pytest
 
 from fedlab.config.file import load_experiment
+from fedlab.sweep.file import load_sweep
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 FILES = sorted(FOLDER.glob("*.toml"))
+SWEEPS = sorted((FOLDER / "sweeps").glob("*.toml"))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_ready_experiment_is_valid_and_is_named_as_its_file(path):
     assert load_experiment(path).name == path.stem
+
+
+@pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
+def test_a_ready_sweep_compares_adafl_with_fixed_configurations_at_equal_simulated_time(path):
+    experiments = [cell.experiment for cell in load_sweep(path).cells]
+
+    assert {each.strategy.name for each in experiments} == {"adafl", "fedavg"}
+    assert len({(each.simulated_hours, each.rounds) for each in experiments}) == 1
+    assert experiments[0].simulated_hours is not None
+    fixed = [each.client for each in experiments if each.strategy.name == "fedavg"]
+    assert len({(each.depth, each.axes["rank"]) for each in fixed}) == len(fixed) > 1
 
 
 def test_flowertune_has_the_published_learning_rates():

@@ -15,7 +15,7 @@ from fedlab.devices.costmodel.cnn import BatchPrice, batch_price, check_convolut
 from fedlab.devices.costmodel.conv_methods import methods_of
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Figure
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 
 
 @dataclass(frozen=True, kw_only=True)

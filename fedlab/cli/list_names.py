@@ -14,7 +14,7 @@ from fedlab.config.plugins import load_object
 from fedlab.devices.profile import built_in_profiles, load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
-from fedlab.workload.convnets.named import CONVNETS, convnet
+from fedlab.models.cnn.named import CONVNETS, convnet
 
 
 def list_names(what: str) -> tuple[RenderableType, dict[str, Any]]:

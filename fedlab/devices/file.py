@@ -31,7 +31,7 @@ PROCESSOR_FIGURES = (
 )  # fmt: skip
 FORMAT_FIGURES = ("peak_operations_per_second", "efficiency")
 _TABLES = ("latency_seconds", "peak_memory_bytes")
-_FIGURES = (*BOARD_FIGURES, *PROCESSOR_FIGURES, *FORMAT_FIGURES)
+_FIGURES = (*BOARD_FIGURES, *PROCESSOR_FIGURES, *FORMAT_FIGURES, "switch_seconds")
 _SIZES = ("blocks", "hidden", "intermediate")
 
 
@@ -113,7 +113,10 @@ class FormatEntry(BaseModel):
 
 
 class ProcessorEntry(BaseModel):
-    """A processor of a board: its figures, and its tables and rates by number format."""
+    """A processor of a board: its figures, and its tables and rates by number format.
+
+    With `switch_seconds` it multiplies by frozen matrices alone, and the processor `default` does the rest.
+    """
 
     model_config = STRICT
 
@@ -122,6 +125,7 @@ class ProcessorEntry(BaseModel):
     launch_seconds: FigureEntry | None = None
     step_seconds: FigureEntry | None = None
     runtime_bytes: FigureEntry | None = None
+    switch_seconds: FigureEntry | None = None
     forward_only: bool = False
     fp32: FormatEntry | None = None
     fp16: FormatEntry | None = None
@@ -185,6 +189,8 @@ class ProfileFile(BaseModel):
 
     def _check_said_once(self, default: ProcessorEntry) -> None:
         """Refuse what the file's top says of the processor `default`."""
+        if default.switch_seconds is not None:
+            raise ValueError(f"processors.{DEFAULT_PROCESSOR}.switch_seconds: it has no other processor to switch to")
         for key in (*PROCESSOR_FIGURES, "fp32"):
             if getattr(default, key) is not None:
                 where = "latency_seconds and peak_memory_bytes at the top" if key == "fp32" else f"{key} at the top"

@@ -32,7 +32,8 @@ class Processor:
 
     `launch_seconds` is what starting an operator takes, and `step_seconds` what a batch takes besides its operators.
     `runtime_bytes` is what process and libraries take, None where that is not counted. A `forward_only` processor
-    cannot compute gradients.
+    cannot compute gradients. One with `switch_seconds` multiplies by frozen matrices alone: the processor `default`
+    does the rest in fp32, and each crossing takes that long.
     """
 
     name: str
@@ -43,6 +44,7 @@ class Processor:
     launch_seconds: Figure | None = None
     step_seconds: Figure | None = None
     runtime_bytes: Figure | None = None
+    switch_seconds: Figure | None = None
     forward_only: bool = False
 
 
@@ -153,7 +155,7 @@ def _processor(name: str, entry: ProcessorEntry, formats: Mapping[Format, Format
         formats=formats,
         watts_provenance=watts.figure.provenance,
         forward_only=entry.forward_only,
-        **_figures(entry, PROCESSOR_FIGURES[1:]),
+        **_figures(entry, (*PROCESSOR_FIGURES[1:], "switch_seconds")),
     )
 
 

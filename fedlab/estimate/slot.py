@@ -165,7 +165,8 @@ def _segments(parts: Sequence[Stretch], slot: Slot, rules: Rules) -> Iterator[Se
 def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cost:
     depth, width = slot.trained_depth(part.segment.depth), part.segment.width
     traffic = rules.traffic(depth, width)
-    passes = _passes(slot, depth, rules.latency_width or max(1, width), cached=cached)
+    held = trained_weights(slot.trained(max(1, width)), slot.shape, depth) if slot.method == "forward" else 0
+    passes = _passes(slot, depth, rules.latency_width or max(1, width), cached=cached, held_values=held)
     return charge(
         Workload(passes=passes, num_examples=slot.batches * slot.batch_size),
         profile=slot.profile,
@@ -179,8 +180,8 @@ def _round_cost(slot: Slot, rules: Rules, part: Stretch, *, cached: bool) -> Cos
     )
 
 
-def _passes(slot: Slot, depth: int, width: int, *, cached: bool) -> tuple[Pass, ...]:
-    """Return what the client computes in a round."""
+def _passes(slot: Slot, depth: int, width: int, *, cached: bool, held_values: int) -> tuple[Pass, ...]:
+    """Return what the client computes in a round; forward passes alone hold the pairs that they perturb."""
     if slot.method == "forward":
         return forward_passes(
             batches=_PASSES_OF_A_PERTURBATION * slot.batches,
@@ -190,7 +191,7 @@ def _passes(slot: Slot, depth: int, width: int, *, cached: bool) -> tuple[Pass, 
             format=slot.format,
             processor=slot.processor,
             scored_tokens=slot.scored_tokens,
-            held_values=trained_weights(slot.trained(width), slot.shape, depth),
+            held_values=held_values,
         )
     return training_passes(
         batches=slot.batches,

@@ -43,8 +43,8 @@ class PoolOrder:
             for each, step in zip(self.seeds(seed), self.walked, strict=True)
             if step
         ]
-        model: np.ndarray = start + weighted_sum(gone, len(start), self.distribution)
-        return model.astype(np.float32)
+        moved = start + weighted_sum(gone, len(start), self.distribution)
+        return np.asarray(moved, np.float32)
 
 
 def pool_seeds(seed: int, count: int) -> list[int]:

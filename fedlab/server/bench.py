@@ -29,7 +29,7 @@ from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
 from fedlab.training.workbench import Split, Workbench
 from fedlab.training.write import samples
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration
 

@@ -15,7 +15,7 @@ from fedlab.devices.fleet import Fleet
 from fedlab.errors import UserError
 from fedlab.models.peft.base import GrowingSet
 from fedlab.server.factory import load_set
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, format_of
 from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Workload, training_passes
@@ -121,7 +121,13 @@ def check_boards(experiment: Experiment, fleet: Fleet, shape: AnyShape) -> None:
     else:
         number_format = format_of(experiment.backbone.precision, is_decoder=shape.is_decoder)
         for profile in fleet.profiles:
-            profile.tables(DEFAULT_PROCESSOR, number_format)
+            profile.tables(_processor_of(experiment), number_format)
+
+
+def _processor_of(experiment: Experiment) -> str:
+    """Return the processor that clients with backpropagation are billed for; others check their own."""
+    given = experiment.client.options.get("processor", DEFAULT_PROCESSOR)
+    return str(given) if experiment.client.name != "forward" else DEFAULT_PROCESSOR
 
 
 def _a_batch(shape: ConvShape, client: ClientTable) -> Workload:

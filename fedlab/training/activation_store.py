@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
@@ -61,16 +62,26 @@ class ActivationStore:
         return table[places]
 
     def table(
-        self, network: SplitModel, samples: SampleSet, rows: np.ndarray, *, split: str, at: SplitPoint
+        self,
+        network: SplitModel,
+        samples: SampleSet,
+        rows: np.ndarray,
+        *,
+        split: str,
+        at: SplitPoint,
+        grows: bool = True,
     ) -> tuple[Tensor, Tensor]:
         """Return a table that holds the frozen states of some texts, and the rows they have in it.
 
-        The table is the stored file itself where there is one, so nothing is copied.
+        The table is the stored file itself where there is one, so nothing is copied. Where the trained set never
+        `grows`, the states of deeper ones are not stored.
         """
         if at.kind == "inputs":
             return torch.from_numpy(samples.inputs), torch.tensor(rows)
         at, (network, tokens) = at.state, _of_texts(network, samples)
-        stored = self._open(network, tokens, split, at)
+        stored = self._open(network, tokens, split, [at])
+        if stored and grows and not stored[at][1][rows].all():  # other files are opened if there is something to write
+            stored = self._open(network, tokens, split, [at, *at.passed()])
         if not stored:
             return _compute(network, tokens, rows, [at])[at], torch.arange(len(rows))
         bits = _BITS[network.encoder.dtype]
@@ -97,17 +108,17 @@ class ActivationStore:
         return int(count * math.prod(network.state_shape(at, width)) * network.encoder.dtype.itemsize)
 
     def _open(
-        self, network: Network, tokens: TokenSet, split: str, at: SplitPoint
+        self, network: Network, tokens: TokenSet, split: str, points: Sequence[SplitPoint]
     ) -> dict[SplitPoint, tuple[np.memmap, np.memmap]]:
-        """Map the file of a split point and those of deeper adapters that fit; nothing if it does not fit alone."""
+        """Map the file of the first split point and those of others that fit; nothing if it does not fit alone."""
         count, width = tokens.input_ids.shape
         item = np.dtype(str(_BITS[network.encoder.dtype]).removeprefix("torch."))
         found: dict[SplitPoint, tuple[np.memmap, np.memmap]] = {}
         with locked(self.folder):
-            for each in (at, *at.passed()):
+            for each in points:
                 shape = (count, *network.state_shape(each, width))
                 size = self.table_bytes(network, tokens, each)
-                if not self._provide(f"{split}-{each}", size, count, wanted=each == at):
+                if not self._provide(f"{split}-{each}", size, count, wanted=each == points[0]):
                     break
                 path = self._path(f"{split}-{each}")
                 states = np.memmap(path, item, "r+", shape=shape)
@@ -163,9 +174,7 @@ class ActivationStore:
 
 def _of_texts(network: SplitModel, samples: SampleSet) -> tuple[Network, TokenSet]:
     """Return a transformer and its texts: of another model, all is trained and nothing is stored."""
-    assert isinstance(network, Network), "only transformers have a frozen part"
-    assert isinstance(samples, TokenSet), "and read tokens"
-    return network, samples
+    return cast("Network", network), cast("TokenSet", samples)
 
 
 def _set_time(path: Path, nanoseconds: int) -> None:

@@ -16,6 +16,7 @@ from fedlab.data.tokens import IGNORED_LABEL
 from fedlab.errors import UserError
 from fedlab.models.base import Inputs, TokenIds
 from fedlab.models.peft.base import SplitPoint
+from fedlab.workload.passes import DEFAULT_PROCESSOR
 
 _NUMBERS: tuple[tuple[tuple[str, ...], Callable[[Any], bool], str], ...] = (
     (
@@ -40,7 +41,8 @@ class LocalTraining:
     The defaults are the paper's: one epoch in batches of 4, SGD with learning rate 0.1 falling linearly to zero over
     the local steps, gradients clipped to norm 1. `max_batches` ends the epochs early. With `checkpointing` the
     simulated device keeps only the states that enter blocks and computes the other activations a second time: it is
-    billed for that, and the numbers are the same, so that they are computed once.
+    billed for that, and the numbers are the same, so that they are computed once. It is billed for the work of its
+    `processor`.
 
     With `decay_rounds` the rate at which a round starts falls from one round to the next along half a cosine, as in
     FlowerTune: it is `final_learning_rate` in that round and all later ones. `schedule` is about the steps of a round.
@@ -58,8 +60,11 @@ class LocalTraining:
     epochs: int = 1
     max_batches: int | None = None
     checkpointing: bool = False
+    processor: str = DEFAULT_PROCESSOR
 
     def __post_init__(self) -> None:
+        if not isinstance(self.processor, str) or not self.processor:
+            raise UserError(f"client.options.processor: {short(self.processor)} is not a name")
         if type(self.checkpointing) is not bool:
             raise UserError(f"client.options.checkpointing: {short(self.checkpointing)} is not true or false")
         _one_of("optimizer", self.optimizer, ("sgd", "adamw"))

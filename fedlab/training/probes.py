@@ -51,8 +51,8 @@ class Batches:
 
     @property
     def rows(self) -> int:
-        """Return how many states a copy has at most."""
-        return self.lengths.shape[1] * int(self.lengths.max())
+        """Return how many states a copy has at most: one a token, or one a text where no more are read."""
+        return self.lengths.shape[1] * (int(self.lengths.max()) if self.by_token else 1)
 
     def of_copies(self, clients: Sequence[int]) -> tuple[Tensor, Tensor, Tensor]:
         """Return the batches of copies, by the client of each: [N x B, ...], cut to the longest text."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from fedlab.workload.checks import check_whole, refuse
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 
 Family = Literal["bert", "distilbert", "roberta", "albert", "llama"]
 TabledFamily = Literal["bert", "distilbert", "roberta", "albert"]  # those that boards have tables of

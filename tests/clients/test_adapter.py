@@ -145,6 +145,12 @@ def test_a_client_that_keeps_no_cache_cannot_fill_it(device):
         device(cache=False).prefill(depth=1)
 
 
+def test_the_processor_changes_what_is_billed_and_not_what_is_learnt(device, first_model, distance):
+    plain, other = device(), device(processor="npu")
+    assert {each.processor for each in read_workload(other(first_model(1))).passes} == {"npu"}
+    assert distance(plain.trained(first_model(1)), other.trained(first_model(1))) == 0.0
+
+
 def test_checkpointing_changes_what_is_billed_and_not_what_is_learnt(device, first_model, distance):
     plain, saving = device(), device(checkpointing=True)
     billed = [each.checkpointing for each in read_workload(saving(first_model(1))).passes]

@@ -124,6 +124,13 @@ def test_a_client_that_kept_no_model_says_so(device, new_model):
         answer(client, model, StepOrder(step=0, cycle=1, probes=2), with_model=False)
 
 
+def test_a_client_that_kept_the_model_of_another_step_says_so_instead_of_measuring_there(device, new_model):
+    client, model = device(), new_model(SETS[0])
+    answer(client, model, StepOrder(step=4, probes=2, keeps=True))
+    with pytest.raises(UserError, match="is for step 3, but this client has kept that of 4"):
+        answer(client, model, StepOrder(step=3, cycle=1, probes=2, keeps=True), with_model=False)
+
+
 def test_a_strategy_that_names_no_directions_gets_the_gradient_that_the_clients_own_give(device, new_model, workbench):
     model, options = new_model(SETS[0]), {"probes": 4, "distribution": "sign"}
     dense = answer(device(**options), model, StepOrder(step=2))

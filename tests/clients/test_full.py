@@ -92,6 +92,11 @@ def test_round_and_partition_each_give_another_order_of_batches(device, first_mo
     assert min(distance(first, later), distance(first, other), distance(later, other)) > 0
 
 
+def test_a_client_is_billed_for_the_processor_that_its_options_name(device, first_model):
+    passes = read_workload(device(processor="npu")(first_model(1))).passes
+    assert {each.processor for each in passes} == {"npu"}
+
+
 def test_checkpointing_is_billed(device, first_model):
     passes = read_workload(device(checkpointing=True)(first_model(1))).passes
     assert [each.checkpointing for each in passes] == [False, True]

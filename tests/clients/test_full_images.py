@@ -9,7 +9,7 @@ from flwr.app import Message
 from clients.full import full
 from clients.partition import augmentation, batch_draws, examples_for
 from fedlab.messages.flower_private import with_id
-from fedlab.messages.orders import Order, order_content
+from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.replies import read_workload
 from fedlab.models.peft.whole_blocks import Everything
@@ -41,12 +41,12 @@ def trained_arrays(reply):
 
 
 def test_a_round_is_that_of_torchs_sgd_on_the_augmented_batches(ask, image_bench, new_arrays):
-    network, order = image_bench.network, Order(arrays=new_arrays, configuration={"set": "everything"}, server_round=1)
+    network = image_bench.network
     examples = examples_for(image_bench, PARTITION, TRAINED)
-    vary = augmentation(image_bench, order, PARTITION)
+    vary = augmentation(image_bench, 1, PARTITION)
     parameters = {name: torch.tensor(array, requires_grad=True) for name, array in new_arrays.items()}
     optimizer = torch.optim.SGD(parameters.values(), lr=0.05, momentum=0.5)
-    draws = batch_draws(image_bench, order, PARTITION)
+    draws = batch_draws(image_bench, 1, PARTITION)
     for rows in batch_rows(len(examples.lengths), LocalTraining(batch_size=8), draws):
         pixels = vary(examples.states(rows, 1))
         logits = network.logits(pixels, torch.ones(len(rows)), parameters, examples.at)

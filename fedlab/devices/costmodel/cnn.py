@@ -27,7 +27,7 @@ from fedlab.devices.costmodel.conv_seconds import OperatorPricing
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Figure, Provenance, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 from fedlab.workload.passes import DEFAULT_PROCESSOR, Pass
 from fedlab.workload.workload import Step
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from fedlab.devices.conv_rates import ConvFormat
 from fedlab.devices.costmodel.conv_operators import ELEMENT_BYTES, ConvOperator
 from fedlab.devices.costmodel.techniques import ACCUMULATOR_BYTES
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 
 _VALUES_OF_A_WEIGHT = 4.9
 _UNFOLDED_COPIES = 4.1

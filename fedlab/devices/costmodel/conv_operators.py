@@ -12,7 +12,7 @@ from math import prod
 from typing import Literal
 
 from fedlab.devices.conv_rates import ConvFormat
-from fedlab.workload.convnets.layers import ConvShape, LayerCost
+from fedlab.workload.conv_shape import ConvShape, LayerCost
 
 OperatorPhase = Literal["input", "forward", "error", "gradient", "update"]
 

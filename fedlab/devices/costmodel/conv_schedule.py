@@ -9,7 +9,7 @@ from fedlab.devices.costmodel.conv_operators import ConvOperator, conv_operators
 from fedlab.devices.costmodel.conv_seconds import OperatorPricing
 from fedlab.devices.costmodel.placement import PlacedTask, Placement, Timeline, co_scheduled, preferring, timeline
 from fedlab.devices.costmodel.techniques import Subgraph, to_prepare
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 
 # Placements are searched for at these batch sizes, and the fastest of them is taken at any. So a larger batch, which
 # has the same ones to choose from, never takes less time.

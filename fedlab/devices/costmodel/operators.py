@@ -8,7 +8,7 @@ more. Operators without products read and write their states, and are bound by m
 
 import functools
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedlab.devices.costmodel.projections import added_matrices, trained_weights
 from fedlab.workload.passes import Format, Pass, TrainedSpec
@@ -30,12 +30,16 @@ _STATES_KEPT = {"sgd": 0, "momentum": 1, "adam": 2}  # values that an optimiser 
 
 @dataclass(frozen=True, kw_only=True)
 class Operator:
-    """One of `count` equal operators: its floating-point (or integer) operations, bytes moved, and launches."""
+    """One of `count` equal operators: its floating-point (or integer) operations, bytes moved, and launches.
+
+    `frozen`: it multiplies by a frozen matrix of a block, in the format of the pass; others are floating point.
+    """
 
     operations: float
     num_bytes: float
     launches: int = 1
     count: int = 1
+    frozen: bool = False
 
 
 @functools.lru_cache(maxsize=1024)  # the clients of a round do mostly the same
@@ -60,6 +64,18 @@ def operators_of(step: Step, shape: ModelShape) -> tuple[Operator, ...]:
     return (*found, _update(trained, shape, blocks))
 
 
+# Products of a block with the same input, which are handed to another processor at once: queries, keys and values; the
+# output of attention; the way into the feed-forward part; the way out of it.
+_CALLS_OF_A_BLOCK = 4
+
+
+def block_calls(step: Step) -> int:
+    """Return how often a batch's products of frozen matrices are handed to another processor."""
+    backward = step.backward
+    back = 0 if backward is None else len(backward.blocks) * (2 if backward.checkpointing else 1)
+    return _CALLS_OF_A_BLOCK * (len(step.forward.blocks) + back)
+
+
 def kept_by_optimiser(trained: TrainedSpec) -> int:
     """Return how many values an optimiser keeps for each trained one."""
     return _STATES_KEPT[trained.optimiser]
@@ -77,7 +93,7 @@ def _tokens(run: Pass) -> int:
 def _times(operator: Operator, count: int) -> Operator:
     return Operator(
         operations=operator.operations, num_bytes=operator.num_bytes, launches=operator.launches,
-        count=operator.count * count,
+        count=operator.count * count, frozen=operator.frozen,
     )  # fmt: skip
 
 
@@ -119,7 +135,7 @@ def _products(run: Pass, matrices: Iterable[Matrix], weight_bytes: float) -> lis
 
 def _block_forward(run: Pass, shape: ModelShape) -> list[Operator]:
     matrices = block_matrices(shape).values()
-    products = _products(run, matrices, WEIGHT_BYTES[run.format])
+    products = [replace(each, frozen=True) for each in _products(run, matrices, WEIGHT_BYTES[run.format])]
     return [*products, _attention(run, shape), *_elementwise(run, shape)]
 
 
@@ -129,7 +145,7 @@ def _added(run: Pass, added: list[Matrix]) -> list[Operator]:
 
 def _block_backward(run: Pass, shape: ModelShape, trained: TrainedSpec, added: list[Matrix]) -> list[Operator]:
     matrices = list(block_matrices(shape).values())
-    inputs = _products(run, matrices, WEIGHT_BYTES[run.format])
+    inputs = [replace(each, frozen=True) for each in _products(run, matrices, WEIGHT_BYTES[run.format])]
     weights = _products(run, matrices, TRAINED_BYTES) if trained.kind == "whole" else []
     small = [_times(each, 2) for each in _added(run, added)]
     rest = [_times(each, 2) for each in [_attention(run, shape), *_elementwise(run, shape)]]

@@ -9,16 +9,16 @@ some (`fedlab.devices.costmodel.calibration`), else they are those of the neares
 an error: nothing is guessed. Peak memory is the sum of its parts (`fedlab.devices.costmodel.memory`).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fedlab.devices.costmodel.base import processor_watts
 from fedlab.devices.costmodel.memory import memory_parts
-from fedlab.devices.costmodel.operators import Operator, operators_of
+from fedlab.devices.costmodel.operators import Operator, block_calls, operators_of
 from fedlab.devices.filled_tables import TablePlace
 from fedlab.devices.profile import DeviceProfile
 from fedlab.devices.tables import Figure, Provenance, least_sure
 from fedlab.errors import UserError
-from fedlab.workload.passes import Pass
+from fedlab.workload.passes import DEFAULT_PROCESSOR, Pass
 from fedlab.workload.shape import ModelShape
 from fedlab.workload.workload import Step
 
@@ -29,7 +29,9 @@ class RooflineCosts:
     def seconds(self, device: DeviceProfile, step: Step, shape: ModelShape) -> Figure:
         """Return the seconds of a step's batches; raises UserError where the profile lacks a rate."""
         _check(device, step, shape)
-        rates = rates_of(device, step.forward)
+        rates, switch = rates_of(device, step.forward), device.processor(step.forward.processor).switch_seconds
+        if switch is not None:
+            return _beside_the_cpu(device, step, shape, switch)
         batch = rates.step_seconds.value + sum(rates.seconds(each) for each in operators_of(step, shape))
         return Figure(value=step.count * batch, provenance=rates.provenance)
 
@@ -44,6 +46,27 @@ class RooflineCosts:
         total = memory_parts(step, shape).total + (runtime.value if runtime else 0)
         level = least_sure("scaled", runtime.provenance.level) if runtime else "scaled"
         return Figure(value=total, provenance=Provenance(level=level, source=_MEMORY_SOURCE))
+
+
+def _beside_the_cpu(device: DeviceProfile, step: Step, shape: ModelShape, switch: Figure) -> Figure:
+    """Return the seconds of a processor that multiplies by frozen matrices, with those of the CPU: the rest in fp32.
+
+    A call goes there and back. Source: llm.npu (arXiv 2407.05858), where attention and norms stay floating point on the
+    CPU; no measurement of training was found.
+    """
+    if step.backward is not None and step.backward.trained.kind == "whole":
+        raise UserError(
+            f"device profile {device.name}: no rule for training 'whole' on the processor {step.forward.processor!r}, "
+            "which multiplies by frozen matrices; accepted: adapters, LoRA, biases or the head alone"
+        )
+    rates = rates_of(device, step.forward)
+    host = rates_of(device, replace(step.forward, processor=DEFAULT_PROCESSOR, format="fp32"))
+    batch = rates.step_seconds.value + 2 * block_calls(step) * switch.value
+    for each in operators_of(step, shape):
+        batch += (rates if each.frozen else host).seconds(each)
+    known = (rates.provenance.level, host.provenance.level, switch.provenance.level)
+    source = f"{rates.provenance.source}; the rest on the CPU, {host.provenance.source}; switches {switch.value:.4g}"
+    return Figure(value=step.count * batch, provenance=Provenance(level=least_sure(*known), source=source))
 
 
 _MEMORY_SOURCE = "from its parts: weights, what is trained, activations, logits and working memory"

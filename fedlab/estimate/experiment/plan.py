@@ -98,6 +98,7 @@ def _work(experiment: Experiment, shape: AnyShape, holdings: Holdings) -> Planne
         epochs=settings.epochs,
         max_batches=settings.max_batches,
         checkpointing=settings.checkpointing,
+        processor=settings.processor,
         cached_depths=cached_depths if caches else 0,
         input_shape=holdings.image_shape or (experiment.task.max_length,),
         model_blocks=shape.blocks,

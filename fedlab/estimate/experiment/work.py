@@ -47,6 +47,7 @@ class PlannedWork:
     input_shape: tuple[int, ...]
     model_blocks: int
     checkpointing: bool = False
+    processor: str = DEFAULT_PROCESSOR
     scored_tokens: int | None = None  # as in `Pass`
     format: Format = "fp32"
     probing: "PlannedProbing | None" = None
@@ -101,6 +102,7 @@ class PlannedWork:
         passes = training_passes(
             batches=batches,
             checkpointing=self.checkpointing,
+            processor=self.processor,
             scored_tokens=self.scored_tokens,
             format=self.format,
             cached_batches=batches - uncached,
@@ -114,10 +116,10 @@ class PlannedWork:
 
     def prefill(self, depth: int, num_examples: int) -> tuple[Workload, ActivationCache]:
         """Return what a client does to fill its cache, and the cache."""
-        work = self.evaluation(num_examples)
+        work = self.evaluation(num_examples, self.processor)
         return work, ActivationCache(depth=depth, filled_batches=work.batches)
 
-    def evaluation(self, num_examples: int) -> Workload:
+    def evaluation(self, num_examples: int, processor: str = DEFAULT_PROCESSOR) -> Workload:
         """Return what a client does to evaluate a model: it runs its examples through all blocks once."""
         passes = forward_passes(
             batches=epoch_batches(num_examples, self.batch_size),
@@ -126,5 +128,6 @@ class PlannedWork:
             model_blocks=self.model_blocks,
             scored_tokens=self.scored_tokens,
             format=self.format,
+            processor=processor,
         )
         return Workload(passes=passes, num_examples=num_examples)

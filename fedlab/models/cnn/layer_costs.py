@@ -6,7 +6,7 @@ from math import prod
 from fedlab.common.arrays import Shape
 from fedlab.models.cnn import layers as described
 from fedlab.models.cnn.layers import Conv, Linear, shape_after
-from fedlab.workload.convnets.layers import LayerCost, LayerKind
+from fedlab.workload.conv_shape import LayerCost, LayerKind
 
 _KINDS: dict[type, LayerKind] = {
     described.Conv: "convolution",

@@ -15,7 +15,7 @@ from fedlab.models.cnn.compute import LayerPass
 from fedlab.models.cnn.sizes import ConvSizes
 from fedlab.models.peft.base import ModelSizes, SplitPoint
 from fedlab.models.quantised.base import Weight
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 from fedlab.workload.passes import Precision
 
 

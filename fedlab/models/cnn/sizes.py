@@ -17,7 +17,7 @@ from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.cnn.layer_costs import layer_costs
 from fedlab.models.cnn.layers import BatchNorm, Layer, placed, shape_after, weight_shapes
-from fedlab.workload.convnets.layers import ConvShape
+from fedlab.workload.conv_shape import ConvShape
 
 # Returns the layers of a network for images of a shape (channels, height, width) and a number of labels.
 LayersOf = Callable[[Shape, int], Sequence[Layer]]

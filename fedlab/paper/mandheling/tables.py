@@ -9,6 +9,7 @@ from typing import NamedTuple
 from fedlab.devices.conv_rates import ConvFormat
 from fedlab.devices.costmodel.cnn import BatchPrice, batch_price
 from fedlab.devices.profile import DeviceProfile, load_profile
+from fedlab.models.cnn.named import convnet
 from fedlab.paper.cells import PaperCell, Section
 from fedlab.paper.mandheling.figures import (
     ByTrainingMethod,
@@ -17,7 +18,6 @@ from fedlab.paper.mandheling.figures import (
     MandhelingFigures,
     TrainingMethod,
 )
-from fedlab.workload.convnets.named import convnet
 
 _SECONDS_OF_AN_HOUR = 3600
 _TRANSFERS = 2  # of a model in a round: down and up

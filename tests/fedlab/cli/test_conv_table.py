@@ -11,7 +11,7 @@ from fedlab.cli.list_names import list_device
 from fedlab.cli.main import app
 from fedlab.devices.profile import load_profile
 from fedlab.errors import UserError
-from fedlab.workload.convnets.named import convnet
+from fedlab.models.cnn.named import convnet
 
 
 def test_json_has_seconds_joules_and_peak_by_processor_format_and_method():

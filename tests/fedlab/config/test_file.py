@@ -96,7 +96,10 @@ def test_an_unknown_key_is_refused_with_its_place(written, table):
     ("setting", "message"),
     [
         ("sed=1", "unknown key sed: did you mean 'seed'? accepted: availability, backbone,"),
-        ("task.lable=x", "unknown key task.lable: did you mean 'label'? accepted: column_names, data,"),
+        (
+            "task.lable=x",
+            "unknown key task.lable: did you mean 'label'? accepted: augment, column_names, crop_padding,",
+        ),
         ("task.partition.alpa=1", "unknown key task.partition.alpa: did you mean 'alpha'? accepted: alpha,"),
         ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: name, overrides, pooling"),
         ("strategy.option.x=1", "unknown key strategy.option: did you mean 'options'? accepted: name, options"),

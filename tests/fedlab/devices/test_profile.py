@@ -57,7 +57,8 @@ def problem_of(folder: Path, text: str) -> str:
 def test_the_boards_of_the_paper_and_of_today_are_built_in():
     assert built_in_profiles() == (
         "galaxy-s24-ultra", "jetson-agx-orin", "jetson-nano", "jetson-orin-nano", "jetson-tx2", "jetson-xavier-nx",
-        "orange-pi-5b", "pixel-7-pro", "rpi-4b", "rpi-5",
+        "orange-pi-5b", "pixel-7-pro", "rpi-4b", "rpi-5", "snapdragon-750g", "snapdragon-855",
+        "snapdragon-855-full-clock", "snapdragon-865", "snapdragon-888", "xiaomi-mi9",
     )  # fmt: skip
 
 
@@ -76,6 +77,69 @@ def test_every_figure_of_a_built_in_board_has_a_source_and_what_is_assumed_says_
     assert all(each.source for each in known)
     guessed = [each for each in known if re.search("assum|measurement found|quoted|reviews|little above", each.source)]
     assert {each.level for each in guessed} <= {"assumed"}
+
+
+PHONES = ("snapdragon-750g", "snapdragon-855", "snapdragon-865", "snapdragon-888", "xiaomi-mi9")
+
+
+@pytest.mark.parametrize("board", PHONES)
+def test_a_phone_has_a_cpu_a_gpu_and_a_dsp_for_convolutional_networks_each_figure_with_its_source(board):
+    processors = load_profile(board, HERE).convolutions
+    assert {name: tuple(each.formats) for name, each in processors.items()} == {
+        "cpu": ("fp32", "int8"), "gpu": ("fp32", "int8"), "dsp": ("int8",),
+    }  # fmt: skip
+    assert [name for name, each in processors.items() if each.offloading] == ["dsp"]
+    for each in processors.values():
+        offloading = vars(each.offloading).values() if each.offloading else ()
+        rates = [figure for known in each.formats.values() for figure in vars(known).values()]
+        figures = [each.launch_seconds, each.on_chip_bytes, each.runtime_bytes, *offloading, *rates]
+        assert all(figure.value > 0 and figure.provenance.source for figure in figures)
+
+
+CONV = """
+memory_bytes = 1e9
+computing_watts = 1
+communicating_watts = 1
+idle_watts = 1
+[convolutions.cpu]
+launch_seconds = 1e-4
+on_chip_bytes = 1e6
+runtime_bytes = 1e6
+"""
+CONV_RATES = "\n".join(
+    f"{key} = 1e9"
+    for key in ("operations_per_second", "depthwise_operations_per_second", "on_chip_bytes_per_second",
+                "memory_bytes_per_second", "computing_watts")
+)  # fmt: skip
+
+
+def test_a_users_board_can_have_figures_for_convolutional_networks_alone(tmp_path):
+    profile = profile_of(tmp_path, f"{CONV}[convolutions.cpu.fp32]\n{CONV_RATES}\n")
+    assert profile.convolutions["cpu"].formats["fp32"].operations_per_second.value == 1e9
+    assert profile.convolutions["cpu"].offloading is None
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (CONV, "convolutions.cpu: has no format, expected at least one of fp32, fp16, int8"),
+        (CONV + "switch_seconds = 1\n", "convolutions.cpu: has switch_seconds, expected all of switch_seconds, prep"),
+        (CONV + "cache = 1\n", "convolutions.cpu.cache: unknown key, expected one of unfolds, launch_seconds"),
+        (
+            CONV + "[convolutions.cpu.fp32]\nwatts = 1\n" + CONV_RATES,
+            "fp32.watts: unknown key, expected one of operations_",
+        ),
+        (CONV + "[convolutions.cpu.fp32]\n", "convolutions.cpu.fp32.operations_per_second: missing, expected here"),
+        (
+            CONV
+            + "[convolutions.cpu.fp32]\n"
+            + CONV_RATES.replace("\nmemory_bytes_per_second = 1", "\nmemory_bytes_per_second = 2"),
+            "on_chip_bytes_per_second: is below memory_bytes_per_second, expected at least as much",
+        ),
+    ],
+)
+def test_wrong_figures_for_convolutional_networks_are_refused_with_their_place(tmp_path, text, message):
+    assert message in problem_of(tmp_path, text)
 
 
 @pytest.mark.parametrize("board", OF_TX2)
@@ -466,6 +530,10 @@ def test_a_board_may_have_tables_for_a_named_processor_only(tmp_path):
         (
             "[processors.default]\ncomputing_watts = 1\n",
             "processors.default.computing_watts: expected as computing_watts",
+        ),
+        (
+            "[processors.default]\nswitch_seconds = 1\n",
+            "default.switch_seconds: it has no other processor to switch to",
         ),
         (
             "[processors.default.fp32]\n",

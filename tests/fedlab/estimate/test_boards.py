@@ -14,7 +14,8 @@ from fedlab.estimate.trajectory import Segment
 DOC = Path(__file__).parents[3] / "docs" / "cost-model.md"
 TRAJECTORY = [Segment(20, 32, 8)]
 LLAMA = Named(method="lora", backbone="llama-7b", format="fp16", batches=20, batch_size=8)
-NO_FP16 = ("jetson-nano", "jetson-tx2", "rpi-4b")
+PHONES = [name for name in built_in_profiles() if name.startswith(("snapdragon-", "xiaomi-"))]
+NO_FP16 = ("jetson-nano", "jetson-tx2", "rpi-4b", *PHONES)
 
 
 @pytest.fixture(scope="module")

@@ -144,6 +144,14 @@ def test_a_board_with_figures_for_the_precision_is_accepted(board, precision, sh
     check_board(board, precision, shape)
 
 
+def test_a_board_is_checked_for_the_processor_that_clients_are_billed_for():
+    check_board("snapdragon-888", "int8", LLAMA, options={"processor": "npu"})
+    with pytest.raises(UserError, match="no tables or rates for fp32 on the processor 'npu', accepted: int8"):
+        check_board("snapdragon-888", "fp32", REFERENCE_SHAPES["bert"], options={"processor": "npu"})
+    with pytest.raises(UserError, match="jetson-tx2: no processor 'npu', accepted: default"):
+        check_board("jetson-tx2", "fp32", REFERENCE_SHAPES["bert"], options={"processor": "npu"})
+
+
 @pytest.mark.parametrize("shape", [REFERENCE_SHAPES["bert"], LLAMA], ids=["encoder", "decoder"])
 def test_a_board_without_figures_for_the_precision_is_refused_before_any_client_trains(shape):
     with pytest.raises(UserError) as refused:

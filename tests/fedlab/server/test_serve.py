@@ -14,7 +14,9 @@ from fedlab.errors import RunFailedError
 from fedlab.messages.clipping import clipped
 from fedlab.messages.orders import read_order
 from fedlab.messages.pack import from_record
+from fedlab.messages.probes import arrays_of, read_step
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, train_reply
+from fedlab.messages.seed_pool import read_pool
 from fedlab.models.families import EncoderSizes
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck, array_shapes
@@ -179,6 +181,52 @@ def test_a_run_cut_off_before_a_checkpoint_ends_with_the_same_numbers(serve_into
     assert compare_runs(whole, resumed) == []
     assert resumed.final.read_bytes() == whole.final.read_bytes()
     verify_run(resumed)
+
+
+STEPPING = {
+    "fwdllm, repeated": {"probes": 2, "threshold": 1e6, "most_cycles": 3, "steps_per_cohort": 2},
+    "fwdllm, guided": {"probes": 2, "pacing": "none", "sampling_ratio": 0.5, "optimizer": "momentum"},
+    "fedsgd": {"learning_rate": 0.1, "optimizer": "adam"},
+    "fedkseed": {"pool": 6},
+}
+
+
+class Measuring:
+    """Clients that keep the model they were sent, and answer scalars or gradients that depend on it."""
+
+    def __init__(self):
+        self.kept = {}
+
+    def __call__(self, message):
+        node, partition = message.metadata.dst_node_id, PARTITIONS[message.metadata.dst_node_id]
+        model = self.kept[node] = arrays_of(message) or self.kept[node]
+        order, pool = read_step(message), read_pool(message)
+        level = sum(float(array.sum()) for array in model.values()) + 0.1 * partition
+        kind, arrays = "scalars", {"d": np.full(6, 0.01 * level, np.float32)}
+        if pool is None and order.probes:
+            arrays = {"d": np.array([(seed % 7 - 3) * level for seed in order.seeds(3, partition)], np.float32)}
+        elif pool is None:
+            kind, arrays = "gradient", {name: array + np.float32(level) for name, array in model.items()}
+        return train_reply(
+            message, TrainReport(arrays=arrays, num_examples=8, train_loss=level, workload=WORK, kind=kind)
+        )
+
+
+@pytest.mark.parametrize("cut_at", [2, 6])
+@pytest.mark.parametrize("name", STEPPING)
+def test_a_run_of_steps_cut_off_before_a_checkpoint_ends_with_the_same_numbers(serve_into, name, cut_at):
+    named = {"name": name.partition(",")[0], "options": {"clients_per_round": 3} | STEPPING[name]}
+    client = {"name": "backprop" if name == "fedsgd" else "forward", "depth": 1}
+    keys = {"answer": Measuring(), "client": client, "checkpoint": {"every": 1}}
+    whole, summary = serve_into("whole", named, **keys)
+    with pytest.raises(Cut):
+        serve_into("cut", named, observers=[Watcher(cut_at=cut_at)], **keys)
+    resumed, resumed_summary = serve_into("cut", named, resume=True, **keys)
+
+    assert timeless(resumed_summary) == timeless(summary)
+    assert summary["client_failures"] == 0
+    assert compare_runs(whole, resumed) == []
+    assert (whole.path / "steps.jsonl").exists() == name.startswith("fwdllm")
 
 
 @pytest.mark.parametrize("name", EXPORTED)

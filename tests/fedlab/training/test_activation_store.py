@@ -143,6 +143,15 @@ def test_a_pass_stores_the_states_of_greater_depths_as_well(tagger, tokens, stor
         assert not computes(tagger, lambda depth=depth: ask(store(), tagger, tokens, depth=depth))
 
 
+def test_for_a_set_that_never_grows_those_of_greater_depths_are_not_stored(tagger, tokens, store, tmp_path):
+    at = adapters(1)
+    table, places = store().table(tagger, tokens, ROWS, split="train", at=at, grows=False)
+    assert [path.name for path in sorted(tmp_path.rglob("*.states"))] == [f"train-{at}.states"]
+    again, _ = store().table(tagger, tokens, ROWS, split="train", at=at)
+    assert torch.equal(table[places], again[places])
+    assert len(list(tmp_path.rglob("*.states"))) == 1  # there is nothing to compute, and so nothing else to store
+
+
 def test_what_enters_a_whole_block_is_not_what_its_adapter_reads(tagger, tokens, store):
     at_adapter = ask(store(), tagger, tokens, depth=2)
 

@@ -18,6 +18,7 @@ def _workbench(kind, labels, words=None):
         network=SimpleNamespace(kind=kind),
         label_names=NAMES,
         tokens={"test": tokens}.__getitem__,
+        samples={"test": tokens}.__getitem__,
         task=SimpleNamespace(language=None),
     )
 

@@ -57,6 +57,7 @@ def test_every_epoch_has_an_order_of_its_own():
         ({"batch_size": 2.5}, "batch_size: 2.5 is not a positive whole number"),
         ({"epochs": True}, "epochs: True is not a positive whole number"),
         ({"epochs": None}, "epochs: None is not a positive whole number"),
+        ({"processor": 3}, "processor: 3 is not a name"),
         ({"checkpointing": "yes"}, "checkpointing: 'yes' is not true or false"),
         ({"max_batches": -3}, "max_batches: -3 is not a positive whole number"),
         ({"decay_rounds": 0, "final_learning_rate": 0.1}, "decay_rounds: 0 is not a positive whole number"),

@@ -105,6 +105,24 @@ def test_the_two_sided_error_falls_with_h_squared_and_the_one_sided_with_h(tiny)
     assert errors["one-sided"][0] / errors["one-sided"][1] == pytest.approx(2, rel=0.1)
 
 
+@pytest.mark.parametrize("name", ["head", "adapters", "biases", "lora"])
+def test_above_int8_weights_derivatives_are_near_those_above_float32(tiny, name):
+    world, rounded = World(tiny, SETS[name]), World(tiny, SETS[name])
+    encoder = encoder_of(tiny.models["bert"], "int8")
+    rounded.network = Network(encoder=encoder, kind="classification", pooling="cls")
+    probes = [Probe(client=client, seed=seed) for client in (0, 1) for seed in range(20)]
+    exact = world.derivatives(probes, estimator="exact")
+    found = rounded.derivatives(probes, h=0.05)
+    assert encoder.precision == "int8"
+    assert np.corrcoef(found, exact)[0, 1] > 0.95
+
+
+def test_copies_of_which_a_row_a_text_is_read_go_in_larger_chunks(tiny):
+    of_tokens, of_texts = World(tiny, SETS["adapters"]), World(tiny, Bottleneck(depth=1, width=4))
+    assert of_tokens.batches.rows == 3 * 9
+    assert of_texts.batches.rows == 3
+
+
 def test_gradients_are_those_of_the_loss_that_is_reported(tiny):
     world = World(tiny, SETS["adapters"])
     probing = world.probing()

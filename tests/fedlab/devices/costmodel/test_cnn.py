@@ -16,8 +16,8 @@ from fedlab.devices.costmodel.conv_seconds import OperatorPricing
 from fedlab.devices.costmodel.techniques import ALL_TECHNIQUES, NO_TECHNIQUES
 from fedlab.devices.profile import at_throughput, load_profile
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape, LayerCost
-from fedlab.workload.convnets.named import convnet
+from fedlab.models.cnn.named import convnet
+from fedlab.workload.conv_shape import ConvShape, LayerCost
 from fedlab.workload.passes import NOTHING, WHOLE, bottleneck
 from fedlab.workload.workload import Workload, forward_passes, training_passes
 

@@ -109,6 +109,48 @@ def test_a_processor_that_runs_forward_passes_alone_trains_nothing():
         seconds(PIXEL, processor="npu", format="int8")
 
 
+NPU = """
+[processors.npu]
+computing_watts = 2
+memory_bandwidth_bytes_per_second = 1e8
+launch_seconds = 0.002
+step_seconds = 0.5
+switch_seconds = 0.01
+[processors.npu.int8]
+peak_operations_per_second = 8e9
+efficiency = 0.5
+"""
+
+
+def test_a_processor_that_switches_multiplies_by_frozen_matrices_and_the_cpu_does_the_rest_in_fp32(board):
+    device, [step] = board(RATES + NPU), steps_of(work(processor="npu", format="int8").passes)
+    npu, cpu = rates_of(device, step.forward), rates_of(device, work().passes[0])
+    operators = operators_of(step, SMOLLM2)
+    frozen = [each for each in operators if each.frozen]
+    calls = 4 * (30 + 4)  # forward through 30 blocks and back through 4: q, k and v; o; gate and up; down
+    expected = 0.5 + 2 * calls * 0.01 + sum(npu.seconds(each) for each in frozen)
+    expected += sum(cpu.seconds(each) for each in operators if not each.frozen)
+    assert sum(each.count for each in frozen) == 7 * (30 + 4)
+    assert seconds(device, processor="npu", format="int8") == pytest.approx(expected)
+
+
+def test_a_slower_switch_never_saves_time(board):
+    fast, slow = board(RATES + NPU), board(RATES + NPU.replace("0.01", "0.02"))
+    assert seconds(slow, processor="npu", format="int8") > seconds(fast, processor="npu", format="int8")
+
+
+def test_a_processor_that_switches_does_not_train_whole_blocks(board):
+    with pytest.raises(UserError, match="no rule for training 'whole' on the processor 'npu', which multiplies by fro"):
+        seconds(board(RATES + NPU), trained=WHOLE, processor="npu", format="int8")
+
+
+@pytest.mark.parametrize("phone", ["snapdragon-888", "snapdragon-865", "snapdragon-750g"])
+def test_lora_over_int8_blocks_is_faster_on_a_phones_dsp_than_on_its_cpu(phone):
+    profile = load_profile(phone, Path())
+    many = {"batch_size": 8, "input_shape": (256,), "depth": 12, "format": "int8"}
+    assert seconds(profile, BERT, processor="npu", **many) < seconds(profile, BERT, **many)
+
+
 def test_images_are_no_text():
     images = Pass(kind="forward", count=1, batch_size=1, input_shape=(3, 8, 8), blocks=range(30))
     with pytest.raises(UserError, match=r"input_shape is \(3, 8, 8\), expected \(tokens,\) for a llama"):

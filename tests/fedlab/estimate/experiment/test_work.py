@@ -57,6 +57,14 @@ def test_checkpointing_is_planned_as_it_is_billed():
     assert [each.checkpointing for each in done.passes] == [False, True]
 
 
+def test_a_plan_is_for_a_processor_which_fills_the_cache_as_well():
+    plan = PlannedWork(epochs=1, max_batches=None, processor="npu", **KEYS)
+    done, _ = plan.workload("adapter", CONFIG, 14, None)
+    assert [each.processor for each in done.passes] == ["npu", "npu"]
+    filled, _ = plan.prefill(2, 14)
+    assert [each.processor for each in filled.passes] == ["npu"]
+
+
 def test_a_plan_is_in_a_format():
     plan = PlannedWork(epochs=1, max_batches=None, format="bf16", **KEYS)
     done, _ = plan.workload("adapter", CONFIG, 14, None)

@@ -7,7 +7,6 @@ from fedlab.config.builtins import CONVOLUTIONAL
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
 from fedlab.models.cnn.sizes import conv_sizes
-from fedlab.workload.convnets.named import convnet
 
 CIFAR, MNIST, IMAGENET = (3, 32, 32), (1, 28, 28), (3, 224, 224)
 
@@ -60,16 +59,6 @@ def test_arrays_are_as_many_as_the_cost_model_counts_and_are_drawn_by_the_seed(n
     trained = {array: shape for array, shape in found.shapes().items() if array not in found.statistics}
     assert sum(int(np.prod(shape)) for shape in trained.values()) == found.shape.parameters
     assert list(trained.values())[-1][0] == 7
-
-
-@pytest.mark.parametrize("name", CONVOLUTIONAL)
-def test_a_network_costs_what_the_network_of_its_name_costs(name):
-    def products(shape):
-        return [(each.kind, each.macs, each.inputs, each.outputs, each.unfolded) for each in shape.layers if each.macs]
-
-    found = sizes(name, CIFAR, 10).shape
-    assert products(found) == products(convnet(name, input_shape=CIFAR, labels=10))
-    assert found.blocks == convnet(name).blocks
 
 
 def test_matrices_are_drawn_with_the_variance_of_glorot():

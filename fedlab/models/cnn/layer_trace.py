@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from math import prod
 
 from fedlab.errors import UserError
-from fedlab.workload.convnets.layers import ConvShape, LayerCost, LayerKind
+from fedlab.workload.conv_shape import ConvShape, LayerCost, LayerKind
 
 State = tuple[int, int, int]  # channels, height, width
 Window = int | tuple[int, int]
@@ -13,7 +13,7 @@ SAME = "same"  # padding with which a step of 1 keeps the size, and a step of 2 
 
 
 @dataclass(kw_only=True)
-class Trace:
+class LayerTrace:
     """Follows a state of `state` elements through layers. `biases` are of products that no normalisation follows."""
 
     state: State
