@@ -1,5 +1,6 @@
 """What strategies need is stated by ours, read off the options of Flower's own, and checked before a run."""
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
@@ -178,3 +179,15 @@ def test_a_phone_with_figures_for_networks_for_images_is_accepted_and_a_board_wi
     check("snapdragon-888")
     with pytest.raises(UserError, match=r"device profile jetson-tx2: .*convolutional networks"):
         check("jetson-tx2")
+
+
+@pytest.mark.parametrize(("processor", "said"), [("dsp", None), ("default", None), ("npu", "on the processor 'npu'")])
+def test_integer_clients_need_a_board_with_int8_for_convolutions(processor, said):
+    table = {
+        "rounds": 1,
+        "client": {"name": "integer", "options": {"processor": processor}},
+        "fleet": {"devices": {"snapdragon-888": 1}},
+    }
+    integers = experiment_from(table, "test")
+    with nullcontext() if said is None else pytest.raises(UserError, match=said):
+        check_boards(integers, build_fleet(integers.fleet, 4, 0, Path()), LENET)
