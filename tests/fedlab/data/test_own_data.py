@@ -63,3 +63,23 @@ def test_a_node_opens_its_own_data_with_the_labels_and_words_of_all(
     assert node.tokens("train").labels.tolist() == [1, 0, 0]
     assert node.partitions[77_123].tolist() == [0, 1, 2]
     assert node.activations.folder.is_relative_to(tmp_path / "state")
+
+
+def images(**task):
+    about = {"kind": "image", "data": "elsewhere", "labels": ["0", "1"]} | task
+    client = {"client": {"name": "full"}, "backbone": {"name": "lenet"}}
+    return Experiment.model_validate({"rounds": 1, "task": about, **client})
+
+
+def test_nodes_with_images_of_their_own_must_all_have_one_shape_and_normalisation(stripes, tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLAB_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(UserError, match=r"task.image_shape, task.mean and task.std are missing"):
+        with_own_data(images(image_shape=[1, 16, 16]), stripes)
+    given = {"image_shape": [1, 16, 16], "mean": [0.25], "std": [0.5]}
+    node = prepare_workbench(images(**given), own_data=stripes)
+    assert node.samples("train").pixels.shape == (160, 1, 16, 16)
+    assert node.partitions[77_123].tolist() == list(range(160))
+    assert node.task.images.scaling.mean == (0.25,)
+    assert node.network.encoder.sizes.labels == 2
+    with pytest.raises(UserError, match=r"160 of 160 images are not 1 x 28 x 28 .* as task.image_shape"):
+        prepare_workbench(images(**given | {"image_shape": [1, 28, 28]}), own_data=stripes)
