@@ -4,12 +4,11 @@ Run as a process (`loops.serve`). A client loads the LoRA of the round from a fo
 whole model and all its logits. Texts, batches and the optimiser's settings are those of the experiment's first round.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
-from loops import serve
+from loops import arguments_of_a_loop, serve
 from peft import PeftModel
 
 from fedlab.common.prepared_cache import cache_folder
@@ -71,18 +70,10 @@ class DecoderLoop:
 
 
 def main() -> None:
-    """Serve measurements."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("experiment", type=Path)
-    parser.add_argument("--set", dest="settings", action="append", default=[])
+    """Serve measurements: for each line of input, print the seconds."""
+    parser = arguments_of_a_loop()
     parser.add_argument("--start", type=Path, required=True, help="the folder of the LoRA that clients begin with")
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--clients", type=int, nargs="+", required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    loop = DecoderLoop(arguments.experiment, arguments.settings, arguments.start)
-    loop.train_client(arguments.clients[0])
-    serve(loop.train_client, arguments.clients)
+    serve(parser.parse_args(), lambda given: DecoderLoop(given.experiment, given.settings, given.start))
 
 
 if __name__ == "__main__":

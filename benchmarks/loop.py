@@ -3,13 +3,12 @@
 Run as a process: it prints a line when it is ready; for each line of input it trains and prints the seconds.
 """
 
-import argparse
 from pathlib import Path
 
 import numpy as np
 import torch
 from library_model import library_model
-from loops import serve
+from loops import arguments_of_a_loop, serve
 
 from fedlab.common.prepared_cache import cache_folder
 from fedlab.config.file import load_experiment
@@ -68,17 +67,9 @@ class Loop:
 
 def main() -> None:
     """Serve measurements: for each line of input, print the seconds."""
-    parser = argparse.ArgumentParser()
-    parser.add_argument("experiment", type=Path)
-    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser = arguments_of_a_loop()
     parser.add_argument("--depth", type=int, required=True)
-    parser.add_argument("--threads", type=int, required=True)
-    parser.add_argument("--clients", type=int, nargs="+", required=True)
-    arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
-    loop = Loop(arguments.experiment, arguments.settings, arguments.depth)
-    loop.train_client(arguments.clients[0])
-    serve(loop.train_client, arguments.clients)
+    serve(parser.parse_args(), lambda given: Loop(given.experiment, given.settings, given.depth))
 
 
 if __name__ == "__main__":

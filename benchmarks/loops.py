@@ -1,12 +1,15 @@
 """Naive loops as processes of their own: started once, they train and print the seconds for each line of input."""
 
+import argparse
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
+
+import torch
 
 from fedlab.common.clock import stopwatch
 
@@ -48,8 +51,33 @@ class Loops:
             process.communicate()
 
 
-def serve(train_client: Callable[[int], float], clients: Sequence[int]) -> None:
-    """Be such a process: say when it is ready; for each line of input train the clients, print seconds and results."""
+class ClientLoop(Protocol):
+    """A loop as such a process has it."""
+
+    def train_client(self, partition_id: int, /) -> float:
+        """Train a client and return what is kept of it."""
+
+
+def arguments_of_a_loop() -> argparse.ArgumentParser:
+    """Return what all loops are called with; a loop adds its own."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("experiment", type=Path)
+    parser.add_argument("--set", dest="settings", action="append", default=[])
+    parser.add_argument("--threads", type=int, required=True)
+    parser.add_argument("--clients", type=int, nargs="+", required=True)
+    return parser
+
+
+def serve(arguments: argparse.Namespace, make: Callable[[argparse.Namespace], ClientLoop]) -> None:
+    """Be such a process: train one client, so that all is loaded, and wait for lines of input."""
+    torch.set_num_threads(arguments.threads)
+    loop = make(arguments)
+    loop.train_client(arguments.clients[0])
+    _answer(loop.train_client, arguments.clients)
+
+
+def _answer(train_client: Callable[[int], float], clients: Sequence[int]) -> None:
+    """Say that all is ready; for each line of input train the clients, print seconds and results."""
     print(_READY, flush=True)
     for _ in sys.stdin:
         elapsed = stopwatch()

@@ -1,6 +1,6 @@
 """The ways in which a processor trains a convolutional network, by name: what is computed, and which techniques are on.
 
-`backpropagation` is floating point with SGD and momentum. `niti` trains in integers and rescales every result anew.
+`backpropagation` is floating point with SGD and momentum. `niti` trains in integers, with a new scale for every result.
 `mandheling` is the same algorithm with the four techniques on, for a processor that the CPU hands work to;
 `mandheling-no-...` is that with one of them off.
 """
@@ -32,7 +32,7 @@ def methods_of(processor: ConvProcessor, number_format: ConvFormat) -> dict[str,
 
 
 def techniques_of(processor: ConvProcessor, number_format: ConvFormat, method: str | None) -> Techniques:
-    """Return the techniques of a method; None means the usual one. Raises UserError if it is none of the processor."""
+    """Return the techniques of a method; None means the usual one. Raises UserError for one that is not known."""
     methods = methods_of(processor, number_format)
     if method is None:
         return next(iter(methods.values()))
