@@ -20,10 +20,17 @@ FILLERS = ("red", "green", "blue", "cat", "dog", "fish", "tree", "stone", "river
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one file, and those that share a Ray cluster, in one of the processes of pytest-xdist."""
+    """Keep the tests of one file, and those that share a Ray cluster, in one of the processes of pytest-xdist.
+
+    Those of the cluster are most of the time of one process: they come first, so that the others share the rest of it.
+    """
     for item in items:
-        shares_cluster = "ray_address" in getattr(item, "fixturenames", ())
-        item.add_marker(pytest.mark.xdist_group("cluster" if shares_cluster else str(item.path)))
+        item.add_marker(pytest.mark.xdist_group("cluster" if _shares_cluster(item) else str(item.path)))
+    items.sort(key=lambda item: not _shares_cluster(item))
+
+
+def _shares_cluster(item: pytest.Item) -> bool:
+    return "ray_address" in getattr(item, "fixturenames", ())
 
 
 @pytest.fixture(scope="session")
