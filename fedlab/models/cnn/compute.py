@@ -1,6 +1,6 @@
 """Float arithmetic of the layers of a network, in torch: in training, or with the statistics that training left."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +22,7 @@ from fedlab.models.cnn.layers import (
 )
 from fedlab.models.cnn.sizes import MEAN, VARIANCE
 
+Product = Callable[[Conv | Linear, Tensor, str], Tensor]  # of a layer, the states that enter it, and its place
 _MOMENTUM, _EPSILON = 0.1, 1e-5  # of batch norms, as in torch
 
 
@@ -30,12 +31,14 @@ class LayerPass:
     """A pass through layers with the arrays of a network by name.
 
     In training, batch norms normalise by the batch and move their means and variances in place towards the batch's, and
-    `draws` says what is dropped out; without draws nothing is. Otherwise they normalise by what training left.
+    `draws` says what is dropped out; without draws nothing is. Otherwise they normalise by what training left. A
+    `product` computes convolutions and linear layers in the place of float ones.
     """
 
     arrays: Mapping[str, Tensor]
     training: bool
     draws: torch.Generator | None = None
+    product: Product | None = None
 
     def through(self, layers: Sequence[Layer], states: Tensor, before: str = "") -> Tensor:
         """Return what the layers make of states [B, ...]; `before` begins the names of their arrays."""
@@ -45,16 +48,19 @@ class LayerPass:
 
     def _behind(self, layer: Layer, states: Tensor, place: str) -> Tensor:
         match layer:
-            case Conv():
-                weight = self.arrays[f"{place}.weight"]
-                return F.conv2d(states, weight, stride=layer.stride, padding=layer.padding)
-            case Linear():
-                return F.linear(states, self.arrays[f"{place}.weight"])
+            case Conv() | Linear():
+                return (self.product or self._float_product)(layer, states, place)
             case BatchNorm():
                 return self._normalised(states, place)
             case Residual() | Branches():
                 return self._by_ways(layer, states, place)
         return self._without_arrays(layer, states)
+
+    def _float_product(self, layer: Conv | Linear, states: Tensor, place: str) -> Tensor:
+        weight = self.arrays[f"{place}.weight"]
+        if isinstance(layer, Linear):
+            return F.linear(states, weight)
+        return F.conv2d(states, weight, stride=layer.stride, padding=layer.padding)
 
     def _by_ways(self, layer: Residual | Branches, states: Tensor, place: str) -> Tensor:
         if isinstance(layer, Residual):

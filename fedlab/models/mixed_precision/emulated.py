@@ -10,6 +10,7 @@ Sums are float32's, or of the algorithm's `sums`, chunk by chunk. Layers and wei
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -18,19 +19,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from fedlab.errors import UserError
-from fedlab.models.cnn.layers import (
-    AveragePool,
-    Branches,
-    Conv,
-    DropoutLayer,
-    Flatten,
-    Layer,
-    Linear,
-    MaxPool,
-    Relu,
-    Residual,
-    weight_shapes,
-)
+from fedlab.models.cnn.compute import LayerPass
+from fedlab.models.cnn.layers import BatchNorm, Conv, Layer, Linear, placed, weight_shapes
 from fedlab.models.mixed_precision.algorithm import Algorithm, ChunkedSums
 from fedlab.models.quantised.fake_quantised import FormatState, fake_quantised, float_rounded
 from fedlab.models.quantised.number_format import NumberFormat
@@ -50,7 +40,12 @@ class EmulatedNetwork:
 
     def logits(self, arrays: Leaves, images: Tensor) -> Tensor:
         """Return the logits [N, L] of images [N, C, H, W]."""
-        return self._through(self.layers, images, arrays, "")
+        for place, layer in placed(self.layers):
+            if isinstance(layer, BatchNorm):
+                raise UserError(f"layer {place}: emulated training has no BatchNorm")
+        product = partial(self._product, arrays)
+        states = LayerPass(arrays=arrays, training=self.training, draws=self.state.draws, product=product)
+        return states.through(self.layers, images)
 
     def gradients(self, arrays: Leaves, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the gradients of the mean cross entropy of a batch, by name, as the algorithm's format keeps them."""
@@ -59,42 +54,7 @@ class EmulatedNetwork:
         found = torch.autograd.grad(loss, list(leaves.values()))
         return {name: each / self.algorithm.loss_scale for name, each in zip(leaves, found, strict=True)}
 
-    def _through(self, layers: Sequence[Layer], states: Tensor, arrays: Leaves, before: str) -> Tensor:
-        for index, layer in enumerate(layers):
-            place = f"{before}{index}"
-            match layer:
-                case Conv() | Linear():
-                    states = self._product(layer, states, arrays, place)
-                case Residual():
-                    body = self._through(layer.body, states, arrays, f"{place}.body.")
-                    states = body + self._through(layer.shortcut, states, arrays, f"{place}.shortcut.")
-                case Branches():
-                    ways = enumerate(layer.ways)
-                    found = [self._through(way, states, arrays, f"{place}.ways.{number}.") for number, way in ways]
-                    states = torch.cat(found, 1)
-                case _:
-                    states = self._without_weights(layer, states, place)
-        return states
-
-    def _without_weights(self, layer: Layer, states: Tensor, place: str) -> Tensor:
-        match layer:
-            case Relu():
-                return states.relu()
-            case MaxPool():
-                return F.max_pool2d(states, layer.kernel, layer.stride, layer.padding)
-            case AveragePool():
-                kernel = layer.kernel or (states.shape[2], states.shape[3])
-                return F.avg_pool2d(states, kernel, layer.stride, layer.padding)
-            case Flatten():
-                return states.flatten(1)
-            case DropoutLayer():
-                if not self.training:
-                    return states
-                drawn = torch.rand(states.shape, generator=self.state.draws).to(states.device)
-                return states * (drawn >= layer.probability) / (1 - layer.probability)
-        raise UserError(f"layer {place}: emulated training has no {type(layer).__name__}")
-
-    def _product(self, layer: Conv | Linear, states: Tensor, arrays: Leaves, place: str) -> Tensor:
+    def _product(self, arrays: Leaves, layer: Conv | Linear, states: Tensor, place: str) -> Tensor:
         call = _Call(layer=layer, network=self, place=place)
         found: Tensor = _QuantisedProduct.apply(states, arrays[f"{place}.weight"], call)  # type: ignore[no-untyped-call]
         if f"{place}.alpha" in arrays:
