@@ -9,9 +9,9 @@ from huggingface_hub import constants, get_session
 from fedlab.config.plugins import call_with_options, load_object
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import BUILT_IN, Place, Resolve, locate
+from fedlab.data.sources.base import split_name
 from fedlab.data.sources.docstrings import read_docstrings
 from fedlab.data.sources.files import load_local, to_dataset
-from fedlab.data.sources.splits import split_name
 from fedlab.errors import UserError
 
 _HUB_TIMEOUT_SECONDS = 5.0

@@ -10,13 +10,12 @@ import pyarrow.parquet as pq
 from fedlab.common.files import check_regular
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import FORMAT_OF_SUFFIX, is_saved, suffix_of
-from fedlab.data.sources.base import Columns, refuse_repeated
+from fedlab.data.sources.base import SPLIT_NAMES, Columns, refuse_repeated, split_name
 from fedlab.data.sources.conll import read_conll
 from fedlab.data.sources.csv_json import read_csv, read_json
 from fedlab.data.sources.image_files import holds_label_folders, read_image_folders, read_npz
 from fedlab.data.sources.plain_text import read_plain_text
 from fedlab.data.sources.semeval2010 import read_semeval2010
-from fedlab.data.sources.splits import SPLIT_NAMES, split_name
 from fedlab.errors import UserError
 
 

@@ -11,7 +11,7 @@ import pyarrow as pa
 from datasets.features.features import Array2DExtensionType, Array3DExtensionType
 
 from fedlab.common.short_text import raised
-from fedlab.data.sources.splits import SPLIT_NAMES, split_name
+from fedlab.data.sources.base import SPLIT_NAMES, split_name
 from fedlab.errors import UserError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg")
