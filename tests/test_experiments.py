@@ -5,6 +5,8 @@ from pathlib import Path
 import pytest
 
 from fedlab.config.file import load_experiment
+from fedlab.config.hub_names import DATA_VARIABLE, MODELS_VARIABLE
+from fedlab.estimate.experiment.estimate import estimate_experiment
 from fedlab.sweep.file import load_sweep
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -15,6 +17,27 @@ SWEEPS = sorted((FOLDER / "sweeps").glob("*.toml"))
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_ready_experiment_is_valid_and_is_named_as_its_file(path):
     assert load_experiment(path).name == path.stem
+
+
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.stem != "niti-mnist-writers"], ids=lambda path: path.stem
+)
+def test_a_ready_experiment_is_priced_without_its_data_and_weights(path, tmp_path, monkeypatch):
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
+    experiment = load_experiment(path).model_copy(update={"rounds": 2})
+
+    planned = estimate_experiment(experiment, trajectory=None, batches=2, labels=4).plain()
+
+    assert planned["seconds"] > 0
+    assert planned["joules"] > 0
+    assert planned["peak_memory_bytes"] > 0
+
+
+def test_no_ready_experiment_names_a_place_that_only_its_authors_have():
+    for path in FOLDER.rglob("*.toml"):
+        assert "shared/" not in path.read_text(), path
+        assert 'data = "/' not in path.read_text(), path
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)

@@ -9,6 +9,7 @@ from rich.table import Table
 
 from fedlab.cli.conv_table import conv_as_json, render_conv
 from fedlab.cli.device_table import device_as_json, render_device, shape_from
+from fedlab.config import hub_names
 from fedlab.config.builtins import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
 from fedlab.config.plugins import load_object
 from fedlab.devices.profile import built_in_profiles, load_profile
@@ -56,6 +57,16 @@ def _objects(catalogue: dict[str, str]) -> list[tuple[str, str]]:
     return [(name, _first_line(load_object(place, Path()))) for name, place in catalogue.items()]
 
 
+def _hub_names(known: Mapping[str, hub_names.HubName], variable: str) -> list[tuple[str, str]]:
+    """Return what fedlab knows of the hub, each with the place it is read from here."""
+    named = []
+    for name, each in known.items():
+        copy = hub_names.copy_at_hand(name, variable, Path())
+        place = "from the hub" if copy is None else f"at hand: {copy}"
+        named.append((name, f"{each.about} ({place})"))
+    return named
+
+
 def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
@@ -70,6 +81,6 @@ _DESCRIPTIONS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "links": lambda: _objects(dict(LINKS)),
     "codecs": lambda: _objects(dict(CODECS)),
     "availability": lambda: _objects(dict(AVAILABILITY)),
-    "datasets": lambda: list(DATASETS.items()),
-    "backbones": lambda: list(BACKBONES.items()),
+    "datasets": lambda: [*DATASETS.items(), *_hub_names(hub_names.DATASETS, hub_names.DATA_VARIABLE)],
+    "backbones": lambda: [*BACKBONES.items(), *_hub_names(hub_names.MODELS, hub_names.MODELS_VARIABLE)],
 }

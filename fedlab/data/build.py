@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fedlab.common.seeds import generator
+from fedlab.config.hub_names import DATASETS
 from fedlab.config.schema import TaskTable
 from fedlab.data.conversations import whole_text
 from fedlab.data.describe import client_labels, duplicates_between, samples_of, split_reports
@@ -17,7 +18,7 @@ from fedlab.data.encode import SplitEncoder
 from fedlab.data.encode_images import ImageEncoder
 from fedlab.data.examples import Examples, declared_labels, read_examples, read_texts
 from fedlab.data.labels import label_set
-from fedlab.data.location import Resolve
+from fedlab.data.location import Resolve, locate
 from fedlab.data.partition import skew_labels, split_indices
 from fedlab.data.pixel_scaling import ImageTerms
 from fedlab.data.report import DataReport, ImageReport
@@ -42,8 +43,10 @@ def build_task(table: TaskTable, *, tokenizer: Any, seed: int, cache_folder: Pat
     parts = split_indices(train.labels, table.partition, seed, client_ids=train.client_ids)
     encoded = encoder_for(table, names, tokenizer=tokenizer, cache_folder=cache_folder).encoded(splits, parts)
     partitions = join_partitions(encoded.parts)
+    place = locate(table, resolve)
     report = DataReport(
         data=table.data,
+        copy=str(place) if isinstance(place, Path) and table.data in DATASETS else None,
         kind=table.kind,
         max_length=table.max_length,
         splits=split_reports({split: splits[split] for split in SPLITS}, encoded, names),

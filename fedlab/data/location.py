@@ -4,6 +4,7 @@ from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 
+from fedlab.config.hub_names import DATA_VARIABLE, DATASETS, copy_at_hand
 from fedlab.config.schema import TaskTable
 from fedlab.data.sources.docstrings import installed_versions
 from fedlab.errors import UserError
@@ -27,30 +28,38 @@ FORMAT_OF_SUFFIX = {
 
 
 class Place(Enum):
-    """The kinds of data sources."""
+    """The kinds of data sources that are no file or folder."""
 
     BUILT_IN = "built in"
-    LOCAL = "file or folder"
     FUNCTION = "function"
     HUB = "hub"
 
 
-def locate(task: TaskTable, resolve: Resolve) -> Place:
-    """Return the kind of `task.data`: an existing path is local, a name with a colon a function, else it is a hub id.
+def locate(task: TaskTable, resolve: Resolve) -> Path | Place:
+    """Return the file or folder that `task.data` names, or what else it is: with a colon a function, else a hub id.
+
+    A path of the experiment file comes first, then a copy at hand (`fedlab.config.hub_names.copy_at_hand`).
 
     Raises:
-        UserError: `task.data` looks like a path, or `task.format` is a file format, but the path does not exist.
+        UserError: `task.data` looks like a path, or `task.format` is a file format, but there is no such file, or the
+            folder of copies does not exist.
     """
     if task.data == BUILT_IN:
         return Place.BUILT_IN
     if task.format == "hub":
         return Place.HUB
-    if resolve(task.data).exists():
-        return Place.LOCAL
+    path = resolve(task.data)
+    if path.exists():
+        return path
     if ":" in task.data:
         return Place.FUNCTION
-    if task.format != "auto" or _looks_like_path(task.data):
-        raise UserError(f"missing data file: task.data = '{task.data}' ({resolve(task.data)} does not exist)")
+    if (copy := copy_at_hand(task.data, DATA_VARIABLE, resolve("."))) is not None:
+        return copy
+    if task.data not in DATASETS and (task.format != "auto" or _looks_like_path(task.data)):
+        raise UserError(
+            f"missing data file: task.data = '{task.data}' ({path} does not exist, and {DATA_VARIABLE} names no folder "
+            "with it)"
+        )
     return Place.HUB
 
 
@@ -63,8 +72,8 @@ def fingerprint(task: TaskTable, resolve: Resolve) -> object | None:
     match locate(task, resolve):
         case Place.BUILT_IN:
             return installed_versions()
-        case Place.LOCAL:
-            return [_file_state(path) for path in _files(resolve(task.data), task)]
+        case Path() as path:
+            return [_file_state(file) for file in _files(path, task)]
         case Place.HUB:
             return "hub"
         case Place.FUNCTION:

@@ -55,6 +55,7 @@ class DataReport:
     blocks: int | None = None  # into which the training texts are packed
     samples: list[dict[str, str]] = field(default_factory=list)  # language: prompt and response as the model sees them
     images: ImageReport | None = None
+    copy: str | None = None  # the folder that the hub's data were read from
 
     def plain(self) -> dict[str, Any]:
         """Return the report as a JSON object."""

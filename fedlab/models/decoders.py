@@ -34,6 +34,7 @@ PUBLISHED_DECODERS: Mapping[str, Mapping[str, Any]] = {
     "smollm2-135m": _published("llama", 30, 576, 1536, (9, 3), 49_152, 8192, tied=True),
     "smollm2-360m": _published("llama", 32, 960, 2560, (15, 5), 49_152, 8192, tied=True),
     "smollm2-1.7b": _published("llama", 24, 2048, 8192, (32, 32), 49_152, 8192, tied=True),
+    "stories260k": _published("llama", 5, 64, 172, (8, 4), 512, 512, tied=True),  # of llama2.c
     "mistral-7b": _published("mistral", 32, 4096, 14_336, (32, 8), 32_000, 32_768),
     "mistral-7b-v0.3": {
         **_published("mistral", 32, 4096, 14_336, (32, 8), 32_768, 32_768),

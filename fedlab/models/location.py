@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.hub_names import MODELS_VARIABLE, copy_at_hand
 from fedlab.config.plugins import nearest
 from fedlab.errors import UserError
 
@@ -12,16 +13,18 @@ _NAMES = [*RANDOM_BACKBONES, "a hub id", "a folder", "package:NAME/FOLDER"]
 
 
 def source_of(name: str, resolve: Callable[[str], Path]) -> Path | str:
-    """Return the folder a name stands for, or the name itself: a hub id.
+    """Return the folder a name stands for, a copy at hand or not, or the name itself: a hub id.
 
     Raises:
-        UserError: it is neither.
+        UserError: it is neither, or the folder of copies does not exist.
     """
     if name.startswith("package:"):
         return _package_folder(name)
     folder = resolve(name)
     if folder.is_dir():
         return folder
+    if (copy := copy_at_hand(name, MODELS_VARIABLE, resolve("."))) is not None:
+        return copy
     if name.startswith((".", "/", "~")) or not _hub_like(name):
         raise UserError(f"backbone.name: no folder {folder}, and '{name}' is no hub id: {nearest(name, _NAMES)}")
     return name

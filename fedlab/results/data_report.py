@@ -45,7 +45,8 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     largest = _percent(max(train.labels.values()) / sum(train.labels.values())) if train.labels else "-"
     named = "entity types" if report.kind == "tagging" else "labels"
     labels = [f"{len(train.labels)} {named} (the largest {largest})"] if train.labels else []
-    first = [f"{sizes} examples", *labels, _clients_line(report.clients)]
+    copy = [f"{report.data} as in {report.copy}"] if report.copy else []
+    first = [*copy, f"{sizes} examples", *labels, _clients_line(report.clients)]
     second = [_inputs(report), *_counted(report), *_left_out(report), *_lost(report), *_duplicates(report)]
     return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
 

@@ -2,6 +2,7 @@ import os
 
 import pytest
 
+from fedlab.config.hub_names import DATA_VARIABLE
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import Place, fingerprint, locate
 from fedlab.errors import UserError
@@ -16,13 +17,30 @@ def test_what_the_data_are_is_told_from_their_name(tmp_path):
     }
     assert places == {
         "docstrings": Place.BUILT_IN,
-        "here.csv": Place.LOCAL,
-        "folder": Place.LOCAL,
+        "here.csv": tmp_path / "here.csv",
+        "folder": tmp_path / "folder",
         "mine.py:load": Place.FUNCTION,
         "package.module:load": Place.FUNCTION,
         "ag_news": Place.HUB,
         "owner/name": Place.HUB,
     }
+
+
+def test_a_copy_of_a_hub_data_set_comes_before_the_hub_and_after_the_experiments_own_files(tmp_path, monkeypatch):
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path / "copies"))
+    copy, own = tmp_path / "copies" / "agnews27k", tmp_path / "SetFit" / "ag_news"
+    copy.mkdir(parents=True)
+    table = TaskTable(data="SetFit/ag_news")
+
+    assert locate(table, tmp_path.joinpath) == copy
+    assert locate(table.model_copy(update={"format": "hub"}), tmp_path.joinpath) is Place.HUB
+    own.mkdir(parents=True)
+    assert locate(table, tmp_path.joinpath) == own
+
+
+def test_a_known_data_set_without_a_copy_is_of_the_hub_in_spite_of_the_format_of_its_copies(tmp_path):
+    table = TaskTable(data="SemEvalWorkshop/sem_eval_2010_task_8", format="semeval2010-task8")
+    assert locate(table, tmp_path.joinpath) is Place.HUB
 
 
 def test_format_hub_overrides_a_folder_of_the_same_name(tmp_path):

@@ -4,6 +4,7 @@ import datasets
 import pytest
 from huggingface_hub import constants
 
+from fedlab.config.hub_names import DATA_VARIABLE
 from fedlab.config.schema import TaskTable
 from fedlab.data.sources import dataset as sources
 from fedlab.data.sources.dataset import load_dataset_dict
@@ -89,6 +90,47 @@ def test_hub_splits_come_under_their_names_here(tmp_path, monkeypatch):
     splits = load_dataset_dict(TaskTable(data="owner/name", options={"name": "mnli"}), resolve=tmp_path.joinpath)
     assert set(splits) == {"train", "validation", "test"}
     assert asked == [("owner/name", {"name": "mnli"})]
+
+
+@pytest.mark.parametrize(
+    ("task", "columns", "expected"),
+    [
+        ({"data": "stanfordnlp/sst2"}, {"sentence": ["a"], "label": [1]}, {"text": ["a"]}),
+        ({"data": "stanfordnlp/sst2", "text": "sentence"}, {"text": ["a"], "label": [1]}, {"sentence": ["a"]}),
+        ({"data": "stanfordnlp/sst2", "text": "sentence"}, {"sentence": ["a"], "label": [1]}, {"sentence": ["a"]}),
+        (
+            {"data": "rajpurkar/squad", "kind": "prompt", "prompt": "{question}", "response": "answer"},
+            {"question": ["q", "r"], "answers": [{"text": ["x", "y"]}, {"text": []}]},
+            {"answer": ["x", None]},
+        ),
+        ({"data": "owner/other"}, {"sentence": ["a"], "label": [1]}, {"sentence": ["a"]}),
+    ],
+)
+def test_the_columns_of_a_known_data_set_are_named_as_the_task_names_them(
+    task, columns, expected, tmp_path, monkeypatch
+):
+    loaded = datasets.DatasetDict(train=datasets.Dataset.from_dict(columns))
+    monkeypatch.setattr(sources.datasets, "load_dataset", lambda *_, **__: loaded)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+
+    train = load_dataset_dict(TaskTable(**task), resolve=tmp_path.joinpath)["train"]
+
+    assert {name: list(train[name]) for name in expected} == expected
+
+
+def test_a_copy_of_a_known_data_set_is_read_in_the_format_that_its_files_have(tmp_path, monkeypatch):
+    monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
+    folder = tmp_path / "semeval2010_task8"
+    folder.mkdir()
+    line = '1\t"The <e1>cause</e1> of the <e2>effect</e2>."\nCause-Effect(e1,e2)\nComment:\n\n'
+    (folder / "TRAIN_FILE.TXT").write_text(line)
+    (folder / "TEST_FILE_FULL.TXT").write_text(line)
+    table = TaskTable(data="SemEvalWorkshop/sem_eval_2010_task_8", text="sentence", label="relation")
+
+    splits = load_dataset_dict(table, resolve=tmp_path.joinpath)
+
+    assert _sizes(splits) == {"train": 1, "test": 1}
+    assert list(splits["train"]["relation"]) == ["Cause-Effect(e1,e2)"]
 
 
 def test_a_hub_id_offline_is_one_line_that_names_it(tmp_path, monkeypatch):
