@@ -2,7 +2,7 @@
 
 import math
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
@@ -10,7 +10,7 @@ from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import CONVOLUTIONAL, TRAINABLE_SETS, TRAINS
 from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
-from fedlab.config.task_table import ExperimentTable, Options, Partition, TaskTable
+from fedlab.config.task_table import ExperimentTable, Options, Partition, ScoreName, TaskTable
 from fedlab.errors import UserError
 from fedlab.workload.passes import Precision
 
@@ -276,6 +276,17 @@ class EvaluationTable(ExperimentTable):
         description="score the first model before round 1; default: only for next-token and prompt, whose models can "
         "answer before they are trained",
     )
+    measure: ScoreName | None = Field(
+        None,
+        description="the score of a model, by which strategies and targets decide; default: accuracy, entity-f1, or "
+        "token-accuracy without labels",
+    )
+    clients_every: int = Field(
+        0,
+        ge=0,
+        description="rounds between measurements of the global model on the training examples of each client, in "
+        "simulations; 0: never",
+    )
 
 
 class CheckpointTable(ExperimentTable):
@@ -322,6 +333,7 @@ class Experiment(ExperimentTable):
     def _plain(cls, table: object) -> object:
         if isinstance(table, dict):
             check_plain(table)
+            return _with_measure(table)
         return table
 
     @model_validator(mode="after")
@@ -357,3 +369,14 @@ class Experiment(ExperimentTable):
     def path(self, text: str) -> Path:
         """Return a path of the experiment file, relative ones taken from the file's own folder."""
         return Path(self.base_folder) / Path(text).expanduser()
+
+
+def _with_measure(table: dict[str, Any]) -> dict[str, Any]:
+    """Copy `evaluation.measure` into the task, which says whether it has such a measure."""
+    evaluation, task = table.get("evaluation"), table.get("task", {})
+    if not isinstance(evaluation, dict) or not isinstance(task, dict) or evaluation.get("measure") is None:
+        return table
+    measure = evaluation["measure"]
+    if task.get("measure") not in (None, measure):
+        raise ValueError(f"evaluation.measure = '{measure}' and task.measure = '{task['measure']}': give one of them")
+    return table | {"task": task | {"measure": measure}}

@@ -7,15 +7,26 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Options = dict[str, Any]
 TaskKind = Literal["classification", "tagging", "next-token", "prompt", "image"]
-ScoreName = Literal["accuracy", "entity-f1", "token-accuracy", "likelihood", "exact-match", "f1", "rouge-l"]
+ScoreName = Literal[
+    "accuracy",
+    "macro-f1",
+    "balanced-accuracy",
+    "entity-f1",
+    "token-accuracy",
+    "likelihood",
+    "exact-match",
+    "f1",
+    "rouge-l",
+]
 # What the score of a model can be in each kind of task, the default first.
 SCORES: Mapping[TaskKind, tuple[ScoreName, ...]] = {
-    "classification": ("accuracy",),
-    "tagging": ("entity-f1",),
+    "classification": ("accuracy", "macro-f1", "balanced-accuracy"),
+    "tagging": ("entity-f1", "macro-f1"),
     "next-token": ("token-accuracy", "likelihood"),
     "prompt": ("token-accuracy", "likelihood", "accuracy", "exact-match", "f1", "rouge-l"),
-    "image": ("accuracy",),
+    "image": ("accuracy", "macro-f1", "balanced-accuracy"),
 }
+
 OF_TEXTS: tuple[ScoreName, ...] = ("exact-match", "f1", "rouge-l")  # those of texts that the model generates
 CHAT = "chat"  # the template that a model's tokenizer has
 _MOST_CLIENTS = 1_000_000
@@ -86,9 +97,7 @@ class TaskTable(ExperimentTable):
         CHAT, description="prompt: chat, the model's own template, or a text with {prompt}, which the response follows"
     )
     pack: bool = Field(True, description="next-token: join a client's texts into blocks of max_length; else one a text")
-    measure: ScoreName | None = Field(
-        None, description="the score of a model; default: accuracy, entity-f1, or token-accuracy without labels"
-    )
+    measure: ScoreName | None = Field(None, description="as evaluation.measure, which is the same key")
     generate: int = Field(
         100, ge=1, le=100_000, description="texts of a split that the model continues for exact-match, f1 and rouge-l"
     )

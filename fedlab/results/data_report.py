@@ -132,7 +132,8 @@ def _total(report: DataReport, count: Callable[[SplitReport], int]) -> int:
 
 
 def _splits(report: DataReport) -> Table:
-    table = Table(title=report.data, title_justify="left", box=box.SIMPLE_HEAD)
+    title = f"{report.data} as in {report.copy}" if report.copy else report.data
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
     table.add_column("split")
     lengths = () if report.images else ("median tokens", "longest", f"cut at {report.max_length}")
     for heading in ("examples", *lengths):

@@ -96,7 +96,8 @@ class RoundRecord:
     round, `budget_seconds` the time that the current trial gives each group. Accuracies are None where nothing was
     measured. `wall_seconds` is the real time since the start of the run: the only field that may differ between two
     runs of one seed. `notes` are remarks of the strategy. The accuracies are the scores that the task names; `measures`
-    has other measures by split and name, such as a language model's perplexity.
+    has other measures by split and name, such as a language model's perplexity, and of `clients` how the accuracies on
+    their training examples are distributed. The last round has the measures of each label on the test split.
     """
 
     server_round: int
@@ -110,6 +111,7 @@ class RoundRecord:
     budget_seconds: float | None = None
     notes: list[str] = field(default_factory=list)
     measures: dict[str, dict[str, float]] = field(default_factory=dict)
+    labels: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ from fedlab.results.folder import RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
 from fedlab.workload.workload import Configuration
 
+_NO_SHARES = ("perplexity", "loss")
 _PROMPT_END, _TEXT = 120, 200  # characters of a text that are shown
 
 # How a client's work was lost (`fedlab.results.records.Dropout`), in words.
@@ -154,6 +155,7 @@ def _of_rounds(rounds: Sequence[RoundRecord]) -> dict[str, Any]:
         "validation_accuracy": _last(record.validation_accuracy for record in rounds),
         "best": _best(rounds),
         "measures": _measures(rounds),
+        "labels": rounds[-1].labels if rounds else {},
         "rounds": len(rounds),
         "simulated_seconds": last.simulated_seconds if last else 0.0,
         "wall_seconds": last.wall_seconds if last else 0.0,
@@ -304,13 +306,17 @@ def _best_figures(summary: Mapping[str, Any]) -> list[tuple[str, RenderableType]
 
 
 def _other_figures(measures: Mapping[str, Mapping[str, float]] | None) -> list[tuple[str, RenderableType]]:
-    """Return measures by split and name, those of the test split before those of validation."""
+    """Return measures by split in one line each: of test, of validation and over the clients."""
     measures = measures or {}
     return [
-        (f"{split} {name}", f"{value:.4g}" if name == "perplexity" else human_share(value))
-        for split in ("test", "validation")
-        for name, value in (measures.get(split) or {}).items()
+        (f"{split} measures", ", ".join(f"{name} {_measure(name, value)}" for name, value in measures[split].items()))
+        for split in ("test", "validation", "clients")
+        if measures.get(split)
     ]
+
+
+def _measure(name: str, value: float) -> str:
+    return f"{value:.4g}" if name in _NO_SHARES else human_share(value)
 
 
 def _energy(summary: Mapping[str, Any]) -> str:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fedlab.codecs.transport.reference import Reference, nothing, reference_arrays
 from fedlab.common.arrays import Arrays
 from fedlab.common.seeds import generator
 from fedlab.config.schema import Experiment
+from fedlab.config.task_table import SCORES
+from fedlab.data.metrics import Score
 from fedlab.errors import UserError
 from fedlab.models.base import weights_of
 from fedlab.models.cnn.network import ConvNetwork
@@ -23,7 +26,7 @@ from fedlab.models.peft.set_calls import initial_of, split_point_of
 from fedlab.models.quantised.named_weights import QUANTISED
 from fedlab.models.sizes import model_type_of
 from fedlab.models.split_model import SplitModel
-from fedlab.server.context import Measure
+from fedlab.server.context import ClientScores, Measure
 from fedlab.server.example_limits import Sizes, unknown_sizes
 from fedlab.server.factory import load_set, set_named
 from fedlab.training.bundle import pretrained_of
@@ -40,7 +43,8 @@ class Bench:
 
     `pretrained` returns the published weights of the backbone, for those that are trained; models are sent as
     differences to `reference`; `export` saves the final model in a library's format; `partition_sizes` returns how many
-    examples a partition has; `samples` lets a language model continue a few texts, and is None for others.
+    examples a partition has; `client_scores` returns the scores on those of each client, where the server has them;
+    `samples` lets a language model continue a few texts, and is None for others.
     """
 
     sizes: ModelSizes
@@ -50,6 +54,7 @@ class Bench:
     reference: Reference = nothing
     samples: Callable[[Arrays, Configuration], list[dict[str, str]]] | None = None
     partition_sizes: Sizes = unknown_sizes
+    client_scores: ClientScores | None = None
 
     @property
     def shape(self) -> AnyShape:
@@ -58,19 +63,32 @@ class Bench:
 
 
 def bench_of(
-    experiment: Experiment, workbench: Workbench, measure: Callable[[Arrays, Split, SplitPoint], float]
+    experiment: Experiment,
+    workbench: Workbench,
+    measure: Callable[[Arrays, Split, SplitPoint], float],
+    measure_clients: Callable[[Arrays, SplitPoint], np.ndarray] | None = None,
 ) -> Bench:
     """Return what the server must know of the model and the data on a workbench.
 
-    `measure` returns the score of a model that is split at a point, on a split of the data.
+    `measure` returns the score of a model that is split at a point, on a split of the data, and `measure_clients` those
+    on the training examples of each client; None where the server does not have these.
     """
     sizes = workbench.network.sizes(len(workbench.label_names))
 
+    def split_of(configuration: Configuration) -> SplitPoint:
+        return set_named(experiment, configuration).split_point(sizes.blocks)
+
     def measure_configured(arrays: Arrays, split: Split, configuration: Configuration) -> float:
-        return measure(arrays, split, set_named(experiment, configuration).split_point(sizes.blocks))
+        score = measure(arrays, split, split_of(configuration))
+        table = experiment.task
+        return score.by(table.scored_by, SCORES[table.kind][0]) if isinstance(score, Score) else score
+
+    def score_clients(arrays: Arrays, configuration: Configuration) -> np.ndarray:
+        assert measure_clients is not None
+        return measure_clients(arrays, split_of(configuration))
 
     def write_samples(arrays: Arrays, configuration: Configuration) -> list[dict[str, str]]:
-        return samples(workbench, arrays, set_named(experiment, configuration).split_point(sizes.blocks))
+        return samples(workbench, arrays, split_of(configuration))
 
     def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
         if isinstance(workbench.network, ConvNetwork):
@@ -94,6 +112,7 @@ def bench_of(
         pretrained=partial(pretrained_arrays, experiment, workbench.network),
         reference=partial(reference_arrays, workbench.network),
         samples=write_samples if workbench.task.language is not None else None,
+        client_scores=None if measure_clients is None else score_clients,
     )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
+import numpy as np
 from flwr.app import ArrayRecord
 from flwr.serverapp.strategy import Strategy
 
@@ -17,6 +18,7 @@ from fedlab.workload.workload import Configuration
 HeldOut = Literal["validation", "test"]
 HELD_OUT: tuple[HeldOut, ...] = ("validation", "test")
 Measure = Callable[[Arrays, HeldOut, Configuration], float]
+ClientScores = Callable[[Arrays, Configuration], np.ndarray]
 UpdateLimit = Callable[[Arrays], float | None]
 
 
@@ -38,7 +40,8 @@ class Server:
     and only the report may use the test split. `ledger` has the bills of the current round. `update_limit` says how far
     (Euclidean, over all arrays) an update may be from the arrays that were sent, where a strategy has no limit of its
     own; None for no limit. `scores` is for the round loop: `measure` that returns other measures with the score
-    (`fedlab.data.metrics.Score`); None: there are no others.
+    (`fedlab.data.metrics.Score`); None: there are no others. So is `client_scores`, which returns the score on the
+    training examples of each client, by partition id; None: that cannot be known.
     """
 
     seed: int
@@ -52,6 +55,7 @@ class Server:
     ledger: Ledger = field(default_factory=Ledger)
     update_limit: UpdateLimit = no_limit
     scores: Measure | None = None
+    client_scores: ClientScores | None = None
 
     @property
     def blocks(self) -> int:

@@ -10,7 +10,8 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.common.arrays import Arrays, in_dtypes_of
 from fedlab.common.seeds import seed_for
-from fedlab.data.metrics import others_of
+from fedlab.data.class_measures import client_measures
+from fedlab.data.metrics import labels_of, others_of
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import seed_strategies
 from fedlab.messages.orders import CONFIGURATION, packed_configuration
@@ -111,7 +112,8 @@ class Save(Protocol):
 class RoundLoop:
     """Runs rounds of a strategy over a grid.
 
-    `validation_every` counts rounds, `test_every` counts validations (0: at the end only). The grid enters its bills in
+    `validation_every` counts rounds, `test_every` counts validations (0: at the end only), `clients_every` the rounds
+    between scores of all clients (0: none). The grid enters its bills in
     the server's ledger. After every round `observer` is told of it, and after all but the last `save` is given the
     state: a run does more in its last round, so one that goes on after all must do that round again. With `prefills`
     all clients fill their caches before the first round. A strategy that never `evaluates` is not asked whom to ask for
@@ -135,6 +137,7 @@ class RoundLoop:
     wall_seconds: Callable[[], float]
     prefills: bool = False
     evaluates: bool = True
+    clients_every: int = 0
     divergence: DivergenceRule = field(default_factory=DivergenceRule)
     passes: Collection[Dropout] = PASSES
 
@@ -167,8 +170,8 @@ class RoundLoop:
             arrays = self._conclude(before, server_round)
             after = replace(after, arrays=arrays or before.arrays)
         after = replace(after, configuration=self._configuration(before))
-        after, measures = self._measured(after, changed=arrays is not None)
-        self.observer.on_round(self._record(before, after, measures))
+        after, measured = self._measured(after, changed=arrays is not None)
+        self.observer.on_round(self._record(before, after, measured))
         if flaw and self.divergence.action == "stop":
             raise RunFailedError(f"round {server_round}: {flaw}; on_divergence = 'warn' would go on")
         return after
@@ -248,12 +251,12 @@ class RoundLoop:
             check_like(self.strategy, model, before.arrays)
         return in_dtypes_of(model, before.arrays)
 
-    def _measured(self, state: RunState, *, changed: bool) -> tuple[RunState, dict[str, dict[str, float]]]:
+    def _measured(self, state: RunState, *, changed: bool) -> tuple[RunState, "_Measured"]:
         """Measure the model if it changed and this round validates, or if the run ends.
 
-        Return the measures beside the scores, too, by split.
+        Return what is measured beside the scores, too.
         """
-        measure, others = self.server.scores or self.server.measure, {}
+        measure, others, labels = self.server.scores or self.server.measure, {}, {}
         due = changed and state.server_round % self.validation_every == 0
         if due or (changed and self._over(state)):
             accuracy = measure(state.arrays, "validation", state.configuration)
@@ -264,9 +267,15 @@ class RoundLoop:
             accuracy = measure(state.arrays, "test", state.configuration)
             state = replace(state, test_accuracy=float(accuracy), tests=state.tests + 1)
             others["test"] = others_of(accuracy)
-        return state, {split: each for split, each in others.items() if each}
+            labels = labels_of(accuracy) if self._over(state) else {}
+        if self._measures_clients(state) and changed and self.server.client_scores is not None:
+            others["clients"] = client_measures(self.server.client_scores(state.arrays, state.configuration))
+        return state, _Measured({split: each for split, each in others.items() if each}, labels)
 
-    def _record(self, before: RunState, after: RunState, measures: dict[str, dict[str, float]]) -> RoundRecord:
+    def _measures_clients(self, state: RunState) -> bool:
+        return self.clients_every > 0 and (state.server_round % self.clients_every == 0 or self._over(state))
+
+    def _record(self, before: RunState, after: RunState, found: "_Measured") -> RoundRecord:
         searching = self.strategy if isinstance(self.strategy, Searching) else None
         measured = after.validations > before.validations
         return RoundRecord(
@@ -280,8 +289,17 @@ class RoundLoop:
             wall_seconds=self.wall_seconds(),
             budget_seconds=searching.budget_seconds if searching else None,
             notes=list(self.server.ledger.notes),
-            measures=measures,
+            measures=found.measures,
+            labels=found.labels,
         )
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is measured of a model beside its scores: by split and name, and of each label."""
+
+    measures: dict[str, dict[str, float]]
+    labels: dict[str, dict[str, float]]
 
 
 def _config(server_round: int, configuration: Configuration) -> ConfigRecord:

@@ -118,6 +118,7 @@ def _loop(
         measure=bench.measure,
         observer=observer,
         update_limit=world.update_limit,
+        client_scores=bench.client_scores,
     )
     grid = grid_stack(
         world.grid,

@@ -14,7 +14,7 @@ from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.results.recorder import Observer
 from fedlab.results.records import Dropout
 from fedlab.server.assemble import Assembled
-from fedlab.server.context import Attached, HeldOut, Measure, Server, UpdateLimit, no_limit
+from fedlab.server.context import Attached, ClientScores, HeldOut, Measure, Server, UpdateLimit, no_limit
 from fedlab.server.divergence import divergence_rule
 from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.requirements import layers_of
@@ -36,6 +36,7 @@ def attached_server(
     measure: Measure,
     observer: Observer,
     update_limit: UpdateLimit = no_limit,
+    client_scores: ClientScores | None = None,
 ) -> Server:
     """Return the server's side of a run, lent to its strategy, and to one within that, if they want it."""
 
@@ -54,6 +55,7 @@ def attached_server(
         on_trial=observer.on_trial,
         on_step=observer.on_step,
         update_limit=update_limit,
+        client_scores=client_scores,
     )
     for strategy in layers_of(assembled.strategy):
         if isinstance(strategy, Attached):
@@ -132,6 +134,7 @@ def round_loop(
         stop=assembled.stop,
         validation_every=experiment.evaluation.validation_every,
         test_every=experiment.evaluation.test_every,
+        clients_every=experiment.evaluation.clients_every,
         observer=observer,
         save=save,
         wall_seconds=wall_seconds,

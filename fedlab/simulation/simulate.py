@@ -101,7 +101,7 @@ def _run(
         pool = machines.pool(on_trouble=tell)
         pack = _pack(assembled.experiment.engine, assembled.client)
         grid = RayGrid(pool, workbench, states, pack=pack, on_failure=tell)
-        bench = bench_of(assembled.experiment, workbench, grid.measure)
+        bench = bench_of(assembled.experiment, workbench, grid.measure, grid.measure_clients)
         world = World(
             grid=grid,
             partitions=grid.partitions(),

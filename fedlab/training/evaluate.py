@@ -6,10 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from fedlab.data.class_measures import class_measures, label_measures
 from fedlab.data.label_words import LabelWords
 from fedlab.data.language import Language
 from fedlab.data.language_metrics import score_by, text_measures, token_measures, word_measures
-from fedlab.data.metrics import Score, accuracy, entity_f1
+from fedlab.data.metrics import Score, accuracy, entity_score
 from fedlab.models.peft.base import SplitPoint
 from fedlab.models.split import Network
 from fedlab.models.split_model import SplitModel
@@ -61,7 +62,7 @@ def predict_rows(
     parameters: Mapping[str, Tensor],
     at: SplitPoint,
 ) -> np.ndarray:
-    """Predict rows of a split from their frozen states: label ids [N], or [N, T] for tagging.
+    """Predict rows of a split from their frozen states: logits [N, C], or for tagging label ids [N, T].
 
     Of language these are figures of its guesses, [N, 3], or the likelihoods of label words
     (`fedlab.models.heads.next_token`).
@@ -105,13 +106,14 @@ def _guess(
 def predict_frozen(
     network: SplitModel, frozen: Tensor, lengths: Tensor, parameters: Mapping[str, Tensor], at: SplitPoint
 ) -> np.ndarray:
-    """Predict from frozen states: label ids [N], or [N, T] for tagging."""
+    """Predict from frozen states: logits [N, C], or for tagging label ids [N, T]."""
     frozen, lengths = frozen.to(network.device), lengths.to(network.device)
     placed = {name: tensor.to(network.device) for name, tensor in parameters.items()}
-    parts = [
-        network.logits(frozen[row : row + _BATCH_ROWS], lengths[row : row + _BATCH_ROWS], placed, at).argmax(-1)
-        for row in range(0, len(lengths), _BATCH_ROWS)
-    ]
+    parts = []
+    for row in range(0, len(lengths), _BATCH_ROWS):
+        batch = slice(row, row + _BATCH_ROWS)
+        logits = network.logits(frozen[batch], lengths[batch], placed, at)
+        parts.append(logits.argmax(-1) if network.kind == "tagging" else logits.float())
     return torch.cat(parts).cpu().numpy()
 
 
@@ -123,7 +125,7 @@ def score(workbench: Workbench, split: Split, predictions: np.ndarray, written: 
 def score_rows(
     workbench: Workbench, split: Split, rows: np.ndarray, predictions: np.ndarray, written: np.ndarray | None = None
 ) -> Score:
-    """Score the predictions of some rows of a split: by accuracy, or entity-level F1 for tagging.
+    """Score the predictions of some rows of a split: by accuracy, or entity-level F1 for tagging; others are beside it.
 
     Entities behind `task.max_length`, which no prediction can find, count as missed. Language is scored by what its
     task says. Where that cannot be, it is scored by token accuracy: training texts are not read for label words, and
@@ -134,10 +136,20 @@ def score_rows(
         return _score_language(workbench, language, split, predictions, written)
     labels = np.asarray(samples.labels[rows])
     if workbench.network.kind != "tagging":
-        return Score(accuracy(predictions, labels))
+        return _score_classes(workbench, predictions, labels)
     tagged = workbench.tokens(split).words
     words = None if tagged is None else tagged.take(rows)
-    return Score(entity_f1(predictions, labels, workbench.label_names, words))
+    return entity_score(predictions, labels, workbench.label_names, words)
+
+
+def _score_classes(workbench: Workbench, logits: np.ndarray, labels: np.ndarray) -> Score:
+    predictions = logits.argmax(axis=1)
+    most_common = int(np.bincount(np.asarray(workbench.samples("train").labels)).argmax())
+    return Score.of(
+        accuracy(predictions, labels),
+        class_measures(logits, labels, most_common),
+        label_measures(predictions, labels, workbench.label_names),
+    )
 
 
 def _score_language(

@@ -133,6 +133,10 @@ def _check_deployable(experiment: Experiment) -> None:
             "strategy.options.late = 'carry': in simulations only, a server of real nodes looks at no late reply; use"
             " late = 'drop'"
         )
+    if experiment.evaluation.clients_every:
+        raise UserError(
+            "evaluation.clients_every: in simulations only, a server of real nodes does not have their examples; use 0"
+        )
 
 
 def _check_resumed(folder: RunFolder, now: Experiment) -> None:

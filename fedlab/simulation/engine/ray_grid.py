@@ -26,7 +26,7 @@ from fedlab.simulation.engine.actor import RUN_ID, Answer, Asked, Done
 from fedlab.simulation.engine.packing import idle_actors, lone_pack, pack_messages
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import Call, Lost, WorkerPool, shared
-from fedlab.training.evaluate import score, shards, shards_to_write
+from fedlab.training.evaluate import score, score_rows, shards, shards_to_write
 from fedlab.training.workbench import Split, Workbench
 
 FIRST_NODE_ID = 2  # 1 is the server's
@@ -110,23 +110,34 @@ class RayGrid(AnsweringGrid):
 
     def measure(self, arrays: Arrays, split: Split, at: SplitPoint) -> float:
         """Return the score of a model, split there, on a split of the data held by the server; all actors compute."""
+        predicted, written = shards(len(self._workbench.samples(split))), shards_to_write(self._workbench, split)
+        found = self._measured(arrays, split, at, [("predict", predicted), ("write", written)])
+        texts = np.concatenate(found[len(predicted) :]) if written else None
+        return score(self._workbench, split, np.concatenate(found[: len(predicted)]), texts)
+
+    def measure_clients(self, arrays: Arrays, at: SplitPoint) -> np.ndarray:
+        """Return the score of a model, split there, on the training examples of each client, by partition id."""
+        parts = shards(len(self._workbench.samples("train")))
+        predictions = np.concatenate(self._measured(arrays, "train", at, [("predict", parts)]))
+        rows = map(np.asarray, self._workbench.partitions)
+        return np.array([float(score_rows(self._workbench, "train", own, predictions[own])) for own in rows])
+
+    def _measured(
+        self, arrays: Arrays, split: Split, at: SplitPoint, asked: Sequence[tuple[str, Sequence[tuple[int, int]]]]
+    ) -> list[np.ndarray]:
+        """Return what actors find of parts of a split, by the methods that are asked for, in that order."""
         reference = self._shared([arrays])[id(arrays)]
-        asked = {
-            "predict": shards(len(self._workbench.samples(split))),
-            "write": shards_to_write(self._workbench, split),
-        }
-        calls = [
-            Call(method=method, arguments=(reference, split, *shard, at), about=f"measuring {split}")
-            for method, parts in asked.items()
-            for shard in parts
-        ]
-        found = self._run(calls)
+        found = self._run(
+            [
+                Call(method=method, arguments=(reference, split, *part, at), about=f"measuring {split}")
+                for method, parts in asked
+                for part in parts
+            ]
+        )
         for each in found:
             if isinstance(each, Lost):
                 raise RunFailedError(each.reason)
-        predictions, written = found[: len(asked["predict"])], found[len(asked["predict"]) :]
-        texts = np.concatenate(written) if written else None
-        return score(self._workbench, split, np.concatenate(predictions), texts)
+        return found
 
     def state(self) -> dict[str, Any]:
         """Return where the clients' states stand, for a checkpoint."""

@@ -315,3 +315,23 @@ def test_images_need_a_network_for_images_that_is_trained_whole(keys, said):
     experiment_from(table, "images")
     experiment_from(table | {"backbone": {"name": "nets.py:mine"}}, "images")
     assert said in refusal(lambda: experiment_from(table | keys, "images"))
+
+
+def test_the_measure_of_the_evaluation_is_that_of_the_task():
+    table = {"name": "x", "rounds": 1, "evaluation": {"measure": "macro-f1"}}
+    assert experiment_from(table, "x.toml").task.scored_by == "macro-f1"
+    again = experiment_from(experiment_from(table, "x.toml").model_dump(), "x.toml")
+    assert again.task.scored_by == again.evaluation.measure == "macro-f1"
+
+
+@pytest.mark.parametrize(
+    ("task", "measure", "message"),
+    [
+        ({"measure": "accuracy"}, "macro-f1", "evaluation.measure = 'macro-f1' and task.measure = 'accuracy'"),
+        ({}, "rouge-l", "measure 'rouge-l': kind classification has accuracy, macro-f1, balanced-accuracy"),
+    ],
+)
+def test_a_measure_that_the_task_does_not_have_is_refused(task, measure, message):
+    table = {"name": "x", "rounds": 1, "task": task, "evaluation": {"measure": measure}}
+    with pytest.raises(UserError, match=message):
+        experiment_from(table, "x.toml")

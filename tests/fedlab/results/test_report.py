@@ -252,9 +252,8 @@ def test_the_scores_of_the_first_model_are_shown_beside_the_last(tmp_path):
 
     lines = [" ".join(line.split()) for line in printed(render_summary(summary, tmp_path), width=300).splitlines()]
 
-    assert "test accuracy, at the start 0.250" in lines
-    assert "test perplexity, at the start 8" in lines
-    assert "validation accuracy, at the start 0.500" in lines
+    assert "test measures, at the start accuracy 0.250, perplexity 8" in lines
+    assert "validation measures, at the start accuracy 0.500" in lines
 
 
 def test_a_deployed_run_says_so_and_what_it_does_not_know(tmp_path):

@@ -9,13 +9,15 @@ from safetensors.numpy import load_file
 from transformers import AutoModelForSequenceClassification
 
 from fedlab.config.file import experiment_from
-from fedlab.config.schema import BackboneTable, ClientTable
+from fedlab.config.schema import BackboneTable, ClientTable, Experiment
+from fedlab.data.metrics import Score, labels_of, others_of
 from fedlab.errors import UserError
 from fedlab.models.base import weights_of
 from fedlab.models.cnn.sizes import conv_sizes
 from fedlab.models.load import encoder_of
 from fedlab.models.peft.bitfit import Biases
 from fedlab.models.peft.bottleneck import Bottleneck
+from fedlab.models.peft.head import HeadOnly
 from fedlab.models.peft.lora import Lora, pair_names
 from fedlab.models.peft.whole_blocks import TopBlocks
 from fedlab.server.bench import Bench, bench_of, first_model, initial_set, pretrained_arrays
@@ -62,6 +64,18 @@ def test_a_model_is_measured_where_its_set_splits_it(prepare):
     assert bench.measure(HEAD, "validation", TopBlocks(depth=2).configuration) == "validation inputs"
     with pytest.raises(UserError, match="the set 'x:Own' is not built in"):
         bench.measure(HEAD, "test", {"set": "x:Own"})
+
+
+def test_the_measure_that_the_experiment_names_is_the_score_and_the_usual_one_is_beside_it(prepare):
+    experiment, workbench = prepare()
+    table = experiment.model_dump() | {"evaluation": {"measure": "macro-f1"}}
+    found = Score.of(0.75, {"macro-f1": 0.5, "loss": 1.25}, {"a": {"f1": 1.0}})
+    bench = bench_of(Experiment.model_validate(table), workbench, lambda arrays, split, at: found)
+
+    score = bench.measure(HEAD, "test", HeadOnly().configuration)
+
+    assert (float(score), others_of(score)) == (0.5, {"accuracy": 0.75, "loss": 1.25})
+    assert labels_of(score) == {"a": {"f1": 1.0}}
 
 
 def test_a_model_is_exported_by_what_was_trained(prepare, tmp_path: Path):

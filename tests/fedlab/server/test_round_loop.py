@@ -10,6 +10,7 @@ from flwr.serverapp.strategy import Strategy
 
 from fedlab.billing.ledger import Ledger
 from fedlab.common.clock import VirtualClock
+from fedlab.data.class_measures import client_measures
 from fedlab.data.metrics import Score
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_RAISED, error_reply
@@ -98,7 +99,8 @@ def run(memory_grid):
 
     def call(
         strategy, *, state=None, accuracy=lambda x, split: 0.0, answer=None, validation_every=1, test_every=1,
-        log=None, ledger=None, evaluates=True, prefills=False, rule=None, passes=PASSES, **stop,
+        log=None, ledger=None, evaluates=True, prefills=False, rule=None, passes=PASSES, client_scores=None,
+        clients_every=0, **stop,
     ):  # fmt: skip
         clock = VirtualClock()
         log = log or Log()
@@ -126,6 +128,7 @@ def run(memory_grid):
                 measure=measure,
                 on_trial=lambda trial: None,
                 ledger=ledger or Ledger(),
+                client_scores=client_scores,
             ),
             stop=StopRule(**stop),
             validation_every=validation_every,
@@ -134,6 +137,7 @@ def run(memory_grid):
             save=log.save,
             wall_seconds=lambda: 1.25,
             evaluates=evaluates,
+            clients_every=clients_every,
             prefills=prefills,
             divergence=rule or DivergenceRule(),
             passes=passes,
@@ -221,6 +225,19 @@ def test_other_measures_are_recorded_beside_the_score_which_is_kept_as_a_plain_n
     assert record.measures == {"validation": {"perplexity": 4.0}, "test": {"perplexity": 4.0}}
     assert [type(each) for each in (record.validation_accuracy, record.test_accuracy)] == [float, float]
     assert type(log.final.best.validation_accuracy) is float
+
+
+def test_the_last_round_has_the_measures_of_each_label_on_the_test_split(run):
+    labels = {"a": {"f1": 0.5, "examples": 3}}
+    log = run(Counting(), accuracy=lambda x, split: Score.of(0.5, {}, labels if split == "test" else {}), rounds=3)
+    assert [record.labels for record in log.records] == [{}, {}, labels]
+
+
+def test_the_scores_of_clients_are_recorded_as_often_as_asked_and_at_the_end(run):
+    scores = np.array([0.0, 1.0, 0.5, 0.5])
+    log = run(Counting(), client_scores=lambda arrays, configuration: scores, clients_every=2, rounds=5)
+    assert [record.server_round for record in log.records if "clients" in record.measures] == [2, 4, 5]
+    assert log.records[1].measures["clients"] == client_measures(scores)
 
 
 def test_test_every_counts_validations_and_the_last_is_always_measured(run):

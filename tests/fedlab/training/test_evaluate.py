@@ -18,7 +18,7 @@ def _workbench(kind, labels, words=None):
         network=SimpleNamespace(kind=kind),
         label_names=NAMES,
         tokens={"test": tokens}.__getitem__,
-        samples={"test": tokens}.__getitem__,
+        samples={"test": tokens, "train": tokens}.__getitem__,
         task=SimpleNamespace(language=None),
     )
 
@@ -35,5 +35,10 @@ def test_perfect_predictions_of_what_was_kept_miss_the_entities_that_were_cut_of
 
 def test_classifications_are_scored_by_accuracy_over_the_rows_asked_for():
     workbench = _workbench("classification", np.array([0, 1, 1]))
-    assert score(workbench, "test", np.array([0, 1, 0])) == pytest.approx(2 / 3)
-    assert score_rows(workbench, "test", np.array([2]), np.array([0])) == 0.0
+    logits = np.eye(3, dtype=np.float32)[[0, 1, 0]]
+    found = score(workbench, "test", logits)
+    assert found == pytest.approx(2 / 3)
+    assert found.others["macro-recall"] == pytest.approx((1 + 1 / 2) / 2)
+    assert found.others["majority-baseline"] == pytest.approx(2 / 3)
+    assert found.labels["I-x"] == pytest.approx({"precision": 1.0, "recall": 0.5, "f1": 2 / 3, "examples": 2})
+    assert score_rows(workbench, "test", np.array([2]), logits[2:]) == 0.0

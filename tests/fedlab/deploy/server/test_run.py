@@ -172,6 +172,11 @@ def test_late_work_that_is_to_be_carried_is_refused_before_anybody_is_waited_for
         run("""rounds=1 strategy.name=fedavg 'strategy.options={late="carry"}'""", nodes=5, **{"least-nodes": 5})
 
 
+def test_scores_of_clients_are_refused_before_anybody_is_waited_for(run):
+    with pytest.raises(UserError, match=r"evaluation\.clients_every: in simulations only"):
+        run(f"rounds=1 evaluation.clients_every=1 {FEDAVG}", nodes=5, **{"least-nodes": 5})
+
+
 def test_a_strategy_that_does_not_exist_is_refused_before_anybody_is_waited_for(run):
     with pytest.raises(UserError, match="no such name 'fedavgg'"):
         run("rounds=1 strategy.name=fedavgg", nodes=5, **{"least-nodes": 5})

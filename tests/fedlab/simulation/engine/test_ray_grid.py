@@ -21,7 +21,7 @@ from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 from fedlab.simulation.engine.ray_grid import RayGrid, _answer_to
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import WorkerPool
-from fedlab.training.evaluate import measure
+from fedlab.training.evaluate import measure, predict
 
 pytestmark = pytest.mark.usefixtures("server_identity")
 
@@ -286,6 +286,16 @@ def test_a_model_is_measured_by_all_actors_as_by_one_process(grid, workbench, fi
     nodes = grid(workbench=workbench)
     for split in ("validation", "test"):
         assert nodes.measure(arrays, split, at) == measure(workbench, arrays, split, at)
+
+
+def test_each_client_is_scored_on_its_own_training_examples(grid, workbench, first_model):
+    arrays, at = first_model(Bottleneck(depth=1, width=8))
+
+    found = grid(workbench=workbench).measure_clients(arrays, at)
+
+    predictions = predict(workbench, arrays, "train", 0, len(workbench.samples("train")), at).argmax(axis=1)
+    right = predictions == np.asarray(workbench.samples("train").labels)
+    assert found.tolist() == pytest.approx([right[own].mean() for own in workbench.partitions])
 
 
 @pytest.mark.parametrize("depth", [1, 2])
