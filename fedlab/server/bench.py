@@ -79,9 +79,7 @@ def bench_of(
         return set_named(experiment, configuration).split_point(sizes.blocks)
 
     def measure_configured(arrays: Arrays, split: Split, configuration: Configuration) -> float:
-        score = measure(arrays, split, split_of(configuration))
-        table = experiment.task
-        return score.by(table.scored_by, SCORES[table.kind][0]) if isinstance(score, Score) else score
+        return _as_named(experiment, measure(arrays, split, split_of(configuration)))
 
     def score_clients(arrays: Arrays, configuration: Configuration) -> np.ndarray:
         assert measure_clients is not None
@@ -90,29 +88,36 @@ def bench_of(
     def write_samples(arrays: Arrays, configuration: Configuration) -> list[dict[str, str]]:
         return samples(workbench, arrays, split_of(configuration))
 
-    def export(arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
-        if isinstance(workbench.network, ConvNetwork):
-            save_network(arrays, workbench.network, workbench.label_names, folder)
-            return
-        export_model(
-            arrays,
-            trained,
-            folder,
-            pretrained=partial(pretrained_of, experiment),
-            model_type=model_type_of(experiment.backbone, resolve=experiment.path),
-            network=workbench.transformer,
-            label_names=workbench.label_names,
-        )
-
     return Bench(
         sizes=sizes,
         measure=measure_configured,
         partition_sizes=lambda partition_id: len(workbench.partitions[partition_id]),
-        export=export,
+        export=partial(_export, experiment, workbench),
         pretrained=partial(pretrained_arrays, experiment, workbench.network),
         reference=partial(reference_arrays, workbench.network),
         samples=write_samples if workbench.task.language is not None else None,
         client_scores=None if measure_clients is None else score_clients,
+    )
+
+
+def _as_named(experiment: Experiment, score: float) -> float:
+    """Return a score by the measure that the experiment names."""
+    table = experiment.task
+    return score.by(table.scored_by, SCORES[table.kind][0]) if isinstance(score, Score) else score
+
+
+def _export(experiment: Experiment, workbench: Workbench, arrays: Arrays, trained: TrainableSet, folder: Path) -> None:
+    if isinstance(workbench.network, ConvNetwork):
+        save_network(arrays, workbench.network, workbench.label_names, folder)
+        return
+    export_model(
+        arrays,
+        trained,
+        folder,
+        pretrained=partial(pretrained_of, experiment),
+        model_type=model_type_of(experiment.backbone, resolve=experiment.path),
+        network=workbench.transformer,
+        label_names=workbench.label_names,
     )
 
 
