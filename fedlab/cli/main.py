@@ -17,13 +17,13 @@ from fedlab.cli.client import client
 from fedlab.cli.compare import compare
 from fedlab.cli.data import data
 from fedlab.cli.deploy import deploy
-from fedlab.cli.ending import ResumableCommand
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
 from fedlab.cli.profile_device import profile_device
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
 from fedlab.cli.sweep import sweep
+from fedlab.common.ending import ResumableCommand
 from fedlab.common.short_text import error_line, raised, shortened
 from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 

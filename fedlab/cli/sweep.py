@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from fedlab.cli.ending import ResumableCommand
+from fedlab.common.ending import ResumableCommand
 from fedlab.errors import RunFailedError
 
 if TYPE_CHECKING:

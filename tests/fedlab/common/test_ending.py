@@ -6,7 +6,7 @@ import time
 import pytest
 
 from fedlab.cli import ending
-from fedlab.cli.ending import ResumableCommand, disk_trouble
+from fedlab.common.ending import ResumableCommand, disk_trouble
 from fedlab.errors import InterruptedRunError, RunFailedError
 
 
