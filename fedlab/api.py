@@ -1,7 +1,8 @@
-"""The public interface: what user files import. Everything else in fedlab may move.
+"""The public interface: what scripts and user files import. Everything else in fedlab may move.
 
-A strategy, client, codec, link, availability or data set of your own needs nothing but this module, `fedlab.errors`,
-and Flower. A name is imported from its own module on first use, so `import fedlab.api` itself loads nothing heavy.
+`Experiment`, `run`, `sweep`, `compare` and `estimate` are the command line in Python. A strategy, client, codec, link,
+availability or data set of your own needs nothing but this module, `fedlab.errors`, and Flower. A name is imported from
+its own module on first use, so `import fedlab.api` itself loads nothing heavy.
 """
 
 from importlib import import_module
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
     from fedlab.common.clock import Clock
     from fedlab.common.seeds import generator
     from fedlab.common.units import parse_bandwidth
+    from fedlab.config.schema import Experiment
     from fedlab.messages.orders import Order, configuration_of, order_content, read_order
     from fedlab.messages.pack import from_record, to_record
     from fedlab.messages.replies import (
@@ -45,6 +47,9 @@ if TYPE_CHECKING:
     from fedlab.models.peft.whole_blocks import Everything, TopBlocks
     from fedlab.network.availability import Availability
     from fedlab.network.links import Link
+    from fedlab.results.recorder import Observer
+    from fedlab.scripting.run import Run, run
+    from fedlab.scripting.several import SweptRuns, compare, estimate, sweep
     from fedlab.server.context import Attached, Resumable, Searching, Server
     from fedlab.training.local import LocalTraining
     from fedlab.training.workbench import Workbench, open_workbench
@@ -67,6 +72,7 @@ __all__ = [
     "DropoutLayer",
     "EvaluateReport",
     "Everything",
+    "Experiment",
     "Flatten",
     "GarbledError",
     "HeadOnly",
@@ -76,22 +82,27 @@ __all__ = [
     "MaxPool",
     "ModelShape",
     "ModelSizes",
+    "Observer",
     "Order",
     "Reader",
     "Relu",
     "Residual",
     "Resumable",
+    "Run",
     "Searching",
     "Server",
     "Shape",
     "SplitPoint",
+    "SweptRuns",
     "TopBlocks",
     "TrainReport",
     "TrainableSet",
     "TrainsTogether",
     "Workbench",
     "Workload",
+    "compare",
     "configuration_of",
+    "estimate",
     "evaluate_reply",
     "from_record",
     "generator",
@@ -102,13 +113,24 @@ __all__ = [
     "read_cost",
     "read_order",
     "read_workload",
+    "run",
     "shape_after",
+    "sweep",
     "to_record",
     "train_reply",
     "workload_record",
 ]
 
 PLACES = {
+    # Experiments in scripts and notebooks.
+    "Experiment": "fedlab.config.schema:Experiment",
+    "run": "fedlab.scripting.run:run",
+    "Run": "fedlab.scripting.run:Run",
+    "sweep": "fedlab.scripting.several:sweep",
+    "SweptRuns": "fedlab.scripting.several:SweptRuns",
+    "compare": "fedlab.scripting.several:compare",
+    "estimate": "fedlab.scripting.several:estimate",
+    "Observer": "fedlab.results.recorder:Observer",
     # Strategies: the server side of the run, and what a strategy may offer.
     "Server": "fedlab.server.context:Server",
     "Attached": "fedlab.server.context:Attached",

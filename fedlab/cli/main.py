@@ -3,10 +3,8 @@
 import errno
 import json
 import logging
-import shlex
 import sys
 import traceback
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn
 
@@ -23,7 +21,6 @@ from fedlab.cli.profile_device import profile_device
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
 from fedlab.cli.sweep import sweep
-from fedlab.common.ending import ResumableCommand
 from fedlab.common.short_text import error_line, raised, shortened
 from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 
@@ -231,26 +228,10 @@ def _fail(message: str, code: int, detail: str = "") -> NoReturn:
 
 def _start(path: Path, settings: list[str], out: Path | None, *, quiet: bool, as_json: bool) -> None:
     from fedlab.config.file import load_experiment  # noqa: PLC0415
-    from fedlab.results.folder import RunFolder, create, next_free  # noqa: PLC0415
+    from fedlab.scripting.run import run_new  # noqa: PLC0415
 
-    experiment = load_experiment(path, settings)
-    if out is not None and out.exists() and any(out.iterdir() if out.is_dir() else [out]):
-        create(out)  # raises before any costly work
-
-    claimed: list[RunFolder] = []
-
-    def claim() -> RunFolder:
-        folder = create(out if out is not None else next_free(Path("runs") / experiment.name))
-        claimed.append(folder)
-        folder.write_experiment(experiment)
-        return folder
-
-    try:
-        _simulate(experiment, claim, quiet=quiet, as_json=as_json)
-    except UserError:  # such as a link of the user's own, whose mistakes show when it is first called
-        for folder in claimed:
-            folder.remove_unbegun()
-        raise
+    summary = run_new(load_experiment(path, settings), out, _console(), plain=quiet or as_json)
+    _print_results(Path(summary["run_dir"]), summary, as_json=as_json)
 
 
 def _resume(path: Path, settings: list[str], extra: list[str], *, quiet: bool, as_json: bool) -> None:
@@ -258,6 +239,7 @@ def _resume(path: Path, settings: list[str], extra: list[str], *, quiet: bool, a
     from fedlab.config.file import load_experiment  # noqa: PLC0415
     from fedlab.results.folder import open_run  # noqa: PLC0415
     from fedlab.results.recorder import refuse_if_written  # noqa: PLC0415
+    from fedlab.scripting.run import run_in  # noqa: PLC0415
     from fedlab.server.extend import goes_on, reopen  # noqa: PLC0415
 
     folder = open_run(path)
@@ -268,22 +250,7 @@ def _resume(path: Path, settings: list[str], extra: list[str], *, quiet: bool, a
         return
     here = load_experiment(folder.experiment, [*settings, *extra])
     claim = (lambda: reopen(folder, experiment)) if settings else (lambda: folder)
-    _simulate(here, claim, quiet=quiet, as_json=as_json)
-
-
-def _simulate(experiment: Any, claim: Callable[[], Any], *, quiet: bool, as_json: bool) -> None:
-    from fedlab.results.display import choose_display  # noqa: PLC0415
-
-    display = choose_display(_console(), plain=quiet or as_json, total_rounds=experiment.rounds)
-    with ResumableCommand() as command, display:
-        from fedlab.simulation.simulate import simulate  # noqa: PLC0415  (takes seconds: the display is up by now)
-
-        def begin() -> Any:
-            folder = claim()
-            command.resumed_by(f"fedlab run --resume {shlex.quote(str(folder.path))}", folder.path)
-            return folder
-
-        summary = simulate(experiment, claim=begin, observers=[display])
+    summary = run_in(here, claim, _console(), plain=quiet or as_json)
     _print_results(Path(summary["run_dir"]), summary, as_json=as_json)
 
 

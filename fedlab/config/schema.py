@@ -1,7 +1,9 @@
 """The experiment file: what is learnt, by whom, over which devices and links, and when it stops."""
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -365,6 +367,30 @@ class Experiment(ExperimentTable):
     def scores_start(self) -> bool:
         """Whether the first model is scored before round 1."""
         return self.task.is_language if self.evaluation.start is None else self.evaluation.start
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Experiment":
+        """Read an experiment file; raises `UserError` if it is not one."""
+        from fedlab.config.file import load_experiment  # noqa: PLC0415  (which validates by this class)
+
+        return load_experiment(Path(path))
+
+    def with_(self, changes: Mapping[str, Any] = MappingProxyType({}), **keys: Any) -> "Experiment":
+        """Return the experiment with keys changed: `with_({"client.depth": 2}, rounds=5)`.
+
+        A table that is given as a whole replaces the table. None stands for the default.
+
+        Raises:
+            UserError: a key or a value is not accepted.
+        """
+        from fedlab.config.file import experiment_from, set_key  # noqa: PLC0415  (as above)
+
+        table = self.model_dump(mode="json", exclude_none=True)
+        if "evaluation.measure" in changes or "evaluation" in {**changes, **keys}:
+            table["task"].pop("measure", None)  # it is the same key
+        for key, value in {**changes, **keys}.items():
+            set_key(table, key, value, place="with_()")
+        return experiment_from(table, "with_()")
 
     def path(self, text: str) -> Path:
         """Return a path of the experiment file, relative ones taken from the file's own folder."""

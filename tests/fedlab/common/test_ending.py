@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from fedlab.cli import ending
+from fedlab.common import ending
 from fedlab.common.ending import ResumableCommand, disk_trouble
 from fedlab.errors import InterruptedRunError, RunFailedError
 

@@ -1,0 +1,1 @@
+"""Experiments from Python, in scripts and notebooks as on the command line."""
