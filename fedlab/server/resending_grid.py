@@ -34,9 +34,10 @@ class ResendingGrid(GridAround):
 
     def pull_messages(self, message_ids: Iterable[str]) -> list[Message]:
         """Return the replies that have arrived; of an order that is sent again, the reply to that comes later."""
-        wanted = set(message_ids)
+        wanted = list(message_ids)
         again = {each: first for each, first in self._first.items() if first in wanted}
-        pulled = self._grid.pull_messages([each for each in wanted if each not in again.values()] + list(again))
+        latest = {first: each for each, first in again.items()}
+        pulled = self._grid.pull_messages([latest.get(each, each) for each in wanted])
         replies = {_answered(reply): reply for reply in pulled}
         kept = {each: self._kept.pop(each) for each in replies if each in self._kept}
         lacking = {each: order for each, order in kept.items() if lacks_model(replies[each])}
