@@ -3,6 +3,7 @@
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
 
 import numpy as np
 from flwr.app import ArrayRecord, ConfigRecord, Context, Message
@@ -14,6 +15,7 @@ from fedlab.common.seeds import generator
 from fedlab.common.spans import span
 from fedlab.errors import UserError
 from fedlab.gradients.vectors import VectorLayout, flat, layout_of, named
+from fedlab.messages.kept_model import lacking_reply
 from fedlab.messages.orders import configuration_of
 from fedlab.messages.pack import config_of, from_record, records_of, to_record
 from fedlab.messages.probes import StepOrder, arrays_of, read_step
@@ -66,14 +68,25 @@ class StepClient(TrainingClient):
     trains = "any built-in set"
 
     def train_together(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[Message]:
-        """Answer the orders of several clients that hold the same."""
+        """Answer the orders of several clients that hold the same; those that lack the model of it say so."""
         order = read_step(messages[0])
+        able = [has_model(message, context, order) for message, context in zip(messages, contexts, strict=True)]
         with span("train"):
-            reports = self._local(messages, contexts) if order is None else self._step(order, messages[0], contexts)
-        return [train_reply(message, report) for message, report in zip(messages, reports, strict=True)]
+            reports = iter(self._reports(order, list(compress(messages, able)), list(compress(contexts, able))))
+        return [
+            train_reply(message, next(reports)) if has else lacking_reply(message)
+            for message, has in zip(messages, able, strict=True)
+        ]
 
     def _train(self, message: Message, context: Context) -> Message:
         return self.train_together([message], [context])[0]
+
+    def _reports(
+        self, order: StepOrder | None, messages: Sequence[Message], contexts: Sequence[Context]
+    ) -> list[TrainReport]:
+        if not messages:
+            return []
+        return self._local(messages, contexts) if order is None else self._step(order, messages[0], contexts)
 
     def _local(self, messages: Sequence[Message], contexts: Sequence[Context]) -> list[TrainReport]:
         """Answer orders that do not name a step; raises UserError where the client takes none."""
@@ -106,26 +119,25 @@ class StepClient(TrainingClient):
         """Return what each client answers."""
 
 
-def model_of(sent: Arrays | None, context: Context, *, keeps: bool, step: int = 0) -> Arrays:
-    """Return the model of an order: the one it sends, which the client then `keeps`, or the one that it kept.
+def has_model(message: Message, context: Context, order: StepOrder | None) -> bool:
+    """Tell whether a client has the model of an order: the order sends it, or the client kept it for this step.
 
-    Raises:
-        UserError: the order sends none, and the one that was kept is of another step: the server was stopped, say, and
-            resumed from a round before.
+    It lacks the model if it was started again without its state, or if it kept that of another step, as where the
+    server was stopped and resumed from a round before.
     """
-    if sent is not None:
-        if keeps:
-            context.state[_KEPT], context.state[_KEPT_STEP] = to_record(sent), ConfigRecord({"step": step})
-        return sent
-    kept = records_of(context.state, ArrayRecord).get(_KEPT)
-    if kept is None:
-        raise UserError("the order sends no model, and this client has kept none; it must be asked with the model")
-    of_step = config_of(context.state, _KEPT_STEP).get("step")
-    if of_step != step:
-        raise UserError(
-            f"the order sends no model and is for step {step}, but this client has kept that of {of_step!r}"
-        )
-    return from_record(kept)
+    if arrays_of(message) is not None:
+        return True
+    kept = _KEPT in records_of(context.state, ArrayRecord)
+    return kept and config_of(context.state, _KEPT_STEP).get("step") == (order.step if order else 0)
+
+
+def model_of(sent: Arrays | None, context: Context, *, keeps: bool, step: int = 0) -> Arrays:
+    """Return the model of an order that the client has: that which is sent, which it then `keeps`, or what it kept."""
+    if sent is None:
+        return from_record(records_of(context.state, ArrayRecord)[_KEPT])
+    if keeps:
+        context.state[_KEPT], context.state[_KEPT_STEP] = to_record(sent), ConfigRecord({"step": step})
+    return sent
 
 
 def _rows_of(

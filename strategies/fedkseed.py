@@ -14,6 +14,7 @@ from flwr.serverapp import Grid
 
 from fedlab.gradients.directions import Distribution
 from fedlab.gradients.vectors import flat, layout_of, named
+from fedlab.messages.kept_model import as_kept
 from fedlab.messages.npy import views_of
 from fedlab.messages.orders import order_content, passed_configuration
 from fedlab.messages.pack import to_record
@@ -85,7 +86,7 @@ class FedKSeed(AttachedStrategy):
         )
         late = [node for node in nodes if self.server.partitions[node] not in self._have_first]
         others = [node for node in nodes if node not in set(late)]
-        return self._messages(late, server_round, self._first) + self._messages(others, server_round, None)
+        return self._messages(late, server_round) + self._messages(others, server_round, kept=True)
 
     def aggregate_train(
         self, server_round: int, replies: Iterable[Message]
@@ -123,15 +124,16 @@ class FedKSeed(AttachedStrategy):
         moved = named(self._order().model(flat(self._first), self.server.seed), layout)
         return {name: moved[name] for name in self._first}
 
-    def _messages(self, nodes: Sequence[int], server_round: int, first: "Arrays | None") -> list[Message]:
+    def _messages(self, nodes: Sequence[int], server_round: int, *, kept: bool = False) -> list[Message]:
+        """Return orders with the first model, which clients `kept`, and the way from there."""
+        assert self._first is not None, "configure_train comes first"
         content = order_content(
-            to_record(first or {}),
+            to_record(self._first),
             server_round=server_round,
             configuration=self._configuration,
             terms=self._rules.terms(self.clients_per_round),
         )
-        if first is None:
-            del content["arrays"]
+        content = as_kept(content) if kept else content
         add_pool(content, self._order())
         return [Message(content, node, MessageType.TRAIN) for node in nodes]
 

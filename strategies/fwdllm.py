@@ -83,7 +83,8 @@ class FwdLLM(AttachedStrategy):
 
     A server round is one exchange of messages: the first of a step sends the model, and the clients answer derivatives,
     whose directions the server knows by their seeds. While `strategies.pacing.Pacing` finds that they are too few, the
-    same clients are asked for more at the same model and batch, which sends no arrays either way.
+    same clients are asked for more at the same model and batch, which sends no arrays either way to those that have
+    kept the model.
 
     The options are those of `FwdLLMOptions`. Each exchange is recorded as a `fedlab.results.records.StepRecord`.
     """
@@ -113,7 +114,7 @@ class FwdLLM(AttachedStrategy):
         present = self._steps.present(list(grid.get_node_ids())) if self._pool is not None else []
         if present:
             self._order = self._completed(replace(self._order, cycle=self._order.cycle + 1), present)
-            return self._steps.messages(present, server_round, None, self._order)
+            return self._steps.messages(present, server_round, arrays, self._order, kept=True)
         self._pool = None  # of a step whose clients have all gone
         nodes = self._steps.next_cohort(grid)
         order = replace(

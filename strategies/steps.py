@@ -9,6 +9,7 @@ from flwr.app import ArrayRecord, ConfigRecord, Message, MessageType
 from flwr.serverapp import Grid
 
 from fedlab.gradients.vectors import VectorLayout, flat, layout_of, named
+from fedlab.messages.kept_model import as_kept
 from fedlab.messages.npy import views_of
 from fedlab.messages.orders import order_content, passed_configuration
 from fedlab.messages.pack import to_record
@@ -110,17 +111,16 @@ class Steps:
         return order
 
     def messages(
-        self, nodes: Sequence[int], server_round: int, arrays: ArrayRecord | None, step: StepOrder
+        self, nodes: Sequence[int], server_round: int, arrays: ArrayRecord, step: StepOrder, *, kept: bool = False
     ) -> list[Message]:
-        """Return the orders of a step, which share their content; without arrays if the clients keep the model."""
+        """Return the orders of a step, which share their content; `kept` if the clients have kept the model."""
         content = order_content(
-            arrays or ArrayRecord(),
+            arrays,
             server_round=server_round,
             configuration=self._configuration,
             terms=self._options.terms(self._options.clients_per_round),
         )
-        if arrays is None:
-            del content["arrays"]
+        content = as_kept(content) if kept else content
         add_step(content, step)
         return [Message(content, node, MessageType.TRAIN) for node in nodes]
 

@@ -41,14 +41,27 @@ def test_no_ready_experiment_names_a_place_that_only_its_authors_have():
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_a_ready_sweep_compares_adafl_with_fixed_configurations_at_equal_simulated_time(path):
+def test_a_ready_sweep_compares_adafl_with_others_at_equal_simulated_time(path):
     experiments = [cell.experiment for cell in load_sweep(path).cells]
 
-    assert {each.strategy.name for each in experiments} == {"adafl", "fedavg"}
+    assert {each.strategy.name for each in experiments} > {"adafl"}
     assert len({(each.simulated_hours, each.rounds) for each in experiments}) == 1
     assert experiments[0].simulated_hours is not None
-    fixed = [each.client for each in experiments if each.strategy.name == "fedavg"]
+
+
+def test_adafl_over_lora_is_compared_with_several_fixed_configurations():
+    cells = load_sweep(FOLDER / "sweeps" / "adafl-lora-minilm.toml").cells
+    fixed = [each.experiment.client for each in cells if each.experiment.strategy.name == "fedavg"]
     assert len({(each.depth, each.axes["rank"]) for each in fixed}) == len(fixed) > 1
+
+
+def test_the_arms_of_forward_gradients_have_one_cohort_link_and_board_and_but_for_the_search_one_trained_set():
+    experiments = [each.experiment for each in load_sweep(FOLDER / "sweeps" / "fwdllm-agnews-arms.toml").cells]
+    assert [each.strategy.name for each in experiments] == ["fwdllm", "fwdllm", "fedsgd", "fedavg", "adafl"]
+    assert {each.strategy.options["clients_per_round"] for each in experiments} == {10}
+    for alike in ("fleet", "link", "task", "backbone"):
+        assert all(getattr(each, alike) == getattr(experiments[0], alike) for each in experiments)
+    assert {(each.client.depth, each.client.width) for each in experiments[:4]} == {(1, 2)}
 
 
 def test_flowertune_has_the_published_learning_rates():

@@ -46,19 +46,30 @@ def is_simulated(grid: Grid) -> bool:
 
 def with_id(message: Message, message_id: str) -> Message:
     """Return the same message under an id; Flower leaves giving ids to its own server."""
+    metadata = _metadata(message, message_id, message.metadata.reply_to_message_id)
+    return Message(metadata=metadata, content=message.content)  # type: ignore[call-overload,no-any-return]
+
+
+def answering(reply: Message, message_id: str) -> Message:
+    """Return a reply, or an error in its place, as that to the message of another id."""
+    metadata = _metadata(reply, reply.metadata.message_id, message_id)
+    said = {"error": reply.error} if reply.has_error() else {"content": reply.content}
+    return Message(metadata=metadata, **said)  # type: ignore[call-overload,no-any-return]
+
+
+def _metadata(message: Message, message_id: str, reply_to_message_id: str) -> Metadata:
     old = message.metadata
-    metadata = Metadata(
+    return Metadata(
         run_id=old.run_id,
         message_id=message_id,
         src_node_id=old.src_node_id,
         dst_node_id=old.dst_node_id,
-        reply_to_message_id=old.reply_to_message_id,
+        reply_to_message_id=reply_to_message_id,
         group_id=old.group_id,
         created_at=old.created_at,
         ttl=old.ttl,
         message_type=old.message_type,
     )
-    return Message(metadata=metadata, content=message.content)  # type: ignore[call-overload,no-any-return]
 
 
 def holding(message: Message, content: RecordDict) -> Message:

@@ -8,7 +8,9 @@
 |              |                    | strategies that do not wait for all `deadline-seconds`,        |
 |              |                    | `wait-for`, `late` (`fedlab.messages.round_terms.RoundTerms`)     |
 | its reply    | `arrays`           | the trained arrays, or what `kind` says they are               |
-|              | `config`           | `kind` of the update (`fedlab.messages.updates`), absent for a model |
+|              | `config`           | `kind` of the update (`fedlab.messages.updates`), absent for a model; |
+|              |                    | `lacks-model` if it has not kept the model of an order without |
+|              |                    | one (`fedlab.messages.kept_model`), and did nothing            |
 |              | `metrics`          | `num-examples` and `train-loss`; `norm_bit` if it was to clip  |
 |              | `workload`         | what the client did: `num-examples`, and `passes` as JSON      |
 |              |                    | (`fedlab.workload.encoding`, of a `Workload`)                  |

@@ -6,6 +6,7 @@ from math import inf
 from typing import Literal
 
 Late = Literal["drop", "carry"]
+RESENT = "resent"  # the group of orders that are sent again (`fedlab.messages.kept_model`), unless they name one
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,12 +7,14 @@ from itertools import groupby
 from fedlab.billing.simulated import Bill, Participation, SimulatedPhysics
 from fedlab.common.clock import VirtualClock
 from fedlab.errors import DamagedError, UserError
+from fedlab.messages.round_terms import RESENT
 from fedlab.reprice.old_work import old_workload
 from fedlab.results.records import ClientRecord, RoundRecord, group_records
 from fedlab.workload.encoding import read_pass
 from fedlab.workload.workload import Workload
 
 _WITHOUT_TRAINING = ("evaluate", "prefill")  # groups of messages that bring back no model
+_APART = (*_WITHOUT_TRAINING, RESENT)  # groups that set out when those before them are done
 
 
 def rebilled(
@@ -51,15 +53,17 @@ def _check(clients: Sequence[ClientRecord], physics: SimulatedPhysics, place: st
 
 
 def _batches(records: Sequence[ClientRecord]) -> Iterator[list[ClientRecord]]:
-    """Yield the clients of a round that set out together: those that filled caches, that trained, that evaluated."""
+    """Yield the clients of a round that set out together: those that filled caches, trained, evaluated, ..."""
     for _, batch in groupby(records, _kind):
         yield list(batch)
 
 
 def _kind(record: ClientRecord) -> str:
-    """Return what a client was asked for; one that failed has a group alone."""
-    if record.group in _WITHOUT_TRAINING:
+    """Return what a client was asked for; one that failed, or lacked the model, has a group alone."""
+    if record.group in _APART:
         return record.group
+    if record.group == "train":  # also where it is done by forward passes alone
+        return ""
     if record.old_work is not None:
         return str(record.old_work["method"]) if record.old_work["method"] in _WITHOUT_TRAINING else ""
     kinds = {each["kind"] for each in record.passes or []}

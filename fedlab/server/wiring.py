@@ -18,6 +18,7 @@ from fedlab.server.context import Attached, ClientScores, HeldOut, Measure, Serv
 from fedlab.server.divergence import divergence_rule
 from fedlab.server.example_limits import ExampleLimits
 from fedlab.server.requirements import layers_of
+from fedlab.server.resending_grid import ResendingGrid
 from fedlab.server.round_loop import PASSES, RoundLoop, Save
 from fedlab.server.strategy_calls import ask
 from fedlab.server.vetting_grid import VettingGrid, terms_of
@@ -83,7 +84,7 @@ def grid_stack(
     timed = timed_grid(grid, assembled, physics=physics, server=server)
     coded = coding_grid(timed, assembled, reference=reference, refuse=refuse)
     return VettingGrid(
-        coded,
+        ResendingGrid(coded, note=server.ledger.note),
         terms=terms_of(assembled.strategy),
         limits=limits,
         refuse=lambda node_id, reason: refuse(node_id, f"turned away: {reason}"),

@@ -1,5 +1,7 @@
 """The forward client answers derivatives along the directions it is told; it can keep a model to be asked at again."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from flwr.app import Message, MessageType
@@ -13,6 +15,7 @@ from fedlab.gradients.directions import direction
 from fedlab.gradients.sums import Probed, weighted_sum
 from fedlab.gradients.vectors import flat
 from fedlab.messages.flower_private import record_bytes, with_id
+from fedlab.messages.kept_model import lacks_model
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.probes import StepOrder, add_step
@@ -120,15 +123,32 @@ def test_a_client_asked_again_needs_no_model(device, new_model):
 def test_a_client_that_kept_no_model_says_so(device, new_model):
     client, model = device(), new_model(SETS[0])
     answer(client, model, StepOrder(step=0, probes=2))
-    with pytest.raises(UserError, match="this client has kept none"):
-        answer(client, model, StepOrder(step=0, cycle=1, probes=2), with_model=False)
+    reply = answer(client, model, StepOrder(step=0, cycle=1, probes=2), with_model=False)
+    assert lacks_model(reply)
+    assert read_workload(reply) == Workload(passes=(), num_examples=0)
 
 
 def test_a_client_that_kept_the_model_of_another_step_says_so_instead_of_measuring_there(device, new_model):
-    client, model = device(), new_model(SETS[0])
+    client, model, order = device(), new_model(SETS[0]), StepOrder(step=3, cycle=1, probes=2, keeps=True)
     answer(client, model, StepOrder(step=4, probes=2, keeps=True))
-    with pytest.raises(UserError, match="is for step 3, but this client has kept that of 4"):
-        answer(client, model, StepOrder(step=3, cycle=1, probes=2, keeps=True), with_model=False)
+    assert lacks_model(answer(client, model, order, with_model=False))
+    answer(client, model, order)  # now it is sent the model, and keeps it
+    assert not lacks_model(answer(client, model, replace(order, cycle=2), with_model=False))
+
+
+def test_of_clients_asked_side_by_side_only_those_that_lack_the_model_say_so(device, new_model):
+    devices, model = [device(partition=each) for each in (1, 2)], new_model(SETS[0])
+    first, again = StepOrder(step=0, probes=2, keeps=True), StepOrder(step=0, cycle=1, probes=2, keeps=True)
+    answer(devices[1], model, first)
+    messages = [asked(model, again, with_model=False) for _ in devices]
+    lacking, measured = devices[0].app.train_together(messages, [each.context for each in devices])
+    assert (lacks_model(lacking), lacks_model(measured)) == (True, False)
+    np.testing.assert_array_equal(values_of(measured), values_of(answer(devices[1], model, again, with_model=False)))
+
+
+def test_a_client_started_again_without_its_state_lacks_the_first_model_of_a_pool(device, new_model):
+    model, client, pool = new_model(SETS[0]), device(**LOCAL), PoolOrder(walked=np.zeros(6, np.float32))
+    assert lacks_model(client.app(asked_along(model, pool, 2, with_model=False), client.context))
 
 
 def test_a_strategy_that_names_no_directions_gets_the_gradient_that_the_clients_own_give(device, new_model, workbench):

@@ -1,4 +1,4 @@
-"""A real SuperLink and SuperNodes on loopback, each test with its own, ended with it."""
+"""A real SuperLink and SuperNodes on loopback, ended with the tests they are started for."""
 
 import importlib.util
 import sys
@@ -26,6 +26,16 @@ def free_port():
 @pytest.fixture
 def lab(tmp_path, day_and_night) -> Iterator[lab_module.Lab]:
     """Return a lab in which nothing runs yet; all that is started in it ends with the test."""
-    made = lab_module.Lab(folder=tmp_path, words=f"task.data={day_and_night} {lab_module.SMALL}")
+    yield from opened(tmp_path, day_and_night)
+
+
+@pytest.fixture(scope="module")
+def shared_lab(tmp_path_factory, day_and_night) -> Iterator[lab_module.Lab]:
+    """Return a lab as `lab` that the tests of a module share."""
+    yield from opened(tmp_path_factory.mktemp("lab"), day_and_night)
+
+
+def opened(folder: Path, texts: Path) -> Iterator[lab_module.Lab]:
+    made = lab_module.Lab(folder=folder, words=f"task.data={texts} {lab_module.SMALL}")
     yield made
     made.stop()

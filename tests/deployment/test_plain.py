@@ -16,30 +16,45 @@ ROOT = Path(__file__).parents[2]
 THREE_ROUNDS = "rounds=3 client.prefill=true strategy.name=fedavg strategy.options={clients_per_round=2}"
 
 
-@pytest.fixture
-def ended(lab):
-    """Run three rounds on two nodes, each with half of the texts, to the end."""
-    lab.start_link()
+FORWARD = (
+    "rounds=4 client.name=forward client.options={batch_size=4} strategy.name=fwdllm strategy.options={"
+    "clients_per_round=2,probes=2,threshold=1e6,most_cycles=2,steps_per_cohort=2,learning_rate=0.05}"
+)
+
+
+@pytest.fixture(scope="module")
+def two_nodes(shared_lab):
+    """Start two nodes, each with half of the texts."""
+    shared_lab.start_link()
     for number in range(2):
-        lab.start_node(number, f"partition-id={number} num-partitions=2")
-    run_id = lab.submit(THREE_ROUNDS, run="deployed", nodes=2)
-    assert lab.finish(run_id) == "finished:completed", lab.logs()
-    return lab
+        shared_lab.start_node(number, f"partition-id={number} num-partitions=2")
+    return shared_lab
 
 
-def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measured(ended, tmp_path):
-    settings = [word for each in (*ended.words.split(), *THREE_ROUNDS.split()) for word in ("--set", each)]
-    simulated = [FEDLAB, "run", "experiments/quickstart.toml", *settings, "--set", "task.partition.clients=2"]
-    out = tmp_path / "runs" / "simulated"
-    done = subprocess.run(
-        [*simulated, "--out", out, "--workers", "1", "--quiet"], cwd=ROOT, env=ended.environment, check=False
-    )
-    assert done.returncode == 0
-    deployed, computed = (load_file(tmp_path / "runs" / run / "final.safetensors") for run in ("deployed", "simulated"))
+@pytest.fixture
+def run_both(two_nodes):
+    """Return a function that runs an experiment on the nodes and simulated, and returns the last arrays of both."""
+
+    def run(name, settings):
+        run_id = two_nodes.submit(settings, run=name, nodes=2)
+        assert two_nodes.finish(run_id) == "finished:completed", two_nodes.logs()
+        words = [word for each in (*two_nodes.words.split(), *settings.split()) for word in ("--set", each)]
+        simulated = [FEDLAB, "run", "experiments/quickstart.toml", *words, "--set", "task.partition.clients=2"]
+        runs = two_nodes.folder / "runs"
+        out = ["--out", runs / f"{name}-simulated", "--workers", "1", "--quiet"]
+        done = subprocess.run([*simulated, *out], cwd=ROOT, env=two_nodes.environment, check=False)
+        assert done.returncode == 0
+        return [load_file(runs / each / "final.safetensors") for each in (name, f"{name}-simulated")]
+
+    return run
+
+
+def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measured(run_both, two_nodes):
+    deployed, computed = run_both("deployed", THREE_ROUNDS)
     assert deployed.keys() == computed.keys()
     for name, array in deployed.items():
         np.testing.assert_allclose(array, computed[name], atol=1e-6)
-    records = ended.records("deployed", "clients.jsonl")
+    records = two_nodes.records("deployed", "clients.jsonl")
     assert [record["group"] for record in records] == ["prefill"] * 2 + ["train"] * 6
     assert all(record["cached_batches"] == record["batches"] for record in records[2:])
     for record in records:
@@ -48,9 +63,9 @@ def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measu
         assert record["latency_provenance"] == "measured"
         assert record["error"] is None
     shown = subprocess.run(
-        [FEDLAB, "compare", "deployed", "simulated", "--json"],
-        cwd=tmp_path / "runs",
-        env=ended.environment,
+        [FEDLAB, "compare", "deployed", "deployed-simulated", "--json"],
+        cwd=two_nodes.folder / "runs",
+        env=two_nodes.environment,
         capture_output=True,
         text=True,
         check=False,
@@ -58,6 +73,20 @@ def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measu
     assert shown.returncode == 0, shown.stderr
     rows = json.loads(shown.stdout.splitlines()[-1])["rows"]
     assert {row["method"]: row["deployed"] for row in rows} == {"fedavg (deployed)": True, "fedavg": False}
+
+
+def test_deployed_forward_gradients_make_the_steps_of_the_simulated_ones(run_both, two_nodes):
+    deployed, computed = run_both("forward", f"{FORWARD} engine.pack=1")  # as each node measures by itself
+    assert deployed.keys() == computed.keys()
+    for name, array in deployed.items():
+        np.testing.assert_array_equal(array, computed[name])
+    steps, others = (two_nodes.records(run, "steps.jsonl") for run in ("forward", "forward-simulated"))
+    assert [(each["step"], each["cycle"], each["cosine"]) for each in steps] == [
+        (each["step"], each["cycle"], each["cosine"]) for each in others
+    ]
+    assert [each["verdict"] for each in steps] == ["repeated", "capped"] * 2
+    assert steps[1]["bytes_down"] < steps[0]["bytes_down"] / 5  # which sends the model
+    assert all(each["group"] == "train" for each in two_nodes.records("forward", "clients.jsonl"))
 
 
 def test_a_wrong_setting_fails_the_run_with_one_line_and_no_traceback(lab):

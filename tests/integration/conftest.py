@@ -41,7 +41,7 @@ devices = { jetson-tx2 = 2, rpi-4b = 1 }
 """
 
 CLIENTS = '''
-"""The built-in client, made to wait or to fail."""
+"""A built-in client, made to wait or to fail."""
 
 import time
 from pathlib import Path
@@ -49,23 +49,26 @@ from pathlib import Path
 from flwr.clientapp import ClientApp
 
 from clients.adapter import adapter
+from clients.forward import forward
 from clients.full import full
-from fedlab.messages.orders import read_order
+from fedlab.messages.orders import server_round_of
 from fedlab.messages.trains_together import TrainsTogether
+
+KINDS = {"adapter": adapter, "forward": forward, "full": full}
 
 
 class Before(ClientApp):
     """Does something before each client trains."""
 
-    def __init__(self, do, *, whole=False, **options):
+    def __init__(self, do, *, kind="adapter", **options):
         super().__init__()
-        self._do, self._inner = do, full(**options) if whole else adapter(**options)
+        self._do, self._inner = do, KINDS[kind](**options)
         self.train()(lambda message, context: self.train_together([message], [context])[0])
         self.evaluate()(self._inner)
 
     def train_together(self, messages, contexts):
         for message, context in zip(messages, contexts):
-            self._do(read_order(message).server_round, context.node_config["partition-id"])
+            self._do(server_round_of(message), context.node_config["partition-id"])
         if isinstance(self._inner, TrainsTogether):
             return self._inner.train_together(messages, contexts)
         return [self._inner(message, context) for message, context in zip(messages, contexts)]

@@ -86,7 +86,7 @@ def test_the_number_of_actors_changes_no_bit(full_run, fedlab, same_numbers):
 
 @pytest.mark.slow
 def test_a_killed_run_of_a_users_client_that_trains_all_ends_as_one_left_alone(fedlab, full_run, same_numbers):
-    run = fedlab.kill_in_round(2, "full-killed", *settings(trains="everything", **{"options.whole": "true"}))
+    run = fedlab.kill_in_round(2, "full-killed", *settings(trains="everything", **{"options.kind": "full"}))
     resumed = fedlab("run", "--resume", run, *fedlab.on_cluster(), "--json")
     assert resumed.code == 0, resumed.err
     assert json.loads((run / "summary.json").read_text())["arrays_digest"] == full_run.summary["arrays_digest"]

@@ -54,6 +54,19 @@ def test_a_killed_run_of_a_strategy_of_flowers_ends_as_one_left_alone(fedlab, sa
 
 
 @pytest.mark.slow
+def test_a_run_of_forward_gradients_killed_while_a_step_is_repeated_ends_as_one_left_alone(fedlab, same_numbers):
+    options = "clients_per_round = 4, probes = 2, threshold = 1e6, most_cycles = 2, steps_per_cohort = 2"
+    settings = ["--set", f"strategy={{name = 'fwdllm', options = {{{options}}}}}", "--set", "rounds=5"]
+    whole = fedlab.run("forward-whole", *settings, "--set", "client.name=forward")
+    assert whole.code == 0, whole.err
+    steps = [(each["step"], each["cycle"], each["verdict"]) for each in whole.records("steps.jsonl")]
+    assert steps[2:4] == [(1, 0, "repeated"), (1, 1, "capped")]  # the order of round 4 sends no model
+    run = fedlab.kill_in_round(4, "forward-killed", *settings, "--set", "client.options.kind=forward")
+    check_resumed(fedlab, run, killed_in=4, rounds=5)
+    same_numbers(whole.run, run)
+
+
+@pytest.mark.slow
 def test_a_finished_run_goes_on_to_more_rounds_and_ends_as_one_that_was_never_shorter(fedlab, base, same_numbers):
     short = fedlab.run("short", "--set", "rounds=5")
     assert short.code == 0, short.err

@@ -11,9 +11,11 @@ from fedlab.gradients.directions import direction
 from fedlab.gradients.sums import masked
 from fedlab.gradients.vectors import flat
 from fedlab.messages.flower_private import record_bytes
+from fedlab.messages.kept_model import lacking_reply, without_kept
 from fedlab.messages.pack import from_record, to_record
 from fedlab.messages.probes import arrays_of, read_step
 from fedlab.messages.updates import add_kind
+from fedlab.server.resending_grid import ResendingGrid
 from fedlab.server.strategy_memory import memory_of
 from fedlab.server.tree_values import packed, unpacked
 from strategies.fwdllm import FwdLLM
@@ -35,8 +37,8 @@ class Federation:
         self.steps, self.spread, self.lost = [], spread, lost
         self.strategy, self.model = strategy, START
         strategy.attach(replace(server, on_step=self.steps.append))
-        self.partitions = server.partitions
-        self.grid = memory_grid(self.answer, server.partitions)
+        self.partitions, self.notes = server.partitions, []
+        self.grid = ResendingGrid(memory_grid(self.answer, server.partitions), note=self.notes.append)
         self.kept, self.server_round = {}, 0
 
     def gradient(self, partition, model):
@@ -48,6 +50,8 @@ class Federation:
         if partition in self.lost:
             return None
         sent = arrays_of(message)
+        if sent is None and partition not in self.kept:
+            return lacking_reply(message)
         self.kept[partition] = sent or self.kept[partition]
         gradient = self.gradient(partition, self.kept[partition])
         spans = order.spans.get(partition, ())
@@ -145,7 +149,7 @@ def test_too_few_directions_are_followed_by_more_from_the_same_clients_without_t
     assert asked(first) == asked(second) == asked(third)
     assert all(order.keeps for order in orders)
     assert [arrays_of(messages[0]) is None for messages in (first, second, third, fourth)] == [False, True, True, False]
-    assert record_bytes(second[0].content) < 400
+    assert record_bytes(without_kept(second[0].content)) < 400
     assert [record.verdict for record in run.steps] == ["repeated", "repeated", "capped", "repeated"]
     assert [record.probes for record in run.steps] == [6, 12, 18, 6]
 
@@ -202,6 +206,18 @@ def test_a_step_whose_clients_are_all_gone_is_given_up(federation, memory_grid):
     assert read_step(messages[0]).step == 1
     assert arrays_of(messages[0]) is not None
     assert run.steps[-1].probes == 6
+
+
+def test_clients_that_have_lost_the_model_of_a_repeated_step_change_nothing_but_the_messages(federation):
+    options = {"threshold": 1e6, "most_cycles": 3}
+    left_alone, forgetful = federation(**options), federation(**options)
+    left_alone.rounds(4)
+    forgetful.round()
+    forgetful.kept.pop(next(iter(forgetful.kept)))
+    forgetful.rounds(3)
+    np.testing.assert_array_equal(flat(forgetful.model), flat(left_alone.model))
+    assert forgetful.steps == left_alone.steps
+    assert forgetful.notes == ["1 clients had not kept the model, and were sent it again"]
 
 
 def test_a_reply_of_another_number_of_derivatives_is_turned_away(federation, reply_with, floats):

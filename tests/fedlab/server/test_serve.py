@@ -1,6 +1,7 @@
 """The server's side of a run: what it writes, and that a run cut off anywhere ends with the same numbers."""
 
 import json
+from dataclasses import replace
 
 import flwr.serverapp.strategy
 import numpy as np
@@ -12,6 +13,7 @@ from fedlab.common.clock import VirtualClock
 from fedlab.config.file import experiment_from
 from fedlab.errors import RunFailedError
 from fedlab.messages.clipping import clipped
+from fedlab.messages.kept_model import lacking_reply
 from fedlab.messages.orders import read_order
 from fedlab.messages.pack import from_record
 from fedlab.messages.probes import arrays_of, read_step
@@ -227,6 +229,46 @@ def test_a_run_of_steps_cut_off_before_a_checkpoint_ends_with_the_same_numbers(s
     assert summary["client_failures"] == 0
     assert compare_runs(whole, resumed) == []
     assert (whole.path / "steps.jsonl").exists() == name.startswith("fwdllm")
+
+
+class Deployed(Measuring):
+    """Such clients as a resumed server finds them: they keep the model of the last step they were asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.steps, self.lacked = {}, 0
+
+    def __call__(self, message):
+        node, step = message.metadata.dst_node_id, read_step(message).step
+        if arrays_of(message) is None and self.steps.get(node) != step:
+            self.lacked += 1
+            return lacking_reply(message)
+        self.steps[node] = step
+        return super().__call__(message)
+
+
+def test_a_resumed_server_sends_the_model_again_to_nodes_that_have_kept_a_later_one(serve_into):
+    named = {"name": "fwdllm", "options": {"clients_per_round": 3} | STEPPING["fwdllm, repeated"]}
+    keys = {"client": {"name": "forward", "depth": 1}, "checkpoint": {"every": 2}}
+    whole, summary = serve_into("whole", named, answer=Deployed(), **keys)
+    nodes = Deployed()
+    with pytest.raises(Cut):  # in the second step; the checkpoint is of round 2, within the first
+        serve_into("cut", named, answer=nodes, observers=[Watcher(cut_at=4)], **keys)
+    assert nodes.lacked == 0
+    resumed, resumed_summary = serve_into("cut", named, answer=nodes, resume=True, **keys)
+
+    assert nodes.lacked == 3
+    assert resumed_summary["arrays_digest"] == summary["arrays_digest"]
+    assert [replace(each, bytes_down=0, bytes_up=0) for each in resumed.steps()] == [
+        replace(each, bytes_down=0, bytes_up=0) for each in whole.steps()
+    ]
+    sent_again = [each for each in resumed.clients() if each.group == "resent"]
+    assert [each.server_round for each in sent_again] == [3, 3, 3]
+    assert resumed.rounds()[2].notes == ["3 clients had not kept the model, and were sent it again"]
+    assert resumed_summary["client_failures"] == 0
+    assert resumed_summary["simulated_seconds"] == pytest.approx(
+        sum(group.seconds for each in resumed.rounds() for group in each.groups)
+    )
 
 
 @pytest.mark.parametrize("name", EXPORTED)
