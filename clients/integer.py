@@ -12,7 +12,7 @@ from fedlab.errors import UserError
 from fedlab.messages.orders import read_order
 from fedlab.messages.replies import TrainReport, train_reply
 from fedlab.models.cnn.network import ConvNetwork
-from fedlab.models.mixed_precision.algorithm import Algorithm, read_algorithm
+from fedlab.models.mixed_precision.algorithm import Algorithm, algorithm_named
 from fedlab.training.integer import LocalIntegers, train_integers
 from fedlab.training.workbench import open_workbench
 from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE
@@ -35,8 +35,7 @@ def integer(
     round. It takes strategies that send int8: `q-fedavg` and `q-fedupdate`. The work is billed in int8 on a `processor`
     of the board, by default its first one for convolutional networks, the CPU.
     """
-    own = algorithm.endswith(".toml") and not Path(algorithm).is_absolute()
-    read = read_algorithm(str(Path(base_folder) / algorithm) if own else algorithm)
+    read = algorithm_named(algorithm, Path(base_folder))
     if not read.is_integer:
         raise UserError(
             f"client.options.algorithm: '{algorithm}' is not of integers alone; accepted: niti, niti-current"

@@ -8,12 +8,12 @@ https://arxiv.org/abs/2009.13108) and the two versions of its code, whose rules 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedlab.config.schema import Initial
 from fedlab.errors import UserError
 from fedlab.models.cnn.layers import Conv, DropoutLayer, Flatten, Layer, Linear, MaxPool, Relu, Residual, placed
 from fedlab.models.integer import pooling
@@ -37,7 +37,6 @@ from fedlab.models.integer.tensor import IntegerTensor, nearest, stretched
 from fedlab.models.integer.update import narrow, updated, updated_wide
 
 Weights = Mapping[str, IntegerTensor]  # by `weight_shapes`'s names
-Initial = Literal["xavier-normal", "xavier-uniform"]
 _SUM_SHIFT = 2  # of a sum of two tensors that is above 127
 
 

@@ -101,7 +101,7 @@ def test_an_unknown_key_is_refused_with_its_place(written, table):
             "unknown key task.lable: did you mean 'label'? accepted: augment, column_names, crop_padding,",
         ),
         ("task.partition.alpa=1", "unknown key task.partition.alpa: did you mean 'alpha'? accepted: alpha,"),
-        ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: name, overrides, pooling"),
+        ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: initial, name, overrides,"),
         ("strategy.option.x=1", "unknown key strategy.option: did you mean 'options'? accepted: name, options"),
         ("engine.worker=1", "unknown key engine.worker: did you mean 'workers'? accepted:"),
     ],
@@ -315,3 +315,9 @@ def test_images_need_a_network_for_images_that_is_trained_whole(keys, said):
     experiment_from(table, "images")
     experiment_from(table | {"backbone": {"name": "nets.py:mine"}}, "images")
     assert said in refusal(lambda: experiment_from(table | keys, "images"))
+
+
+def test_only_a_network_for_images_is_drawn():
+    table = {"rounds": 1, "backbone": {"name": "bert-tiny", "initial": "xavier-uniform"}}
+    said = "backbone.initial: is for networks for images, not for 'bert-tiny'"
+    assert said in refusal(lambda: experiment_from(table, "texts"))
