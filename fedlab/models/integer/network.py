@@ -22,6 +22,7 @@ from fedlab.models.integer.products import (
     conv_input_product,
     conv_product,
     conv_weight_product,
+    joined,
     matrix_product,
     summed_product,
 )
@@ -220,7 +221,7 @@ class _Network:
     ) -> tuple[IntegerTensor, Backward]:
         weight = self.weights[f"{place}.weight"]
         rules = self.computed.rules
-        sums = torch.cat([_forward_sums(layer, part, weight.mantissa) for part in self._parts(inputs.mantissa)])
+        sums = joined([_forward_sums(layer, part, weight.mantissa) for part in self._parts(inputs.mantissa)])
         mantissa, shift = self._rescaled(f"{place}.activation", sums, rules.activations, positive=positive)
         output = IntegerTensor(mantissa=mantissa, exponent=inputs.exponent + weight.exponent + shift)
 
@@ -231,7 +232,7 @@ class _Network:
             )
             if first:
                 return error
-            sums = torch.cat([_error_sums(layer, one, other, weight.mantissa) for one, other in pairs])
+            sums = joined([_error_sums(layer, one, other, weight.mantissa) for one, other in pairs])
             mantissa, shift = self._rescaled(f"{place}.error", sums, rules.errors)
             return IntegerTensor(mantissa=mantissa, exponent=error.exponent + weight.exponent + shift)
 
