@@ -6,7 +6,11 @@ import pytest
 
 from fedlab.config.file import load_experiment
 from fedlab.config.hub_names import DATA_VARIABLE, MODELS_VARIABLE
+from fedlab.devices.fleet import build_fleet
 from fedlab.estimate.experiment.estimate import estimate_experiment
+from fedlab.models.cnn.named import convnet
+from fedlab.models.mixed_precision.algorithm import builtin_algorithms
+from fedlab.server.requirements import check_boards
 from fedlab.sweep.file import load_sweep
 
 FOLDER = Path(__file__).parents[1] / "experiments"
@@ -19,9 +23,7 @@ def test_a_ready_experiment_is_valid_and_is_named_as_its_file(path):
     assert load_experiment(path).name == path.stem
 
 
-@pytest.mark.parametrize(
-    "path", [path for path in FILES if path.stem != "niti-mnist-writers"], ids=lambda path: path.stem
-)
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_ready_experiment_is_priced_without_its_data_and_weights(path, tmp_path, monkeypatch):
     monkeypatch.setenv(DATA_VARIABLE, str(tmp_path))
     monkeypatch.setenv(MODELS_VARIABLE, str(tmp_path))
@@ -41,7 +43,13 @@ def test_no_ready_experiment_names_a_place_that_only_its_authors_have():
 
 
 @pytest.mark.parametrize("path", SWEEPS, ids=lambda path: path.stem)
-def test_a_ready_sweep_compares_adafl_with_others_at_equal_simulated_time(path):
+def test_a_ready_sweep_is_valid(path):
+    assert len(load_sweep(path).cells) > 1
+
+
+@pytest.mark.parametrize("name", ["adafl-lora-minilm", "fwdllm-agnews-arms"])
+def test_a_sweep_with_adafl_compares_it_with_others_at_equal_simulated_time(name):
+    path = FOLDER / "sweeps" / f"{name}.toml"
     experiments = [cell.experiment for cell in load_sweep(path).cells]
 
     assert {each.strategy.name for each in experiments} > {"adafl"}
@@ -62,6 +70,14 @@ def test_the_arms_of_forward_gradients_have_one_cohort_link_and_board_and_but_fo
     for alike in ("fleet", "link", "task", "backbone"):
         assert all(getattr(each, alike) == getattr(experiments[0], alike) for each in experiments)
     assert {(each.client.depth, each.client.width) for each in experiments[:4]} == {(1, 2)}
+
+
+def test_the_sweep_of_algorithms_has_all_of_them_on_a_processor_with_their_formats():
+    experiments = [cell.experiment for cell in load_sweep(FOLDER / "sweeps" / "algorithms-mnist.toml").cells]
+    named = {each.client.options.get("algorithm"): each for each in experiments}
+    assert set(named) == {None, *builtin_algorithms()} - {"niti-current"}
+    for experiment in experiments:
+        check_boards(experiment, build_fleet(experiment.fleet, 4, 0, Path()), convnet("lenet"))
 
 
 def test_flowertune_has_the_published_learning_rates():

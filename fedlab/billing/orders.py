@@ -9,7 +9,7 @@ from fedlab.billing.simulated import Bill, Participation
 from fedlab.errors import RunFailedError
 from fedlab.messages.flower_private import CLIENT_UNAVAILABLE, REPLY_LATE, REPLY_UNUSABLE, record_bytes, unusable
 from fedlab.messages.orders import configuration_of, group_of, read_terms, server_round_of
-from fedlab.messages.replies import read_measures, read_train_loss, read_workload, unreadable_workload
+from fedlab.messages.replies import read_measures, read_shifts, read_train_loss, read_workload, unreadable_workload
 from fedlab.messages.round_terms import RoundTerms
 from fedlab.messages.updates import kind_of
 from fedlab.results.records import ClientRecord, Dropout
@@ -153,6 +153,7 @@ def record_of(sent: SentMessage, bill: Bill, part: Participation | None, reply: 
         memory_provenance=bill.memory_provenance,
         dropout=bill.dropout,
         error=bill.reason,
+        shifts=[] if lost else list(read_shifts(reply)),
     )
 
 

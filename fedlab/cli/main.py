@@ -79,6 +79,7 @@ def show(folder: RunArgument, as_json: AsJson = False) -> None:
     from fedlab.results.folder import open_run  # noqa: PLC0415
     from fedlab.results.plots import plot_accuracy  # noqa: PLC0415  (keeps the command line quick to start)
     from fedlab.results.report import render_summary, summarise  # noqa: PLC0415
+    from fedlab.results.shift_plot import plot_shifts  # noqa: PLC0415
 
     found = open_run(folder)
     rounds, trials = found.rounds(), found.trials()
@@ -88,6 +89,8 @@ def show(folder: RunArgument, as_json: AsJson = False) -> None:
     render_summary(summary, folder)  # before anything is written: a run that cannot be shown stays as it is
     try:
         plot_accuracy(rounds, trials, found.plot, score=str(summary.get("scored_by") or "accuracy"))
+        if shifts := found.shifts():
+            plot_shifts(shifts, found.shifts_plot)
     except OSError as error:  # a run of others, or on a read-only disk
         sys.stderr.write(f"{found.plot}: not redrawn: {error.strerror}\n")
     _print_results(folder, summary, as_json=as_json)

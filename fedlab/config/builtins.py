@@ -19,6 +19,7 @@ CLIENTS: Mapping[str, str] = {
     "forward": "clients.forward:forward",
     "backprop": "clients.backprop:backprop",
     "integer": "clients.integer:integer",
+    "mixed-precision": "clients.mixed_precision:mixed_precision",
 }
 TRAINABLE_SETS: Mapping[str, str] = {
     "head": "fedlab.models.peft.head:HeadOnly",
@@ -36,6 +37,7 @@ TRAINS: Mapping[str, tuple[str, ...]] = {
     "forward": ("bottleneck", "lora", "bias", "head", "blocks", "everything"),
     "backprop": ("bottleneck", "lora", "bias", "head", "blocks", "everything"),
     "integer": ("everything",),
+    "mixed-precision": ("everything",),
 }
 LINKS: Mapping[str, str] = {
     "constant": "fedlab.network.links:constant",

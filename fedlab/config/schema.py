@@ -18,6 +18,7 @@ from fedlab.workload.passes import Precision
 
 __all__ = ["Experiment", "Partition", "TaskTable"]
 _Throughput = Annotated[float | None, Field(ge=1e-9, le=1e12)]
+Initial = Literal["xavier-normal", "xavier-uniform"]  # how the weights of a new network are drawn
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
@@ -36,6 +37,9 @@ class BackboneTable(ExperimentTable):
         "what is trained is float32",
     )
     overrides: dict[str, int] = Field(default_factory=dict, description="sizes of a randomly initialised encoder")
+    initial: Initial = Field(
+        "xavier-normal", description="of a network for images: the distribution that its weights are drawn from"
+    )
 
     @property
     def is_convolutional(self) -> bool:
@@ -352,6 +356,8 @@ class Experiment(ExperimentTable):
             accepted = networks if images else "a transformer"
             raise ValueError(f"backbone.name = '{backbone.name}': task.kind = '{self.task.kind}' needs {accepted}")
         if not images:
+            if backbone.initial != BackboneTable.model_fields["initial"].default:
+                raise ValueError(f"backbone.initial: is for networks for images, not for '{backbone.name}'")
             return self
         for key in ("pooling", "precision", "overrides"):
             if getattr(backbone, key) != BackboneTable.model_fields[key].get_default(call_default_factory=True):

@@ -11,6 +11,7 @@ from fedlab.devices.costmodel.projections import added_matrices
 from fedlab.estimate.slot import Rules, Traffic
 from fedlab.estimate.spec import CodecName, EstimateMethod
 from fedlab.estimate.wire import encoded_bytes, order_bytes, reply_bytes
+from fedlab.messages.integer_arrays import EXPONENTS
 from fedlab.models.peft.base import ModelSizes
 from fedlab.models.peft.bottleneck import Bottleneck
 from fedlab.models.peft.whole_blocks import TopBlocks
@@ -79,6 +80,18 @@ def trained_shapes(method: EstimateMethod, sizes: EncoderSizes, labels: int, *, 
         return Bottleneck(depth=depth, width=max(1, width)).shapes(model)
 
     return shapes
+
+
+def integer_traffic(shapes: Shapes) -> Callable[[int, int], Traffic]:
+    """Return the bytes of a round of int8 mantissas with an exponent an array, by depth and width."""
+
+    @cache
+    def traffic(depth: int, width: int) -> Traffic:
+        arrays = shapes(depth, width)
+        arrays |= {EXPONENTS: (len(arrays),)}
+        return Traffic(order_bytes(arrays, dtype="int8"), reply_bytes(arrays, dtype="int8"))
+
+    return traffic
 
 
 def traffic_of(shapes: Shapes, down: Pipeline | None, up: Pipeline | None) -> Callable[[int, int], Traffic]:

@@ -23,17 +23,17 @@ _FRAME_HEAD_BYTES = 4
 _CODEC_BYTES = 120  # the terms of a codec in an order, and its ticket
 
 
-def order_bytes(shapes: Mapping[str, Shape], payload_bytes: int | None = None) -> int:
+def order_bytes(shapes: Mapping[str, Shape], payload_bytes: int | None = None, *, dtype: str = "float32") -> int:
     """Return the size of an order to train arrays of these shapes, as they are or as `encoded_bytes` says."""
     if payload_bytes is None:
-        return _arrays_bytes(shapes) + ORDER_BYTES
+        return _arrays_bytes(shapes, dtype) + ORDER_BYTES
     layout = json.dumps([[name, list(shape)] for name, shape in shapes.items()], separators=(",", ":"))
     return _frame_bytes(payload_bytes + len(layout)) + ORDER_BYTES + _CODEC_BYTES
 
 
-def reply_bytes(shapes: Mapping[str, Shape], payload_bytes: int | None = None) -> int:
+def reply_bytes(shapes: Mapping[str, Shape], payload_bytes: int | None = None, *, dtype: str = "float32") -> int:
     """Return the size of a reply with arrays of these shapes, which the order had as well."""
-    return (_arrays_bytes(shapes) if payload_bytes is None else _frame_bytes(payload_bytes)) + REPLY_BYTES
+    return (_arrays_bytes(shapes, dtype) if payload_bytes is None else _frame_bytes(payload_bytes)) + REPLY_BYTES
 
 
 def encoded_bytes(shapes: Mapping[str, Shape], pipeline: Pipeline) -> int:
@@ -55,8 +55,8 @@ def num_parameters(shapes: Mapping[str, Shape]) -> int:
     return sum(int(np.prod(shape)) for shape in shapes.values())
 
 
-def _arrays_bytes(shapes: Mapping[str, Shape]) -> int:
-    items = (_item(name, _array_bytes(shape, "float32")) for name, shape in shapes.items())
+def _arrays_bytes(shapes: Mapping[str, Shape], dtype: str) -> int:
+    items = (_item(name, _array_bytes(shape, dtype)) for name, shape in shapes.items())
     return field_bytes(_item("arrays", sum(map(field_bytes, items))))
 
 

@@ -1,5 +1,6 @@
 """What clients answer: replies, written and read."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from flwr.app import ConfigRecord, Message, MessageType, MetricRecord, RecordDict
@@ -9,6 +10,7 @@ from fedlab.errors import UserError
 from fedlab.messages.measurements import Measures, from_fields, to_fields
 from fedlab.messages.orders import PREFILL
 from fedlab.messages.pack import CODEC, NUM_EXAMPLES, TRAIN_LOSS, config_of, number_of, records_of, to_record
+from fedlab.messages.shift_history import TensorShifts, shifts_from_text, shifts_to_text
 from fedlab.messages.updates import Kind, add_kind
 from fedlab.workload.encoding import passes_from_text, passes_to_text
 from fedlab.workload.workload import Cost, Workload
@@ -18,7 +20,8 @@ from fedlab.workload.workload import Cost, Workload
 class TrainReport:
     """What a client answers to an order to train; `kind` says what the arrays are (`fedlab.messages.updates`).
 
-    `clipped` says whether the update was longer than the norm that the order sets, None where it sets none.
+    `clipped` says whether the update was longer than the norm that the order sets, None where it sets none. `shifts`
+    are those of a client that trains in integers and is asked to record them.
     """
 
     arrays: Arrays
@@ -27,6 +30,7 @@ class TrainReport:
     workload: Workload
     kind: Kind = "model"
     clipped: bool | None = None
+    shifts: Sequence[TensorShifts] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ def train_reply(order: Message, report: TrainReport) -> Message:
     workload = workload_record(report.workload)
     content = RecordDict({"arrays": to_record(report.arrays), "metrics": metrics, "workload": workload})
     add_kind(content, report.kind)
+    if report.shifts:
+        content["shifts"] = ConfigRecord({"tensors": shifts_to_text(report.shifts)})
     return Message(content, reply_to=order)
 
 
@@ -122,6 +128,11 @@ def read_train_loss(reply: Message) -> float | None:
         if isinstance(loss, int | float):
             return float(loss)
     return None
+
+
+def read_shifts(reply: Message) -> tuple[TensorShifts, ...]:
+    """Return what a client recorded of its shifts, nothing if it did not, or nothing that makes sense."""
+    return () if reply.has_error() else shifts_from_text(config_of(reply.content, "shifts").get("tensors"))
 
 
 def add_cost(reply: Message, cost: Cost) -> None:

@@ -97,7 +97,8 @@ _FORMAT = 3  # of what `encoder_tensors` and `encoder_sizes` return: files of an
 
 def source_key(table: BackboneTable, seed: int, resolve: Callable[[str], Path]) -> str:
     """Return a key that changes when the weights a name stands for change."""
-    facts: list[Any] = [_FORMAT, table.model_dump(mode="json")]
+    named = table.model_dump(mode="json", exclude={"initial"})  # what a new network is drawn from is no weight of it
+    facts: list[Any] = [_FORMAT, named]
     if table.name in RANDOM_BACKBONES:
         facts.append(seed)
     with suppress(UserError):

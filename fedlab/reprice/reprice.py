@@ -191,7 +191,7 @@ def _fill(
 ) -> None:
     folder.write_experiment(experiment)
     models = (source.final, source.adapter, source.model, source.best, source.best_model)
-    for file in (source.environment, source.start_file, *models):
+    for file in (source.environment, source.start_file, source.data, *models):
         share(file, folder.path / file.name)
     recorder = Recorder(folder)
     recorder.on_message(f"repriced, without training, from {source.path}")
@@ -200,4 +200,5 @@ def _fill(
         recorder.on_round(record)
     for step in source.steps():  # of the same messages
         recorder.on_step(step)
+    recorder.on_shifts(source.shifts())
     recorder.close()

@@ -34,6 +34,7 @@ class Summary:
     scored_by: str = "accuracy"
     measures: dict[str, dict[str, float]] | None = None
     start: dict[str, dict[str, float]] | None = None
+    shifts: dict[str, float] | None = None
     idle_joules: float = 0.0
     peak_memory_bytes: float = 0.0
     late: int = 0

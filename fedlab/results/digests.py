@@ -20,7 +20,7 @@ from fedlab.results.folder import RunFolder
 from fedlab.results.old_records import Line, RecordKind
 
 _WALL_CLOCK = "wall_seconds"
-_KINDS: tuple[RecordKind, ...] = ("rounds", "clients", "trials", "steps")
+_KINDS: tuple[RecordKind, ...] = ("rounds", "clients", "trials", "steps", "shifts")
 
 
 def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
@@ -36,12 +36,12 @@ def digest_arrays(arrays: Mapping[str, np.ndarray]) -> str:
 def digest_records(folder: RunFolder) -> str:
     """Return the SHA-256 of a run's records, wall-clock times left out; raises `UserError`.
 
-    Those of steps count where there are any, so that runs of earlier versions keep their digests.
+    Those of steps and shifts count where there are any, so that runs of earlier versions keep their digests.
     """
     sha = hashlib.sha256()
     for kind in _KINDS:
         lines = folder.written_lines(kind)
-        if kind == "steps" and not lines:
+        if kind in ("steps", "shifts") and not lines:
             continue
         sha.update(f"{folder.records_file(kind).name}\n".encode())
         for line in lines:

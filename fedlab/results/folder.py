@@ -17,7 +17,15 @@ from fedlab.common.short_text import shortened
 from fedlab.errors import DamagedError, UserError
 from fedlab.results.checked import Summary, check_fields
 from fedlab.results.old_records import Line, RecordKind, trained_set, upgraded
-from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, StepRecord, TrialRecord
+from fedlab.results.records import (
+    CandidateRecord,
+    ClientRecord,
+    GroupRecord,
+    RoundRecord,
+    ShiftRecord,
+    StepRecord,
+    TrialRecord,
+)
 
 if TYPE_CHECKING:
     from fedlab.config.schema import Experiment
@@ -101,6 +109,11 @@ class RunFolder:
         return self.path / "accuracy.png"
 
     @property
+    def shifts_plot(self) -> Path:
+        """The shifts of each layer over the steps, where clients recorded them."""
+        return self.path / "shifts.png"
+
+    @property
     def data(self) -> Path:
         """What was read of the data, as JSON."""
         return self.path / "data.json"
@@ -154,6 +167,10 @@ class RunFolder:
     def steps(self) -> list[StepRecord]:
         """Return the exchanges recorded so far that a strategy judged; raises as `rounds` does."""
         return self._read("steps", lambda line: _built(StepRecord, line))
+
+    def shifts(self) -> list[ShiftRecord]:
+        """Return the shifts recorded so far, of clients that train in integers; raises as `rounds` does."""
+        return self._read("shifts", lambda line: _built(ShiftRecord, line))
 
     def written_lines(self, kind: RecordKind) -> list[Line]:
         """Return the lines of a file of records as they were written, by whatever version; raises as `rounds` does."""

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from itertools import takewhile
 from typing import Any, Literal
 
-RecordKind = Literal["rounds", "clients", "trials", "steps"]
+RecordKind = Literal["rounds", "clients", "trials", "steps", "shifts"]
 Line = dict[str, Any]
 
 _SETS: Mapping[str, str] = {"adapter": "bottleneck", "freeze": "blocks", "full": "everything"}  # by a client's method
@@ -37,7 +37,7 @@ def upgraded(kind: RecordKind, line: Line, trained: str) -> Line:
 
     `trained` is what `trained_set` says of the run. Raises `KeyError` or `TypeError` if the line is no record.
     """
-    if kind == "steps":  # earlier versions had none
+    if kind in ("steps", "shifts"):  # earlier versions had none
         return line
     if kind == "clients":
         return _sent(line, trained) | _old_work(line)

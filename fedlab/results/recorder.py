@@ -3,15 +3,17 @@
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import IO, Protocol
+from typing import IO, Any, Protocol
 
 from fedlab.common.durable import sync_folder
 from fedlab.common.file_lock import holder_of, try_lock
 from fedlab.errors import DamagedError, UserError
 from fedlab.results.folder import RECORD_FILES, RunFolder
-from fedlab.results.records import ClientRecord, RoundRecord, StepRecord, TrialRecord
+from fedlab.results.records import ClientRecord, RoundRecord, ShiftRecord, StepRecord, TrialRecord, shift_records
 
-_STEPS = "steps.jsonl"
+_STEPS, _SHIFTS = "steps.jsonl", "shifts.jsonl"  # files of few runs
+
+_AnyRecord = ClientRecord | RoundRecord | ShiftRecord | StepRecord | TrialRecord
 
 
 class Observer(Protocol):
@@ -42,7 +44,7 @@ class Recorder:
     A run folder has one writer: from its making until it is closed, a recorder holds a lock on the folder's
     rounds.jsonl. Whatever else is written to the folder is written meanwhile.
 
-    Most strategies judge no steps: steps.jsonl begins with the first one.
+    Most strategies judge no steps, and most clients record no shifts: these files begin with the first of them.
     """
 
     def __init__(self, folder: RunFolder) -> None:
@@ -50,8 +52,8 @@ class Recorder:
         self._folder = folder.path
         self._files = {
             name: (folder.path / name).open("ab+")
-            for name in RECORD_FILES
-            if name != _STEPS or (folder.path / name).exists()
+            for name in (*RECORD_FILES, _SHIFTS)
+            if name not in (_STEPS, _SHIFTS) or (folder.path / name).exists()
         }
         rounds = self._files[folder.rounds_file.name]
         if not try_lock(rounds):
@@ -65,8 +67,14 @@ class Recorder:
             self._cut(name, file.read().rfind(b"\n") + 1)
 
     def on_clients(self, records: Sequence[ClientRecord]) -> None:
-        """Append to clients.jsonl."""
+        """Append to clients.jsonl, and shifts that clients recorded to shifts.jsonl."""
         self._append("clients.jsonl", records)
+        self.on_shifts(shift_records(records))
+
+    def on_shifts(self, records: Sequence[ShiftRecord]) -> None:
+        """Append to shifts.jsonl."""
+        if records:
+            self._append_to_rare(_SHIFTS, records)
 
     def on_round(self, record: RoundRecord) -> None:
         """Append to rounds.jsonl."""
@@ -78,9 +86,7 @@ class Recorder:
 
     def on_step(self, record: StepRecord) -> None:
         """Append to steps.jsonl."""
-        if _STEPS not in self._files:
-            self._files[_STEPS] = (self._folder / _STEPS).open("ab+")
-        self._append(_STEPS, [record])
+        self._append_to_rare(_STEPS, [record])
 
     def on_message(self, text: str, detail: str | None = None) -> None:
         """Append to run.log, the detail too."""
@@ -95,7 +101,7 @@ class Recorder:
 
     def rewind(self, mark: Mapping[str, int]) -> None:
         """Forget what was written after a mark; raises `UserError` if a file does not reach back to it."""
-        marked = {name: mark.get(name, 0) for name in RECORD_FILES}  # earlier versions had no steps
+        marked = {name: mark.get(name, 0) for name in (*RECORD_FILES, _SHIFTS)}  # earlier versions had fewer files
         for name, length in marked.items():
             if length > (self._files[name].tell() if name in self._files else 0):
                 path = self._folder / name
@@ -108,14 +114,24 @@ class Recorder:
         for file in (*self._files.values(), self._log):
             file.close()
 
-    def _append(self, name: str, records: Iterable[ClientRecord | RoundRecord | StepRecord | TrialRecord]) -> None:
-        lines = (json.dumps(vars(record), default=vars) + "\n" for record in records)
+    def _append_to_rare(self, name: str, records: Sequence[_AnyRecord]) -> None:
+        if name not in self._files:
+            self._files[name] = (self._folder / name).open("ab+")
+        self._append(name, records)
+
+    def _append(self, name: str, records: Iterable[_AnyRecord]) -> None:
+        lines = (json.dumps(_fields(record), default=vars) + "\n" for record in records)
         self._files[name].write("".join(lines).encode())
         self._files[name].flush()
 
     def _cut(self, name: str, length: int) -> None:
         self._files[name].truncate(length)
         self._files[name].seek(length)
+
+
+def _fields(record: _AnyRecord) -> dict[str, Any]:
+    """Return the fields of a record's line; a client's shifts are lines of their own."""
+    return {name: value for name, value in vars(record).items() if name != "shifts"}
 
 
 def writer_of(folder: RunFolder) -> str | None:

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
+from fedlab.messages.shift_history import TensorShifts
+
 if TYPE_CHECKING:
     from fedlab.devices.tables import ProvenanceLevel
 
@@ -26,7 +28,7 @@ class ClientRecord:
     end its update arrived. The provenance levels say how sure the charged latency, the board's powers, and its memory
     with the work's need of it are; "" where nothing was computed. `passes` are what the client ran, as
     `fedlab.workload.encoding` writes them, None where that is not known; records of earlier versions have `old_work` in
-    their place.
+    their place. `shifts` are what it recorded of the shifts of its integers, which are in a file of their own.
     """
 
     server_round: int
@@ -56,6 +58,7 @@ class ClientRecord:
     energy_provenance: "ProvenanceLevel | Literal['']" = ""
     memory_provenance: "ProvenanceLevel | Literal['']" = ""
     old_work: dict[str, Any] | None = None
+    shifts: list[TensorShifts] = field(default_factory=list)
 
     @property
     def seconds(self) -> float:
@@ -169,6 +172,33 @@ class StepRecord:
     verdict: Literal["accepted", "repeated", "capped"]
     bytes_down: int
     bytes_up: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShiftRecord:
+    """What a client recorded in a round of the shifts of one tensor; see `fedlab.messages.shift_history`."""
+
+    server_round: int
+    partition_id: int
+    tensor: str
+    found: int
+    reused: int
+    saturated: int
+    changes: list[list[int]]
+
+    @property
+    def steps(self) -> int:
+        """Return the number of steps of the client's part."""
+        return self.found + self.reused
+
+
+def shift_records(clients: Iterable[ClientRecord]) -> list[ShiftRecord]:
+    """Return the shifts that clients recorded, one record a tensor."""
+    return [
+        ShiftRecord(server_round=client.server_round, partition_id=client.partition_id, **vars(each))
+        for client in clients
+        for each in client.shifts
+    ]
 
 
 def group_records(clients: Iterable[ClientRecord], failed: Collection[str] = ()) -> list[GroupRecord]:

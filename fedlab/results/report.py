@@ -20,7 +20,7 @@ from fedlab.errors import DamagedError
 from fedlab.results.checked import missing_from
 from fedlab.results.configuration import axis_names, describe, size
 from fedlab.results.folder import RunFolder
-from fedlab.results.records import ClientRecord, RoundRecord, TrialRecord
+from fedlab.results.records import ClientRecord, RoundRecord, ShiftRecord, TrialRecord
 from fedlab.workload.workload import Configuration
 
 _NO_SHARES = ("perplexity", "loss")
@@ -99,6 +99,18 @@ def totals_csv(totals: Sequence[ClientTotal]) -> str:
     writer.writeheader()
     writer.writerows(asdict(total) for total in totals)
     return text.getvalue()
+
+
+def shift_totals(shifts: Sequence[ShiftRecord]) -> dict[str, float]:
+    """Return how many passes over sums there were, which share of them was skipped, and what came of that."""
+    skipped = sum(record.reused for record in shifts)
+    passes = sum(record.steps for record in shifts)
+    return {
+        "passes": passes,
+        "skipped_share": skipped / passes if passes else 0.0,
+        "changes": sum(max(0, len(record.changes) - 1) for record in shifts),
+        "saturated": sum(record.saturated for record in shifts),
+    }
 
 
 def render_trials(trials: Sequence[TrialRecord], rounds: Sequence[RoundRecord]) -> Table:
@@ -274,6 +286,9 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
         ("traffic", f"{human_bytes(summary['bytes_down'])} down, {human_bytes(summary['bytes_up'])} up"),
         ("energy", _energy(summary)),
     ]
+    if shifts := summary.get("shifts"):
+        said = f"{shifts['skipped_share']:.1%} of {shifts['passes']:.0f} passes over sums skipped"
+        rows.append(("shifts", f"{said}, {shifts['changes']:.0f} changes"))
     if source := summary.get("repriced_from"):
         rows.append(("repriced from", str(source)))
     if configuration:
@@ -339,6 +354,7 @@ def _written(folder: RunFolder) -> list[tuple[str, Path]]:
         ("best model", folder.best_model),
         ("texts", folder.generations_file),
         ("plot", folder.plot),
+        ("shifts plot", folder.shifts_plot),
         ("rounds", folder.rounds_file),
         ("trials", folder.trials_file),
         ("clients", folder.clients_file),

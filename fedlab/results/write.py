@@ -7,7 +7,8 @@ from fedlab.config.schema import Experiment
 from fedlab.results.digests import digest_records
 from fedlab.results.folder import RunFolder
 from fedlab.results.plots import plot_accuracy
-from fedlab.results.report import client_totals, summarise, totals_csv
+from fedlab.results.report import client_totals, shift_totals, summarise, totals_csv
+from fedlab.results.shift_plot import plot_shifts
 
 
 def write_results(
@@ -16,6 +17,9 @@ def write_results(
     """Write them from the records in the folder, the summary last; return it. It ends with what there is `more`."""
     rounds, trials, clients = folder.rounds(), folder.trials(), folder.clients()
     plot_accuracy(rounds, trials, folder.plot, score=experiment.task.scored_by)
+    shifts = folder.shifts()
+    if shifts:
+        plot_shifts(shifts, folder.shifts_plot)
     folder.client_totals.write_text(totals_csv(client_totals(clients)))
     came = summarise(
         rounds,
@@ -27,6 +31,7 @@ def write_results(
     )
     about = {"name": experiment.name, "seed": experiment.seed, "scored_by": experiment.task.scored_by}
     start = folder.start()
-    summary = about | came | ({} if start is None else {"start": start}) | dict(more)
+    found = ({} if start is None else {"start": start}) | ({"shifts": shift_totals(shifts)} if shifts else {})
+    summary = about | came | found | dict(more)
     folder.write_summary(summary)
     return summary

@@ -1,7 +1,7 @@
 """What the server must know of the model and the data, and the first model of a run."""
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from fedlab.data.metrics import Score
 from fedlab.errors import UserError
 from fedlab.models.base import weights_of
 from fedlab.models.cnn.network import ConvNetwork
+from fedlab.models.cnn.sizes import ConvSizes
 from fedlab.models.export.conv_network import save_network
 from fedlab.models.export.final_model import export_model
 from fedlab.models.load import encoder_of
@@ -35,6 +36,8 @@ from fedlab.training.write import samples
 from fedlab.workload.conv_shape import ConvShape
 from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Configuration
+
+_WITHOUT_NORMS = ("forward", "backprop", "integer", "mixed-precision")  # clients that compute no batch norms
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +76,7 @@ def bench_of(
     `measure` returns the score of a model that is split at a point, on a split of the data, and `measure_clients` those
     on the training examples of each client; None where the server does not have these.
     """
-    sizes = workbench.network.sizes(len(workbench.label_names))
+    sizes = _drawn_as_said(workbench.network.sizes(len(workbench.label_names)), experiment)
 
     def split_of(configuration: Configuration) -> SplitPoint:
         return set_named(experiment, configuration).split_point(sizes.blocks)
@@ -121,6 +124,13 @@ def _export(experiment: Experiment, workbench: Workbench, arrays: Arrays, traine
     )
 
 
+def _drawn_as_said(sizes: ModelSizes, experiment: Experiment) -> ModelSizes:
+    """Return sizes whose first network is drawn as an experiment says, which workbenches do not know."""
+    if not isinstance(sizes.encoder, ConvSizes):
+        return sizes
+    return replace(sizes, encoder=replace(sizes.encoder, drawn_from=experiment.backbone.initial))
+
+
 def initial_set(experiment: Experiment, shape: AnyShape) -> TrainableSet:
     """Return the trainable set of the first model.
 
@@ -143,7 +153,7 @@ def initial_set(experiment: Experiment, shape: AnyShape) -> TrainableSet:
             f"client.trains = '{experiment.client.trained}': '{experiment.backbone.name}' is trained whole, from its"
             " inputs on; accepted: everything"
         )
-    if isinstance(shape, ConvShape) and experiment.client.name in ("forward", "backprop") and _has_norms(shape):
+    if isinstance(shape, ConvShape) and experiment.client.name in _WITHOUT_NORMS and _has_norms(shape):
         raise UserError(
             f"client.name = '{experiment.client.name}': '{experiment.backbone.name}' has batch norms, whose means and"
             " variances only the client 'full' measures; accepted: a network without them, such as lenet or vgg11"

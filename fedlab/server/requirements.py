@@ -11,14 +11,19 @@ from fedlab.config.builtins import TRAINS
 from fedlab.config.guard import guarded, refuse_returned
 from fedlab.config.schema import ClientTable, Experiment
 from fedlab.devices.costmodel.base import compute_seconds
+from fedlab.devices.costmodel.cnn import conv_processor
 from fedlab.devices.fleet import Fleet
+from fedlab.devices.profile import DeviceProfile
 from fedlab.errors import UserError
+from fedlab.models.mixed_precision.algorithm import algorithm_named, check_runs_on
 from fedlab.models.peft.base import GrowingSet
 from fedlab.server.factory import load_set
 from fedlab.workload.conv_shape import ConvShape
-from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, format_of
+from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE, Format, format_of
 from fedlab.workload.shape import AnyShape
 from fedlab.workload.workload import Workload, training_passes
+
+_SCHEDULED = {"integer": "mu", "mixed-precision": "learning_rate"}  # by client: may be pairs of a round and a value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,8 +95,10 @@ def check_requirements(requirements: Requirements, experiment: Experiment) -> No
     """Refuse what would only come out in the first round, or keep Flower's own strategies waiting for ever.
 
     Raises:
-        UserError: the strategy needs more clients than there are, or clients that train something else.
+        UserError: the strategy needs more clients than there are, or clients that train something else; or a client's
+            schedule has a value for a round behind the last.
     """
+    _check_schedules(experiment)
     clients, trained = experiment.task.partition.clients, experiment.client.trained
     for option in ("clients_per_round", "min_available_nodes"):
         needed = vars(requirements)[option]
@@ -107,6 +114,20 @@ def check_requirements(requirements: Requirements, experiment: Experiment) -> No
         )
 
 
+def _check_schedules(experiment: Experiment) -> None:
+    client, rounds = experiment.client, experiment.rounds
+    option = _SCHEDULED.get(client.name)
+    pairs = client.options.get(option) if option else None
+    if rounds is None or not isinstance(pairs, list):
+        return
+    late = [pair[0] for pair in pairs if isinstance(pair, list) and pair and isinstance(pair[0], int)]
+    if late and max(late) >= rounds:
+        raise UserError(
+            f"client.options.{option}: has a value from round {max(late)} on, counted from 0, and there are {rounds} "
+            "rounds; leave it out, or give more rounds"
+        )
+
+
 def check_boards(experiment: Experiment, fleet: Fleet, shape: AnyShape) -> None:
     """Refuse boards that have no figures for the work for which built-in clients will be billed, before any trains.
 
@@ -116,12 +137,38 @@ def check_boards(experiment: Experiment, fleet: Fleet, shape: AnyShape) -> None:
     if experiment.client.name not in TRAINS:
         return
     if isinstance(shape, ConvShape):
+        number_format = trained_format(experiment)
         for profile in fleet.profiles:
-            compute_seconds(profile, _a_batch(shape, experiment.client), shape)
+            _check_algorithm(experiment, profile)
+            compute_seconds(profile, _a_batch(shape, experiment.client, number_format), shape)
     else:
         number_format = format_of(experiment.backbone.precision, is_decoder=shape.is_decoder)
         for profile in fleet.profiles:
             profile.tables(_processor_of(experiment), number_format)
+
+
+def trained_format(experiment: Experiment) -> Format:
+    """Return the number format in which a built-in client computes a network for images; raises UserError.
+
+    The error is of the algorithm's file that the client names.
+    """
+    client = experiment.client
+    if client.name == "integer":
+        return "int8"
+    if client.name == "mixed-precision":
+        return algorithm_named(str(client.options.get("algorithm")), experiment.path(".")).billed_in
+    return "fp32"
+
+
+def _check_algorithm(experiment: Experiment, profile: DeviceProfile) -> None:
+    """Raise a UserError if a board's processor has not the formats of a client's algorithm."""
+    client = experiment.client
+    if client.name != "mixed-precision":
+        return
+    name = str(client.options.get("algorithm"))
+    processor = conv_processor(profile, _processor_of(experiment))
+    place = f"client.options.algorithm: '{name}' on the processor '{processor.name}' of {profile.name}"
+    check_runs_on(algorithm_named(name, experiment.path(".")), processor.formats, place)
 
 
 def _processor_of(experiment: Experiment) -> str:
@@ -130,7 +177,7 @@ def _processor_of(experiment: Experiment) -> str:
     return str(given) if experiment.client.name != "forward" else DEFAULT_PROCESSOR
 
 
-def _a_batch(shape: ConvShape, client: ClientTable) -> Workload:
+def _a_batch(shape: ConvShape, client: ClientTable, number_format: Format) -> Workload:
     """Return the training of a whole network on a batch of one image, as a built-in client is billed for it."""
     blocks = shape.blocks
     passes = training_passes(
@@ -140,7 +187,7 @@ def _a_batch(shape: ConvShape, client: ClientTable) -> Workload:
         model_blocks=blocks,
         depth=blocks,
         trained=WHOLE,
-        format="int8" if client.name == "integer" else "fp32",
+        format=number_format,
         processor=str(client.options.get("processor", DEFAULT_PROCESSOR)),
     )
     return Workload(passes=passes, num_examples=1)

@@ -12,6 +12,7 @@ from fedlab.errors import UserError
 from fedlab.messages.integer_arrays import EXPONENTS, check_integer_arrays
 from fedlab.models.cnn.network import ConvNetwork
 from fedlab.models.integer.network import IntegerRules, check_integer_layers
+from fedlab.models.integer.rescaling import Rescaling, ShiftHistory
 from fedlab.models.integer.tensor import IntegerTensor
 from fedlab.models.integer.training import IntegerTraining
 from fedlab.models.integer.update import MuSchedule, schedule_of
@@ -24,13 +25,15 @@ class LocalIntegers:
     """How one client trains in integers in one round.
 
     `mu` is the learning rate: the largest step of a weight is about 2^mu of 127 levels. It is one number, or pairs of a
-    server round, counted from 0, and the mu from then on. `max_batches` ends the epochs early.
+    server round, counted from 0, and the mu from then on. `max_batches` ends the epochs early. With `adaptive` shifts
+    are reused (`fedlab.models.integer.rescaling`); what is known of them lasts for the round.
     """
 
     mu: int | Sequence[Sequence[int]] = 1
     batch_size: int = 10
     epochs: int = 1
     max_batches: int | None = None
+    adaptive: bool = False
 
     def __post_init__(self) -> None:
         """Check it. Raises UserError."""
@@ -70,10 +73,11 @@ def train_integers(
     *,
     server_round: int,
     vary: Vary = as_they_are,
+    shifts: dict[str, ShiftHistory] | None = None,
 ) -> TrainingResult:
     """Train a network of int8 mantissas and exponents on the examples.
 
-    The loss is that of the logits as floats, for reports alone.
+    The loss is that of the logits as floats, for reports alone. `shifts` is told of the shifts of all tensors.
 
     Raises:
         UserError: the network has layers that integers cannot compute, or the arrays are not int8.
@@ -82,12 +86,18 @@ def train_integers(
     layers = network.encoder.sizes.layers
     check_integer_layers(layers)
     plan = batch_rows(len(examples.lengths), settings.batches, generator)
-    training = IntegerTraining(layers=layers, rules=rules, weights=_weights(arrays), generator=generator)
+    steps = max(1, len(plan) // settings.epochs)
+    rescaling = Rescaling(adaptive=settings.adaptive, steps_in_epoch=steps)
+    training = IntegerTraining(
+        layers=layers, rules=rules, weights=_weights(arrays), generator=generator, rescaling=rescaling
+    )
     mu, loss_sum = settings.mu_in_round(server_round), 0.0
     for rows in plan:
         frozen, _, labels = take_batch([examples], [rows])
         logits = training.step(network.scaled(vary(frozen)), labels, mu=mu)
         loss_sum += float(F.cross_entropy(logits.floats(), labels))
+    if shifts is not None:
+        shifts.update(rescaling.histories)
     trained: dict[str, np.ndarray] = {name: weight.mantissa.numpy() for name, weight in training.weights.items()}
     trained[EXPONENTS] = np.asarray(arrays[EXPONENTS])
     return TrainingResult(arrays=trained, loss=loss_sum / len(plan), batches=len(plan))

@@ -10,7 +10,7 @@ from fedlab.messages.flower_private import with_id
 from fedlab.messages.integer_arrays import EXPONENTS, dequantised_arrays, quantised_arrays
 from fedlab.messages.orders import order_content
 from fedlab.messages.pack import from_record, to_record
-from fedlab.messages.replies import read_workload
+from fedlab.messages.replies import read_shifts, read_workload
 from fedlab.models.peft.whole_blocks import Everything
 from fedlab.training.evaluate import measure
 
@@ -107,3 +107,22 @@ def test_floats_are_refused_with_the_strategies_that_send_int8(ask, floats):
 def test_a_wrong_option_gets_one_line(options, said):
     with pytest.raises(UserError, match=said):
         integer(**options)
+
+
+@pytest.mark.parametrize(
+    ("options", "recorded"),
+    [({}, False), ({"record_shifts": True}, True), ({"rescaling": "adaptive"}, True)],
+)
+def test_shifts_are_recorded_where_they_are_reused_or_asked_for(ask, floats, options, recorded):
+    shifts = read_shifts(ask(quantised_arrays(floats), batch_size=2, **options))
+    assert bool(shifts) == recorded
+    steps = {each.found + each.reused for each in shifts}
+    assert steps <= {15}  # 30 images
+    assert (sum(each.reused for each in shifts) > 0) == ("rescaling" in options)
+    assert {each.tensor for each in shifts} <= {
+        "0.activation", "3.activation", "3.error", "7.activation", "7.error", "9.activation", "9.error",
+    }  # fmt: skip
+
+
+def test_a_client_that_is_not_asked_to_sends_the_same_message_as_before(ask, floats):
+    assert "shifts" not in ask(quantised_arrays(floats)).content

@@ -12,6 +12,7 @@ from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.messages.clipping import clipped
 from fedlab.messages.flower_private import assume_identity, with_id
 from fedlab.messages.grids import AnsweringGrid
+from fedlab.messages.integer_arrays import check_integer_arrays
 from fedlab.messages.orders import PREFILL, Order, configuration_of, read_order, server_round_of
 from fedlab.messages.probes import StepOrder, arrays_of, read_step
 from fedlab.messages.replies import EvaluateReport, TrainReport, evaluate_reply, prefill_reply, train_reply
@@ -31,6 +32,7 @@ class PlannedClients(AnsweringGrid):
     """A client a partition; `num_examples` are their numbers of examples, by partition id.
 
     They train `adapters` or whole blocks of a model with `blocks` blocks; `named` makes the set that an order names.
+    With `integers` they take int8 mantissas alone.
     `server_round` is the last one they were asked in.
     """
 
@@ -42,6 +44,7 @@ class PlannedClients(AnsweringGrid):
         adapters: bool,
         blocks: int,
         named: Callable[[Configuration], TrainableSet],
+        integers: bool = False,
     ) -> None:
         super().__init__("planned")
         assume_identity(_RUN_ID)
@@ -50,6 +53,7 @@ class PlannedClients(AnsweringGrid):
         self._adapters = adapters
         self._blocks = blocks
         self._named = named
+        self._integers = integers
         self.server_round = 0
         self._ids = itertools.count(1)
         self._caches: dict[int, ActivationCache] = {}
@@ -109,5 +113,10 @@ class PlannedClients(AnsweringGrid):
         if cache is not None:
             self._caches[partition] = cache
         # Strategies that scale updates by their length would divide by zero if none differed from what was sent.
-        arrays = {name: array + np.float32(_STEP) for name, array in order.arrays.items()}
+        if self._integers:
+            check_integer_arrays(order.arrays)
+        arrays = {
+            name: array + np.float32(_STEP) if array.dtype.kind == "f" else array
+            for name, array in order.arrays.items()
+        }
         return TrainReport(arrays=arrays, num_examples=count, train_loss=0.0, workload=work)

@@ -140,6 +140,7 @@ def _clients(plan: ExperimentPlan) -> PlannedClients:
         adapters=plan.adapters,
         blocks=plan.sizes.shape.blocks,
         named=partial(set_named, plan.experiment),
+        integers=plan.experiment.client.name == "integer",
     )
 
 

@@ -2,13 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import fields, replace
+from inspect import signature
 from typing import Any, cast
 
 from fedlab.codecs.pipeline import Pipeline
-from fedlab.config.builtins import TRAINS
+from fedlab.config.builtins import CLIENTS, TRAINS
+from fedlab.config.plugins import resolve
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
-from fedlab.estimate.exact import Shapes, traffic_of
+from fedlab.estimate.exact import Shapes, integer_traffic, traffic_of
 from fedlab.estimate.experiment.dry_run import ExperimentPlan
 from fedlab.estimate.experiment.examples import Holdings, assume_batches, count_examples
 from fedlab.estimate.experiment.work import PlannedProbing, PlannedWork
@@ -20,9 +22,13 @@ from fedlab.models.peft.set_calls import shapes_of
 from fedlab.models.sizes import read_sizes
 from fedlab.server.assemble import Assembled, assemble, fit_to_partitions
 from fedlab.server.bench import initial_set
+from fedlab.server.requirements import trained_format
 from fedlab.training.local import LocalTraining
 from fedlab.workload.passes import format_of
 from fedlab.workload.shape import AnyShape
+
+_BY_FORMATS = ("integer", "mixed-precision")  # clients whose learning rate is not that of `LocalTraining`
+_OF_BATCHES = ("batch_size", "epochs", "max_batches", "processor")
 
 
 def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> ExperimentPlan:
@@ -39,8 +45,6 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
             f"client.name = '{experiment.client.name}': what a client of your own does is not known until it runs: "
             f"an estimate needs one of {', '.join(TRAINS)}"
         )
-    if experiment.client.name == "integer":
-        raise UserError("client.name = 'integer': no estimate of its int8 messages is made; `fedlab run` bills them")
     assembled = assemble(experiment)
     if batches is None:
         holdings = count_examples(experiment)
@@ -55,12 +59,16 @@ def plan_of(experiment: Experiment, *, batches: int | None, labels: int) -> Expe
     )
     if experiment.client.name == "forward":
         work = replace(work, probing=_probing(experiment.client.options, model))
+    shapes = _shapes(experiment, model)
+    integers = experiment.client.name == "integer"
+    if integers and (down or up):
+        raise UserError("codec: no estimate is made of codecs for the int8 messages of client.name = 'integer'")
     return ExperimentPlan(
         assembled=assembled,
         sizes=sizes,
         work=work,
         num_examples=holdings.num_examples,
-        traffic=traffic_of(_shapes(experiment, model), down, up),
+        traffic=integer_traffic(shapes) if integers else traffic_of(shapes, down, up),
     )
 
 
@@ -86,8 +94,13 @@ def _of_size(first: GrowingSet, depth: int, size: int) -> TrainableSet:
 
 
 def _settings(experiment: Experiment) -> LocalTraining:
-    training = {field.name for field in fields(LocalTraining)}
-    return LocalTraining(**{name: value for name, value in experiment.client.options.items() if name in training})
+    """Return how clients train; an option that is left out has the client's own default."""
+    client = experiment.client
+    parameters = signature(resolve(client.name, CLIENTS, experiment.path("."))).parameters
+    names = [field.name for field in fields(LocalTraining) if client.name not in _BY_FORMATS]
+    own = {name: parameters[name].default for name in _OF_BATCHES if name in parameters}
+    given = {name: value for name, value in client.options.items() if name in (*names, *_OF_BATCHES)}
+    return LocalTraining(**own | given)
 
 
 def _work(experiment: Experiment, shape: AnyShape, holdings: Holdings) -> PlannedWork:
@@ -103,6 +116,7 @@ def _work(experiment: Experiment, shape: AnyShape, holdings: Holdings) -> Planne
         input_shape=holdings.image_shape or (experiment.task.max_length,),
         model_blocks=shape.blocks,
         format=format_of(experiment.backbone.precision, is_decoder=shape.is_decoder),
+        trained_format=trained_format(experiment) if experiment.client.name in _BY_FORMATS else None,
         # A head of labels needs no logits of tokens; of a language task, all tokens are taken to count.
         scored_tokens=0 if shape.is_decoder and not experiment.task.is_language else None,
     )

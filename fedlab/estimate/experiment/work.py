@@ -37,7 +37,7 @@ class PlannedWork:
 
     With `cached_depths` above 0 the first epoch runs every block and later batches start from what was stored, at so
     many depths. `input_shape` is that of a text, in tokens, or of an image. `model_blocks` is how many blocks the
-    encoder has.
+    encoder has. Training is in `trained_format`, if that is another than the `format` of evaluations.
     """
 
     batch_size: int
@@ -50,6 +50,7 @@ class PlannedWork:
     processor: str = DEFAULT_PROCESSOR
     scored_tokens: int | None = None  # as in `Pass`
     format: Format = "fp32"
+    trained_format: Format | None = None
     probing: "PlannedProbing | None" = None
 
     def step(self, trained: TrainableSet, num_examples: int, probes: int) -> Workload:
@@ -104,7 +105,7 @@ class PlannedWork:
             checkpointing=self.checkpointing,
             processor=self.processor,
             scored_tokens=self.scored_tokens,
-            format=self.format,
+            format=self.trained_format or self.format,
             cached_batches=batches - uncached,
             batch_size=self.batch_size,
             input_shape=self.input_shape,

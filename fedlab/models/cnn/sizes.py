@@ -13,7 +13,7 @@ from fedlab.common.short_text import short
 from fedlab.config.builtins import CONVOLUTIONAL
 from fedlab.config.guard import guarded
 from fedlab.config.plugins import resolve
-from fedlab.config.schema import BackboneTable
+from fedlab.config.schema import BackboneTable, Initial
 from fedlab.errors import UserError
 from fedlab.models.cnn.layer_costs import layer_costs
 from fedlab.models.cnn.layers import BatchNorm, Layer, placed, shape_after, weight_shapes
@@ -36,6 +36,7 @@ class ConvSizes:
     layers: tuple[Layer, ...]
     input_shape: tuple[int, int, int]
     labels: int
+    drawn_from: Initial = "xavier-normal"
 
     @cached_property
     def shape(self) -> ConvShape:
@@ -60,10 +61,11 @@ class ConvSizes:
     def initial(self, generator: np.random.Generator) -> Arrays:
         """Draw a new network.
 
-        Matrices and kernels are normal with variance 2 / (inputs + outputs) (Glorot and Bengio 2010, "Xavier normal",
-        the initialiser of Mandheling's Table 2). A batch norm starts with scale 1, offset 0, mean 0 and variance 1.
+        Matrices and kernels have variance 2 / (inputs + outputs) (Glorot and Bengio 2010), and are normal ("Xavier
+        normal", the initialiser of Mandheling's Table 2) or uniform (that of NITI's current code). A batch norm starts
+        with scale 1, offset 0, mean 0 and variance 1.
         """
-        return {name: _initial(name, shape, generator) for name, shape in self.shapes().items()}
+        return {name: _initial(name, shape, generator, self.drawn_from) for name, shape in self.shapes().items()}
 
 
 def conv_sizes(table: BackboneTable, input_shape: tuple[int, int, int], labels: int, *, base: Path) -> ConvSizes:
@@ -81,7 +83,7 @@ def conv_sizes(table: BackboneTable, input_shape: tuple[int, int, int], labels: 
         raise UserError(_refusal(said, input_shape, error)) from error
     if ends != (labels,):
         raise UserError(f"{said}: the network ends in the shape {ends}, expected a number for each of {labels} labels")
-    return ConvSizes(name=table.name, layers=layers, input_shape=input_shape, labels=labels)
+    return ConvSizes(name=table.name, layers=layers, input_shape=input_shape, labels=labels, drawn_from=table.initial)
 
 
 def statistic_shapes(layers: Sequence[Layer]) -> dict[str, Shape]:
@@ -110,10 +112,13 @@ def _refusal(said: str, input_shape: tuple[int, int, int], error: ValueError) ->
     return f"{said}: does not accept images of {sizes}: {short(str(error), 160)}"
 
 
-def _initial(name: str, shape: Shape, generator: np.random.Generator) -> np.ndarray:
+def _initial(name: str, shape: Shape, generator: np.random.Generator, drawn_from: Initial) -> np.ndarray:
     if len(shape) == 1:
         ones = name.endswith((".weight", VARIANCE))
         return np.ones(shape, np.float32) if ones else np.zeros(shape, np.float32)
     outputs, inputs, *kernel = shape
     std = (2 / ((inputs + outputs) * prod(kernel))) ** 0.5
+    if drawn_from == "xavier-uniform":
+        bound = 3**0.5 * std
+        return generator.uniform(-bound, bound, shape).astype(np.float32)
     return generator.normal(0.0, std, shape).astype(np.float32)

@@ -8,12 +8,12 @@ https://arxiv.org/abs/2009.13108) and the two versions of its code, whose rules 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from fedlab.config.schema import Initial
 from fedlab.errors import UserError
 from fedlab.models.cnn.layers import Conv, DropoutLayer, Flatten, Layer, Linear, MaxPool, Relu, Residual, placed
 from fedlab.models.integer import pooling
@@ -22,6 +22,7 @@ from fedlab.models.integer.products import (
     conv_input_product,
     conv_product,
     conv_weight_product,
+    joined,
     matrix_product,
     summed_product,
 )
@@ -37,7 +38,6 @@ from fedlab.models.integer.tensor import IntegerTensor, nearest, stretched
 from fedlab.models.integer.update import narrow, updated, updated_wide
 
 Weights = Mapping[str, IntegerTensor]  # by `weight_shapes`'s names
-Initial = Literal["xavier-normal", "xavier-uniform"]
 _SUM_SHIFT = 2  # of a sum of two tensors that is above 127
 
 
@@ -221,7 +221,7 @@ class _Network:
     ) -> tuple[IntegerTensor, Backward]:
         weight = self.weights[f"{place}.weight"]
         rules = self.computed.rules
-        sums = torch.cat([_forward_sums(layer, part, weight.mantissa) for part in self._parts(inputs.mantissa)])
+        sums = joined([_forward_sums(layer, part, weight.mantissa) for part in self._parts(inputs.mantissa)])
         mantissa, shift = self._rescaled(f"{place}.activation", sums, rules.activations, positive=positive)
         output = IntegerTensor(mantissa=mantissa, exponent=inputs.exponent + weight.exponent + shift)
 
@@ -232,7 +232,7 @@ class _Network:
             )
             if first:
                 return error
-            sums = torch.cat([_error_sums(layer, one, other, weight.mantissa) for one, other in pairs])
+            sums = joined([_error_sums(layer, one, other, weight.mantissa) for one, other in pairs])
             mantissa, shift = self._rescaled(f"{place}.error", sums, rules.errors)
             return IntegerTensor(mantissa=mantissa, exponent=error.exponent + weight.exponent + shift)
 

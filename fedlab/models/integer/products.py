@@ -9,7 +9,7 @@ cut into parts, and their results are added as int32. Torch's own float32 convol
 Sizes: N examples; H and W height and width; C channels, the last dimension; O outputs; K a window, height * width * C.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -55,7 +55,7 @@ def conv_product(inputs: Tensor, weight: Tensor, layer: Conv) -> Tensor:
         rows = windows.flatten(0, 2)
         sums = by_int_kernel(rows, other) if by_integers else _float_product(rows, other, cuts)
         found.append(sums.view(*windows.shape[:3], -1))
-    return torch.cat(found)
+    return joined(found)
 
 
 def conv_weight_product(inputs: Tensor, errors: Tensor, layer: Conv) -> Tensor:
@@ -101,7 +101,12 @@ def conv_input_product(errors: Tensor, weight: Tensor, layer: Conv, size: tuple[
         else:
             columns = _float_product(rows.float(), other, cuts)
         found.append(_folded(columns.view(*block.shape[:3], *layer.kernel, -1), layer, size).to(torch.int32))
-    return torch.cat(found)
+    return joined(found)
+
+
+def joined(parts: Sequence[Tensor]) -> Tensor:
+    """Return parts of a batch one behind another; a single one is not copied."""
+    return parts[0] if len(parts) == 1 else torch.cat(tuple(parts))
 
 
 def _window_matrix(weight: Tensor) -> Tensor:
@@ -156,9 +161,8 @@ def _cuts(right: Tensor) -> list[int]:
 
     They are the fewest equal parts, of those that are 1, 2, 4, ... times as many, that fit.
     """
-    terms = len(right)
-    magnitudes = right.abs()
-    size = terms
+    terms = size = len(right)
+    magnitudes = right.abs() if size > _CUT else right
     while size > _CUT and any(
         int(part.sum(0, dtype=torch.int64).max()) >= EXACT for part in torch.split(magnitudes, size)
     ):
@@ -185,7 +189,9 @@ class _RowSums:
     """
 
     def __init__(self, outputs: int, terms: int, device: torch.device) -> None:
-        self._whole = torch.zeros(outputs, terms, dtype=torch.int32, device=device)
+        self._shape, self._device = (outputs, terms), device
+        self._whole: Tensor | None = None  # what has been added up as integers, None for nothing
+        self._wide = False  # whether int32 could overflow
         self._floats: Tensor | None = None
         self._pending = torch.zeros(outputs, dtype=torch.int64, device=device)  # magnitudes of what floats have
         self._magnitudes = torch.zeros(outputs, dtype=torch.int64, device=device)  # of all there has been
@@ -200,10 +206,10 @@ class _RowSums:
             self.add(left[half:], right[half:])
             return
         if int((self._magnitudes + magnitudes).max()) >= _WIDEST:
-            self._whole = self._whole.to(torch.int64)
+            self._wide = True
         self._magnitudes += magnitudes
         if int_kernel_is_faster(left.device):
-            self._whole += by_int_kernel(left.t().contiguous(), right)
+            self._add_whole(by_int_kernel(left.t().contiguous(), right))
             return
         if int((self._pending + magnitudes).max()) >= EXACT:
             self._flush()
@@ -213,13 +219,17 @@ class _RowSums:
             transposed @ right.float() if self._floats is None else self._floats.addmm_(transposed, right.float())
         )
 
+    def _add_whole(self, sums: Tensor) -> None:
+        wide = sums.to(torch.int64) if self._wide else sums
+        self._whole = wide if self._whole is None else self._whole.to(wide.dtype).add_(wide)
+
     def _flush(self) -> None:
         if self._floats is not None:
-            self._whole += self._floats.to(torch.int32)
+            self._add_whole(self._floats.to(torch.int32))
             self._floats = None
         self._pending.zero_()
 
     def total(self) -> Tensor:
         """Return the sums."""
         self._flush()
-        return self._whole
+        return torch.zeros(self._shape, dtype=torch.int32, device=self._device) if self._whole is None else self._whole

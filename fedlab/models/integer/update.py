@@ -12,6 +12,7 @@ from fedlab.models.integer.rounding import LARGEST, ShiftRounding, bit_width, ma
 _DECAY_BITS = 15
 FRACTION_BITS = 8  # of 16-bit weights
 _WIDE_LARGEST = LARGEST << FRACTION_BITS
+_MOST_MOVED = 2 * LARGEST  # levels by which a weight can move before it is clipped
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +68,8 @@ def _decay(weight: Tensor, width: int) -> Tensor:
 def updated(weight: Tensor, gradient: Tensor, mu: int, rounding: ShiftRounding, *, decay: bool = False) -> Tensor:
     """Return an int8 weight behind a step, clipped to -127..127."""
     step = gradient_step(gradient, mu, rounding, weight if decay else None)
-    return (weight.to(step.dtype) - step).clamp_(-LARGEST, LARGEST).to(torch.int8)
+    narrow_step = step.clamp_(-_MOST_MOVED, _MOST_MOVED).to(torch.int16)  # half of the bytes in what follows
+    return torch.sub(weight, narrow_step, out=narrow_step).clamp_(-LARGEST, LARGEST).to(torch.int8)
 
 
 def updated_wide(weight: Tensor, gradient: Tensor, mu: int, rounding: ShiftRounding, *, decay: bool = False) -> Tensor:

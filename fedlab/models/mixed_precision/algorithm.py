@@ -1,6 +1,7 @@
 """An algorithm of mixed-precision training: a TOML file of formats and an update rule, built in or a user's own."""
 
 import tomllib
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -9,15 +10,19 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from fedlab.common.files import check_regular
 from fedlab.common.short_text import shortened
+from fedlab.config.schema import Initial
 from fedlab.errors import UserError
-from fedlab.models.integer.network import Initial, IntegerRules
+from fedlab.models.integer.network import IntegerRules
 from fedlab.models.integer.update import MuSchedule
 from fedlab.models.quantised.number_format import FULL, NumberFormat
+from fedlab.workload.passes import Format
 
 UpdateRule = Literal["integer", "sgd", "adam", "normalised"]
 _STRICT = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
 _Epoch = Annotated[int, Field(ge=0)]
 _Rate = Annotated[float, Field(gt=0, le=1000)]
+_OPERANDS = ("weights", "activations", "errors")  # of products
+_NARROW_BITS = 8
 _NITI_FORMATS = ("weights", "activations", "errors", "gradients")
 
 
@@ -138,6 +143,26 @@ class Algorithm(BaseModel):
         return self.update.rule == "integer"
 
     @property
+    def billed_in(self) -> Format:
+        """Return the number format of a processor in which it is computed.
+
+        That is int8 where all operands of products are integers of at most 8 bits. Others are emulated in fp32, which
+        holds them all, on a device as here. Layers that are left in float, and formats that widen now and then, do not
+        count.
+        """
+        return "int8" if all(_is_narrow(getattr(self, name)) for name in _OPERANDS) else "fp32"
+
+    def with_learning_rate(self, rate: float | Sequence[Sequence[float]], place: str) -> "Algorithm":
+        """Return the algorithm with another learning rate: one, or pairs of an epoch and the rate from then on.
+
+        Raises UserError, which begins with the place, for what is no learning rate.
+        """
+        table = self.model_dump(exclude_unset=True)
+        given = rate if isinstance(rate, int | float) else [tuple(pair) for pair in rate]
+        table["update"] = table.get("update", {}) | {"learning_rate": given}
+        return parse_algorithm(table, place)
+
+    @property
     def integer_rules(self) -> IntegerRules:
         """Return the rules of the integer engine."""
         assert self.is_integer
@@ -208,12 +233,26 @@ def _with_tuples(table: dict[str, Any]) -> dict[str, Any]:
     return table | {"update": update | pairs}
 
 
-def check_runs_on_dsp(algorithm: Algorithm, place: str) -> None:
-    """Raise a UserError if an algorithm computes with narrow floats, which no DSP has; `place` begins the message."""
-    for name in ("weights", "activations", "errors"):
-        form: NumberFormat = getattr(algorithm, name)
-        if form.kind == "float" and not form.exact:
-            raise UserError(
-                f"{place}: {name} are floats of {1 + form.exponent_bits + form.mantissa_bits} bits, which a DSP lacks; "
-                "expected an algorithm of integers, or another processor"
-            )
+def algorithm_named(name: str, base: Path) -> Algorithm:
+    """Return what `read_algorithm` does; a user's own file is found from `base`."""
+    return read_algorithm(str(base / name) if name.endswith(".toml") else name)
+
+
+def check_runs_on(algorithm: Algorithm, formats: Collection[str], place: str) -> None:
+    """Raise a UserError if a processor with these number formats cannot compute an algorithm; `place` begins it."""
+    if algorithm.billed_in in formats:
+        return
+    name = next((each for each in _OPERANDS if not _is_narrow(getattr(algorithm, each))), _OPERANDS[0])
+    raise UserError(
+        f"{place}: {name} are {_in_words(getattr(algorithm, name))}, and the processor has {', '.join(formats)} alone; "
+        f"expected an algorithm of integers of at most {_NARROW_BITS} bits, or another processor"
+    )
+
+
+def _is_narrow(form: NumberFormat) -> bool:
+    return form.kind == "integer" and form.bits <= _NARROW_BITS
+
+
+def _in_words(form: NumberFormat) -> str:
+    bits = form.bits if form.kind == "integer" else 1 + form.exponent_bits + form.mantissa_bits
+    return f"{form.kind}s of {bits} bits"

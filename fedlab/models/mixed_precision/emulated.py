@@ -20,7 +20,17 @@ from torch import Tensor
 
 from fedlab.errors import UserError
 from fedlab.models.cnn.compute import LayerPass
-from fedlab.models.cnn.layers import BatchNorm, Conv, Layer, Linear, placed, weight_shapes
+from fedlab.models.cnn.layers import (
+    BatchNorm,
+    Branches,
+    Conv,
+    Layer,
+    Linear,
+    Residual,
+    placed,
+    shape_after,
+    weight_shapes,
+)
 from fedlab.models.mixed_precision.algorithm import Algorithm, ChunkedSums
 from fedlab.models.quantised.fake_quantised import FormatState, fake_quantised, float_rounded
 from fedlab.models.quantised.number_format import NumberFormat
@@ -49,10 +59,15 @@ class EmulatedNetwork:
 
     def gradients(self, arrays: Leaves, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Return the gradients of the mean cross entropy of a batch, by name, as the algorithm's format keeps them."""
+        return self.gradients_and_loss(arrays, images, labels)[0]
+
+    def gradients_and_loss(self, arrays: Leaves, images: Tensor, labels: Tensor) -> tuple[dict[str, Tensor], float]:
+        """Return what `gradients` does, and the loss."""
         leaves = {name: array.detach().requires_grad_() for name, array in arrays.items()}
-        loss = F.cross_entropy(self.logits(leaves, images), labels) * self.algorithm.loss_scale
-        found = torch.autograd.grad(loss, list(leaves.values()))
-        return {name: each / self.algorithm.loss_scale for name, each in zip(leaves, found, strict=True)}
+        scale = self.algorithm.loss_scale
+        loss = F.cross_entropy(self.logits(leaves, images), labels)
+        found = torch.autograd.grad(loss * scale, list(leaves.values()))
+        return {name: each / scale for name, each in zip(leaves, found, strict=True)}, float(loss.detach())
 
     def _product(self, arrays: Leaves, layer: Conv | Linear, states: Tensor, place: str) -> Tensor:
         call = _Call(layer=layer, network=self, place=place)
@@ -189,9 +204,44 @@ def initial_arrays(
         drawn = generator.standard_normal(shape) if normal else generator.uniform(-(3**0.5), 3**0.5, shape)
         arrays[name] = torch.from_numpy(drawn * spread).float()
         if algorithm.compensation is not None and len(shape) == 4:
-            place, output = name.removesuffix(".weight"), output_shapes[name]
-            arrays[f"{place}.alpha"] = torch.full(output, algorithm.compensation.alpha)
-            for each in COMPENSATION[1:]:
-                noise = generator.standard_normal(output) * algorithm.compensation.spread
-                arrays[f"{place}.{each}"] = torch.from_numpy(noise).float()
+            arrays |= _compensation(name.removesuffix(".weight"), output_shapes[name], algorithm, generator)
+    return arrays
+
+
+def compensation_arrays(
+    layers: Sequence[Layer], algorithm: Algorithm, input_shape: tuple[int, ...], generator: np.random.Generator
+) -> dict[str, Tensor]:
+    """Draw what compensation adds to a network for examples of a shape: nothing where the algorithm has none."""
+    arrays: dict[str, Tensor] = {}
+    if algorithm.compensation is not None:
+        for name, output in convolved_shapes(layers, input_shape).items():
+            arrays |= _compensation(name.removesuffix(".weight"), output, algorithm, generator)
+    return arrays
+
+
+def convolved_shapes(layers: Sequence[Layer], shape: tuple[int, ...], before: str = "") -> dict[str, tuple[int, ...]]:
+    """Return the shapes of an example behind each convolution, by its weight's name."""
+    found: dict[str, tuple[int, ...]] = {}
+    for index, layer in enumerate(layers):
+        place = f"{before}{index}"
+        if isinstance(layer, Residual):
+            found |= convolved_shapes(layer.body, shape, f"{place}.body.")
+            found |= convolved_shapes(layer.shortcut, shape, f"{place}.shortcut.")
+        elif isinstance(layer, Branches):
+            for number, way in enumerate(layer.ways):
+                found |= convolved_shapes(way, shape, f"{place}.ways.{number}.")
+        shape = shape_after((layer,), shape)
+        if isinstance(layer, Conv):
+            found[f"{place}.weight"] = shape
+    return found
+
+
+def _compensation(
+    place: str, output: tuple[int, ...], algorithm: Algorithm, generator: np.random.Generator
+) -> dict[str, Tensor]:
+    assert algorithm.compensation is not None
+    arrays = {f"{place}.alpha": torch.full(output, algorithm.compensation.alpha)}
+    for each in COMPENSATION[1:]:
+        noise = generator.standard_normal(output) * algorithm.compensation.spread
+        arrays[f"{place}.{each}"] = torch.from_numpy(noise).float()
     return arrays

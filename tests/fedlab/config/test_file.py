@@ -101,7 +101,7 @@ def test_an_unknown_key_is_refused_with_its_place(written, table):
             "unknown key task.lable: did you mean 'label'? accepted: augment, column_names, crop_padding,",
         ),
         ("task.partition.alpa=1", "unknown key task.partition.alpa: did you mean 'alpha'? accepted: alpha,"),
-        ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: name, overrides, pooling"),
+        ("backbone.nam=x", "unknown key backbone.nam: did you mean 'name'? accepted: initial, name, overrides,"),
         ("strategy.option.x=1", "unknown key strategy.option: did you mean 'options'? accepted: name, options"),
         ("engine.worker=1", "unknown key engine.worker: did you mean 'workers'? accepted:"),
     ],
@@ -335,3 +335,9 @@ def test_a_measure_that_the_task_does_not_have_is_refused(task, measure, message
     table = {"name": "x", "rounds": 1, "task": task, "evaluation": {"measure": measure}}
     with pytest.raises(UserError, match=message):
         experiment_from(table, "x.toml")
+
+
+def test_only_a_network_for_images_is_drawn():
+    table = {"rounds": 1, "backbone": {"name": "bert-tiny", "initial": "xavier-uniform"}}
+    said = "backbone.initial: is for networks for images, not for 'bert-tiny'"
+    assert said in refusal(lambda: experiment_from(table, "texts"))

@@ -50,13 +50,14 @@ TRAINED_OF_FWDLLM = ("fwdllm-time", "fwdllm-pacing", "fwdllm-scaling")
 
 
 @pytest.mark.parametrize(
-    "name", ["table1", "table3", "table4", *sorted({*get_args(FwdllmTable)} - {*TRAINED_OF_FWDLLM})]
+    "name",
+    ["table1", "table3", "table4", "mandheling-table6", *sorted({*get_args(FwdllmTable)} - {*TRAINED_OF_FWDLLM})],
 )
 def test_some_tables_take_no_training(name):
     assert mini_of(name, "20news") is None
 
 
-@pytest.mark.parametrize("name", ["table2", "table5", "figure6", "figure7", *TRAINED_OF_FWDLLM])
+@pytest.mark.parametrize("name", ["table2", "table5", "figure6", "figure7", *TRAINED_OF_FWDLLM, "mandheling-table8"])
 def test_the_others_have_a_mini_variant_that_is_there(name):
     assert mini_of(name, "20news").name == f"{name}-mini.toml"
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from fedlab.config.file import experiment_from
+from fedlab.data.report import ClientLabels, DataReport, ImageReport
 from fedlab.errors import UserError
 from fedlab.reprice.reprice import billing_key, changed_experiment, reprice, why_not
 from fedlab.results.digests import compare_runs, verify_run
@@ -100,6 +101,54 @@ def test_caches_filled_before_the_first_round_are_repriced_too(planned_run, tmp_
     reprice(source, there, tmp_path / "billed")
 
     assert compare_runs(type(source)(tmp_path / "billed"), planned_run(there, tmp_path / "made")) == []
+
+
+IMAGES = {
+    "task": {"kind": "image", "image_shape": [1, 16, 16], "partition": {"clients": 8}},
+    "backbone": {"name": "lenet"},
+    "fleet": {"devices": {"snapdragon-888": 1, "snapdragon-750g": 1}},
+}
+OF_IMAGES = {
+    "fp32": {"client": {"name": "full"}},
+    "integers": {
+        "client": {"name": "integer", "options": {"processor": "dsp"}},
+        "strategy": {"name": "q-fedupdate", "options": {"clients_per_round": 4}},
+    },
+    "mixed precision": {"client": {"name": "mixed-precision", "options": {"algorithm": "mls"}}},
+}
+
+
+@pytest.mark.parametrize("how", OF_IMAGES)
+def test_runs_on_images_are_repriced_too_and_again_from_what_that_gave(planned_run, tmp_path, how):
+    def of(phone):
+        return experiment(**IMAGES | OF_IMAGES[how] | ({"fleet": {"devices": {phone: 1}}} if phone else {}))
+
+    def run(name):
+        return type(source)(tmp_path / name)
+
+    source = planned_run(of(None), tmp_path / "source")
+    with pytest.raises(UserError, match=r"data\.json: cannot be read, and the size of the images is in it"):
+        reprice(source, of("snapdragon-865"), tmp_path / "refused")
+    source.data.write_text(json.dumps(read_images(shape=[1, 16, 16], labels=2)))
+
+    reprice(source, of("snapdragon-865"), tmp_path / "billed")
+    reprice(run("billed"), of("snapdragon-750g"), tmp_path / "again")
+
+    for name, phone in (("billed", "snapdragon-865"), ("again", "snapdragon-750g")):
+        assert compare_runs(run(name), planned_run(of(phone), tmp_path / f"made-{name}")) == []
+    slow, fast = (run(name).rounds()[-1].simulated_seconds for name in ("again", "billed"))
+    assert slow > fast
+    assert run("billed").summary()["joules"] != source.summary()["joules"]
+
+
+def read_images(shape, labels):
+    images = ImageReport(shape=shape, num_labels=labels, mean=[0.5], std=[0.5])
+    holdings = ClientLabels(examples=[], without_client=0, labels=[], counts=[])
+    report = DataReport(
+        data="images", kind="image", max_length=0, splits={}, left_out={}, duplicates={}, clients=holdings,
+        images=images,
+    )  # fmt: skip
+    return report.plain()
 
 
 def test_a_repriced_run_begins_with_the_same_score(source, tmp_path):

@@ -1,10 +1,12 @@
 import json
 import os
+from dataclasses import replace
 
 import pandas as pd
 import pytest
 
 from fedlab.errors import DamagedError, UserError
+from fedlab.messages.shift_history import TensorShifts
 from fedlab.results.folder import RECORD_FILES, RunFolder, create
 from fedlab.results.recorder import Recorder, refuse_if_written, writer_of
 from fedlab.results.records import CandidateRecord, ClientRecord, GroupRecord, RoundRecord, StepRecord, TrialRecord
@@ -117,6 +119,27 @@ def test_a_checkpoint_of_a_version_without_steps_can_be_gone_back_to(folder):
     recorder.close()
     assert folder.rounds() == [round_(1)]
     assert folder.steps() == []
+
+
+def shifts(tensor):
+    return TensorShifts(tensor=tensor, found=1, reused=9, saturated=0, changes=[[0, 7]])
+
+
+def test_shifts_of_clients_are_in_a_file_of_their_own_and_cut_off_again_with_the_rest(folder):
+    recorder = Recorder(folder)
+    play(recorder, 1)
+    plain = folder.clients_file.read_text()
+    assert not (folder.path / "shifts.jsonl").exists()
+    mark = recorder.mark()
+    recorder.on_clients([replace(client(2, 1), shifts=[shifts("0.error"), shifts("3.error")])])
+    assert [vars(each) for each in folder.shifts()] == [
+        {"server_round": 2, "partition_id": 1, **vars(shifts(tensor))} for tensor in ("0.error", "3.error")
+    ]
+    assert folder.clients()[-1] == client(2, 1)
+    recorder.rewind(mark)
+    recorder.close()
+    assert folder.shifts() == []
+    assert folder.clients_file.read_text() == plain
 
 
 def test_a_record_can_be_read_as_soon_as_it_is_made(folder):

@@ -1,11 +1,14 @@
 """What is written of a run that has ended."""
 
+import io
 import json
 
 import numpy as np
+from rich.console import Console
 
 from fedlab.config.file import experiment_from
 from fedlab.results.digests import digest_arrays, digest_records
+from fedlab.results.report import render_summary
 from fedlab.results.write import write_results
 
 EXPERIMENT = {
@@ -31,3 +34,27 @@ def test_a_run_that_ended_has_its_picture_its_clients_totals_and_its_summary(pla
     asked = {record.partition_id for record in folder.clients()}
     assert len(folder.client_totals.read_text().splitlines()) == 1 + len(asked)
     assert folder.plot.exists()
+    assert not folder.shifts_plot.exists()
+    assert "shifts" not in said
+
+
+def test_where_clients_recorded_their_shifts_there_is_a_picture_of_them_and_the_share_of_skipped_passes(
+    planned_run, tmp_path
+):
+    experiment = experiment_from(EXPERIMENT, "test")
+    folder = planned_run(experiment, tmp_path / "run", finished=False)
+    shifts = {"server_round": 1, "partition_id": 0, "tensor": "0.error", "found": 2, "reused": 6, "saturated": 5}
+    lines = [shifts | {"changes": [[0, 7], [1, 8]]}, shifts | {"tensor": "0.activation", "changes": [[0, 7]]}]
+    (folder.path / "shifts.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+    said = write_results(folder, experiment, status="finished", arrays_digest=None, more={})
+
+    assert said["shifts"] == {"passes": 16, "skipped_share": 0.75, "changes": 1, "saturated": 10}
+    assert folder.shifts_plot.exists()
+    assert "75.0% of 16 passes over sums skipped, 1 changes" in shown(said, folder.path)
+
+
+def shown(summary, path):
+    console = Console(width=120, color_system=None, file=io.StringIO())
+    console.print(render_summary(summary, path))
+    return console.file.getvalue()

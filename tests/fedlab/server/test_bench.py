@@ -220,3 +220,14 @@ def test_the_network_that_a_run_on_images_ends_with_is_saved_with_what_it_takes_
     about = json.loads((tmp_path / "model" / "config.json").read_text())
     assert (about["network"], about["input_shape"], about["labels"]) == ("lenet", [1, 16, 16], ["0", "1"])
     assert about["mean"] == list(image_bench.network.scaling.mean)
+
+
+def test_a_network_for_images_is_drawn_as_the_experiment_says(image_experiment, image_bench):
+    backbone = image_experiment.backbone.model_copy(update={"initial": "xavier-uniform"})
+    uniform = image_experiment.model_copy(update={"backbone": backbone})
+    normal_arrays, uniform_arrays = (
+        first_model(each, unmeasured(each, image_bench)) for each in (image_experiment, uniform)
+    )
+    name = list(normal_arrays)[-1]
+    spread = (2 / sum(normal_arrays[name].shape)) ** 0.5
+    assert np.abs(uniform_arrays[name]).max() <= 3**0.5 * spread < np.abs(normal_arrays[name]).max()

@@ -191,3 +191,45 @@ def test_integer_clients_need_a_board_with_int8_for_convolutions(processor, said
     integers = experiment_from(table, "test")
     with nullcontext() if said is None else pytest.raises(UserError, match=said):
         check_boards(integers, build_fleet(integers.fleet, 4, 0, Path()), LENET)
+
+
+@pytest.mark.parametrize(
+    ("algorithm", "processor", "said"),
+    [
+        ("octo", "dsp", None),
+        ("chunk-fp8", "cpu", None),
+        (
+            "chunk-fp8",
+            "dsp",
+            "^client.options.algorithm: 'chunk-fp8' on the processor 'dsp' of snapdragon-888: weights are floats",
+        ),
+        ("octo", "npu", "on the processor 'npu'"),
+        ("oct", "dsp", "^algorithm 'oct': expected one of"),
+    ],
+)
+def test_a_processor_without_the_formats_of_an_algorithm_is_refused_before_any_client_trains(
+    algorithm, processor, said
+):
+    options = {"algorithm": algorithm, "processor": processor}
+    table = {
+        "rounds": 1,
+        "client": {"name": "mixed-precision", "options": options},
+        "fleet": {"devices": {"snapdragon-888": 1}},
+    }
+    mixed = experiment_from(table, "test")
+    with nullcontext() if said is None else pytest.raises(UserError, match=said):
+        check_boards(mixed, build_fleet(mixed.fleet, 4, 0, Path()), LENET)
+
+
+@pytest.mark.parametrize(("name", "option"), [("integer", "mu"), ("mixed-precision", "learning_rate")])
+def test_a_schedule_past_the_last_round_is_refused(name, option):
+    def check(pairs):
+        table = {"rounds": 4, "client": {"name": name, "options": {option: pairs}}}
+        check_requirements(Requirements(), experiment_from(table, "test"))
+
+    check([[0, 2], [3, 1]])
+    with pytest.raises(UserError) as refused:
+        check([[0, 2], [4, 1]])
+    assert str(refused.value).startswith(
+        f"client.options.{option}: has a value from round 4 on, counted from 0, and ther"
+    )

@@ -148,6 +148,43 @@ def test_a_plan_of_images_is_what_the_run_is_charged(experiment_of, run_for_real
     assert real.summary["rounds"] == 2
 
 
+FORMATS = {
+    "integers": {
+        "client": {"name": "integer", "options": {"processor": "dsp", "epochs": 2}},
+        "strategy": {"name": "q-fedupdate", "options": {"clients_per_round": 3}},
+    },
+    "mixed precision": {"client": {"name": "mixed-precision", "options": {"algorithm": "octo", "processor": "dsp"}}},
+    "emulated on the CPU": {
+        "client": {
+            "name": "mixed-precision",
+            "options": {"algorithm": "chunk-fp8", "learning_rate": [[0, 0.1]], "max_batches": 2},
+        }
+    },
+}
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_a_plan_of_images_in_the_formats_of_an_algorithm_is_what_the_run_is_charged(
+    experiment_of, run_for_real, stripes, name
+):
+    task = {"kind": "image", "data": str(stripes), "partition": {"scheme": "natural", "column": "writer"}}
+    experiment = experiment_of(rounds=2, task=task, fleet=PHONES, **IMAGES | FORMATS[name])
+    real, ours = run_for_real(experiment), planned(experiment)
+    assert_same(ours, real)
+    assert sum(each.joules for each in ours.clients) == pytest.approx(real.summary["joules"], rel=0.01)
+    wanted = "fp32" if name == "emulated on the CPU" else "int8"
+    assert {each.get("format", "fp32") for record in real.clients for each in record.passes} == {wanted}
+
+
+def test_integers_are_planned_with_strategies_that_send_them_and_without_codecs(experiment_of, stripes):
+    task = {"kind": "image", "data": str(stripes), "partition": {"scheme": "natural", "column": "writer"}}
+    keys = {"rounds": 1, "task": task, "fleet": PHONES, **IMAGES, **FORMATS["integers"]}
+    with pytest.raises(UserError, match=r"expected a strategy that sends them, such as q-fedavg"):
+        planned(experiment_of(**keys | {"strategy": FEDAVG}))
+    with pytest.raises(UserError, match=r"^codec: no estimate is made of codecs for the int8 messages"):
+        planned(experiment_of(**keys, codec={"up": ["int8"]}))
+
+
 def test_a_plan_of_images_that_are_not_read_needs_their_shape(experiment_of):
     task = {"kind": "image", "data": "anybody/images", "format": "hub"}
     about = {"rounds": 1, "fleet": PHONES, **IMAGES}

@@ -95,3 +95,13 @@ def test_a_users_own_network_is_a_function_that_returns_layers(tmp_path):
     ]:
         with pytest.raises(UserError, match=f"backbone.name = 'nets.py:{name}'.*{said}"):
             sizes(f"nets.py:{name}", (1, 4, 4), 3, tmp_path)
+
+
+def test_weights_are_drawn_normal_or_uniform_with_the_same_variance():
+    def drawn(**keys):
+        sizes = conv_sizes(BackboneTable(name="lenet", **keys), (1, 28, 28), 10, base=None)
+        return sizes.initial(np.random.default_rng(0))["7.weight"]
+
+    normal, uniform = drawn(), drawn(initial="xavier-uniform")
+    assert normal.std() == pytest.approx(uniform.std(), rel=0.01)
+    assert np.abs(uniform).max() <= 3**0.5 * (2 / (800 + 500)) ** 0.5 < np.abs(normal).max()

@@ -5,8 +5,9 @@ import pytest
 from fedlab.errors import UserError
 from fedlab.models.integer.network import CURRENT, FIRST
 from fedlab.models.mixed_precision.algorithm import (
+    algorithm_named,
     builtin_algorithms,
-    check_runs_on_dsp,
+    check_runs_on,
     parse_algorithm,
     read_algorithm,
 )
@@ -40,9 +41,36 @@ def test_nitis_files_are_the_rules_of_its_versions():
 def test_only_the_floats_of_fp8_do_not_run_on_a_dsp():
     for name in builtin_algorithms():
         if name != "chunk-fp8":
-            check_runs_on_dsp(read_algorithm(name), "x")
-    with pytest.raises(UserError, match=r"^client: weights are floats of 8 bits, which a DSP lacks; expected an alg"):
-        check_runs_on_dsp(read_algorithm("chunk-fp8"), "client")
+            check_runs_on(read_algorithm(name), ["int8"], "x")
+    said = r"^client: weights are floats of 8 bits, and the processor has int8 alone; expected an algorithm of integers"
+    with pytest.raises(UserError, match=said):
+        check_runs_on(read_algorithm("chunk-fp8"), ["int8"], "client")
+    check_runs_on(read_algorithm("chunk-fp8"), ["fp32", "int8"], "client")
+
+
+@pytest.mark.parametrize(
+    ("activations", "billed"),
+    [({"kind": "integer", "bits": 4}, "int8"), ({"kind": "integer", "bits": 16}, "fp32"), ({}, "fp32")],
+)
+def test_work_is_billed_in_int8_where_all_operands_of_products_are(activations, billed):
+    narrow = {"kind": "integer", "bits": 8}
+    mine = parse_algorithm({"weights": narrow, "activations": activations, "errors": narrow}, "x")
+    assert mine.billed_in == billed
+
+
+def test_another_learning_rate_leaves_the_rest_as_it_is():
+    octo = read_algorithm("octo")
+    fast = octo.with_learning_rate([[0, 0.1], [5, 0.01]], "x")
+    assert [fast.update.learning_rate_at(epoch) for epoch in (0, 4, 5)] == [0.1, 0.1, 0.01]
+    assert fast.with_learning_rate(0.001, "x") == octo
+    with pytest.raises(UserError, match=r"^x: update\.learning_rate"):
+        octo.with_learning_rate(-1.0, "x")
+
+
+def test_a_file_of_ones_own_is_found_from_the_experiments_folder(tmp_path):
+    (tmp_path / "mine.toml").write_text("loss_scale = 8.0")
+    assert algorithm_named("mine.toml", tmp_path).loss_scale == 8
+    assert algorithm_named("octo", tmp_path) == read_algorithm("octo")
 
 
 def test_a_users_own_file_is_read(tmp_path):
