@@ -21,6 +21,7 @@ from fedlab.cli.ending import ResumableCommand
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
 from fedlab.cli.profile_device import profile_device
+from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
 from fedlab.cli.sweep import sweep
@@ -166,6 +167,7 @@ def list_(
 app.command()(import_traces)
 app.command()(data)
 app.command()(compare)
+app.command()(report)
 app.command()(reproduce)
 app.command()(sweep)
 app.command()(reprice)

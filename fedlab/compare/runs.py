@@ -59,6 +59,12 @@ def find_runs(arguments: Sequence[str], split: MeasuredSplit) -> list[ComparedRu
     return list(found.values())
 
 
+def run_folders(arguments: Sequence[str]) -> list[Path]:
+    """Return the folders of the runs that arguments stand for, each once. Raises as `find_runs`."""
+    found = [folder for argument in arguments for folder in _run_folders(_label_and_path(argument)[1])]
+    return list({folder.resolve(): folder for folder in reversed(found)}.values())[::-1]
+
+
 def cells_in_order(path: Path) -> list[Path]:
     """Return the run folders of a sweep's cells in the sweep's order, those that are there; none if it is no sweep."""
     try:

@@ -332,6 +332,7 @@ def _written(folder: RunFolder) -> list[tuple[str, Path]]:
         ("best arrays", folder.best),
         ("best model", folder.best_model),
         ("texts", folder.generations_file),
+        ("report", folder.report),
         ("plot", folder.plot),
         ("rounds", folder.rounds_file),
         ("trials", folder.trials_file),

@@ -18,7 +18,10 @@ EXPERIMENT = {
 }
 
 
-def test_a_run_that_ended_has_its_picture_its_clients_totals_and_its_summary(planned_run, tmp_path):
+def test_a_run_that_ended_has_its_picture_its_clients_totals_its_summary_and_its_report(
+    planned_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("fedlab.results.html.render.chart_libraries", lambda: "")
     experiment = experiment_from(EXPERIMENT, "test")
     folder = planned_run(experiment, tmp_path / "run", finished=False)
     digest = digest_arrays({"x": np.zeros(2, np.float32)})
@@ -31,3 +34,21 @@ def test_a_run_that_ended_has_its_picture_its_clients_totals_and_its_summary(pla
     asked = {record.partition_id for record in folder.clients()}
     assert len(folder.client_totals.read_text().splitlines()) == 1 + len(asked)
     assert folder.plot.exists()
+    assert "fedlab run there/experiment.toml --out there-again" in folder.report.read_text()
+
+
+def test_a_report_that_cannot_be_written_is_told_in_one_line_and_the_run_has_ended(planned_run, tmp_path, monkeypatch):
+    def refuse():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fedlab.results.html.render.chart_libraries", refuse)
+    experiment, told = experiment_from(EXPERIMENT, "test"), []
+    folder = planned_run(experiment, tmp_path / "run", finished=False)
+
+    write_results(folder, experiment, status="finished", arrays_digest="x", more={}, tell=told.append)
+    write_results(folder, experiment, status="finished", arrays_digest="x", more={})
+
+    (line,) = told
+    assert line.startswith("report.html was not written (OSError: [Errno 28] No space left on device)")
+    assert folder.log.read_text() == f"{line}\n"
+    assert folder.summary()["status"] == "finished"
