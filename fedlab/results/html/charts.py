@@ -1,7 +1,4 @@
-"""The charts as Vega-Lite specifications, whose data are named columns.
-
-Colours are CSS variables of the page, so that the charts follow it from light to dark and to print.
-"""
+"""The charts as Vega-Lite specifications (see `fedlab.results.html.vega`)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,10 +6,18 @@ from typing import Any
 
 from fedlab.results.html.columns import ChartColumns
 from fedlab.results.html.curves import Axis
+from fedlab.results.html.vega import (
+    ACCENT,
+    INK,
+    MUTED,
+    ChartSpec,
+    chart_spec,
+    line_styles,
+    tooltip_of,
+    x_encoding,
+    zoom,
+)
 
-ChartSpec = dict[str, Any]
-
-_SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
 STAGE_COLOURS: Mapping[str, str] = {
     "download": "var(--download)",
     "compute": "var(--compute)",
@@ -20,9 +25,8 @@ STAGE_COLOURS: Mapping[str, str] = {
     "wait": "var(--wait)",
     "work": "var(--compute)",
 }
-SERIES = tuple(f"var(--series-{at})" for at in range(1, 9))
-_ACCENT, _MUTED, _INK, _LOST = "var(--series-1)", "var(--muted)", "var(--ink)", "var(--lost)"
-_DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
+
+_LOST = "var(--lost)"
 _MOST_POINTS = 80  # of a line that marks them
 _LEAST_STEP, _MOST_STEP, _HEIGHT = 7, 18, 640  # pixels of a row, and of all
 _STAGES = ("download", "compute", "upload", "wait")
@@ -63,21 +67,21 @@ def accuracy_spec(
 ) -> ChartSpec:
     """Return the accuracy of each split over an axis, with trials as bands and upgrades as lines, if there are any."""
     marks = {"point": {"size": 22}} if points <= _MOST_POINTS else {}
-    spent = [_tooltip(axis.key, axis.title), _tooltip("configuration", "Configuration", kind="nominal")]
+    spent = [tooltip_of(axis.key, axis.title), tooltip_of("configuration", "Configuration", kind="nominal")]
     line = {
         "data": {"name": "accuracy"},
         "transform": [{"fold": list(splits), "as": ["split", "value"]}, {"filter": "isValid(datum.value)"}],
-        "params": [_zoom()],
+        "params": [zoom()],
         "mark": {"type": "line", "strokeWidth": 2, "clip": True, **marks},
         "encoding": {
-            "x": _x(axis),
+            "x": x_encoding(axis),
             "y": {"field": "value", "type": "quantitative", "title": score, "scale": {"zero": False}},
             **line_styles("split", splits),
-            "tooltip": [_tooltip("split", "Split", kind="nominal"), _tooltip("value", score, form=".4f"), *spent],
+            "tooltip": [tooltip_of("split", "Split", kind="nominal"), tooltip_of("value", score, form=".4f"), *spent],
         },
     }
     marked = [*([_bands(axis)] if trials else []), *([_upgrades(axis)] if upgrades else [])]
-    return _spec({"height": 300, "layer": [*marked, line]})
+    return chart_spec({"height": 300, "layer": [*marked, line]})
 
 
 def loss_spec(axis: Axis, groups: Sequence[str], points: int) -> ChartSpec:
@@ -85,20 +89,20 @@ def loss_spec(axis: Axis, groups: Sequence[str], points: int) -> ChartSpec:
     mark = {"type": "line", "strokeWidth": 1.6, "clip": True, "point": {"size": 18}}
     if points > _MOST_POINTS * max(1, len(groups)):
         del mark["point"]
-    return _spec(
+    return chart_spec(
         {
             "height": 220,
             "data": {"name": "loss"},
-            "params": [_zoom()],
+            "params": [zoom()],
             "mark": mark,
             "encoding": {
-                "x": _x(axis),
+                "x": x_encoding(axis),
                 "y": {"field": "loss", "type": "quantitative", "title": "training loss", "scale": {"zero": False}},
                 **line_styles("group", groups, "group"),
                 "tooltip": [
-                    _tooltip("group", "Group", kind="nominal"),
-                    _tooltip("loss", "Loss", form=".4g"),
-                    _tooltip(axis.key, axis.title),
+                    tooltip_of("group", "Group", kind="nominal"),
+                    tooltip_of("loss", "Loss", form=".4g"),
+                    tooltip_of(axis.key, axis.title),
                 ],
             },
         }
@@ -107,7 +111,7 @@ def loss_spec(axis: Axis, groups: Sequence[str], points: int) -> ChartSpec:
 
 def rounds_spec() -> ChartSpec:
     """Return a bar for each round: what the client did that ended it."""
-    return _spec(
+    return chart_spec(
         {
             "height": 180,
             "data": {"name": "rounds"},
@@ -120,9 +124,9 @@ def rounds_spec() -> ChartSpec:
                 "color": _stages(_STAGES),
                 "order": {"field": "order"},
                 "tooltip": [
-                    _tooltip("why", "Why", kind="nominal"),
-                    _tooltip("stage", "Stage", kind="nominal"),
-                    _tooltip("seconds", "Seconds", form=".4~g"),
+                    tooltip_of("why", "Why", kind="nominal"),
+                    tooltip_of("stage", "Stage", kind="nominal"),
+                    tooltip_of("seconds", "Seconds", form=".4~g"),
                 ],
             },
         }
@@ -140,10 +144,10 @@ def timeline_spec(clients: int, *, with_lost: bool) -> ChartSpec:
         "axis": {"labelFontSize": min(11, step + 1), "ticks": False, "domain": False, "labelOverlap": True},
     }
     ends = {
-        "mark": {"type": "tick", "thickness": 2, "color": _INK, "height": {"band": 1.0}, "clip": True},
+        "mark": {"type": "tick", "thickness": 2, "color": INK, "height": {"band": 1.0}, "clip": True},
         "encoding": {"x": {"field": "end", "type": "quantitative"}},
     }
-    return _spec(
+    return chart_spec(
         {
             "height": step * max(1, clients),
             "data": {"name": "timeline"},
@@ -168,7 +172,7 @@ def _stage_bars() -> ChartSpec:
             },
             {"calculate": "datum.from + datum.seconds", "as": "to"},
         ],
-        "params": [_zoom()],
+        "params": [zoom()],
         "mark": {"type": "bar", "height": {"band": 0.78}, "clip": True},
         "encoding": {
             "x": {"field": "from", "type": "quantitative", "title": "seconds from the round's start"},
@@ -194,23 +198,23 @@ def _lost_marks() -> ChartSpec:
 
 def _client_tooltip() -> list[dict[str, Any]]:
     return [
-        _tooltip("client", "Client"),
-        _tooltip("group", "Group", kind="nominal"),
-        _tooltip("device", "Device", kind="nominal"),
-        *(_tooltip(stage, f"{stage.capitalize()} (s)", form=".4~g") for stage in _STAGES),
-        _tooltip("late", "After the round's end (s)", form=".4~g"),
-        _tooltip("lost", "Lost", kind="nominal"),
-        _tooltip("why", "Why", kind="nominal"),
+        tooltip_of("client", "Client"),
+        tooltip_of("group", "Group", kind="nominal"),
+        tooltip_of("device", "Device", kind="nominal"),
+        *(tooltip_of(stage, f"{stage.capitalize()} (s)", form=".4~g") for stage in _STAGES),
+        tooltip_of("late", "After the round's end (s)", form=".4~g"),
+        tooltip_of("lost", "Lost", kind="nominal"),
+        tooltip_of("why", "Why", kind="nominal"),
     ]
 
 
 def labels_spec(clients: int, labels: int) -> ChartSpec:
     """Return the heat map of labels by client: the darker, the larger a label's share of the client's examples."""
-    return _spec(
+    return chart_spec(
         {
             "height": _step(clients) * max(1, clients),
             "data": {"name": "labels"},
-            "mark": {"type": "rect", "color": _ACCENT},
+            "mark": {"type": "rect", "color": ACCENT},
             "encoding": {
                 "x": {"field": "label", "type": "nominal", "sort": None, "title": f"label ({labels})",
                       "axis": {"labelAngle": -60, "labelLimit": 90, "labelOverlap": True}},
@@ -219,10 +223,10 @@ def labels_spec(clients: int, labels: int) -> ChartSpec:
                 "opacity": {"field": "share", "type": "quantitative", "title": "share of the client's examples",
                             "scale": {"range": [0.06, 1]}, "legend": {"format": ".0%"}},
                 "tooltip": [
-                    _tooltip("client", "Client"),
-                    _tooltip("label", "Label", kind="nominal"),
-                    _tooltip("examples", "Examples"),
-                    _tooltip("share", "Share", form=".1%"),
+                    tooltip_of("client", "Client"),
+                    tooltip_of("label", "Label", kind="nominal"),
+                    tooltip_of("examples", "Examples"),
+                    tooltip_of("share", "Share", form=".1%"),
                 ],
             },
         }
@@ -232,7 +236,7 @@ def labels_spec(clients: int, labels: int) -> ChartSpec:
 def stage_spec(data: str, axis: Axis, stages: Sequence[str], boards: int) -> ChartSpec:
     """Return a bar for each board, by stage, in the unit of the axis."""
     title = axis.title
-    return _spec(
+    return chart_spec(
         {
             "height": _BAR * max(1, boards),
             "data": {"name": data},
@@ -244,8 +248,8 @@ def stage_spec(data: str, axis: Axis, stages: Sequence[str], boards: int) -> Cha
                 "color": _stages(stages),
                 "order": {"field": "order"},
                 "tooltip": [
-                    _tooltip("board", "Board", kind="nominal"),
-                    _tooltip("stage", "Stage", kind="nominal"),
+                    tooltip_of("board", "Board", kind="nominal"),
+                    tooltip_of("stage", "Stage", kind="nominal"),
                     {"aggregate": "sum", "field": "amount", "title": title, "format": ".4~g"},
                 ],
             },
@@ -257,7 +261,7 @@ def memory_spec(boards: int) -> ChartSpec:
     """Return the peak memory of each board as a share of its limit, which is the line at 100%."""
     y = {"field": "board", "type": "nominal", "title": None, "axis": {"labelLimit": 130}}
     bar = {
-        "mark": {"type": "bar", "height": {"band": 0.6}, "color": _ACCENT},
+        "mark": {"type": "bar", "height": {"band": 0.6}, "color": ACCENT},
         "encoding": {
             "y": y,
             "x": {
@@ -268,14 +272,14 @@ def memory_spec(boards: int) -> ChartSpec:
                 "scale": {"domainMin": 0},
             },
             "tooltip": [
-                _tooltip("board", "Board", kind="nominal"),
-                _tooltip("share", "Of the limit", form=".2%"),
-                _tooltip("peak", "Peak (bytes)", form=","),
+                tooltip_of("board", "Board", kind="nominal"),
+                tooltip_of("share", "Of the limit", form=".2%"),
+                tooltip_of("peak", "Peak (bytes)", form=","),
             ],
         },
     }
     limit = {"mark": {"type": "rule", "color": _LOST, "strokeWidth": 2}, "encoding": {"x": {"datum": 1.0}}}
-    return _spec({"height": _BAR * max(1, boards), "data": {"name": "memory"}, "layer": [bar, limit]})
+    return chart_spec({"height": _BAR * max(1, boards), "data": {"name": "memory"}, "layer": [bar, limit]})
 
 
 def _step(rows: int) -> int:
@@ -283,87 +287,36 @@ def _step(rows: int) -> int:
     return max(_LEAST_STEP, min(_MOST_STEP, _HEIGHT // max(1, rows)))
 
 
-def _spec(content: Mapping[str, Any]) -> ChartSpec:
-    return {
-        "$schema": _SCHEMA,
-        "width": "container",
-        "autosize": {"type": "fit-x", "contains": "padding"},
-        "background": None,
-        "config": _config(),
-        **content,
-    }
-
-
-def _config() -> dict[str, Any]:
-    text = {"labelColor": _INK, "titleColor": _INK, "labelFontSize": 11, "titleFontSize": 12, "titleFontWeight": 500}
-    return {
-        "font": "system-ui, sans-serif",
-        "view": {"stroke": None},
-        "aria": False,  # the figure says what it shows; hundreds of marks would be read one by one
-        "axisQuantitative": {"tickCount": 8},
-        "axis": {**text, "gridColor": "var(--grid)", "domainColor": _MUTED, "tickColor": _MUTED},
-        "legend": {**text, "orient": "top", "direction": "horizontal", "labelLimit": 220, "columns": 4},
-        "text": {"color": _INK, "font": "system-ui, sans-serif"},
-    }
-
-
 def _bands(axis: Axis) -> ChartSpec:
     return {
         "data": {"name": "trials"},
         "transform": [{"filter": "datum.shade == 0"}],
-        "mark": {"type": "rect", "color": _MUTED, "opacity": 0.13, "clip": True},
-        "encoding": {"x": _x(axis, f"{axis.key}_from"), "x2": {"field": axis.key}},
+        "mark": {"type": "rect", "color": MUTED, "opacity": 0.13, "clip": True},
+        "encoding": {"x": x_encoding(axis, f"{axis.key}_from"), "x2": {"field": axis.key}},
     }
 
 
 def _upgrades(axis: Axis) -> ChartSpec:
     tooltip = [
-        _tooltip("trial", "Trial"),
-        _tooltip("winner", "Winner", kind="nominal"),
-        _tooltip("upgrade", "Upgrade to", kind="nominal"),
-        _tooltip("candidates", "Candidates", kind="nominal"),
+        tooltip_of("trial", "Trial"),
+        tooltip_of("winner", "Winner", kind="nominal"),
+        tooltip_of("upgrade", "Upgrade to", kind="nominal"),
+        tooltip_of("candidates", "Candidates", kind="nominal"),
     ]
     rule = {
-        "mark": {"type": "rule", "color": _MUTED, "strokeDash": [4, 3], "strokeWidth": 1.5, "clip": True},
+        "mark": {"type": "rule", "color": MUTED, "strokeDash": [4, 3], "strokeWidth": 1.5, "clip": True},
         "encoding": {"tooltip": tooltip},
     }
     name = {
         "mark": {"type": "text", "angle": 270, "align": "right", "baseline": "bottom", "dx": -4, "dy": -2,
-                 "fontSize": 11, "color": _INK, "clip": True},
+                 "fontSize": 11, "color": INK, "clip": True},
         "encoding": {"text": {"field": "upgrade"}, "y": {"value": 0}},
     }  # fmt: skip
     return {
         "data": {"name": "trials"},
         "transform": [{"filter": "isValid(datum.upgrade)"}],
-        "encoding": {"x": _x(axis)},
+        "encoding": {"x": x_encoding(axis)},
         "layer": [rule, name],
-    }
-
-
-def _x(axis: Axis, column: str | None = None) -> dict[str, Any]:
-    ticks = {"axis": {"tickMinStep": 1}} if axis.key == "round" else {}
-    scale = {"nice": False, "zero": axis.key != "round"}
-    return {"field": column or axis.key, "type": "quantitative", "title": axis.title, "scale": scale, **ticks}
-
-
-def _zoom() -> dict[str, Any]:
-    """Return a zoom along x by the wheel with shift, so that the page still scrolls over a chart."""
-    select = {"type": "interval", "encodings": ["x"], "zoom": "wheel![event.shiftKey]"}
-    return {"name": "zoom", "select": select, "bind": "scales"}
-
-
-def line_styles(column: str, domain: Sequence[str], title: str | None = None) -> dict[str, Any]:
-    """Return the colours of lines by name, and dashes for those who do not tell the colours apart."""
-    legend = {"title": title, "symbolType": "stroke", "symbolSize": 260, "symbolStrokeWidth": 2}
-    styles = {"color": SERIES, "strokeDash": _DASHES}
-    return {
-        channel: {
-            "field": column,
-            "type": "nominal",
-            "scale": {"domain": list(domain), "range": [each[at % len(each)] for at in range(len(domain))]},
-            "legend": legend,
-        }
-        for channel, each in styles.items()
     }
 
 
@@ -374,7 +327,3 @@ def _stages(stages: Sequence[str]) -> dict[str, Any]:
 
 def _order(stages: Sequence[str]) -> dict[str, Any]:
     return {"calculate": f"indexof({list(stages)!r}, datum.stage)", "as": "order"}
-
-
-def _tooltip(column: str, title: str, *, kind: str = "quantitative", form: str | None = None) -> dict[str, Any]:
-    return {"field": column, "type": kind, "title": title, **({"format": form} if form else {})}

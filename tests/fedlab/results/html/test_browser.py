@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from fedlab.compare.page import page_of
 from fedlab.results.html.run_page import run_page
 from fedlab.results.html.run_records import read_run
 from fedlab.results.html.write_report import write_report
@@ -89,13 +90,37 @@ def test_the_time_line_is_zoomed_by_its_buttons(opened, report, waited):
     waited(lambda: ticks() == [start, end])
 
 
+@pytest.fixture
+def comparison(recorded, tmp_path):
+    for seed in range(2):
+        recorded(f"sweep/a-{seed}", [(10.0, 0.3), (20.0 + seed, 0.6)], {"label": "A", "seed": seed})
+        recorded(f"sweep/b-{seed}", [(15.0, 0.5), (30.0, 0.55)], {"label": "B", "seed": seed})
+    path = tmp_path / "comparison.html"
+    write_report(page_of([str(tmp_path / "sweep")])[0], path)
+    return path.as_uri()
+
+
+def test_a_comparison_is_drawn_against_every_cost_and_axe_finds_nothing_to_mend(opened, comparison, waited):
+    browser = opened(comparison)
+
+    def against():
+        return browser.execute_script("return document.querySelector('[data-chart=fronts]').textContent")
+
+    for choice, title in (("energy", "Energy of all"), ("traffic", "Traffic"), ("memory", "Peak memory")):
+        browser.execute_script(f"document.querySelector('[value={choice}][name=against]').click()")
+        waited(lambda title=title: title in against())
+    assert browser.get_log("browser") == []
+    assert violations(browser) == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_to_mend(opened, report, scheme):
+    assert violations(opened(report, scheme=scheme)) == []
+
+
+def violations(browser):
+    """Return what axe finds that keeps people from using a page, with the first element of each."""
     axe = pytest.importorskip("axe_core_python", reason="needs axe-core-python")
-    script = Path(axe.__file__).parent / "axe.min.js"
-    browser = opened(report, scheme=scheme)
-    browser.execute_script(script.read_text())
-
+    browser.execute_script((Path(axe.__file__).parent / "axe.min.js").read_text())
     found = browser.execute_async_script("const done = arguments[0]; axe.run(document).then(done)")
-
-    assert [(each["id"], each["nodes"][0]["html"][:100]) for each in found["violations"]] == []
+    return [(each["id"], each["nodes"][0]["html"][:100]) for each in found["violations"]]
