@@ -25,6 +25,7 @@ from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
 from fedlab.cli.sweep import sweep
+from fedlab.cli.watch import watch
 from fedlab.common.short_text import error_line, raised, shortened
 from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 
@@ -168,6 +169,7 @@ app.command()(import_traces)
 app.command()(data)
 app.command()(compare)
 app.command()(report)
+app.command()(watch)
 app.command()(reproduce)
 app.command()(sweep)
 app.command()(reprice)
