@@ -58,7 +58,12 @@ def curves_spec(axis: Axis, names: Sequence[str], split: str) -> ChartSpec:
     """Return the accuracy of methods over an axis: thin lines for seeds, thick ones for their means."""
     encoding = {
         "x": x_encoding(axis, nice=True),
-        "y": {"field": "accuracy", "type": "quantitative", "title": f"{split} accuracy", "scale": {"zero": False}},
+        "y": {
+            "field": "accuracy",
+            "type": "quantitative",
+            "title": f"{split} accuracy",
+            "scale": {"zero": False, "padding": 6},
+        },
         **line_styles("method", names),
         "detail": {"field": "line", "type": "nominal"},
     }
@@ -85,7 +90,12 @@ def fronts_spec(data: str, axis: Axis, names: Sequence[str]) -> ChartSpec:
     """Return the accuracy of methods against a cost; filled points are on the Pareto front."""
     encoding = {
         "x": x_encoding(axis, nice=True),
-        "y": {"field": "accuracy", "type": "quantitative", "title": "best accuracy so far", "scale": {"zero": False}},
+        "y": {
+            "field": "accuracy",
+            "type": "quantitative",
+            "title": "best accuracy so far",
+            "scale": {"zero": False, "padding": 6},
+        },
     }
     styles = line_styles("method", names)
     lines = {"mark": {"type": "line", "interpolate": "step-after", "strokeWidth": 1, "opacity": 0.5, "clip": True},

@@ -75,7 +75,7 @@ def accuracy_spec(
         "mark": {"type": "line", "strokeWidth": 2, "clip": True, **marks},
         "encoding": {
             "x": x_encoding(axis),
-            "y": {"field": "value", "type": "quantitative", "title": score, "scale": {"zero": False}},
+            "y": {"field": "value", "type": "quantitative", "title": score, "scale": {"zero": False, "padding": 6}},
             **line_styles("split", splits),
             "tooltip": [tooltip_of("split", "Split", kind="nominal"), tooltip_of("value", score, form=".4f"), *spent],
         },
@@ -97,7 +97,12 @@ def loss_spec(axis: Axis, groups: Sequence[str], points: int) -> ChartSpec:
             "mark": mark,
             "encoding": {
                 "x": x_encoding(axis),
-                "y": {"field": "loss", "type": "quantitative", "title": "training loss", "scale": {"zero": False}},
+                "y": {
+                    "field": "loss",
+                    "type": "quantitative",
+                    "title": "training loss",
+                    "scale": {"zero": False, "padding": 6},
+                },
                 **line_styles("group", groups, "group"),
                 "tooltip": [
                     tooltip_of("group", "Group", kind="nominal"),
@@ -221,7 +226,7 @@ def labels_spec(clients: int, labels: int) -> ChartSpec:
                 "y": {"field": "client", "type": "ordinal", "title": "client",
                       "axis": {"labelOverlap": True, "ticks": False}},
                 "opacity": {"field": "share", "type": "quantitative", "title": "share of the client's examples",
-                            "scale": {"range": [0.06, 1]}, "legend": {"format": ".0%"}},
+                            "scale": {"range": [0.06, 1]}, "legend": {"format": ".0%", "titleLimit": 320}},
                 "tooltip": [
                     tooltip_of("client", "Client"),
                     tooltip_of("label", "Label", kind="nominal"),

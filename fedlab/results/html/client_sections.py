@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from fedlab.common.units import human_bytes, human_joules, human_seconds
+from fedlab.common.units import human_bytes, human_seconds
 from fedlab.results.html.boards import BoardFacts
 from fedlab.results.html.charts import (
     Chart,
@@ -19,6 +19,7 @@ from fedlab.results.html.costs import (
     CostGroup,
     MemoryPeak,
     joules_columns,
+    known_joules,
     memory_columns,
     seconds_columns,
     traffic_columns,
@@ -176,7 +177,7 @@ def _round_bars(found: Sequence[RoundTimeline]) -> ChartFigure:
         specs={"all": rounds_spec()},
         datasets={"rounds": round_columns(shown)},
     )
-    caption = "Each bar is the client whose work ended the round; waiting is what it was not at work."
+    caption = "Each bar is the client whose work ended the round; in the part that waits it was not at work."
     if len(shown) < len(found):
         caption += f" Of {len(found)} rounds the slowest of every {-(-len(found) // len(shown))} are drawn."
     return ChartFigure(chart=chart, caption=caption, height=260)
@@ -254,8 +255,8 @@ def _energy_table(groups: Sequence[CostGroup]) -> PageTable:
         [
             each.board,
             each.processors,
-            *(human_joules(each.joules[stage]) if stage in each.joules else "-" for stage in STAGES),
-            human_joules(sum(each.joules.values())),
+            *(known_joules(each.joules.get(stage)) for stage in STAGES),
+            known_joules(sum(each.joules.values())),
             each.energy_levels,
             human_bytes(each.bytes_down),
             human_bytes(each.bytes_up),

@@ -2,15 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from fedlab.devices.tables import ProvenanceLevel, least_sure
+from fedlab.common.units import human_joules
 from fedlab.results.html.boards import BoardFacts, board_of
 from fedlab.results.html.columns import ChartColumns, columns
 from fedlab.results.records import ClientRecord
 
 STAGES = ("download", "compute", "upload", "wait")
 
+_FROM_SUREST = ("measured", "published", "scaled", "assumed")
 _ROUNDING = -1e-6  # of the energy that is left for computing, as a share of all
 
 
@@ -76,12 +77,15 @@ def traffic_columns(groups: Iterable[CostGroup]) -> ChartColumns:
     )
 
 
-def memory_peaks(clients: Sequence[ClientRecord], boards: Mapping[str, BoardFacts | str]) -> list[MemoryPeak]:
-    """Return the peak of each board, in the order of their names."""
+def memory_peaks(
+    clients: Sequence[ClientRecord], boards: Mapping[str, BoardFacts | str], *, measured: bool = False
+) -> list[MemoryPeak]:
+    """Return the peak of each board, in the order of their names; real clients have `measured` theirs."""
     by_board: dict[str, list[ClientRecord]] = {}
     for each in clients:
         by_board.setdefault(board_of(each.device), []).append(each)
-    return [_memory_peak(name, parts, boards.get(name)) for name, parts in sorted(by_board.items())]
+    found = [_memory_peak(name, parts, boards.get(name)) for name, parts in sorted(by_board.items())]
+    return [replace(each, levels={"measured": len(by_board[each.board])}) for each in found] if measured else found
 
 
 def memory_columns(peaks: Iterable[MemoryPeak]) -> ChartColumns:
@@ -94,16 +98,15 @@ def memory_columns(peaks: Iterable[MemoryPeak]) -> ChartColumns:
     return columns(rows, ("board", "share", "peak"))
 
 
+def known_joules(joules: float | None) -> str:
+    """Return an energy in words, a dash where none is known: real machines without a profile have none."""
+    return human_joules(joules) if joules else "-"
+
+
 def levels_of(levels: Iterable[str]) -> dict[str, int]:
     """Count provenance levels, the least sure last; parts that computed nothing have none."""
     counts = Counter(each for each in levels if each)
-    order: tuple[ProvenanceLevel, ...] = ("measured", "published", "scaled", "assumed")
-    return {level: counts[level] for level in order if counts[level]}
-
-
-def least_sure_of(levels: Mapping[str, int]) -> str:
-    """Return the least sure of some counted levels; empty where there is none."""
-    return least_sure(*levels) if levels else ""  # type: ignore[arg-type]  # levels of records
+    return {level: counts[level] for level in _FROM_SUREST if counts[level]}
 
 
 def _cost_group(

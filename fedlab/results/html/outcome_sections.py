@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
-from fedlab.results.configuration import describe
+from fedlab.results.configuration import describe, label_heading
 from fedlab.results.html.charts import Chart, accuracy_spec, loss_spec
 from fedlab.results.html.columns import thinned
-from fedlab.results.html.costs import levels_of
+from fedlab.results.html.costs import known_joules, levels_of
 from fedlab.results.html.curves import (
     MOST_ROUNDS,
     Axis,
@@ -89,6 +89,13 @@ def latency_levels(run: RunRecords) -> Levels:
     return levels_of(each.latency_provenance for each in run.clients)
 
 
+def memory_levels(run: RunRecords) -> Levels:
+    """Count the levels of the peak memory; real clients measure theirs."""
+    if run.deployed:
+        return {"measured": len(run.clients)} if run.clients else {}
+    return levels_of(each.memory_provenance for each in run.clients)
+
+
 def missing(run: RunRecords) -> list[str]:
     """Return what the records of a run do not hold, as those of earlier versions."""
     found = []
@@ -123,7 +130,7 @@ def _tiles(run: RunRecords) -> list[Tile]:
             name="Energy of all clients",
             value=_energy(said),
             levels=energy_levels(run),
-            note=_waiting(said),
+            note=_of_energy(run),
         ),
         Tile(
             name="Traffic",
@@ -133,7 +140,7 @@ def _tiles(run: RunRecords) -> list[Tile]:
         Tile(
             name="Peak memory of a client",
             value=human_bytes(said.get("peak_memory_bytes", 0)),
-            levels=levels_of(each.memory_provenance for each in run.clients),
+            levels=memory_levels(run),
         ),
         Tile(name="Rounds", value=str(said["rounds"]), note=_searched(said)),
         Tile(name="Clients that took part", value=str(clients), note=f"on {boards} board{'s' * (boards != 1)}"),
@@ -157,9 +164,12 @@ def _energy(said: Mapping[str, float]) -> str:
     return human_joules(said["joules"]) if said["joules"] or not said["bytes_down"] else "unknown"
 
 
-def _waiting(said: Mapping[str, float]) -> str:
-    idle = said.get("idle_joules", 0.0)
-    return f"{human_joules(idle)} of it waiting" if idle else ""
+def _of_energy(run: RunRecords) -> str:
+    idle, known = run.summary.get("idle_joules", 0.0), bool(run.summary["joules"])
+    waiting = [f"{human_joules(idle)} of it waiting"] if idle else []
+    return "; ".join(
+        [*waiting, *(["measured seconds at the powers of the profiles"] if run.deployed and known else [])]
+    )
 
 
 def _searched(said: Mapping[str, int]) -> str:
@@ -199,7 +209,8 @@ def _accuracy(run: RunRecords, over: Sequence[Axis], splits: Sequence[str]) -> C
     )
     said = ["Drag to move, Shift and the wheel to zoom, double click to go back."]
     if run.trials:
-        said.insert(0, "Shades are trials; dashed lines are upgrades, with the new configuration.")
+        heading = " ".join(["the new configuration", label_heading(run.trials[0].configuration)]).strip()
+        said.insert(0, f"Shades are trials; dashed lines are upgrades, with {heading}.")
     if len(run.rounds) > MOST_ROUNDS:
         said.append(f"{MOST_ROUNDS} of {len(run.rounds)} rounds are drawn, evenly spread.")
     said.append("Seconds, joules and bytes are sums over the run so far" + _links(run))
@@ -230,7 +241,7 @@ def _target_row(each: Reached) -> list[str]:
         f"{each.accuracy:.3f}",
         str(each.server_round),
         human_seconds(each.seconds),
-        human_joules(each.joules or 0.0),
+        known_joules(each.joules),
         human_bytes(each.num_bytes or 0),
     ]
 
@@ -257,7 +268,7 @@ def _round_table(run: RunRecords) -> PageTable:
         [
             str(run.rounds[at].server_round),
             human_seconds(spent[at].seconds),
-            human_joules(spent[at].joules),
+            known_joules(spent[at].joules),
             human_bytes(spent[at].num_bytes),
             human_share(run.rounds[at].validation_accuracy),
             human_share(run.rounds[at].test_accuracy),
@@ -279,5 +290,5 @@ def _trial_row(trial: TrialRecord, groups: Sequence[str]) -> list[str]:
         *(human_share(reached.get(group)) for group in groups),
         human_seconds(trial.ended_seconds),
         human_bytes(sum(each.bytes_down + each.bytes_up for each in trial.candidates)),
-        human_joules(sum(each.joules for each in trial.candidates)),
+        known_joules(sum(each.joules for each in trial.candidates)),
     ]

@@ -38,7 +38,7 @@ def run_page(run: RunRecords) -> Page:
         trials_section(run),
         labels_section(run),
         costs_section(cost_groups(run.clients, boards), run, energy, latency),
-        memory_section(memory_peaks(run.clients, boards), boards),
+        memory_section(memory_peaks(run.clients, boards, measured=run.deployed), boards),
         boards_section(boards),
         repeat_section(run),
     ]

@@ -6,7 +6,7 @@ of a trial run side by side. A client that appears again in a round, to evaluate
 clients of the exchange before have ended.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from statistics import median
@@ -51,11 +51,12 @@ def timelines(rounds: Sequence[RoundRecord], clients: Sequence[ClientRecord]) ->
     by_round: dict[int, list[ClientRecord]] = {}
     for each in clients:
         by_round.setdefault(each.server_round, []).append(each)
-    waits = _waits(rounds, by_round)
+    bars = {server_round: _bars(parts) for server_round, parts in by_round.items()}
+    waits = _waits(rounds, bars)
     return [
-        _timeline(record, by_round[record.server_round], waits[record.server_round])
+        _timeline(record, bars[record.server_round], waits[record.server_round])
         for record in rounds
-        if record.server_round in by_round
+        if record.server_round in bars
     ]
 
 
@@ -126,8 +127,7 @@ def _row(bar: Bar) -> dict[str, Any]:
     }
 
 
-def _timeline(record: RoundRecord, clients: Sequence[ClientRecord], waited: float) -> RoundTimeline:
-    bars = _bars(clients)
+def _timeline(record: RoundRecord, bars: Sequence[Bar], waited: float) -> RoundTimeline:
     shown = sorted(bars, key=lambda bar: (bar.begins, bar.record.group, -bar.record.seconds, bar.record.partition_id))
     longest = sorted(range(len(shown)), key=lambda at: -shown[at].record.seconds)[:MOST_CLIENTS]
     seconds = max(bar.group_ends for bar in bars)
@@ -177,17 +177,18 @@ def _last(bars: Sequence[Bar]) -> Bar | None:
     return max(training, key=lambda bar: bar.begins + bar.record.seconds, default=None)
 
 
-def _waits(rounds: Sequence[RoundRecord], by_round: dict[int, list[ClientRecord]]) -> dict[int, float]:
+def _waits(rounds: Sequence[RoundRecord], bars: Mapping[int, Sequence[Bar]]) -> dict[int, float]:
     """Return how long each round waited for clients to be available: what of its time no client accounts for.
 
     While groups of a trial run side by side, the records do not say how far each of them has come: 0 there.
     """
     found, before = {}, 0.0
     for record in rounds:
-        clients = by_round.get(record.server_round, [])
-        lasted = max((bar.group_ends for bar in _bars(clients)), default=0.0)
+        lasted = max((bar.group_ends for bar in bars.get(record.server_round, ())), default=0.0)
         waited = record.simulated_seconds - before - lasted
-        known = record.trial is None and clients and waited > 1e-6 * max(1.0, record.simulated_seconds)
+        known = (
+            record.trial is None and record.server_round in bars and waited > 1e-6 * max(1.0, record.simulated_seconds)
+        )
         found[record.server_round] = waited if known else 0.0
         before = record.simulated_seconds
     return found

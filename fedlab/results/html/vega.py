@@ -36,6 +36,7 @@ def _config() -> dict[str, Any]:
         "view": {"stroke": None},
         "aria": False,  # the figure says what it shows; hundreds of marks would be read one by one
         "axisQuantitative": {"tickCount": 8},
+        "axisY": {"minExtent": 42},
         "axis": {**text, "gridColor": "var(--grid)", "domainColor": MUTED, "tickColor": MUTED},
         "legend": {**text, "orient": "top", "direction": "horizontal", "labelLimit": 220, "columns": 4},
         "text": {"color": INK, "font": "system-ui, sans-serif"},

@@ -3,9 +3,11 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 
 import pytest
 
+from fedlab.data.report import ClientLabels
 from fedlab.results.folder import open_run
 from fedlab.results.html.parts import ChartFigure, PageTable
 from fedlab.results.html.render import in_data, in_script, render_body, render_page
@@ -118,3 +120,41 @@ def test_a_page_needs_nothing_from_elsewhere(page):
     assert "vegaEmbed" in libraries
     assert len(libraries) > 500_000
     assert not re.search(r"import\s*[({\"'*]", libraries[:2000] + libraries[-2000:])
+
+
+def test_a_run_of_100_clients_and_500_rounds_stays_under_5_mb(adafl_run, client, round_):
+    labels = {"examples": [30] * 100, "without_client": 0, "labels": [f"label {at}" for at in range(20)],
+              "counts": [[1] * 20] * 100}  # fmt: skip
+    whole = read_run(adafl_run)
+    data = replace(whole.data, clients=ClientLabels(**labels))
+    clients = [
+        client(server_round=number, partition_id=at, device=f"jetson-tx2 x{0.5 + at / 100:.2g}",
+               compute_seconds=4.123456 + at * number / 7e4)
+        for number in range(1, 501)
+        for at in range(100)
+    ]  # fmt: skip
+    rounds = [round_(number, 11.0 * number, validation=number / 1000, test=number / 1001) for number in range(1, 501)]
+
+    page = run_page(replace(whole, rounds=rounds, trials=[], clients=clients, data=data))
+
+    text = render_page(page)
+    assert len(text.encode()) < 2_500_000
+    assert "40 of 500 rounds are on this page" in text
+    assert "Of 500 rounds the slowest of every 2 are drawn." in text
+
+
+def test_a_run_on_real_machines_says_what_was_measured_and_what_is_not_known(adafl_run, client):
+    real = [client(device="AMD EPYC", joules=0.0, idle_joules=0.0, latency_provenance="measured",
+                   energy_provenance="", memory_provenance="")]  # fmt: skip
+    summary = {**read_run(adafl_run).summary, "joules": 0.0, "idle_joules": 0.0}
+
+    text = render_body(run_page(replace(read_run(adafl_run), clients=real, deployed=True, summary=summary)))
+
+    assert "fedlab report of a run on real machines" in text
+    assert "<dt>Measured time</dt>" in text
+    assert re.search(r"<dt>Energy of all clients</dt><dd>unknown", text)
+    assert re.search(
+        r'<dt>Peak memory of a client</dt><dd>[^<]+ <span class="levels"><span class="level measured"', text
+    )
+    assert "No power of these machines is known" in text
+    assert "No device profile of AMD EPYC is at hand." in text
