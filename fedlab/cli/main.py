@@ -18,9 +18,11 @@ from fedlab.cli.deploy import deploy
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
 from fedlab.cli.profile_device import profile_device
+from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
 from fedlab.cli.sweep import sweep
+from fedlab.cli.watch import watch
 from fedlab.common.short_text import error_line, raised, shortened
 from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 
@@ -166,6 +168,8 @@ def list_(
 app.command()(import_traces)
 app.command()(data)
 app.command()(compare)
+app.command()(report)
+app.command()(watch)
 app.command()(reproduce)
 app.command()(sweep)
 app.command()(reprice)

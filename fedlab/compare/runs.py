@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +10,7 @@ from fedlab.compare.measurements import MeasuredSplit, Measurement, measurements
 from fedlab.config.file import experiment_from
 from fedlab.errors import UserError
 from fedlab.results.folder import RunFolder, open_run
+from fedlab.results.html.costs import levels_of
 from fedlab.results.records import ClientRecord, RoundRecord
 
 SWEEP_FILE = "sweep.json"  # the cells of a sweep in their order, and how each stands
@@ -21,7 +22,7 @@ class ComparedRun:
 
     `origin` is what it was asked for by, `label` what its method is to be called, if anybody said so. A run that was
     `repriced` was billed for other boards and links than it was trained with; one that was `deployed` ran on real
-    machines, its costs are as measured.
+    machines, its costs are as measured. `levels` count the clients' parts by the provenance of time, energy and memory.
     """
 
     path: Path
@@ -32,6 +33,8 @@ class ComparedRun:
     repriced: bool
     deployed: bool
     measured: tuple[Measurement, ...]
+    peak_memory_bytes: int = 0  # of the client that needed most
+    levels: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def seed(self) -> int:
@@ -57,6 +60,12 @@ def find_runs(arguments: Sequence[str], split: MeasuredSplit) -> list[ComparedRu
             elif label is not None and label != earlier.label:
                 raise UserError(f"{argument}: {folder} is '{earlier.label}' already, expected one label a run")
     return list(found.values())
+
+
+def run_folders(arguments: Sequence[str]) -> list[Path]:
+    """Return the folders of the runs that arguments stand for, each once. Raises as `find_runs`."""
+    found = [folder for argument in arguments for folder in _run_folders(_label_and_path(argument)[1])]
+    return list({folder.resolve(): folder for folder in reversed(found)}.values())[::-1]
 
 
 def cells_in_order(path: Path) -> list[Path]:
@@ -107,6 +116,12 @@ def _read(path: Path, *, origin: str, label: str | None, split: MeasuredSplit) -
         repriced="repriced_from" in (summary or {}),
         deployed=folder.deployed(),
         measured=measurements(rounds, clients, split),
+        peak_memory_bytes=max((each.peak_memory_bytes for each in clients), default=0),
+        levels={
+            "time": levels_of(each.latency_provenance for each in clients),
+            "energy": levels_of(each.energy_provenance for each in clients),
+            "memory": levels_of(each.memory_provenance for each in clients),
+        },
     )
 
 

@@ -47,7 +47,7 @@ class SummaryRow:
     """One method in one setting; `deployed` if its runs were made on real machines.
 
     `setting` has a value for each of the comparison's `setting_names`, `setting_keys` all its keys. `curves` are the
-    measured accuracies, a run each; of an oracle, those of its choice for the hardest target it reached.
+    measured accuracies of `runs`, a run each; of an oracle, those of its choice for the hardest target it reached.
     """
 
     method: str
@@ -61,6 +61,7 @@ class SummaryRow:
     best: Spread
     outcomes: tuple[Outcome, ...]
     curves: tuple[tuple[Measurement, ...], ...] = field(repr=False)
+    runs: tuple[ComparedRun, ...] = field(default=(), repr=False)
 
     @property
     def name(self) -> str:
@@ -171,6 +172,7 @@ def _row(named: _NamedOutcome, full_accuracy: float, shares: Sequence[float]) ->
         best=_best(max(candidates, key=_mean_best)),
         outcomes=tuple(outcome for _, outcome in picks),
         curves=tuple(run.measured for run in shown.runs),
+        runs=shown.runs,
     )
 
 

@@ -134,6 +134,11 @@ class RunFolder:
         return self.path / "start.json"
 
     @property
+    def report(self) -> Path:
+        """The report of the run, a page for a browser."""
+        return self.path / "report.html"
+
+    @property
     def client_totals(self) -> Path:
         """What each client did and spent over the whole run, one line per client."""
         return self.path / "client_totals.csv"
@@ -204,9 +209,13 @@ class RunFolder:
             raise DamagedError(f"{self.summary_file}: not a summary of a run: {error}") from error
         return found
 
+    def environment_table(self) -> dict[str, Any]:
+        """Return the package versions and the machine of the run, empty if unknown; raises as `summary` does."""
+        return _json_object(self.environment) if self.environment.exists() else {}
+
     def deployed(self) -> bool:
         """Tell whether the run was on real machines instead of simulated; raises `UserError` as `summary` does."""
-        return self.environment.exists() and _json_object(self.environment).get("deployed") is True
+        return self.environment_table().get("deployed") is True
 
     def write_experiment(self, experiment: "Experiment") -> None:
         """Write the resolved experiment; fields that are None are left out, because TOML has no null."""
@@ -255,6 +264,11 @@ class RunFolder:
         except TypeError as error:
             raise DamagedError(f"{self.start_file}: {error}") from error
         return found
+
+    def append_log(self, line: str) -> None:
+        """Append a line to run.log, where no recorder has it open."""
+        with self.log.open("a", encoding="utf-8") as file:
+            file.write(f"{line}\n")
 
     def write_summary(self, summary: Mapping[str, Any]) -> None:
         """Write the results of the run; a reader sees all of them or none."""

@@ -353,6 +353,7 @@ def _written(folder: RunFolder) -> list[tuple[str, Path]]:
         ("best arrays", folder.best),
         ("best model", folder.best_model),
         ("texts", folder.generations_file),
+        ("report", folder.report),
         ("plot", folder.plot),
         ("shifts plot", folder.shifts_plot),
         ("rounds", folder.rounds_file),

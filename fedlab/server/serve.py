@@ -71,7 +71,7 @@ def serve(
     with closing(recorder):
         final = _run(assembled, bench, world, folder=folder, recorder=recorder, observers=observers)
         recorder.mark()  # synced, before a summary says that the run has ended
-        return _write_results(assembled, bench, folder, final)
+        return _write_results(assembled, bench, folder, final, Audience([recorder, *observers]))
 
 
 def _run(
@@ -146,7 +146,9 @@ def _first_state(assembled: Assembled, bench: Bench) -> RunState:
     return RunState(server_round=0, arrays=first_model(experiment, bench), configuration=configuration)
 
 
-def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final: RunState) -> dict[str, Any]:
+def _write_results(
+    assembled: Assembled, bench: Bench, folder: RunFolder, final: RunState, observer: Observer
+) -> dict[str, Any]:
     """Write the last model and the best one, each as arrays and for its library, then all that records tell."""
     for old in (folder.adapter, folder.model, folder.best_model):  # of the run before it went on to more rounds
         shutil.rmtree(old, ignore_errors=True)
@@ -166,7 +168,14 @@ def _write_results(assembled: Assembled, bench: Bench, folder: RunFolder, final:
             sync_tree(each)
     _write_samples(bench, folder, final, "after")
     digest = digest_arrays(final.arrays)
-    return write_results(folder, assembled.experiment, status="finished", arrays_digest=digest, more=more)
+    return write_results(
+        folder,
+        assembled.experiment,
+        status="finished",
+        arrays_digest=digest,
+        more=more,
+        tell=observer.on_message,
+    )
 
 
 def _write_samples(bench: Bench, folder: RunFolder, state: RunState, when: str) -> None:

@@ -21,7 +21,10 @@ EXPERIMENT = {
 }
 
 
-def test_a_run_that_ended_has_its_picture_its_clients_totals_and_its_summary(planned_run, tmp_path):
+def test_a_run_that_ended_has_its_picture_its_clients_totals_its_summary_and_its_report(
+    planned_run, tmp_path, monkeypatch
+):
+    monkeypatch.setattr("fedlab.results.html.render.chart_libraries", lambda: "")
     experiment = experiment_from(EXPERIMENT, "test")
     folder = planned_run(experiment, tmp_path / "run", finished=False)
     digest = digest_arrays({"x": np.zeros(2, np.float32)})
@@ -36,6 +39,7 @@ def test_a_run_that_ended_has_its_picture_its_clients_totals_and_its_summary(pla
     assert folder.plot.exists()
     assert not folder.shifts_plot.exists()
     assert "shifts" not in said
+    assert "fedlab run there/experiment.toml --out there-again" in folder.report.read_text()
 
 
 def test_where_clients_recorded_their_shifts_there_is_a_picture_of_them_and_the_share_of_skipped_passes(
@@ -58,3 +62,20 @@ def shown(summary, path):
     console = Console(width=120, color_system=None, file=io.StringIO())
     console.print(render_summary(summary, path))
     return console.file.getvalue()
+
+
+def test_a_report_that_cannot_be_written_is_told_in_one_line_and_the_run_has_ended(planned_run, tmp_path, monkeypatch):
+    def refuse():
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("fedlab.results.html.render.chart_libraries", refuse)
+    experiment, told = experiment_from(EXPERIMENT, "test"), []
+    folder = planned_run(experiment, tmp_path / "run", finished=False)
+
+    write_results(folder, experiment, status="finished", arrays_digest="x", more={}, tell=told.append)
+    write_results(folder, experiment, status="finished", arrays_digest="x", more={})
+
+    (line,) = told
+    assert line.startswith("report.html was not written (OSError: [Errno 28] No space left on device)")
+    assert folder.log.read_text() == f"{line}\n"
+    assert folder.summary()["status"] == "finished"

@@ -81,6 +81,7 @@ class Planned:
 def undrawn(monkeypatch):
     """Draw nothing, which takes most of the time of a sweep of planned clients."""
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_, **__: None)
+    monkeypatch.setattr("fedlab.results.write.try_report", lambda *_: None)
     monkeypatch.setattr("fedlab.compare.plots.draw.plot_comparison", lambda comparison, folder: [])
 
 

@@ -75,6 +75,7 @@ def run_for_real(memory_grid, prepared, hosted, tmp_path, monkeypatch) -> Callab
     from fedlab.server.serve import World, serve
 
     monkeypatch.setattr("fedlab.results.write.plot_accuracy", lambda *_, **__: None)
+    monkeypatch.setattr("fedlab.results.write.try_report", lambda *_: None)
 
     def run(experiment, measure=lambda arrays, split, at: 0.0):
         app = load_client(experiment.client.name, experiment.client.options, Path(), ("int8",))
