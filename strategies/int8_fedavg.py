@@ -28,13 +28,14 @@ class Int8FedAvg(FedAvg):
     takes = MODELS_ONLY
     _model: "Arrays"
     _quantised: "Arrays"
+    _sent_floats: "Arrays | None" = None
 
     def configure_train(
         self, server_round: int, arrays: ArrayRecord, config: ConfigRecord, grid: Grid
     ) -> Iterable[Message]:
         """Ask this round's cohort to train the global model, quantised."""
         self._model = views_of(arrays)
-        self._quantised = quantised_arrays(self._model)
+        self._quantised, self._sent_floats = quantised_arrays(self._model), None
         messages = super().configure_train(server_round, to_record(self._quantised), config, grid)
         self._sent = self._model
         return messages
@@ -63,5 +64,11 @@ class QFedUpdate(Int8FedAvg):
     """
 
     def _as_model(self, returned: "Arrays") -> "Arrays":
-        sent = dequantised_arrays(self._quantised, self._quantised[EXPONENTS])
+        sent = self._dequantised()
         return {name: self._model[name] + (array - sent[name]) for name, array in returned.items()}
+
+    def _dequantised(self) -> "Arrays":
+        """Return what was sent this round as floats, which all replies are compared with."""
+        if self._sent_floats is None:
+            self._sent_floats = dequantised_arrays(self._quantised, self._quantised[EXPONENTS])
+        return self._sent_floats
