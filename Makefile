@@ -6,11 +6,13 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
 WHEEL := $(BIN)/python -m pip wheel --disable-pip-version-check -qq -c constraints.txt -w docker/wheels -f docker/wheels
 
+# The versions of Flower that `make test-versions` tries.
+FLOWERS ?= 1.41 1.42
 # The number of kills of `make chaos`.
 N ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow chaos lint format wheels clean
+.PHONY: help demo test test-slow test-versions chaos lint format wheels clean
 
 help:  ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 | \2/p' $(MAKEFILE_LIST) | awk -F ' [|] ' '{printf "%-15s %s\n", $$1, $$2}'
@@ -23,6 +25,16 @@ test: lint  ## Check style, types and import rules, and run the quick tests
 
 test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
 	$(BIN)/pytest -m slow
+
+test-versions:  ## Run the tests that touch Flower with each version of it that is tested, in environments of their own
+	for version in $(FLOWERS); do \
+		test -x .venv-flwr-$$version/bin/fedlab || { $(PYTHON) -m venv .venv-flwr-$$version && \
+		grep -v '^flwr==' constraints.txt > .venv-flwr-$$version/constraints.txt && \
+		.venv-flwr-$$version/bin/python -m pip install -qq -c .venv-flwr-$$version/constraints.txt -e '.[test]' "flwr==$$version.*"; } && \
+		OMP_NUM_THREADS=1 .venv-flwr-$$version/bin/pytest -q -m "not slow" tests/fedlab/messages tests/fedlab/server \
+			tests/fedlab/simulation tests/fedlab/deploy tests/strategies && \
+		.venv-flwr-$$version/bin/pytest -q -m slow tests/integration/test_flower_runtime.py tests/deployment/test_plain.py \
+		|| exit 1; done
 
 chaos: .venv/installed-test  ## Kill processes of small runs N times at random, resume, and compare with runs left alone
 	$(BIN)/python benchmarks/chaos --kills $(N)

@@ -37,7 +37,7 @@ from fedlab.deploy.bodies import (
 from fedlab.deploy.connections import Asgi, ConnectionLimits, Connections, CountedListener, UploadSlots
 from fedlab.errors import RunFailedError, UserError
 
-# All calls of a SuperNode of flwr 1.41.
+# All calls of a SuperNode of flwr 1.41 and 1.42.
 CALLS = (
     "activate-node",
     "confirm-message-received",

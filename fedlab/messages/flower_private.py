@@ -1,12 +1,14 @@
 """What we need of Flower that it does not offer in public; everything else imports its public API only.
 
-Held to flwr 1.41 by the project's requirements.
+The project's requirements name the versions of Flower that are tested (`make test-versions`); a run says so if another
+one is installed.
 """
 
 import copy
 import functools
 import logging
 import random
+from importlib import metadata
 from typing import Any
 
 import numpy as np
@@ -27,6 +29,18 @@ CLIENT_UNAVAILABLE = ErrorCode.NODE_UNAVAILABLE
 REPLY_UNUSABLE = ErrorCode.REPLY_MESSAGE_UNAVAILABLE
 REPLY_LATE = ErrorCode.MESSAGE_UNAVAILABLE
 MESSAGE_EXPIRED = ErrorCode.MESSAGE_UNAVAILABLE
+
+
+TESTED_FLOWER = ("1.41", "1.42")
+
+
+def untested_flower() -> str | None:
+    """Return a line if the installed version of Flower is not one that fedlab is tested with, else None."""
+    installed = metadata.version("flwr")
+    if ".".join(installed.split(".")[:2]) in TESTED_FLOWER:
+        return None
+    tested = " and ".join(TESTED_FLOWER)
+    return f"flwr {installed}: fedlab is tested with {tested}, and needs names of Flower that other versions may change"
 
 
 def assume_identity(run_id: int) -> None:

@@ -12,6 +12,7 @@ from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
 from fedlab.common.scratch import remove_leftovers, scratch_folder
 from fedlab.config.schema import EngineTable, Experiment
+from fedlab.messages.flower_private import untested_flower
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.results.data_report import tell_data
 from fedlab.results.environment import describe_environment
@@ -95,6 +96,8 @@ def _run(
     with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
         folder.write_environment(describe_environment())
         tell = partial(_tell, [recorder, *observers])
+        if untested := untested_flower():
+            tell(untested)
         tell_data(folder, workbench.task.report, tell)
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)

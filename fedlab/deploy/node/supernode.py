@@ -2,7 +2,7 @@
 
 A client app runs in a process of its own without network access; the SuperNode has the network. This module replaces
 the private functions of flwr with which a SuperNode connects, retries and starts its client apps; like
-`fedlab/messages/flower_private.py` it depends on flwr 1.41.
+`fedlab/messages/flower_private.py` it depends on the versions of flwr that are tested.
 """
 
 import argparse
@@ -74,7 +74,7 @@ class MeteredConnection:
         heartbeat: Callable[[float | None], None] = lambda lasts_seconds: None,
         now_seconds: Callable[[], float] | None = None,
     ) -> None:
-        # The order of flwr 1.41.
+        # The order of flwr 1.41 and 1.42.
         self._node, self._receive, self._send, self._get_run, self._get_fab = connection[:5]
         self._pull_object, self._push_object, self._confirm = connection[5:]
         self._note = note

@@ -18,6 +18,7 @@ from fedlab.deploy.server.validate_reply import furthest
 from fedlab.deploy.settings import RunSettings, settings_of_run
 from fedlab.devices.profile import DeviceProfile, built_in_profiles, load_profile
 from fedlab.errors import UserError
+from fedlab.messages.flower_private import untested_flower
 from fedlab.results.data_report import tell_data
 from fedlab.results.environment import describe_environment
 from fedlab.results.folder import RunFolder, create, next_free
@@ -58,6 +59,8 @@ def run_measured(grid: Grid, run_config: Mapping[str, Any], observer: Observer) 
     folder = _begin(settings, experiment) if started is None else _reopened(started, experiment)
     recorder = Recorder(folder)
     log.record(recorder)
+    if untested := untested_flower():
+        log(untested)
     tell_data(folder, workbench.task.report, log)
     bench = bench_of(experiment, workbench, partial(measure, workbench))
     return serve(

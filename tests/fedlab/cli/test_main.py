@@ -2,10 +2,12 @@
 
 import errno
 import os
+from importlib import metadata
 
 import pytest
 
 import fedlab.cli.list_names
+from fedlab.cli.main import main
 from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 
 
@@ -68,3 +70,9 @@ def test_a_users_file_that_ends_the_program_is_one_line(fedlab, tmp_path, monkey
     assert said.err.startswith("fedlab: interrupted\n" if interrupts else "fedlab: ")
     assert interrupts or "SystemExit" in said.err
     assert not (tmp_path / "runs").exists()
+
+
+def test_the_version_is_that_of_the_package_and_of_flower(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["fedlab", "--version"])
+    main()
+    assert capsys.readouterr().out == f"fedlab {metadata.version('fedlab-edge')}, flwr {metadata.version('flwr')}\n"

@@ -1,14 +1,17 @@
 """What of Flower is private: the size of a message on the wire, known without encoding it, and its log."""
 
 import logging
+import tomllib
+from pathlib import Path
 
 import numpy as np
+import pytest
 from flwr.app import Array, ArrayRecord, ConfigRecord, MetricRecord, RecordDict
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fedlab.errors import UserError
-from fedlab.messages.flower_private import record_bytes, record_to_wire, say_plainly
+from fedlab.messages.flower_private import TESTED_FLOWER, record_bytes, record_to_wire, say_plainly, untested_flower
 
 NAMES = st.text(max_size=140)
 WHOLE = st.integers(-(2**63), 2**64 - 1)
@@ -55,3 +58,20 @@ def test_errors_of_a_kind_are_logged_by_what_they_say_and_others_in_full(caplog)
     plain, full = caplog.records
     assert (plain.getMessage(), plain.exc_info) == ("the run failed: rounds = 100%: not a number", None)
     assert full.exc_info is not None
+
+
+@pytest.mark.parametrize(
+    ("installed", "known"), [("1.41.0", True), ("1.42.3", True), ("1.43.0", False), ("2.0", False)]
+)
+def test_a_version_of_flower_that_is_not_tested_is_named_in_one_line(installed, known, monkeypatch):
+    monkeypatch.setattr("fedlab.messages.flower_private.metadata.version", lambda name: installed)
+    said = untested_flower()
+    assert (said is None) == known
+    assert known or (f"flwr {installed}: fedlab is tested with 1.41 and 1.42" in said and "\n" not in said)
+
+
+def test_the_tested_versions_are_those_that_the_project_accepts():
+    project = tomllib.loads((Path(__file__).parents[3] / "pyproject.toml").read_text())["project"]
+    (accepted,) = (each for each in project["dependencies"] if each.startswith("flwr>"))
+    last = TESTED_FLOWER[-1].split(".")
+    assert accepted == f"flwr>={TESTED_FLOWER[0]},<{last[0]}.{int(last[1]) + 1}"
