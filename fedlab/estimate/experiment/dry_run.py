@@ -15,6 +15,17 @@ from fedlab.estimate.experiment.physics import PlannedPhysics
 from fedlab.estimate.experiment.trial_outcomes import Judge
 from fedlab.estimate.experiment.work import PlannedWork
 from fedlab.estimate.slot import Traffic
+from fedlab.models.cnn.layers import (
+    AveragePool,
+    BatchNorm,
+    Branches,
+    Conv,
+    Layer,
+    Linear,
+    MaxPool,
+    Residual,
+    placed,
+)
 from fedlab.models.cnn.sizes import ConvSizes
 from fedlab.models.peft.base import ModelSizes, TrainableSet
 from fedlab.models.peft.set_calls import initial_of, shapes_of
@@ -151,11 +162,15 @@ def _save_nothing(state: RunState, *, next_is_last: bool) -> None:
 def _small(sizes: EncoderSizes | ConvSizes) -> ModelSizes:
     """Return a model of one label whose hidden size is 1, and in which arrays have the same names.
 
-    Matrices have no less than a part of their size, as pairs of low rank may be of a rank up to theirs. A network for
-    images stays as it is.
+    Matrices have no less than a part of their size, as pairs of low rank may be of a rank up to theirs. In a network
+    for images every layer has one channel and a window of one pixel; one with branches, whose channels add up, stays as
+    it is.
     """
     if isinstance(sizes, ConvSizes):
-        return ModelSizes(encoder=sizes, labels=sizes.labels)
+        if any(isinstance(layer, Branches) for _, layer in placed(sizes.layers)):
+            return ModelSizes(encoder=sizes, labels=sizes.labels)
+        layers = tuple(map(_smallest, sizes.layers))
+        return ModelSizes(encoder=replace(sizes, layers=layers, input_shape=(1, 1, 1), labels=1), labels=1)
     encoder = replace(
         sizes,
         shape=replace(sizes.shape, hidden=1, intermediate=1),
@@ -168,6 +183,23 @@ def _small(sizes: EncoderSizes | ConvSizes) -> ModelSizes:
         biases={name: (1,) for name in sizes.biases},
     )
     return ModelSizes(encoder=encoder, labels=1)
+
+
+def _smallest(layer: Layer) -> Layer:
+    """Return a layer of the same kind for one channel of one pixel."""
+    match layer:
+        case Conv():
+            return Conv(inputs=1, outputs=1, kernel=(1, 1))
+        case Linear():
+            return Linear(inputs=1, outputs=1)
+        case BatchNorm():
+            return BatchNorm(channels=1)
+        case MaxPool() | AveragePool():
+            return MaxPool(kernel=(1, 1), stride=(1, 1))
+        case Residual():
+            body, shortcut = (tuple(map(_smallest, way)) for way in (layer.body, layer.shortcut))
+            return Residual(body=body, shortcut=shortcut)
+    return layer
 
 
 def _stand_in(sizes: EncoderSizes | ConvSizes, trained: TrainableSet) -> Arrays:

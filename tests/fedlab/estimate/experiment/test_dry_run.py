@@ -1,15 +1,20 @@
 """A planned run costs what the real one is then charged: to the last second, and to the headers' bytes."""
 
+import math
+from pathlib import Path
+
 import flwr.serverapp.strategy
 import pytest
 
+from fedlab.config.schema import BackboneTable
 from fedlab.devices.costmodel.operators import WEIGHT_BYTES
 from fedlab.errors import UserError
-from fedlab.estimate.experiment.dry_run import dry_run
+from fedlab.estimate.experiment.dry_run import _small, dry_run
 from fedlab.estimate.experiment.plan import plan_of
 from fedlab.estimate.experiment.trial_outcomes import cheapest, dearest, following
 from fedlab.estimate.trajectory import Segment
 from fedlab.estimate.wire import TOLERANCE_BYTES
+from fedlab.models.cnn.sizes import conv_sizes
 from fedlab.workload.shape import REFERENCE_SHAPES
 from fedlab.workload.weights import block_weights
 
@@ -174,6 +179,15 @@ def test_a_plan_of_images_in_the_formats_of_an_algorithm_is_what_the_run_is_char
     assert sum(each.joules for each in ours.clients) == pytest.approx(real.summary["joules"], rel=0.01)
     wanted = "fp32" if name == "emulated on the CPU" else "int8"
     assert {each.get("format", "fp32") for record in real.clients for each in record.passes} == {wanted}
+
+
+@pytest.mark.parametrize(("network", "most"), [("vgg-small", 100), ("resnet34", 300)])
+def test_what_plans_of_images_average_is_small_and_has_the_arrays_of_the_network(network, most):
+    sizes = conv_sizes(BackboneTable(name=network), (3, 32, 32), 10, base=Path())
+    small = _small(sizes).encoder
+    assert list(small.shapes()) == list(sizes.shapes())
+    assert sum(math.prod(shape) for shape in small.shapes().values()) < most
+    assert small.shape.blocks == sizes.shape.blocks
 
 
 def test_integers_are_planned_with_strategies_that_send_them_and_without_codecs(experiment_of, stripes):
