@@ -15,8 +15,8 @@ _MOST_POINTS = 250  # of a line
 
 
 def method_names(comparison: Comparison) -> list[str]:
-    """Return what each row is called, with its setting where there are several."""
-    return [", ".join([row.name, *row.setting]) for row in comparison.rows]
+    """Return what each row is called, with the values of its setting that are not the default."""
+    return [", ".join([row.name, *(value for value in row.setting if value != "default")]) for row in comparison.rows]
 
 
 def curves_chart(comparison: Comparison) -> Chart:

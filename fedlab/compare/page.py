@@ -9,7 +9,7 @@ import tomli_w
 
 from fedlab.compare.charts import curves_chart, fronts_chart, method_names
 from fedlab.compare.fronts import CostKind, front_points
-from fedlab.compare.grouping import flatten
+from fedlab.compare.grouping import flatten, scope
 from fedlab.compare.labels import differing_keys
 from fedlab.compare.options import ComparisonOptions
 from fedlab.compare.runs import find_runs, run_folders
@@ -69,7 +69,7 @@ def comparison_page(comparison: Comparison, arguments: Sequence[str]) -> Page:
     return Page(
         kind="fedlab report of a comparison",
         title=f"{len(rows)} method{'s' * (len(rows) != 1)}, {runs} runs",
-        lead=", ".join(dict.fromkeys(method_names(comparison))),
+        lead="; ".join(method_names(comparison)),
         sections=sections,
         footer="Written by fedlab from the records of the runs.",
     )
@@ -156,6 +156,8 @@ def _fronts(comparison: Comparison) -> list[Part]:
         "A point is the best accuracy so far of a method, mean over seeds, and what it cost until then; of memory the"
         " peak of the run. Filled points are on the Pareto front: no method is more accurate for as little."
     )
+    if len({scope(row.setting_keys) for row in comparison.rows}) > 1:
+        caption += " Each task with its backbone has a front of its own."
     return [chooser, ChartFigure(chart=chart, caption=caption, chooser="against", height=380)]
 
 
@@ -176,12 +178,12 @@ def _runs(comparison: Comparison, arguments: Sequence[str]) -> list[Part]:
     rows: list[TableRow] = [
         [
             str(run.path),
-            name,
+            row.name,
             str(run.seed),
             "finished" if run.finished else "not ended",
             *(_said(flatten(run.experiment).get(key)) for key in differing),
         ]
-        for name, row in zip(method_names(comparison), comparison.rows, strict=True)
+        for row in comparison.rows
         for run in row.runs
     ]
     headings = ["run", "method", "seed", "state", *differing]

@@ -40,8 +40,8 @@ def test_on_a_pipe_there_is_a_plain_line_for_each_round_and_each_trial(base):
 def test_the_run_folder_is_complete(base):
     assert {path.name for path in base.run.iterdir()} >= {
         "experiment.toml", "environment.json", "rounds.jsonl", "clients.jsonl", "trials.jsonl",
-        "checkpoint", "adapter", "final.safetensors", "accuracy.png", "summary.json", "run.log",
-        "data.json", "data.png",
+        "checkpoint", "adapter", "final.safetensors", "accuracy.png", "report.html", "summary.json",
+        "run.log",         "data.json", "data.png",
     }  # fmt: skip
 
 

@@ -3,18 +3,18 @@
 import functools
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fedlab.results.html.libraries import chart_libraries
 from fedlab.results.html.parts import Page
+from fedlab.results.html.templates import body, parts, script, style, whole
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 GENERATOR = '<meta name="generator" content="fedlab report">'  # in the head of every report
 
-_TEMPLATES = Path(__file__).parent / "templates"
+_TEMPLATES = {"page.html.j2": whole.TEXT, "body.html.j2": body.TEXT, "parts.html.j2": parts.TEXT}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,9 +34,9 @@ def render_page(page: Page, live: LiveState | None = None) -> str:
         page,
         live,
         generator=Markup(GENERATOR),
-        css=Markup((_TEMPLATES / "page.css").read_text(encoding="utf-8")),
+        css=Markup(style.TEXT),
         libraries=Markup(in_script(chart_libraries())),
-        script=Markup(in_script((_TEMPLATES / "page.js").read_text(encoding="utf-8"))),
+        script=Markup(in_script(script.TEXT)),
     )
 
 
@@ -64,6 +64,6 @@ def _render(template: str, page: Page, live: LiveState | None, **more: Any) -> s
 
 @functools.cache
 def _templates() -> "Environment":
-    from jinja2 import Environment, FileSystemLoader  # noqa: PLC0415  (keeps other commands quick to start)
+    from jinja2 import DictLoader, Environment  # noqa: PLC0415  (keeps other commands quick to start)
 
-    return Environment(loader=FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return Environment(loader=DictLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True)

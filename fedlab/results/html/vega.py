@@ -14,6 +14,7 @@ SERIES = tuple(f"var(--series-{at})" for at in range(1, 9))
 ACCENT, MUTED, INK = "var(--series-1)", "var(--muted)", "var(--ink)"
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_LONG_NAME = 16  # in a legend: longer ones are below each other
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 
 
@@ -38,7 +39,7 @@ def _config() -> dict[str, Any]:
         "axisQuantitative": {"tickCount": 8},
         "axisY": {"minExtent": 42},
         "axis": {**text, "gridColor": "var(--grid)", "domainColor": MUTED, "tickColor": MUTED},
-        "legend": {**text, "orient": "top", "direction": "horizontal", "labelLimit": 220, "columns": 4},
+        "legend": {**text, "orient": "top", "direction": "horizontal", "labelLimit": 330, "columns": 4},
         "text": {"color": INK, "font": "system-ui, sans-serif"},
     }
 
@@ -58,7 +59,8 @@ def zoom() -> dict[str, Any]:
 
 def line_styles(column: str, domain: Sequence[str], title: str | None = None) -> dict[str, Any]:
     """Return the colours of lines by name, and dashes for those who do not tell the colours apart."""
-    legend = {"title": title, "symbolType": "stroke", "symbolSize": 260, "symbolStrokeWidth": 2}
+    columns = 1 if max(map(len, domain), default=0) > _LONG_NAME else 4
+    legend = {"title": title, "symbolType": "stroke", "symbolSize": 260, "symbolStrokeWidth": 2, "columns": columns}
     styles = {"color": SERIES, "strokeDash": _DASHES}
     return {
         channel: {

@@ -84,6 +84,16 @@ def test_the_page_names_the_commands_that_repeat_the_runs(sweep):
     assert f"fedlab report {sweep}" in text
 
 
+def test_methods_in_several_settings_are_told_apart_and_each_task_has_its_own_front(recorded, tmp_path):
+    for length in (32, 64):
+        recorded(f"two/{length}", [(10.0, 0.5)], {"label": "A", "task.max_length": length})
+
+    page, _ = page_of([str(tmp_path / "two")])
+
+    assert page.lead == "A, 32; A, 64"
+    assert "Each task with its backbone has a front of its own." in render_body(page)
+
+
 def test_runs_without_a_measured_accuracy_are_refused(recorded, tmp_path):
     for name in ("a", "b"):
         recorded(f"none/{name}", [(10.0, None)], {"label": name})

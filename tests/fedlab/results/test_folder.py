@@ -275,10 +275,10 @@ def test_the_layout_is_the_documented_one(tmp_path):
         path.relative_to(tmp_path).name
         for path in (folder.experiment, folder.environment, folder.rounds_file, folder.clients_file,
                      folder.trials_file, folder.checkpoint, folder.adapter, folder.final, folder.plot,
-                     folder.summary_file, folder.log)
+                     folder.report, folder.summary_file, folder.log)
     ]  # fmt: skip
 
     assert names == [
         "experiment.toml", "environment.json", "rounds.jsonl", "clients.jsonl", "trials.jsonl", "checkpoint",
-        "adapter", "final.safetensors", "accuracy.png", "summary.json", "run.log",
+        "adapter", "final.safetensors", "accuracy.png", "report.html", "summary.json", "run.log",
     ]  # fmt: skip

@@ -1,14 +1,12 @@
 """Colours of text and marks stand out from the page, in light and in dark, by WCAG's measure."""
 
 import re
-from pathlib import Path
 
 import pytest
 
-import fedlab.results.html
+from fedlab.results.html.templates import style
 
-CSS = (Path(fedlab.results.html.__file__).parent / "templates" / "page.css").read_text()
-BLOCKS = dict(zip(("light", "dark"), re.findall(r":root \{(.*?)\}", CSS, re.DOTALL), strict=True))
+BLOCKS = dict(zip(("light", "dark"), re.findall(r":root \{(.*?)\}", style.TEXT, re.DOTALL), strict=True))
 TEXT = ("ink", "muted", "link", "measured", "published", "scaled", "assumed")
 MARKS = (*(f"series-{at}" for at in range(1, 9)), "download", "compute", "upload", "wait", "lost", "focus")
 

@@ -112,9 +112,10 @@ def test_an_open_page_takes_over_what_is_new_and_stays_where_it_is(run, adafl_ru
         before = drawn_rounds()
         go_on(run, adafl_run)
 
-        waited(lambda: "8 of 8 rounds" in browser.find_element("css selector", ".lead").text)
+        lead = "return document.querySelector('.lead').textContent"  # in one call: the element is replaced
+        waited(lambda: "8 of 8 rounds" in browser.execute_script(lead))
         waited(lambda: drawn_rounds() not in (None, before))
         assert browser.execute_script("return window.scrollY") == top
-        assert browser.find_element("css selector", "[name=over]:checked").get_attribute("value") == "round"
+        assert browser.execute_script("return document.querySelector('[name=over]:checked').value") == "round"
         assert browser.execute_script("return document.getElementById('round-table').open")
         assert browser.get_log("browser") == []

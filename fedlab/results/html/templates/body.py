@@ -1,4 +1,6 @@
-{% from "parts.html.j2" import table, figure, levels, steps -%}
+"""What of a page may change while a run goes on, as a Jinja template."""
+
+TEXT = r"""{% from "parts.html.j2" import table, figure, levels, steps -%}
 <main id="content">
 <header>
 <p class="kind">{{ page.kind }}</p>
@@ -42,3 +44,4 @@
 <script type="application/json" id="page-data">{{ data }}</script>
 </main>
 <footer><p>{{ page.footer }}</p></footer>
+"""

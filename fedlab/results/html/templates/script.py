@@ -1,4 +1,6 @@
-// Draws the charts of the page from its data, follows the choosers, and on a served page takes over what is new.
+"""The script of a page: it draws the charts, follows the choosers, and takes over what is new."""
+
+TEXT = r"""// Draws the charts of the page from its data, follows the choosers, and on a served page takes over what is new.
 let page = JSON.parse(document.getElementById("page-data").textContent);
 const chosen = {}; // by chooser; rounds of the time line among them
 const drawn = {}; // by chart: what is drawn, so that nothing is drawn twice
@@ -170,3 +172,4 @@ takeChoices();
 await drawAll();
 document.documentElement.dataset.ready = "true";
 if (page.live) follow();
+"""

@@ -1,4 +1,6 @@
-:root {
+"""The styles of a page: its colours in light and dark are variables, which the charts use as well."""
+
+TEXT = r""":root {
   color-scheme: light dark;
   --page: #ffffff; --surface: #f5f6f8; --ink: #1b1f24; --muted: #59636f; --grid: #e2e5e9; --border: #c9cfd6;
   --link: #0b5cad; --focus: #0b5cad;
@@ -81,6 +83,7 @@ footer { color: var(--muted); font-size: .8125rem; padding-bottom: 2rem; }
   h1 { font-size: 1.4rem; }
   .tiles { grid-template-columns: 1fr 1fr; gap: .5rem; }
   .tiles dd { font-size: 1.05rem; }
+  tbody th { white-space: normal; min-width: 6.5rem; }
 }
 @media print {
   body { font-size: 10pt; }
@@ -90,3 +93,4 @@ footer { color: var(--muted); font-size: .8125rem; padding-bottom: 2rem; }
   pre { max-height: none; white-space: pre-wrap; }
   .wide, .chart { overflow: visible; }
 }
+"""

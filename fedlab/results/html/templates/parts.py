@@ -1,4 +1,6 @@
-{% macro levels(counts) -%}
+"""The parts of a section, as Jinja macros."""
+
+TEXT = r"""{% macro levels(counts) -%}
 <span class="levels">{% for level, count in counts.items() %}<span class="level {{ level }}" title="{{ count }}">{{ level }}{% if counts|length > 1 %} <span class="count">{{ count }}</span>{% endif %}</span>{% endfor %}</span>
 {%- endmacro %}
 
@@ -47,3 +49,4 @@
 </div>
 <p class="why" id="round-why" aria-live="polite"></p>
 {%- endmacro %}
+"""

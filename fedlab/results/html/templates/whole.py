@@ -1,4 +1,6 @@
-{% from "parts.html.j2" import table, figure, levels, steps -%}
+"""The whole page, as a Jinja template."""
+
+TEXT = r"""{% from "parts.html.j2" import table, figure, levels, steps -%}
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -21,3 +23,4 @@
 <script type="module">{{ script }}</script>
 </body>
 </html>
+"""
