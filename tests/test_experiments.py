@@ -50,7 +50,7 @@ def test_a_ready_sweep_is_valid(path):
     assert len(load_sweep(path).cells) > 1
 
 
-@pytest.mark.parametrize("name", ["adafl-lora-minilm", "fwdllm-agnews-arms"])
+@pytest.mark.parametrize("name", ["adafl-lora-minilm", "adafl-lora-smollm2", "fwdllm-agnews-arms"])
 def test_a_sweep_with_adafl_compares_it_with_others_at_equal_simulated_time(name):
     path = FOLDER / "sweeps" / f"{name}.toml"
     experiments = [cell.experiment for cell in load_sweep(path).cells]
