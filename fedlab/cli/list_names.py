@@ -12,6 +12,7 @@ from fedlab.cli.device_table import device_as_json, render_device, shape_from
 from fedlab.config import hub_names
 from fedlab.config.builtins import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
 from fedlab.config.plugins import load_object
+from fedlab.config.ready import about, ready_experiments
 from fedlab.devices.profile import built_in_profiles, load_profile
 from fedlab.devices.tables import Point
 from fedlab.errors import UserError
@@ -82,5 +83,6 @@ _DESCRIPTIONS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "codecs": lambda: _objects(dict(CODECS)),
     "availability": lambda: _objects(dict(AVAILABILITY)),
     "datasets": lambda: [*DATASETS.items(), *_hub_names(hub_names.DATASETS, hub_names.DATA_VARIABLE)],
+    "experiments": lambda: [(name, about(path)) for name, path in ready_experiments().items()],
     "backbones": lambda: [*BACKBONES.items(), *_hub_names(hub_names.MODELS, hub_names.MODELS_VARIABLE)],
 }

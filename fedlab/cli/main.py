@@ -17,6 +17,7 @@ from fedlab.cli.data import data
 from fedlab.cli.deploy import deploy
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
+from fedlab.cli.new import new
 from fedlab.cli.profile_device import profile_device
 from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
@@ -136,7 +137,9 @@ def verify(
     typer.echo("the runs are identical" + (f"; only one of them records {unshared}" if unshared else ""))
 
 
-Listed = Literal["strategies", "clients", "devices", "links", "codecs", "availability", "datasets", "backbones"]
+Listed = Literal[
+    "strategies", "clients", "devices", "links", "codecs", "availability", "datasets", "backbones", "experiments"
+]
 
 
 @app.command(name="list")
@@ -193,6 +196,7 @@ app.command()(reprice)
 app.command()(estimate)
 app.command()(profile_device)
 app.command()(client)
+app.command()(new)
 app.command()(clean)
 app.add_typer(cache, name="cache")
 app.add_typer(deploy, name="deploy")
