@@ -20,6 +20,9 @@ from fedlab.config.plugins import load_object
 assert Path(fedlab.__file__).is_relative_to(Path.cwd()), fedlab.__file__
 for reference in (*CLIENTS.values(), *STRATEGIES.values()):
     load_object(reference, Path())
+from fedlab.results.html.parts import Page  # a run on real machines ends with its report
+from fedlab.results.html.render import render_body
+assert "<h1>mine</h1>" in render_body(Page(kind="", title="mine", lead="", sections=[], footer=""))
 """
 
 

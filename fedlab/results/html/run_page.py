@@ -95,7 +95,7 @@ def _commands(run: RunRecords) -> list[str]:
     source = run.summary.get("repriced_from")
     lines = []
     if source:
-        lines.append(f"# billed anew for other boards or links, without training, from {source}")
+        lines.append(f"# repriced for other boards or links, without training, from {source}")
     if run.deployed:
         lines.append("# this was on real machines; the same experiment on simulated clients:")
     lines.append(f"fedlab run {shlex.quote(str(RunFolder(run.place).experiment))} --out {again}")
