@@ -19,7 +19,7 @@ def test_a_ready_experiment_is_a_start_under_a_new_name(ready, tmp_path):
 
 @pytest.mark.parametrize("path", ready_experiments().values(), ids=ready_experiments())
 def test_a_ready_experiment_says_in_a_sentence_what_it_is(path):
-    assert 20 < len(about(path)) < 300
+    assert 20 < len(about(path)) < 400
 
 
 def test_an_unknown_start_and_a_name_that_is_no_file_name_are_refused():
