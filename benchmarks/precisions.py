@@ -85,6 +85,7 @@ def answers(workbench: Workbench, arrays: Mapping[str, np.ndarray], split: Split
     found = np.concatenate(parts)
     if language is None:
         labels = np.asarray(tokens.labels)
+        found = found if workbench.network.kind == "tagging" else found.argmax(axis=1)
         right, counted = (found == labels) & (labels != IGNORED_LABEL), labels != IGNORED_LABEL
         by_text = tuple(each.reshape(len(labels), -1).sum(1) for each in (right, counted))
     elif language.words is None:

@@ -75,6 +75,20 @@ def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
     table[last] = value
 
 
+def changed(experiment: Experiment, changes: Mapping[str, Any], place: str) -> Experiment:
+    """Return an experiment with dotted keys changed; None stands for the default, and `place` is named in errors.
+
+    Raises:
+        UserError: a key or a value is not accepted.
+    """
+    table = experiment.model_dump(mode="json", exclude_none=True)
+    if "evaluation.measure" in changes or "evaluation" in changes:
+        table["task"].pop("measure", None)  # it is the same key
+    for key, value in changes.items():
+        set_key(table, key, value, place=place)
+    return experiment_from(table, place)
+
+
 def experiment_of_run(run_config: Mapping[str, Any], *, clients: int) -> Experiment:
     """Return the experiment of a Flower run: `experiment` is a file of the app, `settings` are key=value words.
 

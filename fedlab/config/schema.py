@@ -12,7 +12,7 @@ from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import CONVOLUTIONAL, TRAINABLE_SETS, TRAINS
 from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
-from fedlab.config.task_table import ExperimentTable, Options, Partition, ScoreName, TaskTable
+from fedlab.config.task_table import ExperimentTable, Options, Partition, ScoreName, TaskTable, with_measure
 from fedlab.errors import UserError
 from fedlab.workload.passes import Precision
 
@@ -339,7 +339,7 @@ class Experiment(ExperimentTable):
     def _plain(cls, table: object) -> object:
         if isinstance(table, dict):
             check_plain(table)
-            return _with_measure(table)
+            return with_measure(table)
         return table
 
     @model_validator(mode="after")
@@ -389,26 +389,10 @@ class Experiment(ExperimentTable):
         Raises:
             UserError: a key or a value is not accepted.
         """
-        from fedlab.config.file import experiment_from, set_key  # noqa: PLC0415  (as above)
+        from fedlab.config.file import changed  # noqa: PLC0415  (as above)
 
-        table = self.model_dump(mode="json", exclude_none=True)
-        if "evaluation.measure" in changes or "evaluation" in {**changes, **keys}:
-            table["task"].pop("measure", None)  # it is the same key
-        for key, value in {**changes, **keys}.items():
-            set_key(table, key, value, place="with_()")
-        return experiment_from(table, "with_()")
+        return changed(self, {**changes, **keys}, "with_()")
 
     def path(self, text: str) -> Path:
         """Return a path of the experiment file, relative ones taken from the file's own folder."""
         return Path(self.base_folder) / Path(text).expanduser()
-
-
-def _with_measure(table: dict[str, Any]) -> dict[str, Any]:
-    """Copy `evaluation.measure` into the task, which says whether it has such a measure."""
-    evaluation, task = table.get("evaluation"), table.get("task", {})
-    if not isinstance(evaluation, dict) or not isinstance(task, dict) or evaluation.get("measure") is None:
-        return table
-    measure = evaluation["measure"]
-    if task.get("measure") not in (None, measure):
-        raise ValueError(f"evaluation.measure = '{measure}' and task.measure = '{task['measure']}': give one of them")
-    return table | {"task": task | {"measure": measure}}

@@ -194,3 +194,14 @@ class TaskTable(ExperimentTable):
     def scores_labels(self) -> bool:
         """Whether the responses are label words, scored by their likelihood."""
         return self.kind == "prompt" and self.scored_by == "accuracy"
+
+
+def with_measure(table: dict[str, Any]) -> dict[str, Any]:
+    """Copy an experiment's `evaluation.measure` into its task, which says whether it has such a measure."""
+    evaluation, task = table.get("evaluation"), table.get("task", {})
+    if not isinstance(evaluation, dict) or not isinstance(task, dict) or evaluation.get("measure") is None:
+        return table
+    measure = evaluation["measure"]
+    if task.get("measure") not in (None, measure):
+        raise ValueError(f"evaluation.measure = '{measure}' and task.measure = '{task['measure']}': give one of them")
+    return table | {"task": task | {"measure": measure}}

@@ -23,7 +23,7 @@ from fedlab.results.folder import RunFolder
 from fedlab.results.records import ClientRecord, RoundRecord, ShiftRecord, TrialRecord
 from fedlab.workload.workload import Configuration
 
-_NO_SHARES = ("perplexity", "loss")
+_NO_SHARES, _COUNTS = ("perplexity", "loss"), ("examples",)
 _PROMPT_END, _TEXT = 120, 200  # characters of a text that are shown
 
 # How a client's work was lost (`fedlab.results.records.Dropout`), in words.
@@ -324,13 +324,19 @@ def _other_figures(measures: Mapping[str, Mapping[str, float]] | None) -> list[t
     """Return measures by split in one line each: of test, of validation and over the clients."""
     measures = measures or {}
     return [
-        (f"{split} measures", ", ".join(f"{name} {_measure(name, value)}" for name, value in measures[split].items()))
+        (
+            f"{split} measures",
+            ", ".join(f"{name} {shown_measure(name, value)}" for name, value in measures[split].items()),
+        )
         for split in ("test", "validation", "clients")
         if measures.get(split)
     ]
 
 
-def _measure(name: str, value: float) -> str:
+def shown_measure(name: str, value: float) -> str:
+    """Return a measure for people: a share, or a number for those that are none."""
+    if name in _COUNTS:
+        return str(int(value))
     return f"{value:.4g}" if name in _NO_SHARES else human_share(value)
 
 

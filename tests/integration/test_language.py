@@ -29,4 +29,4 @@ def test_stories_are_told_on_as_docstrings(fedlab):
     assert (ended.run / "adapter" / "adapter_config.json").exists()
     assert "(perplexity " in ended.out
     shown = fedlab("show", ended.run)
-    assert (shown.code, "before" in shown.out, "test perplexity" in shown.out) == (0, True, True)
+    assert (shown.code, "before" in shown.out, "test measures" in shown.out) == (0, True, True)

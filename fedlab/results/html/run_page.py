@@ -16,6 +16,7 @@ from fedlab.results.html.client_sections import (
     rounds_section,
 )
 from fedlab.results.html.costs import cost_groups, memory_peaks
+from fedlab.results.html.measures_section import measures_section
 from fedlab.results.html.outcome_sections import (
     accuracy_section,
     energy_levels,
@@ -34,6 +35,7 @@ def run_page(run: RunRecords) -> Page:
     sections = [
         outcome_section(run),
         accuracy_section(run),
+        measures_section(run),
         rounds_section(run, latency),
         trials_section(run),
         labels_section(run),

@@ -41,7 +41,8 @@ def test_clients_have_what_they_would_have_in_a_run(experiment_of, prepared):
     assert held.labels == len(workbench.label_names)
 
 
-def test_data_of_a_hub_are_not_fetched():
+def test_data_of_a_hub_are_not_fetched(tmp_path, monkeypatch):
+    monkeypatch.setenv("FEDLAB_DATA", str(tmp_path))  # no copy is at hand
     with pytest.raises(UserError, match=r"SetFit/20_newsgroups.* with --batches N"):
         count_examples(experiment_from({"rounds": 1, "task": {"data": "SetFit/20_newsgroups"}}, "test"))
 
