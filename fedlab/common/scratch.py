@@ -10,7 +10,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TextIO
@@ -158,11 +158,21 @@ def _has_no_owner(folder: Path) -> bool:
     return True
 
 
+def _holds_open(process: Path, marks: Sequence[bytes]) -> bool:
+    """Tell whether a process holds a file open whose path begins with one of the marks."""
+    for link in _children(process / "fd"):
+        with contextlib.suppress(OSError):  # closed meanwhile
+            if os.fsencode(os.readlink(link)).startswith(tuple(marks)):
+                return True
+    return False
+
+
 def _working_in(folders: Iterable[Path]) -> set[int]:
     """Return the processes of this user that work in one of the folders, and all that these started.
 
-    A process works in a folder if its arguments or its environment have a path below it. Ray's agents name themselves,
-    which overwrites both on some systems; but they were started by processes that do not.
+    A process works in a folder if its arguments or its environment have a path below it, or it holds a file there open.
+    Ray's agents name themselves, which overwrites both on some systems, and they may outlive the processes that started
+    them; but their logs stay open.
     """
     marks = [os.fsencode(folder) + b"/" for folder in folders]
     parents: dict[int, int] = {}
@@ -173,7 +183,7 @@ def _working_in(folders: Iterable[Path]) -> set[int]:
                 continue
             parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
-            if any(mark in said for mark in marks):
+            if any(mark in said for mark in marks) or _holds_open(process, marks):
                 found.add(int(process.name))
     while more := {process for process, parent in parents.items() if parent in found} - found:
         found |= more

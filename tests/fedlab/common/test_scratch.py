@@ -88,6 +88,20 @@ time.sleep(600)
         assert process.stdout.read() == ""  # to its end, which comes when the child has ended, too
 
 
+def test_processes_that_hold_a_file_there_open_end_too_though_those_that_started_them_have_ended(killed):
+    program = f"""
+import subprocess, sys
+log = open("{killed}/agent.log", "w")
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"], env={{"LANG": "C"}}, stderr=log)
+print(child.pid, flush=True)
+"""
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as process:
+        child = int(process.stdout.readline())
+        assert process.wait(20) == 0
+        assert remove_leftovers().processes == (child,)
+        assert process.stdout.read() == ""  # to its end, which comes when the child has ended, too
+
+
 def test_what_a_living_process_uses_stays(temporary):
     with scratch_folder() as mine:
         words = [sys.executable, "-c", "import time; time.sleep(600)", f"{mine}/session"]
