@@ -32,7 +32,7 @@ def rounded(value: Any) -> Any:
 
 
 def thinned(length: int, most: int) -> list[int]:
-    """Return at most so many places out of a length, evenly spread, with the first and the last."""
+    """Return `most` places of a length or fewer, evenly spread, with the first and the last."""
     if length <= most:
         return list(range(length))
     if most <= 1:

@@ -81,7 +81,7 @@ def bar_columns(timeline: RoundTimeline) -> ChartColumns:
 
 
 def slowest_of_each(found: Sequence[RoundTimeline], most: int = MOST_ROUND_BARS) -> list[RoundTimeline]:
-    """Return at most so many rounds: of as many stretches of the run the slowest round each."""
+    """Return `most` rounds or fewer: the slowest round of each of as many stretches of the run."""
     length = -(-len(found) // most)
     stretches = [found[at : at + length] for at in range(0, len(found), max(1, length))]
     return [max(each, key=lambda one: one.seconds) for each in stretches]
