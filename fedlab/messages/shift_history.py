@@ -13,8 +13,8 @@ class TensorShifts:
     """The shifts of one tensor over the steps of a client's part.
 
     The tensor is named for its layer's place, such as `3.activation` or `3.error`. `found` counts the steps that found
-    its shift, `reused` those that reused it, and `saturated` the numbers that were clipped in these. `changes` are pairs
-    of a step, counted from 0, and the shift from then on; the first one is the first shift.
+    its shift, `reused` those that reused it, and `saturated` the numbers that were clipped in these. `changes` are
+    pairs of a step, counted from 0, and the shift from then on; the first one is the first shift.
     """
 
     tensor: str
