@@ -9,7 +9,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.base import AcceptedSets, TrainingClient
-from clients.partition import augmentation, batch_draws, examples_for, partition_of
+from clients.partition import augmentation, batch_draws, examples_for, partition_of, whole_network_workload
 from fedlab.common.spans import span
 from fedlab.errors import UserError
 from fedlab.messages.orders import read_order
@@ -19,9 +19,8 @@ from fedlab.models.cnn.network import ConvNetwork
 from fedlab.models.integer.rescaling import ShiftHistory
 from fedlab.models.mixed_precision.algorithm import Algorithm, algorithm_named
 from fedlab.training.integer import LocalIntegers, train_integers
-from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE
-from fedlab.workload.workload import Workload, training_passes
+from fedlab.training.workbench import open_workbench
+from fedlab.workload.passes import DEFAULT_PROCESSOR
 
 
 def integer(
@@ -90,7 +89,14 @@ class IntegerClient(TrainingClient):
                 vary=augmentation(workbench, order.server_round, partition),
                 shifts=shifts,
             )
-        workload = self._workload(workbench, result.batches, len(examples.lengths))
+        workload = whole_network_workload(
+            workbench,
+            result.batches,
+            len(examples.lengths),
+            batch_size=self._integers.batch_size,
+            format="int8",
+            processor=self._processor,
+        )
         report = TrainReport(
             arrays=result.arrays,
             num_examples=workload.num_examples,
@@ -99,20 +105,6 @@ class IntegerClient(TrainingClient):
             shifts=_recorded(shifts) if self._records_shifts else (),
         )
         return train_reply(message, report)
-
-    def _workload(self, workbench: Workbench, batches: int, num_examples: int) -> Workload:
-        blocks = workbench.network.encoder.shape.blocks
-        passes = training_passes(
-            batches=batches,
-            batch_size=self._integers.batch_size,
-            input_shape=workbench.samples("train").input_shape,
-            model_blocks=blocks,
-            depth=blocks,
-            trained=WHOLE,
-            format="int8",
-            processor=self._processor,
-        )
-        return Workload(passes=passes, num_examples=num_examples)
 
 
 def _recorded(shifts: Mapping[str, ShiftHistory]) -> list[TensorShifts]:

@@ -7,7 +7,7 @@ from flwr.app import Context, Message
 from flwr.clientapp import ClientApp
 
 from clients.base import AcceptedSets, TrainingClient
-from clients.partition import augmentation, batch_draws, examples_for, partition_of
+from clients.partition import augmentation, batch_draws, examples_for, partition_of, whole_network_workload
 from fedlab.common.seeds import generator, seed_for
 from fedlab.common.spans import span
 from fedlab.errors import UserError
@@ -19,8 +19,7 @@ from fedlab.models.mixed_precision.algorithm import Algorithm, algorithm_named
 from fedlab.training.local import LocalTraining
 from fedlab.training.mixed_precision import FormatDraws, train_emulated
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload.passes import DEFAULT_PROCESSOR, WHOLE
-from fedlab.workload.workload import Workload, training_passes
+from fedlab.workload.passes import DEFAULT_PROCESSOR
 
 
 def mixed_precision(
@@ -81,25 +80,18 @@ class MixedPrecisionClient(TrainingClient):
                 server_round=order.server_round,
                 vary=augmentation(workbench, order.server_round, partition),
             )
-        workload = self._workload(workbench, result.batches, len(examples.lengths))
+        workload = whole_network_workload(
+            workbench,
+            result.batches,
+            len(examples.lengths),
+            batch_size=self._settings.batch_size,
+            format=self._algorithm.billed_in,
+            processor=self._settings.processor,
+        )
         report = TrainReport(
             arrays=result.arrays, num_examples=workload.num_examples, train_loss=result.loss, workload=workload
         )
         return train_reply(message, clipped(order, report))
-
-    def _workload(self, workbench: Workbench, batches: int, num_examples: int) -> Workload:
-        blocks = workbench.network.encoder.shape.blocks
-        passes = training_passes(
-            batches=batches,
-            batch_size=self._settings.batch_size,
-            input_shape=workbench.samples("train").input_shape,
-            model_blocks=blocks,
-            depth=blocks,
-            trained=WHOLE,
-            format=self._algorithm.billed_in,
-            processor=self._settings.processor,
-        )
-        return Workload(passes=passes, num_examples=num_examples)
 
 
 def _draws(workbench: Workbench, server_round: int, partition: int) -> FormatDraws:

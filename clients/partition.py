@@ -17,7 +17,8 @@ from fedlab.training.evaluate import predict_rows, score_rows
 from fedlab.training.finetune import Vary, as_they_are
 from fedlab.training.local import TrainingExamples
 from fedlab.training.workbench import Workbench, open_workbench
-from fedlab.workload.workload import Configuration, Workload, forward_passes
+from fedlab.workload.passes import WHOLE, Format
+from fedlab.workload.workload import Configuration, Workload, forward_passes, training_passes
 
 
 def partition_of(context: Context) -> int:
@@ -67,6 +68,24 @@ def augmentation(workbench: Workbench, server_round: int, partition_id: int) -> 
 def dropout_seed(workbench: Workbench, server_round: int, partition_id: int) -> int:
     """Return what a client's dropout in a round is drawn by."""
     return seed_for(workbench.seed, "dropout", server_round, partition_id)
+
+
+def whole_network_workload(
+    workbench: Workbench, batches: int, num_examples: int, *, batch_size: int, format: Format, processor: str
+) -> Workload:
+    """Return the work of training all blocks of a network in one number format on one processor."""
+    blocks = workbench.network.encoder.shape.blocks
+    passes = training_passes(
+        batches=batches,
+        batch_size=batch_size,
+        input_shape=workbench.samples("train").input_shape,
+        model_blocks=blocks,
+        depth=blocks,
+        trained=WHOLE,
+        format=format,
+        processor=processor,
+    )
+    return Workload(passes=passes, num_examples=num_examples)
 
 
 def answer_evaluate(
