@@ -146,7 +146,10 @@ def _one_line(error: ValidationError) -> str:
     message = first["msg"].removeprefix("Value error, ")
     if not place:
         return message
-    return f"{place} = {short(first['input'])}: {message[0].lower()}{message[1:]}"
+    value = short(first["input"])
+    if isinstance(first["input"], dict) and value.endswith("..."):  # a whole table, whose keys the message names
+        return f"{place}: {message}"
+    return f"{place} = {value}: {message[0].lower()}{message[1:]}"
 
 
 def _sibling_keys(location: tuple[int | str, ...]) -> list[str]:

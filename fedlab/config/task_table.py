@@ -1,7 +1,7 @@
 """The table of the task in an experiment file, and what all tables of the file share."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -197,11 +197,20 @@ class TaskTable(ExperimentTable):
 
 
 def with_measure(table: dict[str, Any]) -> dict[str, Any]:
-    """Copy an experiment's `evaluation.measure` into its task, which says whether it has such a measure."""
+    """Copy an experiment's `evaluation.measure` into its task; one that is no measure is left to its own key to refuse.
+
+    Raises:
+        ValueError: the task says another measure, or its kind does not have this one.
+    """
     evaluation, task = table.get("evaluation"), table.get("task", {})
-    if not isinstance(evaluation, dict) or not isinstance(task, dict) or evaluation.get("measure") is None:
+    if not isinstance(evaluation, dict) or not isinstance(task, dict):
         return table
-    measure = evaluation["measure"]
+    measure = evaluation.get("measure")
+    if measure not in get_args(ScoreName):
+        return table
     if task.get("measure") not in (None, measure):
         raise ValueError(f"evaluation.measure = '{measure}' and task.measure = '{task['measure']}': give one of them")
+    kind = task.get("kind", TaskTable.model_fields["kind"].default)
+    if kind in get_args(TaskKind) and measure not in SCORES[kind]:
+        raise ValueError(f"evaluation.measure = '{measure}': task.kind = '{kind}' has {', '.join(SCORES[kind])}")
     return table | {"task": task | {"measure": measure}}

@@ -328,7 +328,10 @@ def test_the_measure_of_the_evaluation_is_that_of_the_task():
     ("task", "measure", "message"),
     [
         ({"measure": "accuracy"}, "macro-f1", "evaluation.measure = 'macro-f1' and task.measure = 'accuracy'"),
-        ({}, "rouge-l", "measure 'rouge-l': kind classification has accuracy, macro-f1, balanced-accuracy"),
+        ({}, "rouge-l", "evaluation.measure = 'rouge-l': task.kind = 'classification' has accuracy, macro-f1"),
+        ({}, False, "evaluation.measure = False: input should be 'accuracy'"),
+        ({}, ["f1"], r"evaluation.measure = \['f1'\]: input should be 'accuracy'"),
+        ({"measure": "rouge-l"}, None, "measure 'rouge-l': kind classification has accuracy, macro-f1"),
     ],
 )
 def test_a_measure_that_the_task_does_not_have_is_refused(task, measure, message):
