@@ -241,7 +241,8 @@ class EngineTable(ExperimentTable):
     pack: int | None = Field(
         None,
         ge=1,
-        description="clients trained side by side in an actor, if they can; default: 4, or 32 on a GPU",
+        description="clients trained side by side in an actor, if they can; default: 4, 1 of decoders of 512 or more "
+        "hidden units, 32 on a GPU",
     )
     ray_address: str | None = Field(None, description="an existing Ray cluster; default, or local: one of our own")
     hang_seconds: float = Field(

@@ -25,13 +25,13 @@ from fedlab.server.requirements import check_boards
 from fedlab.server.serve import World, serve
 from fedlab.simulation.engine.actor import ClientSetup
 from fedlab.simulation.engine.cluster import Cluster, cluster
+from fedlab.simulation.engine.packing import default_pack
 from fedlab.simulation.engine.ray_grid import RayGrid
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import WorkerPool
 from fedlab.training.bundle import PreparedBundle, bundle_for
 from fedlab.training.workbench import Workbench
-
-_PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
+from fedlab.workload.shape import AnyShape
 
 
 def simulate(
@@ -102,7 +102,7 @@ def _run(
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)
         pool = machines.pool(on_trouble=tell)
-        pack = _pack(assembled.experiment.engine, assembled.client)
+        pack = _pack(assembled.experiment.engine, assembled.client, workbench.network.encoder.shape)
         grid = RayGrid(pool, workbench, states, pack=pack, on_failure=tell)
         bench = bench_of(assembled.experiment, workbench, grid.measure, grid.measure_clients)
         world = World(
@@ -127,8 +127,11 @@ def _what_is_not_stored(experiment: Experiment, workbench: Workbench) -> str | N
     return f"{said} {store.budget_bytes / 1e9:.1f} GB (engine.cache_bytes): they are computed again each time"
 
 
-def _pack(engine: EngineTable, client: ClientApp) -> int | None:
-    return (engine.pack or _PACKS[engine.device]) if isinstance(client, TrainsTogether) else None
+def _pack(engine: EngineTable, client: ClientApp, shape: AnyShape) -> int | None:
+    """Return how many clients an actor trains side by side at most, None if they do not train so."""
+    if not isinstance(client, TrainsTogether):
+        return None
+    return engine.pack or default_pack(engine.device, shape)
 
 
 def _engine_report(pool: WorkerPool, grid: RayGrid) -> dict[str, Any]:

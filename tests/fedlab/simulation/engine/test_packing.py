@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from fedlab.messages.flower_private import assume_identity
 from fedlab.messages.pack import to_record
-from fedlab.simulation.engine.packing import even_packs, idle_actors, lone_pack, pack_messages
+from fedlab.simulation.engine.packing import default_pack, even_packs, idle_actors, lone_pack, pack_messages
+from fedlab.workload.shape import ModelShape
 
 
 @pytest.fixture(autouse=True)
@@ -22,6 +23,15 @@ def content(arrays: int) -> RecordDict:
 
 def orders(contents, message_type=MessageType.TRAIN):
     return [Message(each, place + 2, message_type) for place, each in enumerate(contents)]
+
+
+def test_only_wide_decoders_are_trained_one_client_at_a_time_on_a_processor():
+    wide, narrow = (
+        ModelShape(family="llama", blocks=30, hidden=hidden, intermediate=4 * hidden) for hidden in (576, 64)
+    )
+    encoder = ModelShape(family="bert", blocks=12, hidden=768, intermediate=3072)
+    assert [default_pack("cpu", shape) for shape in (wide, narrow, encoder)] == [1, 4, 4]
+    assert default_pack("cuda", wide) == 32
 
 
 def test_packs_are_as_few_as_will_do_and_even():
