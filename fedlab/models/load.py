@@ -20,7 +20,7 @@ from fedlab.models.base import BlockChain
 from fedlab.models.families import BackboneFamily, EncoderSizes, families, family_of
 from fedlab.models.location import source_of
 from fedlab.models.quantised.named_weights import from_parts, in_parts
-from fedlab.models.sizes import read_config
+from fedlab.models.sizes import check_hub_answers, read_config
 from fedlab.models.stored_weights import StoredWeights
 from fedlab.models.tokenizer import tokenizer_for
 from fedlab.workload.passes import Precision
@@ -120,6 +120,8 @@ def _from_files(source: Path | str, name: str) -> Pretrained:
     where = f"backbone.name: '{name}'"
     if isinstance(source, Path):  # a configuration that transformers does not know gets our line, too
         family_of(read_config(source / "config.json", where).get("model_type"), where)
+    else:
+        check_hub_answers(source)
     kind = _loaded(where, lambda: AutoConfig.from_pretrained(source)).model_type
     family = family_of(kind, where)
     options: dict[str, Any] = {"attn_implementation": "eager", "output_loading_info": True}

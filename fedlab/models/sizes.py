@@ -8,6 +8,7 @@ from typing import Any
 from fedlab.common.files import check_regular
 from fedlab.common.short_text import raised
 from fedlab.config.builtins import RANDOM_BACKBONES
+from fedlab.config.hub_names import MODELS_VARIABLE
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
@@ -79,7 +80,24 @@ def _sizes(config: Mapping[str, Any], where: str) -> EncoderSizes:
 
 
 def _from_hub(name: str) -> Path:
-    # Imported here: a quarter of a second, and most backbones are known or lie in a folder.
+    from huggingface_hub import hf_hub_download  # noqa: PLC0415  (a quarter of a second; most backbones are known)
+
+    if (earlier := check_hub_answers(name)) is not None:
+        return earlier
+    try:
+        return Path(hf_hub_download(name, "config.json"))
+    except Exception as error:  # no such id, no room: each an exception of its own
+        raise _not_to_be_had(name, type(error).__name__) from error
+
+
+def check_hub_answers(name: str) -> Path | None:
+    """Return the `config.json` of a hub id that was downloaded earlier; else None, once the hub has answered.
+
+    Asked before anything is downloaded, for the hub's libraries try again for most of a minute.
+
+    Raises:
+        UserError: the file was never downloaded, and the hub is not to be used or does not answer.
+    """
     from huggingface_hub import constants, get_session, hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
 
@@ -89,17 +107,19 @@ def _from_hub(name: str) -> Path:
         pass
     if constants.HF_HUB_OFFLINE:
         raise _not_to_be_had(name, "offline")
-    try:  # asked first, as the download tries again for most of a minute
+    try:
         get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
-        return Path(hf_hub_download(name, "config.json"))
-    except Exception as error:  # no such id, no network, no room: each an exception of its own
+    except Exception as error:  # no network, no such host, no certificate: each an exception of its own
         raise _not_to_be_had(name, type(error).__name__) from error
+    return None
 
 
 def _not_to_be_had(name: str, reason: str) -> UserError:
+    others = [] if name in _known() else _known()
     return UserError(
-        f"backbone.name: '{name}' is no folder, and its config.json is not to be had from the hub ({reason}): "
-        f"{nearest(name, [*RANDOM_BACKBONES, *_known(), 'a folder'])}"
+        f"backbone.name: '{name}' is no folder here or below ${MODELS_VARIABLE}, and its config.json is not to be had "
+        f"from the hub ({reason}): "
+        f"{nearest(name, [*RANDOM_BACKBONES, *others, 'a folder'])}"
     )
 
 

@@ -324,5 +324,6 @@ def test_a_hub_id_is_fetched_once_and_then_needs_no_network(tiny, run_python, hu
 
     assert online == offline == pytest.approx(expected)
     assert missing.startswith("backbone.name: 'somebody/other' cannot be loaded: ")
-    assert unknown.startswith("backbone.name: 'somebody/other' cannot be loaded (offline): ")
+    assert unknown.startswith("backbone.name: 'somebody/other' is no folder here or below $FEDLAB_MODELS, and its ")
+    assert "from the hub (offline)" in unknown
     assert "\n" not in missing + unknown
