@@ -57,6 +57,8 @@ def sweep_and_show(file: Path, *, plain: bool, **options: Any) -> "SweepResult":
         result = run_sweep(file, observers=[display], **options)
     if result.comparison is not None:
         show(result.comparison, Console())
+    if result.unreported is not None:
+        typer.echo(f"fedlab: {result.unreported}", err=True)
     typer.echo(f"sweep folder: {result.folder}")
     return result
 

@@ -6,6 +6,7 @@ from typing import Any
 from fedlab.config.schema import Experiment
 from fedlab.results.digests import digest_records
 from fedlab.results.folder import RunFolder
+from fedlab.results.html.run_page import run_page
 from fedlab.results.html.run_records import with_records
 from fedlab.results.html.write_report import try_report
 from fedlab.results.plots import plot_accuracy
@@ -46,6 +47,11 @@ def write_results(
     found = ({} if start is None else {"start": start}) | ({"shifts": shift_totals(shifts)} if shifts else {})
     summary = about | came | found | dict(more)
     folder.write_summary(summary)
-    if trouble := try_report(folder, lambda: with_records(folder, rounds, trials, clients, place=more.get("run_dir"))):
+    trouble = try_report(
+        folder.report,
+        lambda: run_page(with_records(folder, rounds, trials, clients, place=more.get("run_dir"))),
+        "fedlab report RUN",
+    )
+    if trouble is not None:
         (tell or folder.append_log)(trouble)
     return summary

@@ -1,15 +1,18 @@
 """A sweep: run, skip, resume or reprice every cell, then compare all cells."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from fedlab.compare.grouping import identity_of
+from fedlab.compare.page import comparison_page
 from fedlab.compare.runs import find_runs
 from fedlab.compare.summary import Comparison, compare
 from fedlab.compare.write import TableFormat, write
 from fedlab.config.schema import Experiment
 from fedlab.errors import RunFailedError, UserError
+from fedlab.results.html.write_report import try_report
 from fedlab.server.assemble import assemble
 from fedlab.sweep.file import Sweep, SweepCell, load_sweep
 from fedlab.sweep.folder import CellState, SweepFolder, claim_sweep, only_here
@@ -21,12 +24,13 @@ _FILES: Mapping[str, TableFormat] = {"comparison.md": "markdown", "comparison.cs
 
 @dataclass(frozen=True, kw_only=True)
 class SweepResult:
-    """The result of a sweep; `trouble` is the reason if its cells could not be compared."""
+    """The result of a sweep; `trouble` and `unreported` say why its cells could not be compared, or have no page."""
 
     folder: Path
     cells: tuple[CellState, ...]
     comparison: Comparison | None
     trouble: str | None = None
+    unreported: str | None = None
 
     @property
     def failed(self) -> list[CellState]:
@@ -72,7 +76,12 @@ def run_sweep(
             comparison = _compared(sweep, folder)
         except (UserError, RunFailedError) as error:
             return SweepResult(folder=folder.path, cells=cells, comparison=None, trouble=str(error))
-    return SweepResult(folder=folder.path, cells=cells, comparison=comparison)
+        unreported = try_report(
+            folder.path / "report.html",
+            lambda: comparison_page(comparison, [str(folder.path)]),
+            shlex.join(["fedlab", "report", str(folder.path)]),
+        )
+    return SweepResult(folder=folder.path, cells=cells, comparison=comparison, unreported=unreported)
 
 
 def check_cells(cells: Sequence[SweepCell]) -> None:

@@ -6,24 +6,21 @@ from pathlib import Path
 from fedlab.common.files import replace_text
 from fedlab.common.short_text import raised
 from fedlab.errors import UserError
-from fedlab.results.folder import RunFolder
 from fedlab.results.html.parts import Page
 from fedlab.results.html.render import GENERATOR, render_page
-from fedlab.results.html.run_page import run_page
-from fedlab.results.html.run_records import RunRecords
 
 _HEAD = 2000  # characters in which a report says that it is one
 
 
-def try_report(folder: RunFolder, read: Callable[[], RunRecords]) -> str | None:
-    """Write a run's report into its folder; return in one line why it cannot be, None if it was written.
+def try_report(path: Path, page: Callable[[], Page], command: str) -> str | None:
+    """Write a page where a run or sweep has its report; return in one line why it cannot be, None if it was written.
 
-    A report never stops a run: it can be written again from the records.
+    A report never stops a run: `command` writes it again from the records.
     """
     try:
-        replace_text(folder.report, render_page(run_page(read())), durable=False)
+        replace_text(path, render_page(page()), durable=False)
     except Exception as error:
-        return f"{folder.report.name} was not written ({raised(error)}); try: fedlab report RUN"
+        return f"{path.name} was not written ({raised(error)}); try: {command}"
     return None
 
 

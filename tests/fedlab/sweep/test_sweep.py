@@ -108,7 +108,7 @@ def test_every_cell_is_run_into_a_folder_of_its_name(sweep, tmp_path):
     assert result.folder == tmp_path / "out"
 
 
-def test_a_sweep_ends_with_tables_and_pictures_of_all_cells(sweep, tmp_path, monkeypatch):
+def test_a_sweep_ends_with_tables_pictures_and_a_report_of_all_cells(sweep, tmp_path, monkeypatch):
     drawn = []
     monkeypatch.setattr("fedlab.compare.plots.draw.plot_comparison", lambda *arguments: drawn.append(arguments))
 
@@ -117,8 +117,9 @@ def test_a_sweep_ends_with_tables_and_pictures_of_all_cells(sweep, tmp_path, mon
     (row,) = result.comparison.rows
     assert (row.method, row.seeds, row.unfinished) == ("fedavg", (0, 1), 0)
     assert {path.name for path in (tmp_path / "out").iterdir() if path.is_file()} == {
-        "comparison.md", "comparison.csv", "comparison.json", "sweep.json", "sweep.lock",
+        "comparison.md", "comparison.csv", "comparison.json", "report.html", "sweep.json", "sweep.lock",
     }  # fmt: skip
+    assert "1 method, 2 runs" in (tmp_path / "out" / "report.html").read_text()
     assert drawn == [(result.comparison, tmp_path / "out" / "plots")]
 
 

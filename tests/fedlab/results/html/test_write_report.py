@@ -34,11 +34,12 @@ def test_a_folder_in_the_place_of_a_report_is_named(tmp_path):
         write_report(EMPTY, tmp_path)
 
 
-def test_a_report_that_cannot_be_written_is_one_line(adafl_run):
+def test_a_report_that_cannot_be_written_is_one_line(tmp_path):
     def broken():
         raise OSError(28, "No space left on device")
 
-    line = try_report(adafl_run, broken)
+    line = try_report(tmp_path / "report.html", broken, "fedlab report runs/x")
 
     assert line.startswith("report.html was not written (OSError: [Errno 28] No space left")
+    assert line.endswith("; try: fedlab report runs/x")
     assert "\n" not in line
