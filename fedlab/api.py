@@ -1,8 +1,8 @@
 """The public interface: what scripts and user files import. Everything else in fedlab may move.
 
 `Experiment`, `run`, `sweep`, `compare` and `estimate` are the command line in Python. A strategy, client, codec, link,
-availability or data set of your own needs nothing but this module, `fedlab.errors`, and Flower. A name is imported from
-its own module on first use, so `import fedlab.api` itself loads nothing heavy.
+availability, data set or observer of your own needs nothing but this module, `fedlab.errors`, and Flower. A name is
+imported from its own module on first use, so `import fedlab.api` itself loads nothing heavy.
 """
 
 from importlib import import_module
@@ -48,6 +48,15 @@ if TYPE_CHECKING:
     from fedlab.network.availability import Availability
     from fedlab.network.links import Link
     from fedlab.results.recorder import Observer
+    from fedlab.results.records import (
+        CandidateRecord,
+        ClientRecord,
+        GroupRecord,
+        RoundRecord,
+        StepRecord,
+        TrialRecord,
+    )
+    from fedlab.results.trackers.base import TrackedRun
     from fedlab.scripting.run import Run, run
     from fedlab.scripting.several import SweptRuns, compare, estimate, sweep
     from fedlab.server.context import Attached, Resumable, Searching, Server
@@ -64,6 +73,8 @@ __all__ = [
     "BatchNorm",
     "Bottleneck",
     "Branches",
+    "CandidateRecord",
+    "ClientRecord",
     "Clock",
     "Codec",
     "Configuration",
@@ -75,6 +86,7 @@ __all__ = [
     "Experiment",
     "Flatten",
     "GarbledError",
+    "GroupRecord",
     "HeadOnly",
     "Linear",
     "Link",
@@ -88,16 +100,20 @@ __all__ = [
     "Relu",
     "Residual",
     "Resumable",
+    "RoundRecord",
     "Run",
     "Searching",
     "Server",
     "Shape",
     "SplitPoint",
+    "StepRecord",
     "SweptRuns",
     "TopBlocks",
+    "TrackedRun",
     "TrainReport",
     "TrainableSet",
     "TrainsTogether",
+    "TrialRecord",
     "Workbench",
     "Workload",
     "compare",
@@ -130,7 +146,15 @@ PLACES = {
     "SweptRuns": "fedlab.scripting.several:SweptRuns",
     "compare": "fedlab.scripting.several:compare",
     "estimate": "fedlab.scripting.several:estimate",
+    # Observers of a run, and what they are told.
     "Observer": "fedlab.results.recorder:Observer",
+    "TrackedRun": "fedlab.results.trackers.base:TrackedRun",
+    "RoundRecord": "fedlab.results.records:RoundRecord",
+    "GroupRecord": "fedlab.results.records:GroupRecord",
+    "ClientRecord": "fedlab.results.records:ClientRecord",
+    "TrialRecord": "fedlab.results.records:TrialRecord",
+    "CandidateRecord": "fedlab.results.records:CandidateRecord",
+    "StepRecord": "fedlab.results.records:StepRecord",
     # Strategies: the server side of the run, and what a strategy may offer.
     "Server": "fedlab.server.context:Server",
     "Attached": "fedlab.server.context:Attached",

@@ -465,6 +465,36 @@ def a_strategy_plugin(draws: random.Random) -> Case:
     return estimated("plugins", made, files={"mine.py": code}, wrong=True, names=(method, "strategy"))
 
 
+OBSERVER = "class Mine:\n    def __init__(self, *, bound: int = 0): {body}\n    def {method}(self, *told): ...\n"
+
+
+def a_tracker(draws: random.Random) -> Case:
+    names = ["tensorbord", "", "mlflow.server", "mine.py:", ":Mine", "mine.py:Absent", "none.py:Mine", "x" * 9999]
+    made = experiment(**{"tracking.to": [draws.choice(names)]})
+    return estimated("plugins", made, files={"mine.py": "x = 1"}, wrong=True, names=("tracking",))
+
+
+def options_of_a_tracker(draws: random.Random) -> Case:
+    name, wrong = draws.choice(
+        [
+            ("tensorboard", {"folder": "x"}),
+            ("tensorbord", {}),
+            ("mine.py:Mine", {"bound": draws.choice(["1", True, 1.5, [1]])}),
+            ("mine.py:Mine", {"limit": 3}),
+        ]
+    )
+    made = experiment(**{"tracking.to": ["tensorboard", "mine.py:Mine"], "tracking.options": {name: wrong}})
+    code = OBSERVER.format(method="on_round", body="pass")
+    return estimated("plugins", made, files={"mine.py": code}, wrong=True, names=("tracking.options", "options."))
+
+
+def an_observer_plugin(draws: random.Random) -> Case:
+    method, body = draws.choice([("on_rounds", "pass"), ("hear", "pass"), *(("on_round", each) for each in RAISES)])
+    made = experiment(**{"tracking.to": ["mine.py:Mine"]})
+    code = OBSERVER.format(method=method, body=body)
+    return estimated("plugins", made, files={"mine.py": code}, wrong=True, names=("tracking",))
+
+
 SET = (
     "import numpy as np\n"
     "from dataclasses import dataclass\n"
@@ -741,4 +771,7 @@ FAMILIES: tuple[Callable[[random.Random], Case], ...] = (
     a_sweep,
     final_arrays,
     bad_images,
+    a_tracker,
+    options_of_a_tracker,
+    an_observer_plugin,
 )

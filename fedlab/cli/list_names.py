@@ -1,6 +1,7 @@
 """The output of `fedlab list`."""
 
 from collections.abc import Callable, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from rich.table import Table
 from fedlab.cli.conv_table import conv_as_json, render_conv
 from fedlab.cli.device_table import device_as_json, render_device, shape_from
 from fedlab.config import hub_names
-from fedlab.config.builtins import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES
+from fedlab.config.builtins import AVAILABILITY, BACKBONES, CLIENTS, CODECS, DATASETS, LINKS, STRATEGIES, TRACKERS
 from fedlab.config.plugins import load_object
 from fedlab.config.ready import about, ready_experiments
 from fedlab.devices.profile import built_in_profiles, load_profile
@@ -68,6 +69,13 @@ def _hub_names(known: Mapping[str, hub_names.HubName], variable: str) -> list[tu
     return named
 
 
+def _trackers() -> list[tuple[str, str]]:
+    return [
+        (name, f"{line} ({'installed' if find_spec(name) else f'pip install fedlab-edge[{name}]'})")
+        for name, line in _objects(dict(TRACKERS))
+    ]
+
+
 def _first_line(thing: object) -> str:
     return (thing.__doc__ or "").strip().splitlines()[0]
 
@@ -82,6 +90,7 @@ _DESCRIPTIONS: dict[str, Callable[[], list[tuple[str, str]]]] = {
     "links": lambda: _objects(dict(LINKS)),
     "codecs": lambda: _objects(dict(CODECS)),
     "availability": lambda: _objects(dict(AVAILABILITY)),
+    "trackers": _trackers,
     "datasets": lambda: [*DATASETS.items(), *_hub_names(hub_names.DATASETS, hub_names.DATA_VARIABLE)],
     "experiments": lambda: [(name, about(path)) for name, path in ready_experiments().items()],
     "backbones": lambda: [*BACKBONES.items(), *_hub_names(hub_names.MODELS, hub_names.MODELS_VARIABLE)],

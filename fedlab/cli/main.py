@@ -138,7 +138,16 @@ def verify(
 
 
 Listed = Literal[
-    "strategies", "clients", "devices", "links", "codecs", "availability", "datasets", "backbones", "experiments"
+    "strategies",
+    "clients",
+    "devices",
+    "links",
+    "codecs",
+    "availability",
+    "trackers",
+    "datasets",
+    "backbones",
+    "experiments",
 ]
 
 

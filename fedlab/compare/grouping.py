@@ -24,7 +24,7 @@ SCOPE_TABLES = ("task", "backbone")  # accuracies of different ones are not to b
 ORIGIN = "origin"  # stands among a method's keys where nothing else tells two runs of one seed apart
 LABEL = "label"
 DEPLOYED = "deployed"  # stands among a method's keys where it ran on real machines
-_NEITHER = ("seed", "name", "engine", "checkpoint", "base_folder", "on_divergence", LABEL)
+_NEITHER = ("seed", "name", "engine", "checkpoint", "tracking", "base_folder", "on_divergence", LABEL)
 
 _Item = TypeVar("_Item")
 _Key = TypeVar("_Key", bound=Hashable)

@@ -48,6 +48,11 @@ LINKS: Mapping[str, str] = {
     "table": "fedlab.network.bandwidths:table",
     "trace": "fedlab.network.trace_links:trace",
 }
+TRACKERS: Mapping[str, str] = {
+    "tensorboard": "fedlab.results.trackers.tensorboard:TensorBoard",
+    "mlflow": "fedlab.results.trackers.mlflow:MLflow",
+    "wandb": "fedlab.results.trackers.wandb:WeightsAndBiases",
+}
 AVAILABILITY: Mapping[str, str] = {
     "always": "fedlab.network.availability:always",
     "bernoulli": "fedlab.network.availability:bernoulli",

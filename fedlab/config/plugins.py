@@ -26,7 +26,7 @@ def nearest(name: str, accepted: Iterable[str]) -> str:
     names = sorted(accepted)
     close = difflib.get_close_matches(name[:_LONGEST_NAME], names, n=1)
     listed = shortened(", ".join(names), _LONGEST_LIST)
-    return (f"did you mean '{close[0]}'? " if close else "") + f"accepted: {listed}"
+    return (f"did you mean '{close[0]}'? " if close else "") + f"accepted: {listed or 'none'}"
 
 
 def resolve(name: str, built_in: Mapping[str, str], base: Path) -> Any:

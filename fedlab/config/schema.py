@@ -12,6 +12,7 @@ from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import CONVOLUTIONAL, TRAINABLE_SETS, TRAINS
 from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
+from fedlab.config.run_tables import CheckpointTable, TrackingTable
 from fedlab.config.task_table import ExperimentTable, Options, Partition, ScoreName, TaskTable, with_measure
 from fedlab.errors import UserError
 from fedlab.workload.passes import Precision
@@ -296,16 +297,6 @@ class EvaluationTable(ExperimentTable):
     )
 
 
-class CheckpointTable(ExperimentTable):
-    """How often a run is saved, to be resumed from there; after its first round, and before its last, it always is."""
-
-    every: int | None = Field(
-        None,
-        ge=1,
-        description="rounds between checkpoints; default: as often as writing them takes under 5% of the real time",
-    )
-
-
 class Experiment(ExperimentTable):
     """One whole experiment, validated."""
 
@@ -333,6 +324,7 @@ class Experiment(ExperimentTable):
     engine: EngineTable = EngineTable()
     evaluation: EvaluationTable = EvaluationTable()
     checkpoint: CheckpointTable = CheckpointTable()
+    tracking: TrackingTable = TrackingTable()
     base_folder: str = Field(".", description="where relative paths start; set to the experiment file's folder")
 
     @model_validator(mode="before")

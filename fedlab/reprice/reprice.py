@@ -33,7 +33,7 @@ from fedlab.workload.shape import AnyShape
 
 REPRICED_TABLES = ("fleet", "link")
 
-_SAYS_NOTHING = ("name", "label", "engine", "checkpoint", "base_folder", *REPRICED_TABLES)
+_SAYS_NOTHING = ("name", "label", "engine", "checkpoint", "tracking", "base_folder", *REPRICED_TABLES)
 _TIMELESS = ("strategies.", "flwr.")  # packages whose strategies decide nothing by time unless they search
 
 

@@ -153,6 +153,12 @@ class RunFolder:
         """The messages of the run."""
         return self.path / "run.log"
 
+    def results(self) -> list[Path]:
+        """Return what tells of the run's results and is there: its report, records and adapter, but no whole model."""
+        files = (self.experiment, self.environment, self.summary_file, self.report, self.plot, self.client_totals)
+        records = [self.path / name for name in RECORD_FILES]
+        return [path for path in (*files, *records, self.log, self.adapter) if path.exists()]
+
     def records_file(self, kind: RecordKind) -> Path:
         """One record of this kind a line."""
         return self.path / f"{kind}.jsonl"

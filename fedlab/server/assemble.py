@@ -1,6 +1,7 @@
 """Everything an experiment names, constructed once a run and handed down."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from flwr.clientapp import ClientApp
@@ -12,6 +13,7 @@ from fedlab.config.schema import Experiment
 from fedlab.devices.fleet import Fleet, build_fleet
 from fedlab.network.availability import Availability
 from fedlab.network.links import Link
+from fedlab.results.trackers.load import load_trackers
 from fedlab.server.factory import (
     codec_names,
     load_availability,
@@ -30,7 +32,10 @@ from fedlab.workload.shape import AnyShape
 
 @dataclass(frozen=True, kw_only=True)
 class Assembled:
-    """An experiment and the objects it names; `coding` is None where it names no codecs."""
+    """An experiment and the objects it names; `coding` is None where it names no codecs.
+
+    `trackers` are the observers that it names, which are told of a run; an estimate tells them nothing.
+    """
 
     experiment: Experiment
     strategy: Strategy
@@ -41,6 +46,7 @@ class Assembled:
     coding: Coding | None
     fleet: Fleet
     stop: StopRule
+    trackers: Mapping[str, object] = field(default_factory=dict)
 
     def physics(self, shape: AnyShape) -> SimulatedPhysics:
         """Return what clients are billed by in a simulation, for an encoder of this shape."""
@@ -81,6 +87,7 @@ def construct(experiment: Experiment) -> Assembled:
         client=load_client(client.name, client.options, base, codec_names(experiment), set_names(experiment)),
         fleet=fleet_of(experiment),
         stop=stop_rule(experiment),
+        trackers=load_trackers(experiment),
     )
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 CHANGEABLE = (
     "rounds", "simulated_hours", "target_accuracy", "evaluation.patience", "on_divergence", "checkpoint.every",
+    "tracking.to",
 )  # fmt: skip
 
 
@@ -68,7 +69,7 @@ def _end(experiment: "Experiment") -> dict[str, Any]:
 def _fixed(experiment: "Experiment") -> dict[str, Any]:
     """Return the values of all other keys, tables as a whole."""
     table = experiment.model_dump(mode="json")
-    for key in (*CHANGEABLE, "base_folder"):
+    for key in (*CHANGEABLE, "tracking", "base_folder"):
         _pop(table, key)
     return table
 

@@ -22,6 +22,8 @@ from fedlab.results.folder import RunFolder
 from fedlab.results.observers import Audience
 from fedlab.results.recorder import Observer, Recorder
 from fedlab.results.records import Dropout
+from fedlab.results.trackers.base import tracked_run
+from fedlab.results.trackers.guarded import tracking
 from fedlab.results.write import write_results
 from fedlab.server.assemble import Assembled
 from fedlab.server.bench import Bench, first_model, initial_set
@@ -61,6 +63,8 @@ def serve(
 ) -> dict[str, Any]:
     """Run an experiment over a grid and write everything to its folder; return the summary.
 
+    Those that the experiment names to track it are told of the run, too; what they raise is told in one line.
+
     If the folder has a checkpoint, resume from it; records written after it are discarded and recomputed. The recorder
     is closed when everything is written, or the run has failed.
 
@@ -68,10 +72,14 @@ def serve(
         UserError: the checkpoint cannot be used, or the first model does not fit the encoder.
         RunFailedError: the run cannot go on.
     """
-    with closing(recorder):
-        final = _run(assembled, bench, world, folder=folder, recorder=recorder, observers=observers)
+    run, tell = tracked_run(assembled.experiment, folder), Audience([recorder, *observers]).on_message
+    with closing(recorder), tracking(assembled.trackers, run, tell) as tracked:
+        told = [*observers, *tracked.observers]
+        final = _run(assembled, bench, world, folder=folder, recorder=recorder, observers=told)
         recorder.mark()  # synced, before a summary says that the run has ended
-        return _write_results(assembled, bench, folder, final, Audience([recorder, *observers]))
+        summary = _write_results(assembled, bench, folder, final, Audience([recorder, *told]))
+        tracked.ended(summary, folder.results())
+        return summary
 
 
 def _run(

@@ -20,7 +20,7 @@ from fedlab.sweep.file import SweepCell
 
 Status = Literal["waiting", "finished", "failed"]
 
-_SAME_RUN = ("name", "engine", "checkpoint", "base_folder")  # keys that do not affect the result of a run
+_SAME_RUN = ("name", "engine", "checkpoint", "tracking", "base_folder")  # keys that do not affect the result of a run
 
 
 @dataclass(frozen=True, kw_only=True)

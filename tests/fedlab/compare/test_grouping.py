@@ -8,7 +8,7 @@ def run(path="runs/a", *, label=None, origin="runs", deployed=False, **changed):
     table = {
         "name": path, "seed": 0, "rounds": 3, "engine": {"workers": 2}, "base_folder": "/home",
         "task": {"data": "20news"}, "strategy": {"name": "fedavg"}, "client": {"name": "adapter", "depth": 2},
-        "fleet": {"devices": {"jetson-tx2": 1.0}}, "link": {"options": {"bandwidth": "1MB/s"}},
+        "fleet": {"devices": {"jetson-tx2": 1.0}}, "link": {"options": {"bandwidth": "1MB/s"}}, "tracking": {},
     }  # fmt: skip
     for key, value in changed.items():
         table[key] = {**table[key], **value} if isinstance(value, dict) else value
@@ -38,6 +38,10 @@ def test_runs_that_differ_by_seed_name_and_engine_are_one_group():
     runs = [run(), run("runs/b", seed=1, engine={"workers": 4}), run("runs/c", seed=2, base_folder="/elsewhere")]
 
     assert seeds(seed_groups(runs)) == [[0, 1, 2]]
+
+
+def test_who_is_told_of_a_run_makes_no_other_group():
+    assert seeds(seed_groups([run(), run(seed=1, tracking={"to": ["wandb"]})])) == [[0, 1]]
 
 
 def test_a_deployed_run_is_never_a_seed_of_a_simulated_one():

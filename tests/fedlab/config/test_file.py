@@ -19,6 +19,7 @@ EVERY_LEVEL = [
     "engine",
     "evaluation",
     "checkpoint",
+    "tracking",
     "codec",
     "availability",
 ]

@@ -12,12 +12,24 @@ def experiment(**keys):
 
 @pytest.mark.parametrize(
     "keys",
-    [{"rounds": 3}, {"simulated_hours": 1.0}, {"evaluation": {"patience": 4}}, {"checkpoint": {"every": 5}}],
+    [
+        {"rounds": 3},
+        {"simulated_hours": 1.0},
+        {"evaluation": {"patience": 4}},
+        {"checkpoint": {"every": 5}},
+        {"tracking": {"to": ["tensorboard"]}},
+    ],
     ids=str,
 )
 def test_the_end_of_a_run_may_change(keys):
     assert changes_end(experiment(**keys), experiment())
     assert first_difference(experiment(**keys), experiment()) is None
+
+
+def test_the_options_of_trackers_may_change_and_do_not_make_a_run_go_on():
+    now = experiment(tracking={"options": {"mlflow": {"uri": "http://127.0.0.1:5000"}}})
+    assert first_difference(now, experiment()) is None
+    assert not changes_end(now, experiment())
 
 
 @pytest.mark.parametrize(

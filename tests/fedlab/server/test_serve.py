@@ -592,3 +592,66 @@ def test_a_run_with_fewer_checkpoints_resumes_from_the_last_one_and_ends_with_th
     assert timeless(resumed_summary) == timeless(summary)
     assert compare_runs(whole, resumed) == []
     verify_run(resumed)
+
+
+OBSERVERS = """
+class Counts:
+    told = []
+    def on_start(self, run):
+        self.told.append(("start", run.name))
+    def on_round(self, record):
+        self.told.append(("round", record.server_round))
+    def on_trial(self, record):
+        self.told.append(("trial", record.trial))
+    def on_end(self, summary, files):
+        self.told.append(("end", summary and summary["status"], sorted(path.name for path in files)))
+
+class Fails:
+    def on_round(self, record):
+        raise ConnectionError("the server is down")
+"""
+
+
+@pytest.fixture
+def tracked_by(tmp_path):
+    """Return a function that gives the keys of an experiment which names an observer of this file."""
+    (tmp_path / "own.py").write_text(OBSERVERS)
+    return lambda *names: {"base_folder": str(tmp_path), "tracking": {"to": [f"own.py:{name}" for name in names]}}
+
+
+def test_a_run_whose_tracker_fails_says_so_once_and_has_the_same_results(serve_into, tracked_by):
+    whole, summary = serve_into("whole", "adafl")
+    watcher = Watcher()
+    tracked, tracked_summary = serve_into("tracked", "adafl", observers=[watcher], **tracked_by("Fails", "Counts"))
+
+    (line,) = [text for what, text in watcher.told if what == "message" and "tracker" in str(text)]
+    assert line == (
+        "tracker own.py:Fails failed in on_round: ConnectionError: the server is down (own.py, line 15); it is told"
+        " nothing more, and the run goes on"
+    )
+    assert tracked.log.read_text().count("own.py:Fails") == 1
+    assert compare_runs(whole, tracked) == []
+    assert tracked_summary["arrays_digest"] == summary["arrays_digest"]
+
+
+def test_an_observer_that_the_experiment_names_is_told_from_the_start_to_the_results(serve_into, tracked_by):
+    keys = tracked_by("Counts")
+    folder, _ = serve_into("run", "adafl", rounds=2, **keys)
+    told = assemble(experiment_from({"rounds": 2} | keys, "test")).trackers["own.py:Counts"].told
+    assert told[0] == ("start", "run")
+    assert [number for what, number, *_ in told if what == "round"] == [1, 2]
+    assert [number for what, number, *_ in told if what == "trial"] == [each.trial for each in folder.trials()]
+    (*_, (what, status, files)) = told
+    assert (what, status) == ("end", "finished")
+    assert {"experiment.toml", "summary.json", "rounds.jsonl", "adapter", "run.log"} <= set(files)
+
+
+def test_an_observer_of_a_run_that_breaks_off_is_told_so_and_its_run_resumes(serve_into, tracked_by):
+    keys = tracked_by("Counts")
+    with pytest.raises(Cut):
+        serve_into("run", "fedavg", observers=[Watcher(cut_at=6)], **keys)
+    told = assemble(experiment_from({"rounds": 2} | keys, "test")).trackers["own.py:Counts"].told
+    assert told[-1] == ("end", None, [])
+    serve_into("run", "fedavg", resume=True, **keys)
+    assert told[-1][:2] == ("end", "finished")
+    assert {number for what, number, *_ in told if what == "round"} == {*range(1, 8)}

@@ -106,7 +106,15 @@ def test_a_cell_whose_experiment_has_changed_is_refused_with_the_first_differenc
     assert "its experiment has changed since: client.depth was 1, is 2; move it away" in str(caught.value)
 
 
-@pytest.mark.parametrize("key", [{"name": "b"}, {"base_folder": "/elsewhere"}, {"engine": {"workers": 7}}])
+@pytest.mark.parametrize(
+    "key",
+    [
+        {"name": "b"},
+        {"base_folder": "/elsewhere"},
+        {"engine": {"workers": 7}},
+        {"tracking": {"to": ["wandb"]}},
+    ],
+)
 def test_what_says_nothing_of_a_runs_outcome_may_change(folder, key):
     begin(folder, experiment_from({"name": "a", "rounds": 3, "client": {"depth": 2}} | key, "test"))
 

@@ -117,6 +117,15 @@ def test_no_reply_can_end_a_run_or_weigh_more_than_its_node_has(run, tmp_path):
     assert errors[1].startswith("turned away: head.bias has the shape (1000000000,), expected ")
 
 
+def test_a_deployed_run_is_tracked_and_its_tracker_cannot_stop_it(run, tmp_path):
+    own = tmp_path / "own.py"
+    own.write_text("class Own:\n    def on_round(self, record):\n        raise OSError('no disk')\n")
+    summary = run(f"rounds=2 {FEDAVG} tracking.to={own}:Own")
+    assert summary["rounds"] == 2
+    log = (tmp_path / "runs" / "quickstart" / "run.log").read_text()
+    assert log.count(f"tracker {own}:Own failed in on_round: OSError: no disk") == 1
+
+
 @pytest.mark.parametrize(
     ("parts", "partition_id", "most"), [(3, 0, 14), (3, 2, 9), (3, 5, 36), (4, 0, 36), (None, 0, None)]
 )

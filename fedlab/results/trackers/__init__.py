@@ -1,0 +1,1 @@
+"""Experiment trackers, and observers of a user's own, that are told of a run as it happens."""
