@@ -1,6 +1,7 @@
 """What is written of a run that has ended: its picture, its clients' totals, its summary and its report."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from fedlab.config.schema import Experiment
@@ -47,11 +48,7 @@ def write_results(
     found = ({} if start is None else {"start": start}) | ({"shifts": shift_totals(shifts)} if shifts else {})
     summary = about | came | found | dict(more)
     folder.write_summary(summary)
-    trouble = try_report(
-        folder.report,
-        lambda: run_page(with_records(folder, rounds, trials, clients, place=more.get("run_dir"))),
-        "fedlab report RUN",
-    )
-    if trouble is not None:
+    records = partial(with_records, folder, rounds, trials, clients, place=more.get("run_dir"))
+    if trouble := try_report(folder.report, lambda: run_page(records()), "fedlab report RUN"):
         (tell or folder.append_log)(trouble)
     return summary

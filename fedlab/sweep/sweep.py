@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from fedlab.compare.grouping import identity_of
@@ -76,11 +77,7 @@ def run_sweep(
             comparison = _compared(sweep, folder)
         except (UserError, RunFailedError) as error:
             return SweepResult(folder=folder.path, cells=cells, comparison=None, trouble=str(error))
-        unreported = try_report(
-            folder.path / "report.html",
-            lambda: comparison_page(comparison, [str(folder.path)]),
-            shlex.join(["fedlab", "report", str(folder.path)]),
-        )
+        unreported = _report(comparison, folder)
     return SweepResult(folder=folder.path, cells=cells, comparison=comparison, unreported=unreported)
 
 
@@ -114,3 +111,10 @@ def _compared(sweep: Sweep, folder: SweepFolder) -> Comparison:
         folder.write(name, write(comparison, form))
     plot_comparison(comparison, folder.path / "plots")
     return comparison
+
+
+def _report(comparison: Comparison, folder: SweepFolder) -> str | None:
+    """Write the page of the comparison into the sweep's folder; return in one line why it cannot be."""
+    place = str(folder.path)
+    page = partial(comparison_page, comparison, [place])
+    return try_report(folder.path / "report.html", page, shlex.join(["fedlab", "report", place]))
