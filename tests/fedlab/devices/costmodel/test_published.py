@@ -1,4 +1,7 @@
-"""The roofline and the sum of memory's parts come near to what was published; docs/cost-model.md shows each figure."""
+"""The roofline and the sum of memory's parts come near to what was published.
+
+Each figure is in docs/concepts/cost-model.md.
+"""
 
 import tomllib
 from collections.abc import Sequence
