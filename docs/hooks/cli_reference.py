@@ -1,7 +1,8 @@
 """The reference of the command line, made of the commands themselves."""
 
+import inspect
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, get_type_hints
 
 import typer
 from mkdocs.structure.pages import Page
@@ -20,22 +21,22 @@ def commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield name, command
 
 
-def cell(text: str) -> str:
-    """Return text for a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
+def plain(text: str) -> str:
+    """Return text on one line, without what Markdown would take for a tag."""
+    return " ".join(text.split()).replace("<", "&lt;")
 
 
 def accepted(parameter: Any, context: Any) -> str:
-    """Return what a parameter takes: nothing for a flag, else a type or the choices."""
+    """Return what a parameter takes: nothing for a flag, else its name in the help, a type or the choices."""
     if getattr(parameter, "is_flag", False):
         return ""
-    choices = getattr(parameter.type, "choices", None)
-    if choices:
-        return ", ".join(f"`{choice}`" for choice in choices)
-    shown = parameter.metavar or parameter.make_metavar(context)
+    if parameter.metavar:
+        return f"`{parameter.metavar.strip('[]')}`"
+    if choices := getattr(parameter.type, "choices", None):
+        return " ".join(f"`{choice}`" for choice in choices)
     low, high = getattr(parameter.type, "min", None), getattr(parameter.type, "max", None)
-    bounds = (f"from {low:g}" if low is not None else "") + (f" to {high:g}" if high is not None else "")
-    return cell(f"{shown.strip('[]').lower() if parameter.metavar is None else shown} {bounds}")
+    kind = parameter.type.name.removesuffix(" range")
+    return kind + (f" from {low:,}" if low is not None else "") + (f" up to {high:,}" if high is not None else "")
 
 
 def default(parameter: Any) -> str:
@@ -43,22 +44,32 @@ def default(parameter: Any) -> str:
     if parameter.required:
         return "required"
     if isinstance(getattr(parameter, "show_default", None), str):
-        return cell(parameter.show_default)
+        return f"default: {plain(parameter.show_default)}"
     value = parameter.default
-    if value is None or value == [] or value is False or callable(value) or "UNSET" in str(value).upper():
+    if value is None or value in ([], (), False) or callable(value) or "UNSET" in str(value).upper():
         return ""
-    return f"`{cell(str(value))}`"
+    return f"default: `{plain(str(value))}`"
 
 
-def rows(command: Any, context: Any) -> Iterator[str]:
-    """Yield the lines of a command's table of arguments and options."""
+def help_of(parameter: Any, command: Any) -> str:
+    """Return a parameter's help; click 8.5 forgets that of arguments, which the function has in its annotations."""
+    function = inspect.unwrap(command.callback)
+    annotation = get_type_hints(function, include_extras=True).get(parameter.name)
+    said = [each.help for each in getattr(annotation, "__metadata__", ()) if getattr(each, "help", None)]
+    return plain(parameter.help or "".join(said[:1]))
+
+
+def entries(command: Any, context: Any) -> Iterator[str]:
+    """Yield a command's arguments and options, with what each takes, its default and its help."""
     for parameter in command.get_params(context):
-        if getattr(parameter, "hidden", False) or parameter.name == "help":
+        if getattr(parameter, "hidden", False) or "--help" in parameter.opts:
             continue
         argument = parameter.param_type_name == "argument"
         shown = parameter.human_readable_name if argument else ", ".join([*parameter.opts, *parameter.secondary_opts])
         takes = "" if argument and parameter.metavar else accepted(parameter, context)
-        yield f"| `{shown.strip('[]')}` | {takes} | {default(parameter)} | {cell(parameter.help or '')} |"
+        said = "; ".join(filter(None, [takes, default(parameter)]))
+        lines = f"*{said}*\n\n    " if said else ""
+        yield f"`{shown.strip('[]')}`\n:   {lines}{help_of(parameter, command)}\n"
 
 
 def section(name: str, command: Any) -> str:
@@ -66,8 +77,7 @@ def section(name: str, command: Any) -> str:
     context = typer.Context(command, info_name=name)
     usage = " ".join([name, *command.collect_usage_pieces(context)])
     lines = [f"## {name}", "", (command.help or "").strip(), "", f"```text\n{usage}\n```", ""]
-    if table := list(rows(command, context)):
-        lines += ["| argument or option | takes | default | |", "|---|---|---|---|", *table, ""]
+    lines += entries(command, context)
     return "\n".join(lines)
 
 

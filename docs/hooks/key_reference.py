@@ -38,11 +38,16 @@ def bounds(field: FieldInfo) -> str:
         name: getattr(each, name) for each in field.metadata for name in ("ge", "gt", "le", "lt") if hasattr(each, name)
     }
     said = [
-        f"{word} {found[name]:g}"
-        for name, word in (("ge", "from"), ("gt", "above"), ("le", "to"), ("lt", "below"))
+        f"{word} {shown(found[name])}"
+        for name, word in (("ge", "from"), ("gt", "above"), ("le", "up to"), ("lt", "below"))
         if name in found and abs(found[name]) < 2**53
     ]
     return " ".join(said)
+
+
+def shown(number: float) -> str:
+    """Return a number as people write it: 1,000,000 and 0.001."""
+    return f"{int(number):,}" if number == int(number) else f"{number:g}"
 
 
 def unit(name: str) -> str:
@@ -71,25 +76,24 @@ def tables(model: type[BaseModel], place: str) -> Iterator[tuple[str, type[BaseM
             yield from tables(field.annotation, f"{place}.{name}" if place else name)
 
 
-def row(place: str, name: str, field: FieldInfo) -> str:
-    """Return the line of a key."""
+def entry(place: str, name: str, field: FieldInfo) -> str:
+    """Return a key with what it takes, its default and its meaning."""
     takes = ", ".join(filter(None, [kind(field.annotation), bounds(field), unit(name)]))
+    shown = default(field)
     key = f"{place}.{name}" if place else name
-    meaning = (field.description or "").replace("|", "\\|")
-    return f"| `{key}` | {takes} | {default(field)} | {meaning} |"
+    return f"`{key}`\n:   *{takes}{f'; default {shown}' if shown else ''}*\n\n    {field.description or ''}\n"
 
 
 def section(place: str, model: type[BaseModel]) -> str:
     """Return a table's part of the page."""
     about = (model.__doc__ or "").strip().split("\n\n")[0] if place else "Keys at the top of the file."
-    fields = {
-        name: field
+    entries = [
+        entry(place, name, field)
         for name, field in model.model_fields.items()
         if not (isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel))
-    }
+    ]
     title = f"## `[{place}]`" if place else "## The experiment"
-    lines = [title, "", " ".join(about.split()), "", "| key | takes | default | meaning |", "|---|---|---|---|"]
-    return "\n".join([*lines, *(row(place, name, field) for name, field in fields.items()), ""])
+    return "\n".join([f"{title}\n\n{' '.join(about.split())}\n", *entries])
 
 
 def on_page_markdown(markdown: str, *, page: Page, **_: Any) -> str:
