@@ -46,7 +46,7 @@ def default(parameter: Any) -> str:
     if isinstance(getattr(parameter, "show_default", None), str):
         return f"default: {plain(parameter.show_default)}"
     value = parameter.default
-    if value is None or value in ([], (), False) or callable(value) or "UNSET" in str(value).upper():
+    if value is None or value is False or value in ([], ()) or callable(value) or "UNSET" in str(value).upper():
         return ""
     return f"default: `{plain(str(value))}`"
 
