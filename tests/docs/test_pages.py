@@ -133,11 +133,15 @@ def parsed(words: list[str]) -> click.Context:
     return command.make_context(name, list(rest))
 
 
+FILES = [each for each in BLOCKS if each.title and (ROOT / each.page).parent.joinpath(each.title).is_file()]
+
+
 def test_there_are_pages_blocks_and_commands_to_look_at():
     assert len(PAGES) > 60
     assert len(TOML) > 20
     assert len([words for _, words in COMMANDS if words[0] == "fedlab"]) > 50
     assert len(INLINE) > 30
+    assert len(FILES) >= 12
 
 
 def test_the_readme_is_short():
@@ -203,6 +207,11 @@ def test_a_command_parses_or_is_listed_with_a_reason(place, words, tmp_path):
         assert name in NOT_PARSED, f"{place}: {name}"
         if "/" in name:
             assert (ROOT / name).exists(), place
+
+
+@pytest.mark.parametrize("block", FILES, ids=lambda block: f"{block}-{block.title}")
+def test_a_file_that_a_page_shows_is_shown_whole(block):
+    assert block.text.strip() == (ROOT / block.page).parent.joinpath(block.title).read_text().strip()
 
 
 def check_experiment(context: click.Context, folder: Path) -> None:

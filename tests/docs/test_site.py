@@ -1,5 +1,6 @@
 """The site builds without a warning, needs no network, and has every command, key, record and public name."""
 
+import html
 import re
 import shutil
 import subprocess
@@ -64,6 +65,13 @@ def pages(site):
 def test_every_page_is_built(site):
     for page in (ROOT / "docs").rglob("*.md"):
         assert (site / page.relative_to(ROOT / "docs")).with_suffix(".html").exists(), page
+
+
+def test_every_file_that_a_page_includes_is_there(site):
+    shown = "".join(words_of(path) for path in (site / "extend").glob("*.html"))
+    for path in (ROOT / "docs/extend").glob("*.py"):
+        assert path.read_text().splitlines()[0].strip('"') in html.unescape(shown), path
+    assert "8<--" not in html.unescape(shown)
 
 
 def test_nothing_is_loaded_from_elsewhere(site, pages):
