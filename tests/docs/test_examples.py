@@ -230,5 +230,5 @@ def test_fedscales_traces_become_what_the_example_names(folder, cache):
 def test_fedadapters_search_is_priced_without_its_data(folder, cache):
     page = (FROM / "fedadapter.md").read_text()
     (words,) = re.findall(r"^fedlab estimate docs/coming-from/(fedadapter\.toml .*?) +#", page, re.MULTILINE)
-    command = ["estimate", *words.split(), "--set", "rounds=40", "--json"]
+    command = ["estimate", *words.split(), "--set", "rounds=4", "--json"]
     assert json.loads(call("fedlab", *command, folder=folder, cache=cache))["seconds"] > 0

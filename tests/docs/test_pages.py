@@ -21,6 +21,8 @@ from fedlab.config.schema import Experiment
 from fedlab.devices.file import read_profile_file
 from fedlab.devices.fleet import build_fleet
 from fedlab.errors import UserError
+from fedlab.messages import orders
+from fedlab.results.folder import RunFolder
 from fedlab.server.factory import load_availability, load_client, load_coding, load_link, load_set, load_strategy
 from fedlab.sweep.file import load_sweep
 
@@ -359,3 +361,18 @@ def test_a_command_that_does_not_parse_is_noticed(tmp_path):
         parsed(["fedlab", "rum", "x.toml"])
     with pytest.raises(UserError, match="rouns"):
         check_experiment(parsed(["fedlab", "run", "x.toml", "--set", "rouns=7"]), tmp_path)
+
+
+def test_the_page_of_messages_names_every_key_of_the_protocol():
+    keys = set(re.findall(r"`([a-z][a-z_-]*)`", inspect.getdoc(orders)))
+    assert "train-loss" in keys
+    assert not [key for key in keys if f"`{key}`" not in TEXTS["docs/reference/messages.md"]]
+
+
+def test_the_page_of_the_run_folder_names_every_file_of_it():
+    files = [
+        getattr(RunFolder(Path("run")), name) for name, each in vars(RunFolder).items() if isinstance(each, property)
+    ]
+    names = {each.name for each in files if isinstance(each, Path)}
+    assert "rounds.jsonl" in names
+    assert not [name for name in names if name not in TEXTS["docs/reference/run-folder.md"]]
