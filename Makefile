@@ -12,7 +12,7 @@ FLOWERS ?= 1.41 1.42
 N ?= 100
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-versions chaos lint format wheels clean
+.PHONY: help demo test test-slow test-versions chaos lint format docs wheels clean
 
 help:  ## List the tasks
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1 | \2/p' $(MAKEFILE_LIST) | awk -F ' [|] ' '{printf "%-15s %s\n", $$1, $$2}'
@@ -49,12 +49,15 @@ format: .venv/installed-test  ## Format the code
 	$(BIN)/ruff check --fix --exit-zero
 	$(BIN)/ruff format
 
+docs: .venv/installed-test  ## Build the documentation into site/, which a browser opens without a network
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+
 wheels: .venv/installed-test  ## Download the image's packages, for a Docker engine whose builds have no network
 	$(WHEEL) --no-deps $(if $(TORCH_INDEX),--extra-index-url "$(TORCH_INDEX)") torch
 	$(BIN)/python docker/requirements.py pyproject.toml | $(WHEEL) -r /dev/stdin setuptools
 
 clean:  ## Remove .venv and the caches of all tools; runs/ is kept
-	rm -rf .venv build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv build dist site *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 .venv/bin/python:

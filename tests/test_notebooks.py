@@ -7,8 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-FOLDER = Path(__file__).parents[1] / "docs" / "notebooks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.ipynb"))
+PATHS = {path.stem: path for path in Path(__file__).parents[1].glob("docs/*/*.ipynb")}
+NAMES = sorted(PATHS)
 
 # What is to hold of the values that cells show, by the beginning of the cell's last line.
 SHOWN = {
@@ -27,7 +27,7 @@ SHOWN = {
 
 
 def read(name):
-    return nbformat.read(FOLDER / f"{name}.ipynb", 4)
+    return nbformat.read(PATHS[name], 4)
 
 
 def shown_by(notebook):

@@ -19,7 +19,7 @@ class CheckpointTable(ExperimentTable):
 
 
 class TrackingTable(ExperimentTable):
-    """Who else is told of the run as it happens (docs/trackers.md)."""
+    """Who else is told of the run as it happens (docs/guides/trackers.md)."""
 
     to: list[str] = Field(
         [], description="tensorboard, mlflow, wandb, or an observer of your own: module:Class or path/to/file.py:Class"

@@ -12,12 +12,15 @@ import pytest
 import fedlab.api
 
 ROOT = Path(__file__).parents[2]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+EXAMPLES = sorted((ROOT / "docs" / "extend").glob("*.py"))
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *EXAMPLES]
 PUBLIC = {"fedlab.api", "fedlab.errors"}
 
 
 def code_blocks(page: Path) -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
+    """Return the code of a page; of a file of code, the file."""
+    text = page.read_text()
+    return [text] if page.suffix == ".py" else re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
 def imported_modules(code: str) -> set[str]:
@@ -66,7 +69,7 @@ def test_nothing_in_fedlab_imports_it():
 
 
 def test_there_are_examples_that_import_it():
-    assert any("fedlab.api" in imported_modules(code) for code in code_blocks(ROOT / "README.md"))
+    assert sum("fedlab.api" in imported_modules(page.read_text()) for page in EXAMPLES) >= 5
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -158,7 +158,7 @@ def _authority_warnings(path: Path) -> list[str]:
     ends = read_certificate(path).not_valid_after_utc
     if days_until(ends) >= _RENEW_DAYS:
         return []
-    return [f"{path} expires on {ends:%Y-%m-%d}, and all certificates with it: see docs/deployment.md, Renewal"]
+    return [f"{path} expires on {ends:%Y-%m-%d}, and all certificates with it: see docs/deployment/keys.md, Renewal"]
 
 
 def _make_secret(folder: Path) -> list[Path]:

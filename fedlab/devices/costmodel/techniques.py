@@ -5,7 +5,7 @@
 * Batch splitting: an operator runs on the largest part of the batch whose working set fits the on-chip memory.
 * Subgraph reuse: a subgraph is prepared once, and kept until the memory for prepared subgraphs is full.
 
-The thresholds of the paper were not found (`docs/mandheling-paper.md`), so the rules are inferred.
+The thresholds of the paper were not found (`docs/results/mandheling-paper.md`), so the rules are inferred.
 """
 
 from collections.abc import Sequence

@@ -21,7 +21,7 @@ def _of_splits(measures: Mapping[str, Mapping[str, float]]) -> list[Part]:
     splits = [split for split in _SPLITS if measures.get(split)]
     names = list(dict.fromkeys(name for split in splits for name in measures[split]))
     rows = [[name, *(_cell(name, measures[split]) for split in splits)] for name in names]
-    note = "beside the score, at the last measurement; docs/measures.md says what each is"
+    note = "beside the score, at the last measurement; docs/guides/measures.md says what each is"
     if not rows:
         return []
     return [PageTable(key="measures-table", title="By split", note=note, headings=["measure", *splits], rows=rows)]

@@ -11,7 +11,7 @@ from fedlab.estimate.boards import OnBoard, on_every_board, plain_boards
 from fedlab.estimate.named import Named, estimate_trajectory
 from fedlab.estimate.trajectory import Segment
 
-DOC = Path(__file__).parents[3] / "docs" / "cost-model.md"
+DOC = Path(__file__).parents[3] / "docs" / "concepts" / "cost-model.md"
 TRAJECTORY = [Segment(20, 32, 8)]
 LLAMA = Named(method="lora", backbone="llama-7b", format="fp16", batches=20, batch_size=8)
 PHONES = [name for name in built_in_profiles() if name.startswith(("snapdragon-", "xiaomi-"))]

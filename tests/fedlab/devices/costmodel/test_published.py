@@ -1,4 +1,7 @@
-"""The roofline and the sum of memory's parts come near to what was published; docs/cost-model.md shows each figure."""
+"""The roofline and the sum of memory's parts come near to what was published.
+
+Each figure is in docs/concepts/cost-model.md.
+"""
 
 import tomllib
 from collections.abc import Sequence
@@ -16,7 +19,7 @@ from fedlab.workload.passes import WHOLE, TrainedSpec, bottleneck, lora
 from fedlab.workload.shape import REFERENCE_SHAPES, ModelShape
 from fedlab.workload.workload import Step, forward_passes, steps_of, training_passes
 
-DOC = Path(__file__).parents[4] / "docs" / "cost-model.md"
+DOC = Path(__file__).parents[4] / "docs" / "concepts" / "cost-model.md"
 FWDLLM = tomllib.loads((Path(__file__).parent / "fwdllm.toml").read_text())
 TX2, RPI, PIXEL, ORIN = (
     load_profile(name, Path()) for name in ("jetson-tx2", "rpi-4b", "pixel-7-pro", "jetson-agx-orin")

@@ -61,7 +61,7 @@ def every_batch(mnist):
 @needs_mnist
 @pytest.mark.slow
 def test_lenet_is_as_accurate_after_one_and_two_epochs_as_the_reference(every_batch):
-    # The bits are the same on any machine; other seeds spread by 2 to 4 points (docs/integer-training.md).
+    # The bits are the same on any machine; other seeds spread by 2 to 4 points (docs/guides/integer-training.md).
     found, run = every_batch
     assert found == pytest.approx(PUBLISHED[1], abs=3)
     assert skipped_share(run.rescaling.histories) == 0

@@ -13,7 +13,7 @@ from fedlab.paper.fwdllm.pacing import scheduled
 from fedlab.paper.fwdllm.tables import FWDLLM_TABLES
 from fedlab.paper.names import FwdllmTable
 
-DOC = Path(__file__).parents[4] / "docs" / "fwdllm-paper.md"
+DOC = Path(__file__).parents[4] / "docs" / "results" / "fwdllm-paper.md"
 FIGURES = fwdllm_figures()
 AGNEWS = FIGURES.tasks["AGNEWS"]
 TRANSFER_SECONDS = 4 * 450_340 / 1_310_720  # of DistilBERT's adapters

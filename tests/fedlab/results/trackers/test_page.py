@@ -14,7 +14,7 @@ from fedlab.results.trackers.guarded import GuardedObserver
 from fedlab.results.trackers.load import load_trackers
 from fedlab.results.trackers.observer import TrackerObserver
 
-PAGE = (Path(__file__).parents[4] / "docs" / "trackers.md").read_text()
+PAGE = (Path(__file__).parents[4] / "docs" / "guides" / "trackers.md").read_text()
 FILES = dict(re.findall(r"^\*\*([\w./-]+)\*\*\n```\w+\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL))
 TABLE = tomllib.loads(re.search(r"^```toml\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)[1])
 
@@ -64,7 +64,7 @@ def beside(tmp_path):
     """Write the page's files into a folder, as a user would, and return its experiment."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text)
-    return experiment_from(TABLE | {"rounds": 1, "base_folder": str(tmp_path)}, "docs/trackers.md")
+    return experiment_from(TABLE | {"rounds": 1, "base_folder": str(tmp_path)}, "docs/guides/trackers.md")
 
 
 def test_the_observer_of_the_page_is_short_and_does_what_it_says(beside, tracked_folder, records):
