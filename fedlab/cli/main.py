@@ -18,6 +18,7 @@ from fedlab.cli.deploy import deploy
 from fedlab.cli.estimate import estimate
 from fedlab.cli.import_traces import import_traces
 from fedlab.cli.new import new
+from fedlab.cli.other_fedlab import notice_other
 from fedlab.cli.profile_device import profile_device
 from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
@@ -29,7 +30,6 @@ from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, Use
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
     help="Federated fine-tuning of transformer adapters: accuracy against simulated hours, joules and bytes.",
@@ -215,11 +215,13 @@ def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that is read-only, and does without
     try:
+        if other := notice_other():
+            sys.stderr.write(f"fedlab: {other}\n")
         code = app(standalone_mode=False)
     except KeyboardInterrupt:
         code = _INTERRUPTED
     except SystemExit as end:
-        if isinstance(end.__context__, BrokenPipeError):  # the reader of our output has gone, as typer says
+        if _is_of_typer(end):
             raise
         _fail(f"code that is not fedlab's ended the program: {raised(end)}", 1)
     except Exception as error:
@@ -228,6 +230,17 @@ def main() -> None:
         _fail("interrupted", _INTERRUPTED)
     if isinstance(code, int) and code:
         sys.exit(code)
+
+
+def _is_of_typer(end: SystemExit) -> bool:
+    """Tell whether typer ended the program: the reader of our output has gone, or a shell has got its completions."""
+    if isinstance(end.__context__, BrokenPipeError):
+        return True
+    trace = end.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    module = "" if trace is None else str(trace.tb_frame.f_globals.get("__name__"))
+    return module.partition(".")[0] in ("typer", "click")
 
 
 def _fail_on(error: Exception) -> NoReturn:

@@ -2,7 +2,11 @@
 
 import errno
 import os
+import shutil
+import subprocess
+import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +80,31 @@ def test_the_version_is_that_of_the_package_and_of_flower(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["fedlab", "--version"])
     main()
     assert capsys.readouterr().out == f"fedlab {metadata.version('fedlab-edge')}, flwr {metadata.version('flwr')}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [("re", {"report", "reproduce", "reprice"}), ("list d", {"devices", "datasets"})]
+)
+def test_a_shell_gets_the_commands_and_names_that_begin_so(fedlab, monkeypatch, words, said):
+    monkeypatch.setenv("_FEDLAB_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", f"fedlab {words}")
+    monkeypatch.setenv("COMP_CWORD", str(len(words.split())))
+    completed = fedlab()
+    assert (completed.code, set(completed.out.split()), completed.err) == (0, said, "")
+
+
+@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
+def test_completion_is_installed_for_the_shell_that_asks(tmp_path):
+    command = Path(sys.executable).with_name("fedlab")
+    done = subprocess.run(
+        ["bash", "-c", f"'{command}' --install-completion; echo ended $?"],
+        env=os.environ | {"HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.endswith("ended 0\n")
+    assert done.stderr == ""
+    installed = tmp_path / ".bash_completions" / "fedlab.sh"
+    assert str(installed) in (tmp_path / ".bashrc").read_text()
+    assert "complete -o default -F _fedlab_completion fedlab" in installed.read_text()
