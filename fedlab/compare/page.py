@@ -79,9 +79,9 @@ def _outcome(comparison: Comparison) -> list[Part]:
     names, on_fronts = method_names(comparison), _on_fronts(comparison.rows)
     rows = [_outcome_row(names[at], row, on_fronts[at]) for at, row in enumerate(comparison.rows)]
     best = f"best {comparison.options.split} accuracy"
-    headings = ["method", "seeds", best, "time", "energy", "traffic", "peak memory", "on the front of"]
+    headings = ["method", "on the front of", "seeds", best, "time", "energy", "traffic", "peak memory"]
     note = "mean ± standard deviation over seeds, of whole runs; a front: no other method is more accurate for less"
-    table = PageTable(key="outcome-table", title="Methods", note=note, headings=headings, rows=rows)
+    table = PageTable(key="outcome-table", title="Methods", note=note, headings=headings, rows=rows, words=2)
     return [table, _provenance(comparison), *(Paragraph(text=each) for each in comparison.notes[1:])]
 
 
@@ -100,13 +100,13 @@ def _outcome_row(name: str, row: SummaryRow, fronts: Sequence[str]) -> TableRow:
     last = [run.measured[-1] for run in row.runs]
     return [
         f"{name} *" if row.unfinished else name,
+        ", ".join(fronts) or "-",
         str(len(row.seeds)),
         spread_text(row.best),
         _quantity((each.seconds for each in last), SECONDS),
         _quantity((each.joules for each in last if each.joules > 0), JOULES),
         _quantity((float(each.num_bytes) for each in last), BYTES),
         _quantity((float(run.peak_memory_bytes) for run in row.runs if run.peak_memory_bytes), BYTES),
-        ", ".join(fronts) or "-",
     ]
 
 
