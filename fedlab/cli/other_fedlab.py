@@ -1,5 +1,6 @@
 """PyPI's project fedlab, which is not this one: its package has the same name, and both install into one folder."""
 
+import csv
 import hashlib
 from base64 import urlsafe_b64encode
 from pathlib import Path
@@ -33,14 +34,14 @@ def _overwritten(installed: Path) -> list[str]:
     from importlib.metadata import distributions  # noqa: PLC0415
 
     return [
-        str(path)
+        name
         for ours in distributions(name=_OURS, path=[str(installed)])
-        for path in ours.files or ()
-        if path.hash and path.suffix == ".py" and _digest(installed / path) != path.hash.value
+        for name, digest, _ in csv.reader((ours.read_text("RECORD") or "").splitlines())
+        if name.endswith(".py") and digest and digest != _digest(installed / name)
     ]
 
 
 def _digest(path: Path) -> str:
     """Return the SHA-256 of a file as the list has it."""
     digest = hashlib.sha256(path.read_bytes()).digest() if path.is_file() else b""
-    return urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return f"sha256={urlsafe_b64encode(digest).rstrip(b'=').decode()}"
