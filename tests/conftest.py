@@ -19,6 +19,7 @@ DAY, NIGHT = ("sun", "warm"), ("moon", "cold")
 FILLERS = ("red", "green", "blue", "cat", "dog", "fish", "tree", "stone", "river")
 
 
+@pytest.hookimpl(tryfirst=True)  # pytest-xdist reads the groups in the same hook
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the tests of one file, and those that share a Ray cluster, in one of the processes of pytest-xdist.
 
