@@ -13,7 +13,7 @@ Item = TypeVar("Item")
 
 _PACKS = {"cpu": 4, "cuda": 32}  # a GPU needs more at once to be busy
 # One client's texts keep a core busy in a decoder at least as wide: rounds of SmolLM2-135M at depth 30 take 70.6 s in
-# packs of three clients and 67.9 s in packs of one, and two actors 3.3 GB and 1.7 GB (docs/results.md).
+# packs of three clients and 67.9 s in packs of one, and two actors 3.3 GB and 1.7 GB (docs/results/index.md).
 _WIDE_DECODER = 512
 _CALLS = 32  # of a round at least, where clients are asked one after the other: no actor waits long for the last one
 _LONE_PACK = 16  # clients of such a call at most: what a call itself costs is a small part of theirs by then
