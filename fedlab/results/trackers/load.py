@@ -19,7 +19,7 @@ def load_trackers(experiment: Experiment) -> dict[str, object]:
     """Make the observers that `tracking.to` names, by name.
 
     Raises:
-        UserError: there is none of that name, its package is not installed, it does not take its options, or it has no
+        UserError: no tracker has that name, its package is not installed, it does not take its options, or it has no
             method of an observer.
     """
     return {name: _load(name, experiment) for name in experiment.tracking.to}
