@@ -3,6 +3,7 @@
 
 import importlib.util
 import random
+import shutil
 import sys
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -372,3 +373,22 @@ def lossy_disk(tmp_path):
         return left, failed
 
     return attempt
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """Return a headless Chromium; tests that need it are skipped where there is none."""
+    binary, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
+    if binary is None or driver is None:
+        pytest.skip("needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
+    from selenium import webdriver
+    from selenium.webdriver.chrome.service import Service
+
+    options = webdriver.ChromeOptions()
+    options.binary_location = binary
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    found = webdriver.Chrome(options=options, service=Service(driver))
+    yield found
+    found.quit()

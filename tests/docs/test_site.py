@@ -2,7 +2,6 @@
 
 import html
 import re
-import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -11,8 +10,6 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 import typer
-from selenium import webdriver
-from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
 from selenium.webdriver.support.ui import WebDriverWait
 
@@ -144,21 +141,6 @@ def test_the_fields_of_records_are_there(site, record):
 def test_the_public_names_are_documented(site):
     text = (site / "reference/api.html").read_text()
     assert not [name for name in fedlab.api.__all__ if not re.search(rf'id="fedlab\.[\w.]*\.{name}"', text)]
-
-
-@pytest.fixture
-def browser():
-    """Return a headless Chromium; tests that need it are skipped where there is none."""
-    binary, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if binary is None or driver is None:
-        pytest.skip("needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    found = webdriver.Chrome(options=options, service=Service(driver))
-    yield found
-    found.quit()
 
 
 def test_search_works_in_pages_that_are_opened_as_files(site, browser):

@@ -1,5 +1,4 @@
 """Records made by hand, a planned run of AdaFL with its page, and a browser where there is one."""
-# ruff: noqa: PLC0415  (imported where needed: most tests need no browser)
 
 import json
 import shutil
@@ -96,25 +95,6 @@ def adafl_run(planned_run, tmp_path_factory):
 def old_run(tmp_path):
     """Return a copy of a run of an earlier version."""
     return shutil.copytree(OLD_RUNS / "adafl", tmp_path / "old")
-
-
-@pytest.fixture(scope="session")
-def browser():
-    """Return a headless Chromium; tests that need it are skipped where there is none."""
-    binary, driver = (shutil.which(name) for name in ("chromium", "chromedriver"))
-    if binary is None or driver is None:
-        pytest.skip("needs chromium and chromedriver (Debian: apt-get install chromium chromium-driver)")
-    from selenium import webdriver
-    from selenium.webdriver.chrome.service import Service
-
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"):
-        options.add_argument(argument)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    found = webdriver.Chrome(options=options, service=Service(driver))
-    yield found
-    found.quit()
 
 
 @pytest.fixture
