@@ -179,7 +179,8 @@ def test_verify_of_a_run_that_has_not_ended_says_so(command, base, tmp_path):
 def test_a_name_of_the_hub_is_refused_at_once_while_offline(fedlab):
     ended = fedlab("run", "small.toml", "--out", "hub", "--set", "backbone.name=someone/a-bert", HF_HUB_OFFLINE="1")
     assert (ended.code, ended.err.count("\n")) == (2, 1)
-    assert ended.err.startswith("fedlab: backbone.name: 'someone/a-bert' cannot be loaded (offline)")
+    assert ended.err.startswith("fedlab: backbone.name: 'someone/a-bert' is no folder here or below $FEDLAB_MODELS, ")
+    assert "from the hub (offline)" in ended.err
     assert not (fedlab.folder / "hub").exists()
 
 
