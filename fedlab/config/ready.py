@@ -16,7 +16,7 @@ def ready_experiments() -> Mapping[str, Path]:
 
 
 def experiments_folder() -> Path:
-    """Return the folder `experiments` of the checkout, else the one that pip installed, also with --user or --target."""
+    """Return the folder `experiments` of the checkout, else the one that pip installed, for all, a user or a target."""
     beside = Path(fedlab.__file__).parents[1]
     bases = (
         sysconfig.get_path("data"),
