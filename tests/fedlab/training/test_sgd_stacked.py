@@ -358,7 +358,7 @@ def test_clients_with_pairs_or_biases_get_what_they_get_alone(tiny, llama, train
         alone = train(network, client, arrays, options, draws(place))
         by_torch = finetune(network, client, arrays, options, draws(place))
         # AdamW divides by the size of a gradient: where that is next to nothing, rounding decides on the step.
-        near = 1e-5 if optimizer == "sgd" else 1e-3
+        near = 1e-5 if optimizer == "sgd" else 3e-4
         assert result.loss == pytest.approx(alone.loss, abs=near)
         assert result.loss == pytest.approx(by_torch.loss, abs=near)
         farthest = np.max if optimizer == "sgd" else np.median
