@@ -1,8 +1,7 @@
 """The reference of the command line, made of the commands themselves."""
 
-import inspect
 from collections.abc import Iterator
-from typing import Any, get_type_hints
+from typing import Any
 
 import typer
 from mkdocs.structure.pages import Page
@@ -51,14 +50,6 @@ def default(parameter: Any) -> str:
     return f"default: `{plain(str(value))}`"
 
 
-def help_of(parameter: Any, command: Any) -> str:
-    """Return a parameter's help; click 8.5 forgets that of arguments, which the function has in its annotations."""
-    function = inspect.unwrap(command.callback)
-    annotation = get_type_hints(function, include_extras=True).get(parameter.name)
-    said = [each.help for each in getattr(annotation, "__metadata__", ()) if getattr(each, "help", None)]
-    return plain(parameter.help or "".join(said[:1]))
-
-
 def entries(command: Any, context: Any) -> Iterator[str]:
     """Yield a command's arguments and options, with what each takes, its default and its help."""
     for parameter in command.get_params(context):
@@ -69,7 +60,7 @@ def entries(command: Any, context: Any) -> Iterator[str]:
         takes = "" if argument and parameter.metavar else accepted(parameter, context)
         said = "; ".join(filter(None, [takes, default(parameter)]))
         lines = f"*{said}*\n\n    " if said else ""
-        yield f"`{shown.strip('[]')}`\n:   {lines}{help_of(parameter, command)}\n"
+        yield f"`{shown.strip('[]')}`\n:   {lines}{plain(parameter.help or '')}\n"
 
 
 def section(name: str, command: Any) -> str:

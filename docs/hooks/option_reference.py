@@ -7,7 +7,7 @@ from typing import Any
 
 from mkdocs.structure.pages import Page
 
-from fedlab.config.builtins import AVAILABILITY, CLIENTS, CODECS, LINKS, STRATEGIES, TRAINABLE_SETS
+from fedlab.config.builtins import AVAILABILITY, CLIENTS, CODECS, LINKS, STRATEGIES, TRACKERS, TRAINABLE_SETS
 from fedlab.config.plugins import load_object
 
 PAGE, MARK = "reference/options.md", "<!-- options -->"
@@ -18,6 +18,7 @@ KINDS: Mapping[str, tuple[str, Mapping[str, str]]] = {
     "Links": ("`link.name`; options are keys of `link.options`.", LINKS),
     "Availability": ("`availability.name`; options are keys of `availability.options`.", AVAILABILITY),
     "Codecs": ("Names in `codec.up`, `codec.down` and `codec.memory`.", CODECS),
+    "Trackers": ("Names in `tracking.to`; options are keys of `tracking.options.NAME`.", TRACKERS),
 }
 # What the options of several built-in parts mean is said where they are validated.
 SHARED = {

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def sweep(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file with a [sweep] table.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="An experiment file with the table `sweep`.")],
     out: Annotated[Path | None, typer.Option(help="Sweep folder.", show_default="runs/NAME")] = None,
     parallel: Annotated[int, typer.Option(min=1, max=1000, metavar="N", help="Number of parallel cells.")] = 1,
     settings: Annotated[

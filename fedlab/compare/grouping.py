@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from fedlab.compare.runs import ComparedRun
+from fedlab.config.file import dotted_keys
 
 Keys = Mapping[str, Any]
 
@@ -120,13 +121,9 @@ def _grouped(items: Iterable[_Item], key: Callable[[_Item], _Key]) -> dict[_Key,
     return groups
 
 
-def flatten(table: Keys, prefix: str = "") -> dict[str, Any]:
-    """Return a table of tables as dotted keys and values; empty tables leave nothing."""
-    flat: dict[str, Any] = {}
-    for key, value in table.items():
-        name = f"{prefix}{key}"
-        flat |= flatten(value, f"{name}.") if isinstance(value, Mapping) and name not in _WHOLE else {name: value}
-    return flat
+def flatten(table: Keys) -> dict[str, Any]:
+    """Return the dotted keys and values of an experiment; its boards are one value."""
+    return dotted_keys(table, _WHOLE)
 
 
 def without(keys: Keys, dropped: Collection[str]) -> Keys:

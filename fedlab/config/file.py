@@ -3,7 +3,7 @@
 import re
 import shlex
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +73,19 @@ def set_key(table: dict[str, Any], key: str, value: Any, *, place: str) -> None:
             raise UserError(f"{place}: {short(parent)} is a value, not a table")
         table = below
     table[last] = value
+
+
+def dotted_keys(table: Mapping[str, Any], whole: Collection[str] = (), prefix: str = "") -> dict[str, Any]:
+    """Return a table of tables as dotted keys and values; empty tables leave nothing.
+
+    The tables that `whole` names by their dotted keys stay as they are: they are one value.
+    """
+    flat: dict[str, Any] = {}
+    for key, value in table.items():
+        name = f"{prefix}{key}"
+        below = isinstance(value, Mapping) and name not in whole
+        flat |= dotted_keys(value, whole, f"{name}.") if below else {name: value}
+    return flat
 
 
 def changed(experiment: Experiment, changes: Mapping[str, Any], place: str) -> Experiment:

@@ -1,4 +1,4 @@
-"""The hub's data sets and models that fedlab knows, and the folders in which a copy of them is at hand."""
+"""The hub's data sets and models that fedlab knows, the folders with copies of them, and whether the hub answers."""
 
 import os
 from collections.abc import Iterable, Mapping
@@ -10,6 +10,7 @@ from fedlab.errors import UserError
 
 DATA_VARIABLE = "FEDLAB_DATA"
 MODELS_VARIABLE = "FEDLAB_MODELS"
+_HUB_TIMEOUT_SECONDS = 5.0
 # Where the copies are, beside the checkout that an experiment file lies in, if the variable is not set.
 _USUAL_FOLDERS = {DATA_VARIABLE: ("shared/data",), MODELS_VARIABLE: ("models", "shared/models")}
 
@@ -89,6 +90,20 @@ def copy_at_hand(name: str, variable: str, base: Path) -> Path | None:
         names += known[name].folders
     places = [folder / each for folder in _folders_of_copies(variable, base) for each in names]
     return next((place for place in places if place.exists()), None)
+
+
+def hub_failure() -> Exception | None:
+    """Return why the hub does not answer, None if it does.
+
+    Ask before a download: the hub's libraries try again for most of a minute.
+    """
+    from huggingface_hub import constants, get_session  # noqa: PLC0415  (a quarter of a second)
+
+    try:
+        get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
+    except Exception as error:  # no network, no such host, no certificate: each an exception of its own
+        return error
+    return None
 
 
 def _folders_of_copies(variable: str, base: Path) -> Iterable[Path]:

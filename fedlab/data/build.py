@@ -22,9 +22,8 @@ from fedlab.data.location import Resolve, locate
 from fedlab.data.partition import skew_labels, split_indices
 from fedlab.data.pixel_scaling import ImageTerms
 from fedlab.data.report import DataReport, ImageReport
-from fedlab.data.samples import SampleSet
 from fedlab.data.sources.dataset import load_dataset_dict
-from fedlab.data.task import SPLITS, Partitions, Task, join_partitions
+from fedlab.data.task import SPLITS, Partitions, SampleSet, Task, join_partitions
 from fedlab.errors import UserError
 
 

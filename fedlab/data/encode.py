@@ -16,7 +16,7 @@ from fedlab.data.labels import label_ids
 from fedlab.data.language import Language
 from fedlab.data.language_rows import Answered, answered, answered_row, blocks, text_rows, whole_texts
 from fedlab.data.pixel_scaling import ImageTerms
-from fedlab.data.samples import SampleSet
+from fedlab.data.task import SampleSet
 from fedlab.data.templates import Piece, render
 from fedlab.data.tokens import TokenRow, TokenSet, store_rows, tokenize
 

@@ -8,13 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from fedlab.config.task_table import TaskKind
+from fedlab.data.images import ImageSet, holds_images, read_images
 from fedlab.data.language import Language, language_from
 from fedlab.data.pixel_scaling import ImageTerms, image_terms_from
 from fedlab.data.report import DataReport, report_from
-from fedlab.data.samples import SampleSet, read_samples
+from fedlab.data.tokens import TokenSet, read_tokens
 
 SPLITS = ("train", "validation", "test")
 _REPORT = "report.json"
+SampleSet = TokenSet | ImageSet  # the examples of a split as a model reads them
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,5 +96,12 @@ def read_task(folder: Path, token_folder: Path) -> Task:
         digest=description["digest"],
         language=None if description["language"] is None else language_from(description["language"]),
         images=None if description.get("images") is None else image_terms_from(description["images"]),
-        **{split: read_samples(token_folder, digest) for split, digest in description["tokens"].items()},
+        **{split: _read_samples(token_folder, digest) for split, digest in description["tokens"].items()},
     )
+
+
+def _read_samples(cache_folder: Path, digest: str) -> SampleSet:
+    """Map the set of this digest into memory; raises `FileNotFoundError` if it is not in the cache."""
+    read = read_images if holds_images(cache_folder / digest) else read_tokens
+    found: SampleSet = read(cache_folder, digest)
+    return found

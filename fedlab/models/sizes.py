@@ -8,7 +8,7 @@ from typing import Any
 from fedlab.common.files import check_regular
 from fedlab.common.short_text import raised
 from fedlab.config.builtins import RANDOM_BACKBONES
-from fedlab.config.hub_names import MODELS_VARIABLE
+from fedlab.config.hub_names import MODELS_VARIABLE, hub_failure
 from fedlab.config.plugins import nearest
 from fedlab.config.schema import BackboneTable
 from fedlab.errors import UserError
@@ -17,7 +17,6 @@ from fedlab.models.families import EncoderSizes, families, family_of, known_mode
 from fedlab.models.location import source_of
 
 __all__ = ["EncoderSizes", "model_type_of", "read_config", "read_sizes"]
-_HUB_TIMEOUT_SECONDS = 5.0
 
 
 def read_sizes(table: BackboneTable, *, resolve: Callable[[str], Path]) -> EncoderSizes:
@@ -93,12 +92,10 @@ def _from_hub(name: str) -> Path:
 def check_hub_answers(name: str) -> Path | None:
     """Return the `config.json` of a hub id that was downloaded earlier; else None, once the hub has answered.
 
-    Asked before anything is downloaded, for the hub's libraries try again for most of a minute.
-
     Raises:
         UserError: the file was never downloaded, and the hub is not to be used or does not answer.
     """
-    from huggingface_hub import constants, get_session, hf_hub_download  # noqa: PLC0415
+    from huggingface_hub import constants, hf_hub_download  # noqa: PLC0415
     from huggingface_hub.errors import LocalEntryNotFoundError  # noqa: PLC0415
 
     try:
@@ -107,10 +104,8 @@ def check_hub_answers(name: str) -> Path | None:
         pass
     if constants.HF_HUB_OFFLINE:
         raise _not_to_be_had(name, "offline")
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
-    except Exception as error:  # no network, no such host, no certificate: each an exception of its own
-        raise _not_to_be_had(name, type(error).__name__) from error
+    if (failure := hub_failure()) is not None:
+        raise _not_to_be_had(name, type(failure).__name__) from failure
     return None
 
 

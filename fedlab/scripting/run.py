@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fedlab.common.ending import ResumableCommand
-from fedlab.config.file import load_experiment
+from fedlab.config.file import dotted_keys, load_experiment
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 from fedlab.results.display import choose_display
 from fedlab.results.folder import RunFolder, create, next_free, open_run
 from fedlab.results.recorder import Observer
+from fedlab.results.records import TrialRecord
 from fedlab.results.report import summarise
 
 if TYPE_CHECKING:
@@ -56,13 +57,13 @@ class Run:
     @cached_property
     def clients(self) -> "pd.DataFrame":
         """A row for each client's part in each round, as in `clients.jsonl`."""
-        return _frame([_flat(asdict(record)) for record in self._files.clients()], None)
+        return _frame([dotted_keys(asdict(record)) for record in self._files.clients()], None)
 
     @cached_property
     def trials(self) -> "pd.DataFrame":
         """A row for each candidate of each trial of a search, with the trial's winner."""
         rows = [
-            _flat({"trial": trial.trial, "winner": trial.winner, "ended_seconds": trial.ended_seconds} | asdict(each))
+            dotted_keys({**_of_trial(trial), **asdict(each)})
             for trial in self._files.trials()
             for each in trial.candidates
         ]
@@ -153,22 +154,15 @@ def run_in(
         return simulate(experiment, claim=begin, observers=[display, *observers])
 
 
+def _of_trial(trial: TrialRecord) -> dict[str, Any]:
+    return {"trial": trial.trial, "winner": trial.winner, "ended_seconds": trial.ended_seconds}
+
+
 def _of_round(record: dict[str, Any]) -> dict[str, Any]:
     groups = record.pop("groups")
     del record["labels"]
     costs = {name: sum(group[name] for group in groups) for name in ("joules", "bytes_down", "bytes_up", "clients")}
-    return _flat(record) | costs
-
-
-def _flat(record: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return a record whose tables are columns: {"configuration": {"depth": 1}} is {"configuration.depth": 1}."""
-    flat: dict[str, Any] = {}
-    for name, value in record.items():
-        if isinstance(value, dict):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[f"{prefix}{name}"] = value
-    return flat
+    return dotted_keys(record) | costs
 
 
 def _frame(rows: list[dict[str, Any]], index: str | None) -> "pd.DataFrame":

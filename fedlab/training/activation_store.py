@@ -16,7 +16,7 @@ from torch import Tensor
 from fedlab.common.cache_folder import locked
 from fedlab.common.durable import sync_file, sync_folder
 from fedlab.common.spans import span
-from fedlab.data.samples import SampleSet
+from fedlab.data.task import SampleSet
 from fedlab.data.tokens import TokenSet
 from fedlab.models.base import TokenIds
 from fedlab.models.peft.base import SplitPoint

@@ -11,8 +11,7 @@ from typing import Literal
 
 from flwr.app import Context
 
-from fedlab.data.samples import SampleSet
-from fedlab.data.task import Partitions, Task
+from fedlab.data.task import Partitions, SampleSet, Task
 from fedlab.data.token_texts import TokenTexts
 from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 from fedlab.errors import UserError

@@ -15,7 +15,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 import fedlab.api
 from fedlab.cli.main import app
-from fedlab.config.builtins import AVAILABILITY, CLIENTS, CODECS, LINKS, STRATEGIES
+from fedlab.config.builtins import AVAILABILITY, CLIENTS, CODECS, LINKS, STRATEGIES, TRACKERS
 from fedlab.config.schema import Experiment
 from fedlab.results.records import ClientRecord, RoundRecord
 
@@ -124,7 +124,7 @@ def test_the_keys_are_all_there_with_their_meaning(site):
 
 
 @pytest.mark.parametrize(
-    "names", [STRATEGIES, CLIENTS, LINKS, AVAILABILITY, CODECS], ids=lambda names: next(iter(names))
+    "names", [STRATEGIES, CLIENTS, LINKS, AVAILABILITY, CODECS, TRACKERS], ids=lambda names: next(iter(names))
 )
 def test_the_built_in_names_are_there(site, names):
     headings = (site / "reference/options.html").read_text()

@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import datasets
-from huggingface_hub import constants, get_session
+from huggingface_hub import constants
 
-from fedlab.config.hub_names import DATASETS
+from fedlab.config.hub_names import DATASETS, hub_failure
 from fedlab.config.plugins import call_with_options, load_object
 from fedlab.config.schema import TaskTable
 from fedlab.data.location import BUILT_IN, Place, Resolve, locate
@@ -15,8 +15,6 @@ from fedlab.data.sources.base import split_name
 from fedlab.data.sources.docstrings import read_docstrings
 from fedlab.data.sources.files import load_local, to_dataset
 from fedlab.errors import UserError
-
-_HUB_TIMEOUT_SECONDS = 5.0
 
 
 def load_dataset_dict(task: TaskTable, *, resolve: Resolve) -> datasets.DatasetDict:
@@ -44,26 +42,18 @@ def _call_function(task: TaskTable, resolve: Resolve) -> Mapping[str, Any]:
 
 
 def _load_hub(task: TaskTable) -> Mapping[str, Any]:
-    _check_hub_answers(task.data)
+    # Offline, `load_dataset` uses an earlier download, or fails at once.
+    if not constants.HF_HUB_OFFLINE and (failure := hub_failure()) is not None:
+        raise UserError(
+            f"hub data set '{task.data}': there is no file of that name, and {constants.ENDPOINT} cannot be reached"
+            f" ({type(failure).__name__}); HF_HUB_OFFLINE=1 uses a copy downloaded earlier"
+        ) from failure
     try:
         loaded = datasets.load_dataset(task.data, **{**_known_options(task), **task.options})
     except Exception as error:  # hub, network, parser and options raise different exceptions
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise UserError(f"hub data set '{task.data}': {reason}") from error
     return _as_mapping(loaded, task.data)
-
-
-def _check_hub_answers(name: str) -> None:
-    """Raise a UserError if the hub cannot be reached; checked first, as `load_dataset` retries for most of a minute."""
-    if constants.HF_HUB_OFFLINE:  # `load_dataset` uses an earlier download, or fails at once
-        return
-    try:
-        get_session().head(constants.ENDPOINT, timeout=_HUB_TIMEOUT_SECONDS)
-    except Exception as error:
-        raise UserError(
-            f"hub data set '{name}': there is no file of that name, and {constants.ENDPOINT} cannot be reached"
-            f" ({type(error).__name__}); HF_HUB_OFFLINE=1 uses a copy downloaded earlier"
-        ) from error
 
 
 def _as_mapping(loaded: object, place: str) -> Mapping[str, Any]:

@@ -1,11 +1,11 @@
 """The page of one run."""
 
 import shlex
-from collections.abc import Mapping
 
 import tomli_w
 
 from fedlab.common.units import human_seconds
+from fedlab.config.file import dotted_keys
 from fedlab.results.folder import RunFolder
 from fedlab.results.html.boards import board_facts
 from fedlab.results.html.client_sections import (
@@ -60,7 +60,7 @@ def repeat_section(run: RunRecords) -> PageSection:
         CodeBlock(key="experiment", title="The experiment, with all defaults", text=tomli_w.dumps(run.experiment)),
     ]
     if run.environment:
-        rows = [[name, str(value)] for name, value in _flat(run.environment).items()]
+        rows = [[name, str(value)] for name, value in dotted_keys(run.environment).items()]
         parts.append(
             PageTable(
                 key="software",
@@ -106,10 +106,3 @@ def _commands(run: RunRecords) -> list[str]:
     elif not run.deployed and not source:
         lines.append(f"fedlab verify {here} {again}")
     return lines
-
-
-def _flat(table: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    flat: dict[str, object] = {}
-    for key, value in table.items():
-        flat |= _flat(value, f"{key} ") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
-    return flat

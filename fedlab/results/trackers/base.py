@@ -2,12 +2,13 @@
 
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
 from fedlab.common.files import parse_json, read_text, replace_text
+from fedlab.config.file import dotted_keys
 from fedlab.config.schema import Experiment
 from fedlab.results.folder import RunFolder
 
@@ -51,7 +52,7 @@ def tracked_run(experiment: Experiment, folder: RunFolder) -> TrackedRun:
     """Return what trackers are told of a run before its first round. The run is named for its folder."""
     table = experiment.model_dump(mode="json", exclude=_LEFT_OUT, exclude_none=True)
     name = Path(os.path.abspath(folder.path)).name
-    return TrackedRun(name=name, folder=folder.path, experiment=experiment.name, settings=dict(_dotted(table)))
+    return TrackedRun(name=name, folder=folder.path, experiment=experiment.name, settings=dotted_keys(table))
 
 
 def remembered(folder: Path, tracker: str) -> dict[str, Any]:
@@ -70,11 +71,3 @@ def remember(folder: Path, tracker: str, **values: Any) -> None:
 
 def _memory_of(folder: Path, tracker: str) -> Path:
     return folder / "trackers" / f"{tracker}.json"
-
-
-def _dotted(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in table.items():
-        if isinstance(value, Mapping):
-            yield from _dotted(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value

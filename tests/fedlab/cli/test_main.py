@@ -9,9 +9,10 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import typer
 
 import fedlab.cli.list_names
-from fedlab.cli.main import main
+from fedlab.cli.main import app, main
 from fedlab.errors import DamagedError, InterruptedRunError, RunFailedError, UserError
 
 
@@ -82,10 +83,29 @@ def test_the_version_is_that_of_the_package_and_of_flower(capsys, monkeypatch):
     assert capsys.readouterr().out == f"fedlab {metadata.version('fedlab-edge')}, flwr {metadata.version('flwr')}\n"
 
 
+def commands(command, *words):
+    yield words, command
+    for name, each in getattr(command, "commands", {}).items():
+        yield from commands(each, *words, name)
+
+
+COMMANDS = dict(commands(typer.main.get_command(app)))
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=lambda words: " ".join(words) or "fedlab")
+def test_the_help_of_a_command_shows_that_of_each_argument_and_option(fedlab, monkeypatch, words):
+    monkeypatch.setenv("COLUMNS", "1000")  # each help on one line
+    shown = " ".join(fedlab(*words, "--help").out.split())
+    for each in COMMANDS[words].params:
+        assert each.help, each.name
+        assert " ".join(each.help.split()) in shown
+
+
 @pytest.mark.parametrize(
     ("words", "said"), [("re", {"report", "reproduce", "reprice"}), ("list d", {"devices", "datasets"})]
 )
 def test_a_shell_gets_the_commands_and_names_that_begin_so(fedlab, monkeypatch, words, said):
+    monkeypatch.setattr(sys.modules["__main__"], "__package__", "")  # a program of its own, however pytest was started
     monkeypatch.setenv("_FEDLAB_COMPLETE", "complete_bash")
     monkeypatch.setenv("COMP_WORDS", f"fedlab {words}")
     monkeypatch.setenv("COMP_CWORD", str(len(words.split())))

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from fedlab.config.file import experiment_from, load_experiment
+from fedlab.config.file import dotted_keys, experiment_from, load_experiment
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
 
@@ -201,6 +201,13 @@ def test_later_settings_win_and_neighbours_stay(written):
     partition = load_experiment(path, ["task.partition.clients=8", "task.partition.clients=9"]).task.partition
 
     assert (partition.clients, partition.alpha) == (9, 2.0)
+
+
+def test_tables_within_tables_are_dotted_keys_but_for_those_that_are_one_value():
+    table = {"rounds": 3, "codec": {}, "fleet": {"devices": {"rpi-4b": 2}, "seed": 1}}
+
+    assert dotted_keys(table) == {"rounds": 3, "fleet.devices.rpi-4b": 2, "fleet.seed": 1}
+    assert dotted_keys(table, {"fleet.devices"}) == {"rounds": 3, "fleet.devices": {"rpi-4b": 2}, "fleet.seed": 1}
 
 
 @pytest.mark.parametrize("setting", ["rounds", "=3", "", " =3"])

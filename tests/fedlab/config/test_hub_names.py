@@ -2,7 +2,7 @@
 
 import pytest
 
-from fedlab.config.hub_names import DATA_VARIABLE, DATASETS, MODELS_VARIABLE, copy_at_hand
+from fedlab.config.hub_names import DATA_VARIABLE, DATASETS, MODELS_VARIABLE, copy_at_hand, hub_failure
 from fedlab.errors import UserError
 
 
@@ -59,3 +59,9 @@ def test_every_known_data_set_is_named_by_owner_and_name_and_says_what_it_is():
     for name, known in DATASETS.items():
         assert name.count("/") == 1
         assert known.about
+
+
+def test_a_hub_without_a_server_fails_with_the_error_of_the_connection(monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")  # the port of "discard"
+
+    assert type(hub_failure()).__name__ == "ConnectionError"
