@@ -1,6 +1,6 @@
 """Compare the probes a second of the forward client with the obvious loop, in one run on one machine.
 
-    python benchmarks/forward.py [--quick] [--json FILE] [--depths 2 6] [--repeats 3] [--no-run]
+    python benchmarks/forward.py [--quick] [--json FILE] [--depths 2 6] [--repeats 3] [--precision int8] [--no-run]
 
 The work: MiniLM and adapters of width 8 in the top d of 6 blocks; 10 clients with one batch of 8 texts, as long as
 those of AG News (41 tokens, at most 64); 10 two-sided probes each. The two ways are measured in turn, repeated, and
@@ -9,7 +9,8 @@ compared pair by pair:
 obvious   the adapters library's model, its trained weights perturbed in place by w + h v, then w - h v, two `no_grad`
           passes of each batch, with as many threads as cores
 fedlab    `fedlab.training.probes.Probing`, from the batches' frozen states, with as many threads as cores; `frozen
-          states` are the seconds that computing these states took, once for all probes and rounds of these texts
+          states` are the seconds that computing these states took, once for all probes and rounds of these texts; its
+          frozen weights have the `precision` asked for (the loop's are always float32)
 overhead  the share of a round of `fedlab run` with these clients and probes that is not the work of its busiest actor
           (median of 10 rounds; not with --no-run)
 
@@ -23,6 +24,7 @@ import statistics
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -42,7 +44,9 @@ from fedlab.models.peft.bottleneck import Bottleneck, initial_arrays
 from fedlab.models.split import Network
 from fedlab.training.local import TrainingExamples
 from fedlab.training.probes import Batches, Probe, Probing
+from fedlab.workload.passes import Precision
 
+BASELINE: Precision = "fp32"
 H = 0.01
 BATCH, CLIENTS, PROBES = 8, 10, 10
 TOKENS, MEAN_TOKENS = 64, 41
@@ -63,6 +67,7 @@ class Row:
     """What was measured at a depth: probes a second, each of two passes; the median of the ratios of pairs."""
 
     depth: int
+    precision: Precision
     obvious: float
     fedlab: float
     speedup: float
@@ -75,10 +80,10 @@ class Row:
 class Work:
     """Clients with a batch each, and a model of a depth, for both ways."""
 
-    def __init__(self, depth: int) -> None:
+    def __init__(self, depth: int, precision: Precision = BASELINE) -> None:
         backbone = experiment_from({"rounds": 1}, "forward").backbone
         pretrained = load_pretrained(backbone, seed=0, resolve=Path, texts=lambda: iter(())).model
-        self.network = Network(encoder=encoder_of(pretrained), kind="classification", pooling="cls")
+        self.network = Network(encoder=encoder_of(pretrained, precision), kind="classification", pooling="cls")
         self.trained, shape = Bottleneck(depth=depth, width=8), self.network.encoder.shape
         self.arrays = initial_arrays(
             self.trained,
@@ -159,9 +164,9 @@ def _asked(probes: int) -> list[Probe]:
     return [Probe(client=client, seed=client * probes + probe) for client in range(CLIENTS) for probe in range(probes)]
 
 
-def measured(depth: int, *, repeats: int, quick: bool, run: bool) -> Row:
+def measured(depth: int, *, precision: Precision, repeats: int, quick: bool, run: bool) -> Row:
     """Measure a depth; with `quick` the loop makes one probe of three clients, and a deep fedlab two of each."""
-    work = Work(depth)
+    work = Work(depth, precision)
     slow, clients = (1, 3) if quick else (PROBES, CLIENTS)
     fast = 2 if quick and depth > 2 else PROBES
     work.obvious(1, 1), work.fedlab(1)  # what is made once
@@ -169,23 +174,24 @@ def measured(depth: int, *, repeats: int, quick: bool, run: bool) -> Row:
     obvious, ours = zip(*pairs, strict=True)
     return Row(
         depth=depth,
+        precision=precision,
         obvious=statistics.median(obvious),
         fedlab=statistics.median(ours),
         speedup=statistics.median(fast / slow for slow, fast in pairs),
         frozen_seconds=work.frozen_seconds,
         parameters=sum(array.size for array in work.arrays.values()),
         directions=work.directions(fast) * statistics.median(ours) / (CLIENTS * fast),
-        overhead=overhead(depth) if run else None,
+        overhead=overhead(depth, precision) if run else None,
     )
 
 
-def overhead(depth: int) -> float:
+def overhead(depth: int, precision: Precision) -> float:
     """Return the share of a steady round of `fedlab run` that is not the work of its busiest actor."""
     rounds = 10
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "forward.toml"
         file.write_text("rounds = 1\n")
-        engine = steady_run(file, [*RUN, f"client.depth={depth}"], rounds)
+        engine = steady_run(file, [*RUN, f"client.depth={depth}", f"backbone.precision={precision}"], rounds)
     return max(0.0, 1 - engine.busiest_train_seconds / statistics.median(engine.rounds))
 
 
@@ -196,18 +202,26 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--depths", type=int, nargs="+", default=[2, 6])
     parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--precision", choices=get_args(Precision), default=BASELINE, help="of fedlab's frozen weights")
     parser.add_argument("--no-run", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(usable_cores())
     rows = [
-        measured(depth, repeats=arguments.repeats, quick=arguments.quick, run=not arguments.no_run)
+        measured(
+            depth,
+            precision=arguments.precision,
+            repeats=arguments.repeats,
+            quick=arguments.quick,
+            run=not arguments.no_run,
+        )
         for depth in arguments.depths
     ]
     names = ("obvious, probes/s", "fedlab, probes/s", "speedup", "directions", "overhead", "frozen states, s")
-    table = Table("depth", "parameters", *names)
+    table = Table("depth", "precision", "parameters", *names)
     for row in rows:
         table.add_row(
-            str(row.depth), str(row.parameters), f"{row.obvious:.1f}", f"{row.fedlab:.1f}", f"{row.speedup:.1f}x",
+            str(row.depth), row.precision, str(row.parameters),
+            f"{row.obvious:.1f}", f"{row.fedlab:.1f}", f"{row.speedup:.1f}x",
             f"{row.directions:.0%}", "-" if row.overhead is None else f"{row.overhead:.0%}",
             f"{row.frozen_seconds:.1f}",
         )  # fmt: skip

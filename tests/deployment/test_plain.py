@@ -19,6 +19,7 @@ THREE_ROUNDS = "rounds=3 client.prefill=true strategy.name=fedavg strategy.optio
 FORWARD = (
     "rounds=4 client.name=forward client.options={batch_size=4} strategy.name=fwdllm strategy.options={"
     "clients_per_round=2,probes=2,threshold=1e6,most_cycles=2,steps_per_cohort=2,learning_rate=0.05}"
+    " backbone.precision=int8 fleet.devices={jetson-orin-nano=1}"
 )
 
 
@@ -75,7 +76,7 @@ def test_a_deployed_run_gives_what_the_simulated_one_does_and_says_what_it_measu
     assert {row["method"]: row["deployed"] for row in rows} == {"fedavg (deployed)": True, "fedavg": False}
 
 
-def test_deployed_forward_gradients_make_the_steps_of_the_simulated_ones(run_both, two_nodes):
+def test_deployed_forward_gradients_over_int8_weights_make_the_steps_of_the_simulated_ones(run_both, two_nodes):
     deployed, computed = run_both("forward", f"{FORWARD} engine.pack=1")  # as each node measures by itself
     assert deployed.keys() == computed.keys()
     for name, array in deployed.items():

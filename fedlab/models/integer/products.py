@@ -9,7 +9,7 @@ cut into parts, and their results are added as int32. Torch's own float32 convol
 Sizes: N examples; H and W height and width; C channels, the last dimension; O outputs; K a window, height * width * C.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from fedlab.models.cnn.layers import Conv
 from fedlab.models.integer import float_convolution
 from fedlab.models.integer.float_convolution import EXACT
 from fedlab.models.integer.rounding import LARGEST
-from fedlab.models.quantised.exact_product import by_int_kernel, int_kernel_is_faster
+from fedlab.models.quantised.exact_product import MOST_TERMS, by_int_kernel, int_kernel_is_faster
 
 _WIDEST = (2**31 - 1) // LARGEST  # the same of int32
 _CUT = EXACT // LARGEST  # terms that are exact whatever they are
@@ -29,9 +29,7 @@ _SHORT_RUN = 16  # numbers of a window that lie one behind another
 
 def matrix_product(left: Tensor, right: Tensor) -> Tensor:
     """Return the exact sums, int32 [R, O], of int8 [R, K] and [K, O]; for K above 133,152 they have to fit int32."""
-    if int_kernel_is_faster(left.device):
-        return by_int_kernel(left, right)
-    return _float_product(left.float(), right.float(), _cuts(right))
+    return _times(right)(left)
 
 
 def summed_product(left: Tensor, right: Tensor) -> Tensor:
@@ -47,15 +45,9 @@ def conv_product(inputs: Tensor, weight: Tensor, layer: Conv) -> Tensor:
     direct = None if by_integers else float_convolution.convolved(inputs, weight, layer)
     if direct is not None:
         return direct
-    matrix = _window_matrix(weight)
-    other = matrix if by_integers else matrix.float()
-    cuts = _cuts(matrix)
-    found = []
-    for windows in _windows(inputs, layer, as_float=not by_integers):
-        rows = windows.flatten(0, 2)
-        sums = by_int_kernel(rows, other) if by_integers else _float_product(rows, other, cuts)
-        found.append(sums.view(*windows.shape[:3], -1))
-    return joined(found)
+    product = _times(_window_matrix(weight))
+    blocks = _windows(inputs, layer, as_float=not by_integers)
+    return joined([product(windows.flatten(0, 2)).view(*windows.shape[:3], -1) for windows in blocks])
 
 
 def conv_weight_product(inputs: Tensor, errors: Tensor, layer: Conv) -> Tensor:
@@ -88,20 +80,22 @@ def conv_input_product(errors: Tensor, weight: Tensor, layer: Conv, size: tuple[
     if direct is not None:
         return direct
     matrix = _window_matrix(weight).t().contiguous()  # [O, K]
-    overlap = int(weight.abs().sum((0, 2, 3), dtype=torch.int64).max())  # over all terms of a sum
-    other = matrix if by_integers else matrix.float()
-    cuts = _cuts(matrix)
-    found = []
+    product, found = _times(matrix), []
+    if not by_integers and int(weight.abs().sum((0, 2, 3), dtype=torch.int64).max()) < EXACT:
+        floats = matrix.float()
+        product = lambda rows: rows.float() @ floats  # noqa: E731  (whose sums over windows are exact, too)
     for block in torch.split(errors, _examples_at_once(errors.shape[1] * errors.shape[2] * matrix.shape[1])):
-        rows = block.reshape(-1, len(matrix))
-        if by_integers:
-            columns = by_int_kernel(rows, other)
-        elif overlap < EXACT:
-            columns = rows.float() @ other  # and their sums are exact, too
-        else:
-            columns = _float_product(rows.float(), other, cuts)
+        columns = product(block.reshape(-1, len(matrix)))
         found.append(_folded(columns.view(*block.shape[:3], *layer.kernel, -1), layer, size).to(torch.int32))
     return joined(found)
+
+
+def _times(right: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the function from rows [R, K] to their exact product, int32 [R, O], with int8 [K, O]."""
+    if int_kernel_is_faster(right.device):
+        return lambda rows: by_int_kernel(rows, right)
+    floats, cuts = right.float(), _cuts(right)
+    return lambda rows: _float_product(rows.float(), floats, cuts)
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:
@@ -127,7 +121,7 @@ def _windows(inputs: Tensor, layer: Conv, *, as_float: bool) -> Iterator[Tensor]
     for block in torch.split(padded, _examples_at_once(places * rows * columns * channels)):
         numbers = block.float() if as_float else block
         view = numbers.unfold(1, rows, down).unfold(2, columns, right)  # [n, H', W', C, h, w]
-        if as_float and columns * channels < _SHORT_RUN:  # what is copied at once is longer along the width then
+        if columns * channels < _SHORT_RUN:  # what is copied at once is longer along the width then
             yield view.permute(4, 5, 3, 0, 1, 2).flatten(0, 2).contiguous().permute(1, 2, 3, 0)
         else:
             yield view.permute(0, 1, 2, 4, 5, 3).flatten(3)
@@ -184,33 +178,40 @@ def _float_product(left: Tensor, right: Tensor, cuts: list[int]) -> Tensor:
 class _RowSums:
     """The exact sums over rows of products of [R, O] and [R, K], of which rows come piece by piece.
 
-    Float32 adds up as long as magnitudes on the left say that it is exact; then its sums are added as integers, int64
-    once int32 could overflow.
+    The kernel for integers adds up as many rows as int32 holds whatever they are. Float32 adds up as long as magnitudes
+    on the left say that it is exact. Their sums are added as integers, int64 once int32 could overflow.
     """
 
     def __init__(self, outputs: int, terms: int, device: torch.device) -> None:
         self._shape, self._device = (outputs, terms), device
+        self._by_integers = int_kernel_is_faster(device)
         self._whole: Tensor | None = None  # what has been added up as integers, None for nothing
         self._wide = False  # whether int32 could overflow
+        self._rows = 0  # of all there have been
         self._floats: Tensor | None = None
         self._pending = torch.zeros(outputs, dtype=torch.int64, device=device)  # magnitudes of what floats have
-        self._magnitudes = torch.zeros(outputs, dtype=torch.int64, device=device)  # of all there has been
+        self._magnitudes = torch.zeros(outputs, dtype=torch.int64, device=device)  # of all that floats have had
 
     def add(self, left: Tensor, right: Tensor) -> None:
         """Add the products of int8 rows [R, O] with rows [R, K], int8 or, where floats are faster, whole float32."""
+        if self._by_integers:
+            for one, other in zip(torch.split(left, MOST_TERMS), torch.split(right, MOST_TERMS), strict=True):
+                self._rows += len(one)
+                self._wide = self._rows > MOST_TERMS
+                self._add_whole(by_int_kernel(one.t(), other))
+        else:
+            self._add_floats(left, right)
+
+    def _add_floats(self, left: Tensor, right: Tensor) -> None:
         magnitudes = left.abs().sum(0, dtype=torch.int64)
-        limit = _WIDEST if int_kernel_is_faster(left.device) else EXACT
-        if len(left) > 1 and int(magnitudes.max()) >= limit:
+        if len(left) > 1 and int(magnitudes.max()) >= EXACT:
             half = len(left) // 2
-            self.add(left[:half], right[:half])
-            self.add(left[half:], right[half:])
+            self._add_floats(left[:half], right[:half])
+            self._add_floats(left[half:], right[half:])
             return
         if int((self._magnitudes + magnitudes).max()) >= _WIDEST:
             self._wide = True
         self._magnitudes += magnitudes
-        if int_kernel_is_faster(left.device):
-            self._add_whole(by_int_kernel(left.t().contiguous(), right))
-            return
         if int((self._pending + magnitudes).max()) >= EXACT:
             self._flush()
         self._pending += magnitudes

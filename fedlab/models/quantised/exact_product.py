@@ -64,7 +64,17 @@ def int_kernel_is_faster(device: torch.device) -> bool:
 
 
 def by_int_kernel(left: Tensor, right: Tensor) -> Tensor:
-    """Return the product by torch's `_int_mm`, for sizes that it does not take among zeros."""
+    """Return the product by torch's `_int_mm`, among zeros where it does not take the sizes.
+
+    On a processor these are sizes of 1: it may read a matrix by the stride of a dimension in which it never moves.
+    """
+    if left.device.type == "cpu" and min(*left.shape, right.shape[1]) > 1:
+        return torch._int_mm(left, right)
+    return by_padded_int_kernel(left, right)
+
+
+def by_padded_int_kernel(left: Tensor, right: Tensor) -> Tensor:
+    """Return the product by torch's `_int_mm` of the matrices among zeros, in sizes that a GPU takes."""
     rows, columns = len(left), right.shape[1]
     padded_terms, padded_columns = _padded(left.shape[1]), _padded(columns)
     left = _among_zeros(left, max(_ROWS, rows), padded_terms)

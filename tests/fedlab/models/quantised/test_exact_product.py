@@ -11,12 +11,13 @@ from fedlab.models.quantised.exact_product import (
     MOST_TERMS,
     by_float_kernel,
     by_int_kernel,
+    by_padded_int_kernel,
     exact_product,
     int_kernel_is_faster,
     rounded_product,
 )
 
-KERNELS = pytest.mark.parametrize("kernel", [by_float_kernel, by_int_kernel, exact_product])
+KERNELS = pytest.mark.parametrize("kernel", [by_float_kernel, by_int_kernel, by_padded_int_kernel, exact_product])
 
 
 def integers(rows, columns, seed, *, largest=False):
@@ -44,6 +45,36 @@ def test_a_product_of_any_shape_is_that_of_whole_numbers(kernel, rows, terms, co
     found = kernel(left, right)
 
     assert found.dtype == torch.int32
+    np.testing.assert_array_equal(found.numpy(), expected(left, right))
+
+
+def laid_out(matrix, layout):
+    """Return the same numbers with other strides."""
+    rows, columns = matrix.shape
+    if layout == "transposed":
+        return matrix.t().contiguous().t()
+    if layout == "every other":
+        return matrix.repeat_interleave(2, 1)[:, ::2]
+    if layout == "a part":
+        return torch.nn.functional.pad(matrix, (3, 2, 1, 4))[1 : rows + 1, 3 : columns + 3]
+    if layout == "strides of 1":  # which a view has where a dimension is 1
+        return matrix.contiguous().as_strided((rows, columns), (1, 1) if 1 in matrix.shape else matrix.stride())
+    return matrix
+
+
+LAYOUTS = st.sampled_from(["as it is", "transposed", "every other", "a part", "strides of 1"])
+SIZES = st.sampled_from([1, 2, 3, 7, 8, 16, 17, 33])
+
+
+@KERNELS
+@given(sizes=st.tuples(SIZES, SIZES, SIZES), layouts=st.tuples(LAYOUTS, LAYOUTS), seed=st.integers(0, 99))
+@settings(deadline=None, max_examples=150)
+def test_a_product_does_not_depend_on_how_the_matrices_lie_in_memory(kernel, sizes, layouts, seed):
+    rows, terms, columns = sizes
+    left, right = integers(rows, terms, seed), integers(terms, columns, seed + 1)
+
+    found = kernel(laid_out(left, layouts[0]), laid_out(right, layouts[1]))
+
     np.testing.assert_array_equal(found.numpy(), expected(left, right))
 
 
@@ -85,7 +116,7 @@ def test_operands_may_be_views_of_others(kernel):
     np.testing.assert_array_equal(kernel(left, right).numpy(), expected(left, right))
 
 
-def test_the_integer_kernel_is_handed_sizes_that_a_gpu_takes(monkeypatch):
+def test_the_padded_kernel_is_handed_sizes_that_a_gpu_takes(monkeypatch):
     asked = []
     product = torch._int_mm
 
@@ -94,8 +125,8 @@ def test_the_integer_kernel_is_handed_sizes_that_a_gpu_takes(monkeypatch):
         return product(left, right)
 
     monkeypatch.setattr(torch, "_int_mm", recorded)
-    by_int_kernel(integers(3, 5, 0), integers(5, 7, 1))
-    by_int_kernel(integers(18, 16, 0), integers(16, 8, 1))
+    by_padded_int_kernel(integers(3, 5, 0), integers(5, 7, 1))
+    by_padded_int_kernel(integers(18, 16, 0), integers(16, 8, 1))
 
     assert asked == [((17, 8), (8, 8)), ((18, 16), (16, 8))]
 
