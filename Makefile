@@ -6,8 +6,9 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 INSTALL := $(BIN)/python -m pip install --disable-pip-version-check -qq -c constraints.txt
 WHEEL := $(BIN)/python -m pip wheel --disable-pip-version-check -qq -c constraints.txt -w docker/wheels -f docker/wheels
 
-# The versions of Flower that `make test-versions` tries.
+# The versions of Flower and of Python that `make test-versions` tries: of Python, those that are installed.
 FLOWERS ?= 1.41 1.42
+PYTHONS ?= $(shell for python in python3.11 python3.12 python3.13; do $$python -c '' 2> /dev/null && echo $$python; done; true)
 # The number of kills of `make chaos`.
 N ?= 100
 
@@ -26,15 +27,17 @@ test: lint  ## Check style, types and import rules, and run the quick tests
 test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
 	$(BIN)/pytest -m slow
 
-test-versions:  ## Run the tests that touch Flower with each version of it that is tested, in environments of their own
-	for version in $(FLOWERS); do \
-		test -x .venv-flwr-$$version/bin/fedlab || { $(PYTHON) -m venv .venv-flwr-$$version && \
-		grep -v '^flwr==' constraints.txt > .venv-flwr-$$version/constraints.txt && \
-		.venv-flwr-$$version/bin/python -m pip install -qq -c .venv-flwr-$$version/constraints.txt -e '.[test]' "flwr==$$version.*"; } && \
-		OMP_NUM_THREADS=1 .venv-flwr-$$version/bin/pytest -q -m "not slow" tests/fedlab/messages tests/fedlab/server \
+test-versions:  ## Run the tests that touch Flower with each tested version of it and of Python, in environments of their own
+	for python in $(PYTHONS); do for version in $(FLOWERS); do \
+		env=.venv-$$(basename $$python)-flwr-$$version && echo "$$env" && \
+		{ test $$env/installed -nt pyproject.toml || { $$python -m venv $$env && \
+		grep -Ev '^(certifi|flwr|uv)==' constraints.txt > $$env/constraints.txt && \
+		$$env/bin/python -m pip install -qq -c $$env/constraints.txt -e '.[test]' "flwr==$$version.*" && \
+		touch $$env/installed; }; } && \
+		OMP_NUM_THREADS=1 $$env/bin/pytest -q -m "not slow" tests/fedlab/messages tests/fedlab/server \
 			tests/fedlab/simulation tests/fedlab/deploy tests/strategies && \
-		.venv-flwr-$$version/bin/pytest -q -m slow tests/integration/test_flower_runtime.py tests/deployment/test_plain.py \
-		|| exit 1; done
+		$$env/bin/pytest -q -m slow tests/integration/test_flower_runtime.py tests/deployment/test_plain.py \
+		|| exit 1; done; done
 
 chaos: .venv/installed-test  ## Kill processes of small runs N times at random, resume, and compare with runs left alone
 	$(BIN)/python benchmarks/chaos --kills $(N)

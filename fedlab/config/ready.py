@@ -12,10 +12,19 @@ from fedlab.errors import UserError
 
 def ready_experiments() -> Mapping[str, Path]:
     """Return the files of the ready experiments by name: those of the checkout, else those that were installed."""
-    checkout = Path(fedlab.__file__).parents[1] / "experiments"
-    installed = Path(sysconfig.get_path("data")) / "share" / "fedlab" / "experiments"
-    folder = checkout if checkout.is_dir() else installed
-    return {path.stem: path for path in sorted(folder.glob("*.toml"))}
+    return {path.stem: path for path in sorted(experiments_folder().glob("*.toml"))}
+
+
+def experiments_folder() -> Path:
+    """Return the folder `experiments` of the checkout, else the one that pip installed, for all, a user or a target."""
+    beside = Path(fedlab.__file__).parents[1]
+    bases = (
+        sysconfig.get_path("data"),
+        sysconfig.get_path("data", sysconfig.get_preferred_scheme("user")),
+        beside,
+    )
+    checkout, *installed = beside / "experiments", *(Path(base) / "share" / "fedlab" / "experiments" for base in bases)
+    return next((each for each in (checkout, *installed) if (each / "quickstart.toml").is_file()), checkout)
 
 
 def about(path: Path) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import get_args
 
+from fedlab.config.ready import experiments_folder
 from fedlab.errors import UserError
 from fedlab.estimate.experiment.examples import count_examples
 from fedlab.paper.cells import PaperCell, Section
@@ -16,7 +17,6 @@ from fedlab.paper.names import PublishedTable, TaskName
 from fedlab.paper.tables import COST_TABLES
 from fedlab.sweep.file import SweepCell, load_sweep
 
-_EXPERIMENTS = Path(__file__).parents[2] / "experiments" / "paper"
 _TRAINED = (
     *("table2", "table5", "figure6", "figure7"),
     *("fwdllm-time", "fwdllm-pacing", "fwdllm-scaling"),
@@ -54,7 +54,7 @@ def mini_of(name: str, task: TaskName) -> Path | None:
     """Return the experiment that trains a small variant of a table or figure, None if no training is needed.
 
     Raises:
-        UserError: there is no variant for this task, or the experiments are not installed next to fedlab.
+        UserError: there is no variant for this task, or the experiments that come with fedlab are missing.
     """
     if task != "20news" and name != "table5":
         raise UserError(f"--task {task}: only table5 is trained on {', '.join(get_args(TaskName))}; {name} is not")
@@ -64,9 +64,9 @@ def mini_of(name: str, task: TaskName) -> Path | None:
 
 
 def _experiment(name: str) -> Path:
-    path = _EXPERIMENTS / name
+    path = experiments_folder() / "paper" / name
     if not path.is_file():
-        raise UserError(f"{path}: missing: the experiments are part of the project's repository, not of the package")
+        raise UserError(f"{path}: missing: install fedlab again, or run a checkout of its repository")
     return path
 
 

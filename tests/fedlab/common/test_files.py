@@ -112,7 +112,9 @@ def test_a_pipe_or_a_device_is_refused_before_it_is_opened(tmp_path):
             read_text(path)
 
 
-@pytest.mark.parametrize(("name", "reason"), [("x" * 5000, "File name too long"), ("a\0b", "embedded null byte")])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("x" * 5000, "File name too long"), ("a\0b", "(stat: )?embedded null (byte|character)")]
+)
 def test_a_path_that_no_file_can_have_is_one_short_line(tmp_path, name, reason):
     with pytest.raises(UserError, match=f"cannot be read: {reason}") as caught:
         check_regular(tmp_path / name)

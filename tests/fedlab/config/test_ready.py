@@ -1,11 +1,13 @@
 """A starting experiment is a ready one under a new name, with its comments."""
 
+import sysconfig
 import tomllib
+from pathlib import Path
 
 import pytest
 
 from fedlab.config.file import load_experiment
-from fedlab.config.ready import about, ready_experiments, started_from
+from fedlab.config.ready import about, experiments_folder, ready_experiments, started_from
 from fedlab.errors import UserError
 
 
@@ -30,6 +32,22 @@ def test_an_unknown_start_and_a_name_that_is_no_file_name_are_refused():
             started_from(name, "quickstart")
 
 
-def test_wheels_hold_the_ready_experiments():
-    project = tomllib.loads((ready_experiments()["quickstart"].parents[1] / "pyproject.toml").read_text())
-    assert project["tool"]["setuptools"]["data-files"] == {"share/fedlab/experiments": ["experiments/*.toml"]}
+def test_wheels_hold_all_experiments():
+    folder = experiments_folder()
+    project = tomllib.loads((folder.parent / "pyproject.toml").read_text())
+    taken = project["tool"]["setuptools"]["data-files"]
+    held = {
+        Path(place) / path.name for place, globs in taken.items() for each in globs for path in folder.parent.glob(each)
+    }
+    files = (path for path in folder.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+    assert held == {Path("share/fedlab") / path.relative_to(folder.parent) for path in files}
+
+
+@pytest.mark.parametrize("place", ["experiments", "share/fedlab/experiments"])
+def test_experiments_are_found_in_a_checkout_and_where_pip_install_target_puts_them(place, tmp_path, monkeypatch):
+    (tmp_path / "experiments").mkdir()  # of another package, if it has no quickstart
+    (tmp_path / place).mkdir(parents=True, exist_ok=True)
+    (tmp_path / place / "quickstart.toml").touch()
+    monkeypatch.setattr("fedlab.__file__", str(tmp_path / "fedlab" / "__init__.py"))
+    monkeypatch.setattr(sysconfig, "get_path", lambda *_: str(tmp_path / "elsewhere"))
+    assert experiments_folder() == tmp_path / place

@@ -38,7 +38,8 @@ def test_a_copy_of_a_hub_data_set_comes_before_the_hub_and_after_the_experiments
     assert locate(table, tmp_path.joinpath) == own
 
 
-def test_a_known_data_set_without_a_copy_is_of_the_hub_in_spite_of_the_format_of_its_copies(tmp_path):
+def test_a_known_data_set_without_a_copy_is_of_the_hub_in_spite_of_the_format_of_its_copies(tmp_path, monkeypatch):
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     table = TaskTable(data="SemEvalWorkshop/sem_eval_2010_task_8", format="semeval2010-task8")
     assert locate(table, tmp_path.joinpath) is Place.HUB
 

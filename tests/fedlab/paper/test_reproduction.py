@@ -25,9 +25,11 @@ set = { "task.partition.clients" = 2 }
 
 
 def test_data_sets_at_hand_are_counted_beside_the_studys(tmp_path, monkeypatch):
-    (tmp_path / "table4-mini.toml").write_text(DATA_SETS)
-    (tmp_path / "texts.csv").write_text("text,label\n" + "\n".join(f"text {n},{n % 5}" for n in range(60)) + "\n")
-    monkeypatch.setattr(reproduction, "_EXPERIMENTS", tmp_path)
+    paper = tmp_path / "paper"
+    paper.mkdir()
+    (paper / "table4-mini.toml").write_text(DATA_SETS)
+    (paper / "texts.csv").write_text("text,label\n" + "\n".join(f"text {n},{n % 5}" for n in range(60)) + "\n")
+    monkeypatch.setattr(reproduction, "experiments_folder", lambda: tmp_path)
     (section,) = sections_of("table4")
     assert section.rows == ["20NEWS", "W-NUT 17 for ONTONOTES"]
     assert [(cell.column, cell.ours, cell.paper) for cell in section.cells[:3]] == [

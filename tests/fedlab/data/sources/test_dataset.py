@@ -110,6 +110,7 @@ def test_the_columns_of_a_known_data_set_are_named_as_the_task_names_them(
     task, columns, expected, tmp_path, monkeypatch
 ):
     loaded = datasets.DatasetDict(train=datasets.Dataset.from_dict(columns))
+    monkeypatch.delenv(DATA_VARIABLE, raising=False)
     monkeypatch.setattr(sources.datasets, "load_dataset", lambda *_, **__: loaded)
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
 

@@ -202,11 +202,11 @@ def test_a_loss_on_few_tokens_and_its_gradients_are_those_of_the_states_of_all(c
         expected = network.head.loss(every, labels, {}, models)
 
         assert (some.shape[:2], kept.shape) == ((4, 2), (4, 2))
-        torch.testing.assert_close(some[kept != IGNORED_LABEL], every[labels != IGNORED_LABEL], atol=1e-5, rtol=0)
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
+        torch.testing.assert_close(some[kept != IGNORED_LABEL], every[labels != IGNORED_LABEL], atol=3e-5, rtol=0)
+        torch.testing.assert_close(found, expected, atol=3e-5, rtol=0)
         gradients = [torch.autograd.grad(loss.sum(), list(pairs.values())) for loss in (found, expected)]
         for ours, theirs in zip(*gradients, strict=True):
-            torch.testing.assert_close(ours, theirs, atol=1e-5 * max(1.0, float(theirs.abs().max())), rtol=0)
+            torch.testing.assert_close(ours, theirs, atol=3e-5 * max(1.0, float(theirs.abs().max())), rtol=0)
 
 
 @torch.inference_mode()
