@@ -120,7 +120,7 @@ def _left_out(report: DataReport) -> list[str]:
 def _duplicates(report: DataReport) -> list[str]:
     what, duplicates = "images" if report.images else "texts", report.duplicates
     return [
-        f"{count:,} {split} {what} {'repeat an earlier one' if split == other else f'are also in {other}'}"
+        f"{split} {what} that {'repeat an earlier one' if split == other else f'are also in {other}'}: {count:,}"
         for split, others in duplicates.items()
         for other, count in others.items()
         if count

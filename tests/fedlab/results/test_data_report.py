@@ -38,7 +38,7 @@ def test_two_lines_say_what_was_read_and_what_was_cut_left_out_or_repeated():
         "data: 6 train, 2 validation, 2 test examples; 2 labels (the largest 67%);"
         " 2 clients of 1 to 4 examples (1 examples of dropped clients unused)",
         "data: texts have 12 tokens (median), 20% are longer than 32 and cut; left out: 1 without text, 3 without a"
-        " label; 1 train texts repeat an earlier one; 2 test texts are also in train",
+        " label; train texts that repeat an earlier one: 1; test texts that are also in train: 2",
     )
 
 
