@@ -126,7 +126,11 @@ class TaskTable(ExperimentTable):
     @field_validator("text", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+        if isinstance(value, str):
+            return [value]
+        if not isinstance(value, list):
+            raise ValueError("expected a column, or a list of columns")
+        return value
 
     @field_validator("delimiter")
     @classmethod

@@ -21,6 +21,7 @@ _REASONS = {"no_text": "without text", "no_label": "without a label"}
 _OF_PROMPTS = {"no_text": "without a prompt", "no_label": "without a response"}
 _OF_IMAGES = {"no_text": "without an image", "no_label": "without a label"}
 _SAMPLE_CHARACTERS = 300
+_ALIKE = 3  # groups of labels that are named
 
 
 def tell_data(folder: RunFolder, report: DataReport | None, tell: Callable[[str], object]) -> None:
@@ -47,7 +48,7 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     labels = [f"{len(train.labels)} {named} (the largest {largest})"] if train.labels else []
     copy = [f"{report.data} as in {report.copy}"] if report.copy else []
     first = [*copy, f"{sizes} examples", *labels, _clients_line(report.clients)]
-    second = [_inputs(report), *_counted(report), *_left_out(report), *_lost(report), *_duplicates(report)]
+    second = [_inputs(report), *_counted(report), *_alike(report), *_left_out(report), *_lost(report), *_duplicates(report)]
     return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
 
 
@@ -56,6 +57,7 @@ def render_data(report: DataReport) -> RenderableType:
     notes = [
         *([_inputs(report)] if report.images else []),
         *_counted(report),
+        *_alike(report),
         *_left_out(report),
         *_lost(report),
         *_duplicates(report),
@@ -108,6 +110,16 @@ def _sample(number: int, parts: Mapping[str, str]) -> Text:
     """Return a training example as the model sees it, the response in bold."""
     prompt, response = (shortened(repr(parts[name])[1:-1], _SAMPLE_CHARACTERS) for name in ("prompt", "response"))
     return Text.assemble((f"example {number}: ", "dim"), prompt, (response, "bold"))
+
+
+def _alike(report: DataReport) -> list[str]:
+    """Say which labels differ in upper and lower case alone: most often one label was written in two ways."""
+    by_letters: dict[str, set[str]] = {}
+    for name in (name for part in report.splits.values() for name in part.labels):
+        by_letters.setdefault(name.casefold(), set()).add(name)
+    alike = sorted(" and ".join(sorted(names)) for names in by_letters.values() if len(names) > 1)
+    more = f" and {len(alike) - _ALIKE} more" if len(alike) > _ALIKE else ""
+    return [f"labels that differ in case alone count as different: {', '.join(alike[:_ALIKE])}{more}"] if alike else []
 
 
 def _left_out(report: DataReport) -> list[str]:

@@ -125,8 +125,8 @@ def start_ray(*, address: str | None, workers: int | None) -> int:
         if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
             raise
         raise RunFailedError(
-            f"Ray does not start on this machine: {raised(error).rstrip('.')}; if other programs keep it busy, run the"
-            " same command again later"
+            f"Ray does not start on this machine: {raised(error)}; if other programs keep it busy, run the same command"
+            " again later"
         ) from error
     return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
 

@@ -48,6 +48,14 @@ def test_what_did_not_happen_is_not_said():
     assert data_lines(plain)[1] == "data: texts have 12 tokens (median), all are whole"
 
 
+def test_labels_that_differ_in_case_alone_are_named():
+    splits = REPORT.splits | {"train": _split(9, {"good": 3, "Good": 2, "bad": 3, "fine": 1})}
+    one = replace(REPORT, splits=splits | {"test": _split(1, {"BAD": 1})})
+    many = replace(REPORT, splits={"train": _split(8, {name: 1 for word in "abcd" for name in (word, word.upper())})})
+    assert "labels that differ in case alone count as different: BAD and bad, Good and good; left" in data_lines(one)[1]
+    assert "count as different: A and a, B and b, C and c and 1 more; left" in data_lines(many)[1]
+
+
 def test_entities_that_are_cut_off_are_said():
     entities = {"train": _split(6, {"person": 9, "place": 1}, lost_entities=2)}
     tagging = replace(REPORT, kind="tagging", splits=entities)
