@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fedlab.common.files import replace_text
 from fedlab.common.short_text import shortened
-from fedlab.data.report import ClientLabels, DataReport, ImageReport, SplitReport
+from fedlab.data.report import UNLABELLED, ClientLabels, DataReport, ImageReport, SplitReport
 from fedlab.results.data_plot import plot_label_shares
 from fedlab.results.folder import RunFolder
 
@@ -48,7 +48,7 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     labels = [f"{len(train.labels)} {named} (the largest {largest})"] if train.labels else []
     copy = [f"{report.data} as in {report.copy}"] if report.copy else []
     first = [*copy, f"{sizes} examples", *labels, _clients_line(report.clients)]
-    second = [_inputs(report), *_counted(report), *_alike(report), *_left_out(report), *_lost(report), *_duplicates(report)]
+    second = [_inputs(report), *_counted(report), *_notes(report)]
     return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
 
 
@@ -57,20 +57,23 @@ def render_data(report: DataReport) -> RenderableType:
     notes = [
         *([_inputs(report)] if report.images else []),
         *_counted(report),
-        *_alike(report),
-        *_left_out(report),
-        *_lost(report),
-        *_duplicates(report),
+        *_notes(report),
     ]
     labels = [_labels(report)] if report.splits["train"].labels else []
     samples = [_sample(number, each) for number, each in enumerate(report.samples, start=1)]
     return Group(_splits(report), *labels, _clients(report.clients), *map(Text, notes), *samples)
 
 
+def _notes(report: DataReport) -> list[str]:
+    """Return what people should know of the data before they train: what is lost, repeated or written in two ways."""
+    return [*_alike(report), *_left_out(report), *_lost(report), *_duplicates(report)]
+
+
 def _clients_line(clients: ClientLabels) -> str:
     sizes = clients.examples
     dropped = f" ({clients.without_client:,} examples of dropped clients unused)" if clients.without_client else ""
-    return f"{len(sizes):,} clients of {min(sizes):,} to {max(sizes):,} examples{dropped}"
+    size = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    return f"{len(sizes):,} clients of {size} examples{dropped}"
 
 
 def _cut(report: DataReport) -> str:
@@ -175,6 +178,7 @@ def _labels(report: DataReport) -> Table:
 def _clients(clients: ClientLabels) -> Table:
     """Return the share of each label by client: of the first clients, and of the most common labels."""
     totals = [sum(column) for column in zip(*clients.counts, strict=True)]
+    totals = [] if clients.labels == [UNLABELLED] else totals
     chosen = sorted(sorted(range(len(totals)), key=lambda label: -totals[label])[:_LABELS])
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("client")

@@ -56,6 +56,16 @@ def test_labels_that_differ_in_case_alone_are_named():
     assert "count as different: A and a, B and b, C and c and 1 more; left" in data_lines(many)[1]
 
 
+def test_clients_of_one_size_and_texts_without_labels_need_no_range_and_no_column():
+    equal = ClientLabels(examples=[3, 3], without_client=0, labels=["(no label)"], counts=[[3], [3]])
+    plain = replace(REPORT, clients=equal)
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(render_data(plain))
+    assert data_lines(plain)[0].endswith("; 2 clients of 3 examples")
+    assert "(no label)" not in capture.get()
+
+
 def test_entities_that_are_cut_off_are_said():
     entities = {"train": _split(6, {"person": 9, "place": 1}, lost_entities=2)}
     tagging = replace(REPORT, kind="tagging", splits=entities)
