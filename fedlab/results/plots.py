@@ -82,8 +82,8 @@ def _draw_accuracy(axes: Axes, rounds: Sequence[RoundRecord], trials: Sequence[T
             axes.plot(*zip(*measured, strict=True), color=colour, marker=style, ms=3.5, lw=1.6, label=name)
     axes.grid(axis="y", color="#DDDDDD", lw=0.6)
     if axes.get_legend_handles_labels()[0]:
-        place = "best" if len(rounds) <= _FEW_ROUNDS else "lower right"  # the search for a place is slow on long curves
-        axes.legend(loc=place, framealpha=0.9, edgecolor="none")
+        few = len(rounds) <= _FEW_ROUNDS  # on a long curve the search for the best place is slow
+        axes.legend(loc="best" if few else "lower right", framealpha=0.9, edgecolor="none")
 
 
 def _label_upgrades(axes: Axes, trials: Sequence[TrialRecord], size: float, end: float) -> None:

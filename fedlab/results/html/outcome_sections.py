@@ -55,8 +55,9 @@ def accuracy_section(run: RunRecords) -> PageSection:
     )
     parts: list[Part] = [chooser]
     if splits:
-        few = few_points(run.rounds, run.trials, run.score)
-        parts += [*([_note(f"{few}.")] if few else []), _accuracy(run, over, splits), *_targets(run, splits)]
+        if few := few_points(run.rounds, run.trials, run.score):
+            parts.append(_note(f"{few[0].upper()}{few[1:]}."))
+        parts += [_accuracy(run, over, splits), *_targets(run, splits)]
     else:
         parts.append(Paragraph(text="No accuracy has been measured yet."))
     return PageSection(key="accuracy", title=_heading(run), parts=[*parts, *_loss(run, over), _round_table(run)])

@@ -89,8 +89,8 @@ def test_an_accuracy_chart_with_hardly_a_point_says_why_above_it(adafl_run, roun
 
     text = render_body(run_page(run))
 
-    assert "accuracy was measured after 1 of 12 rounds" in text
-    assert text.index("accuracy was measured after") < text.index('data-chart="accuracy"')
+    assert "Accuracy was measured after 1 of 12 rounds" in text
+    assert text.index("Accuracy was measured after") < text.index('data-chart="accuracy"')
 
 
 def test_a_run_of_an_earlier_version_opens_and_says_what_is_missing(old_run):
