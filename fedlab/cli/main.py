@@ -3,6 +3,7 @@
 import errno
 import json
 import logging
+import re
 import sys
 import traceback
 from pathlib import Path
@@ -254,7 +255,7 @@ def _fail_on(error: Exception) -> NoReturn:
         case UserError():
             _fail(str(error), 2)
         case ClickException():
-            _fail(error.format_message(), 2)
+            _fail(_without_repetition(error.format_message()), 2)
         case Abort():
             _fail("interrupted", _INTERRUPTED)
         case OSError():
@@ -262,6 +263,11 @@ def _fail_on(error: Exception) -> NoReturn:
         case MemoryError():
             _fail(f"out of memory: {raised(error)}", 1)
     _fail(f"internal error, please report it: {raised(error)}", 1, traceback.format_exc())
+
+
+def _without_repetition(message: str) -> str:
+    """Return a message without the sentence that typer adds to it and newer versions of click have already."""
+    return re.sub(r"( Did you mean [^?]*\?)\1", r"\1", message)
 
 
 def _of_system(error: OSError) -> tuple[str, int]:

@@ -6,6 +6,7 @@ LONGEST_LINE = 300  # of an error, in characters
 _LONGEST_VALUE = 60
 _LONGEST_WHOLE_BITS = 200
 _LEFT_OUT = " ... "
+_LONGEST_WORD = 25  # that a cut in the middle leaves whole
 
 
 def short(value: object, most: int = _LONGEST_VALUE) -> str:
@@ -33,7 +34,9 @@ def error_line(message: str, most: int = LONGEST_LINE) -> str:
     if len(line) <= most:
         return line
     head = (most - len(_LEFT_OUT)) * 2 // 3
-    return line[:head] + _LEFT_OUT + line[len(line) - (most - head - len(_LEFT_OUT)) :]
+    tail = len(line) - (most - head - len(_LEFT_OUT))
+    before, after = line.rfind(" ", head - _LONGEST_WORD, head + 1), line.find(" ", tail - 1, tail + _LONGEST_WORD)
+    return line[: head if before < 0 else before] + _LEFT_OUT + line[tail if after < 0 else after + 1 :]
 
 
 def raised(error: BaseException) -> str:

@@ -24,6 +24,6 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
             for number, line in enumerate(stream, start=1):
                 yield number, line.decode("utf-8-sig" if number == 1 else "utf-8")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path}, line {number}: not UTF-8 text ({error.reason})") from error
+        raise UserError(f"{path}, line {number}: not UTF-8 text ({error.reason}): save it as UTF-8") from error
     except (EOFError, zlib.error, OSError) as error:
         raise UserError(f"{path}, after line {number}: cannot be read: {error}") from error

@@ -28,6 +28,11 @@ def human_joules(joules: float) -> str:
     return _scaled(joules, _JOULES)
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, which gets an s unless there is one: "1 trial", "2 trials"."""
+    return f"{count:,} {noun}{'s' * (count != 1)}"
+
+
 def human_share(share: float | None) -> str:
     """Return an accuracy with three decimals, or a dash if it was not measured."""
     return "-" if share is None else f"{share:.3f}"

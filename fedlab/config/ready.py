@@ -50,4 +50,4 @@ def started_from(name: str, ready: str) -> str:
     if not re.fullmatch(r"[\w.-]+", name) or name.startswith("."):
         raise UserError(f"'{name}': a name may have letters, digits, '-', '_' and '.', and does not begin with a dot")
     text = files[ready].read_text(encoding="utf-8")
-    return re.sub(r'^name = "[^"]*"$', f'name = "{name}"', text, count=1, flags=re.MULTILINE)
+    return re.sub(r'^name = "[^"]*"', f'name = "{name}"', text, count=1, flags=re.MULTILINE)

@@ -126,7 +126,10 @@ class TaskTable(ExperimentTable):
     @field_validator("text", mode="before")
     @classmethod
     def _one_or_more(cls, value: object) -> object:
-        return [value] if isinstance(value, str) else value
+        columns = [value] if isinstance(value, str) else value
+        if not isinstance(columns, list):
+            raise ValueError("expected a column, or a list of columns")  # noqa: TRY004  (pydantic reports these alone)
+        return columns
 
     @field_validator("delimiter")
     @classmethod

@@ -10,11 +10,10 @@ import numpy as np
 from fedlab.data.encode import Encoded, Lengths
 from fedlab.data.examples import Examples
 from fedlab.data.images import ImageSet
-from fedlab.data.report import ClientLabels, SplitReport
+from fedlab.data.report import UNLABELLED, ClientLabels, SplitReport
 from fedlab.data.tokens import IGNORED_LABEL, TokenSet
 
 _SAMPLES = 3
-UNLABELLED = "(no label)"  # of texts whose partition needs none
 _CELLS = 200_000  # the largest number of counts by client and label that is kept
 
 

@@ -10,6 +10,7 @@ from fedlab.errors import UserError
 
 _BIO = re.compile(r"O|[BI]-.+")
 _SHOWN = 6
+_FEW_EXAMPLES = 20  # with fewer, each may well have a label of its own
 _MOST_WORDS = 100  # of label words that are not listed in the experiment
 
 
@@ -21,8 +22,8 @@ def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None 
     the responses are label words.
 
     Raises:
-        UserError: there is one label only; in a tagging task, a name is not a BIO tag; or there are too many responses
-            to be label words.
+        UserError: there is one label only, or most labels occur once; in a tagging task, a name is not a BIO tag; or
+            there are too many responses to be label words.
     """
     if table.is_language and not table.scores_labels:
         return ()
@@ -37,6 +38,8 @@ def label_set(train: Examples, table: TaskTable, declared: Sequence[str] | None 
             f"{_key(table)}: every training example has the label '{names[0]}', so there is nothing to"
             " learn: is it the column of the labels?"
         )
+    if not given and table.kind != "tagging":
+        _refuse_unrepeated(len(names), len(train.labels), table)
     if table.scores_labels and not given and len(names) > _MOST_WORDS:
         raise UserError(
             f"{_key(table)}: {len(names)} different responses are too many to be label words: set task.labels, or"
@@ -62,6 +65,15 @@ def label_ids(examples: Examples, names: Sequence[str], split: str) -> list[Any]
     except KeyError as error:
         shown = ", ".join(names[:_SHOWN]) + (f", ... ({len(names)} in all)" if len(names) > _SHOWN else "")
         raise UserError(f"label '{error.args[0]}' in split '{split}' is not in the set: accepted: {shown}") from error
+
+
+def _refuse_unrepeated(labels: int, examples: int, table: TaskTable) -> None:
+    """Raise a `UserError` if a column has so many values that it is an id, a text or a number, and no label."""
+    if examples >= _FEW_EXAMPLES and 2 * labels > examples:
+        raise UserError(
+            f"{_key(table)}: {labels:,} different labels of {examples:,} training examples leave nothing to learn: is"
+            " it the column of the labels? task.labels lists labels that are meant"
+        )
 
 
 def _key(table: TaskTable) -> str:

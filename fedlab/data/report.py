@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+UNLABELLED = "(no label)"  # of texts whose partition needs none
+
 
 @dataclass(frozen=True, kw_only=True)
 class SplitReport:

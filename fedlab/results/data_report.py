@@ -12,7 +12,7 @@ from rich.text import Text
 
 from fedlab.common.files import replace_text
 from fedlab.common.short_text import shortened
-from fedlab.data.report import ClientLabels, DataReport, ImageReport, SplitReport
+from fedlab.data.report import UNLABELLED, ClientLabels, DataReport, ImageReport, SplitReport
 from fedlab.results.data_plot import plot_label_shares
 from fedlab.results.folder import RunFolder
 
@@ -21,6 +21,7 @@ _REASONS = {"no_text": "without text", "no_label": "without a label"}
 _OF_PROMPTS = {"no_text": "without a prompt", "no_label": "without a response"}
 _OF_IMAGES = {"no_text": "without an image", "no_label": "without a label"}
 _SAMPLE_CHARACTERS = 300
+_ALIKE = 3  # groups of labels that are named
 
 
 def tell_data(folder: RunFolder, report: DataReport | None, tell: Callable[[str], object]) -> None:
@@ -47,7 +48,7 @@ def data_lines(report: DataReport) -> tuple[str, str]:
     labels = [f"{len(train.labels)} {named} (the largest {largest})"] if train.labels else []
     copy = [f"{report.data} as in {report.copy}"] if report.copy else []
     first = [*copy, f"{sizes} examples", *labels, _clients_line(report.clients)]
-    second = [_inputs(report), *_counted(report), *_left_out(report), *_lost(report), *_duplicates(report)]
+    second = [_inputs(report), *_counted(report), *_notes(report)]
     return f"data: {'; '.join(first)}", f"data: {'; '.join(second)}"
 
 
@@ -56,19 +57,23 @@ def render_data(report: DataReport) -> RenderableType:
     notes = [
         *([_inputs(report)] if report.images else []),
         *_counted(report),
-        *_left_out(report),
-        *_lost(report),
-        *_duplicates(report),
+        *_notes(report),
     ]
     labels = [_labels(report)] if report.splits["train"].labels else []
     samples = [_sample(number, each) for number, each in enumerate(report.samples, start=1)]
     return Group(_splits(report), *labels, _clients(report.clients), *map(Text, notes), *samples)
 
 
+def _notes(report: DataReport) -> list[str]:
+    """Return what people should know of the data before they train: what is lost, repeated or written in two ways."""
+    return [*_alike(report), *_left_out(report), *_lost(report), *_duplicates(report)]
+
+
 def _clients_line(clients: ClientLabels) -> str:
     sizes = clients.examples
     dropped = f" ({clients.without_client:,} examples of dropped clients unused)" if clients.without_client else ""
-    return f"{len(sizes):,} clients of {min(sizes):,} to {max(sizes):,} examples{dropped}"
+    size = f"{min(sizes):,}" if min(sizes) == max(sizes) else f"{min(sizes):,} to {max(sizes):,}"
+    return f"{len(sizes):,} clients of {size} examples{dropped}"
 
 
 def _cut(report: DataReport) -> str:
@@ -110,6 +115,16 @@ def _sample(number: int, parts: Mapping[str, str]) -> Text:
     return Text.assemble((f"example {number}: ", "dim"), prompt, (response, "bold"))
 
 
+def _alike(report: DataReport) -> list[str]:
+    """Say which labels differ in upper and lower case alone: most often one label was written in two ways."""
+    by_letters: dict[str, set[str]] = {}
+    for name in (name for part in report.splits.values() for name in part.labels):
+        by_letters.setdefault(name.casefold(), set()).add(name)
+    alike = sorted(" and ".join(sorted(names)) for names in by_letters.values() if len(names) > 1)
+    more = f" and {len(alike) - _ALIKE} more" if len(alike) > _ALIKE else ""
+    return [f"labels that differ in case alone count as different: {', '.join(alike[:_ALIKE])}{more}"] if alike else []
+
+
 def _left_out(report: DataReport) -> list[str]:
     reasons = _OF_PROMPTS if report.kind == "prompt" else _OF_IMAGES if report.images else _REASONS
     totals = {reason: sum(each[reason] for each in report.left_out.values()) for reason in reasons}
@@ -120,7 +135,7 @@ def _left_out(report: DataReport) -> list[str]:
 def _duplicates(report: DataReport) -> list[str]:
     what, duplicates = "images" if report.images else "texts", report.duplicates
     return [
-        f"{count:,} {split} {what} {'repeat an earlier one' if split == other else f'are also in {other}'}"
+        f"{split} {what} that {'repeat an earlier one' if split == other else f'are also in {other}'}: {count:,}"
         for split, others in duplicates.items()
         for other, count in others.items()
         if count
@@ -163,6 +178,7 @@ def _labels(report: DataReport) -> Table:
 def _clients(clients: ClientLabels) -> Table:
     """Return the share of each label by client: of the first clients, and of the most common labels."""
     totals = [sum(column) for column in zip(*clients.counts, strict=True)]
+    totals = [] if clients.labels == [UNLABELLED] else totals
     chosen = sorted(sorted(range(len(totals)), key=lambda label: -totals[label])[:_LABELS])
     table = Table(box=box.SIMPLE_HEAD)
     table.add_column("client")

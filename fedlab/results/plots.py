@@ -17,6 +17,7 @@ from fedlab.results.report import is_upgrade, starting_configuration
 # Okabe and Ito's palette, told apart with any kind of colour vision.
 _VALIDATION, _TEST = "#0072B2", "#D55E00"
 _GREY = "#8A8A8A"
+_FEW_ROUNDS = 200
 _LABEL_SPACING = 0.022  # of the width of the plot: the height of a line of rotated text
 _AXIS_SPACING = 44.0  # points between the scales of two axes on the right
 
@@ -81,7 +82,8 @@ def _draw_accuracy(axes: Axes, rounds: Sequence[RoundRecord], trials: Sequence[T
             axes.plot(*zip(*measured, strict=True), color=colour, marker=style, ms=3.5, lw=1.6, label=name)
     axes.grid(axis="y", color="#DDDDDD", lw=0.6)
     if axes.get_legend_handles_labels()[0]:
-        axes.legend(loc="lower right", framealpha=0.9, edgecolor="none")
+        few = len(rounds) <= _FEW_ROUNDS  # on a long curve the search for the best place is slow
+        axes.legend(loc="best" if few else "lower right", framealpha=0.9, edgecolor="none")
 
 
 def _label_upgrades(axes: Axes, trials: Sequence[TrialRecord], size: float, end: float) -> None:

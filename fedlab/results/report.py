@@ -24,6 +24,7 @@ from fedlab.results.records import ClientRecord, RoundRecord, ShiftRecord, Trial
 from fedlab.workload.workload import Configuration
 
 _NO_SHARES, _COUNTS = ("perplexity", "loss"), ("examples",)
+_LONG_RUN, _FEW_POINTS = 10, 2  # rounds, and how often at most they were measured, of a curve that shows nothing
 _PROMPT_END, _TEXT = 120, 200  # characters of a text that are shown
 
 # How a client's work was lost (`fedlab.results.records.Dropout`), in words.
@@ -84,6 +85,20 @@ def starting_configuration(trial: TrialRecord) -> Configuration:
 def is_upgrade(trial: TrialRecord) -> bool:
     """Tell whether a trial changed the configuration of the global model."""
     return trial.configuration != starting_configuration(trial)
+
+
+def few_points(rounds: Sequence[RoundRecord], trials: Sequence[TrialRecord], score: str) -> str | None:
+    """Return why the curves of a long run have hardly a point, and what to change; None if they have enough."""
+    measured = sum(record.validation_accuracy is not None for record in rounds)
+    if len(rounds) < _LONG_RUN or measured > _FEW_POINTS:
+        return None
+    said = f"{score} was measured after {measured} of {len(rounds)} rounds"
+    if trials or any(record.trial is not None for record in rounds):
+        return (
+            f"{said}, because a search measures it when a trial ends: with a lower strategy.options.base_seconds"
+            " trials are shorter, and strategy.name = 'fedavg' has none"
+        )
+    return f"{said}: lower evaluation.validation_every for more"
 
 
 def client_totals(clients: Iterable[ClientRecord]) -> list[ClientTotal]:

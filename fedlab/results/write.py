@@ -11,7 +11,7 @@ from fedlab.results.html.run_page import run_page
 from fedlab.results.html.run_records import with_records
 from fedlab.results.html.write_report import try_report
 from fedlab.results.plots import plot_accuracy
-from fedlab.results.report import client_totals, shift_totals, summarise, totals_csv
+from fedlab.results.report import client_totals, few_points, shift_totals, summarise, totals_csv
 from fedlab.results.shift_plot import plot_shifts
 
 
@@ -48,6 +48,8 @@ def write_results(
     found = ({} if start is None else {"start": start}) | ({"shifts": shift_totals(shifts)} if shifts else {})
     summary = about | came | found | dict(more)
     folder.write_summary(summary)
+    if note := few_points(rounds, trials, experiment.task.scored_by):
+        (tell or folder.append_log)(note)
     records = partial(with_records, folder, rounds, trials, clients, place=more.get("run_dir"))
     if trouble := try_report(folder.report, lambda: run_page(records()), "fedlab report RUN"):
         (tell or folder.append_log)(trouble)

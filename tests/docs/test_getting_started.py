@@ -10,6 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/getting-started/own-data.md").read_text()
+LITTLE = ("rounds=1", "task.partition.clients=4", "client.depth=1", "backbone.name=bert-tiny")
 FEDLAB = Path(sys.executable).with_name("fedlab")
 
 
@@ -27,7 +28,7 @@ def printed(tmp_path_factory):
         "\n".join([header, *(row.replace(",", f" {i},", 1) for i in range(40) for row in rows)])
     )
     environment = os.environ | {"FEDLAB_CACHE": str(folder / "cache"), "COLUMNS": "200", "TERM": "dumb"}
-    little = ["--set", "rounds=1", "--set", "task.partition.clients=4", "--set", "backbone.name=bert-tiny"]
+    little = [word for key in LITTLE for word in ("--set", key)]
     few = [*little, "--set", "strategy.options.clients_per_round=3", "--quiet", "--workers", "1"]
     more = {"data": little, "run": few}
     found = {}
@@ -49,9 +50,12 @@ def printed(tmp_path_factory):
 
 
 def edit(path: Path) -> None:
-    """Replace the table of the task, as the page says."""
+    """Change the first three keys of the task, as the page says."""
     text = path.read_text()
-    changed = re.sub(r"^\[task\]\n(?:[^\[\n].*\n)+", lambda _: block("reviews.toml"), text, count=1, flags=re.MULTILINE)
+    found = re.compile(r"^\[task\]\n(?:[^\[\n].*\n)+", re.MULTILINE)
+    keys = [line.split(" ")[0] for line in found.search(text)[0].splitlines()]
+    assert keys == [line.split(" ")[0] for line in block("reviews.toml").splitlines()]
+    changed = found.sub(lambda _: block("reviews.toml"), text, count=1)
     assert changed != text
     path.write_text(changed)
 

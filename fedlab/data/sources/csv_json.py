@@ -27,22 +27,28 @@ def read_csv(path: Path, column_names: Sequence[str] | None = None, delimiter: s
             quotes do not match; the message names file and line.
     """
     csv.field_size_limit(_LONGEST_FIELD)
+    whole = 0
     reader = csv.reader((line for _, line in numbered_lines(path)), delimiter=delimiter, strict=True)
     try:
         names = list(column_names) if column_names else [name.strip() for name in next(reader, [])]
+        if not names:
+            raise UserError(f"{path}, line 1: is empty, expected the names of the columns")
         refuse_repeated(f"{path}, line 1", filter(None, names))
         if not column_names:
             _check_delimiter(path, 1, names, delimiter)
+        whole = reader.line_num
         rows = []
         for row in reader:
             if row and len(row) != len(names):
                 _check_delimiter(path, reader.line_num, row, delimiter)
                 raise UserError(
                     f"{path}, line {reader.line_num}: {len(row)} fields, expected {len(names)} ({', '.join(names)})"
+                    f"{f': quote a field that contains {delimiter!r}' if len(row) > len(names) else ''}"
                 )
             rows.append(row)
+            whole = reader.line_num
     except csv.Error as error:
-        raise UserError(f"{path}, line {reader.line_num}: not CSV: {_csv_reason(error)}") from error
+        raise UserError(f"{path}, line {reader.line_num}: not CSV: {_csv_reason(error, whole)}") from error
     full = [row for row in rows if row]  # skips empty lines
     return {name: [row[i] for row in full] for i, name in enumerate(names) if name}
 
@@ -57,7 +63,10 @@ def _check_delimiter(path: Path, number: int, fields: Sequence[str], delimiter: 
         )
 
 
-def _csv_reason(error: csv.Error) -> str:
+def _csv_reason(error: csv.Error, whole: int) -> str:
+    """Return why a file is not CSV, whose lines up to `whole` are."""
+    if "unexpected end of data" in str(error):
+        return f"the file ends within quotes that open in line {whole + 1}: close them, or double a quote inside a text"
     if "new-line character" in str(error):
         return "a line ends in a carriage return alone: end lines with a line feed"
     return str(error)

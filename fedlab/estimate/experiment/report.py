@@ -75,7 +75,7 @@ def render_cost(cost: PlannedCost, title: str) -> RenderableType:
     """Return a table of the boards, and lines for a slot and for all clients."""
     rounds = sum(part.rounds for part in cost.slot.by_segment)
     everyone = (
-        f"{rounds} rounds in {human_seconds(cost.slot.seconds)} ({cost.slot.hours:.2f} h); all clients: "
+        f"{rounds} rounds in {human_seconds(cost.slot.seconds)}; all clients: "
         f"{cost.participations} parts, {human_bytes(cost.bytes_down)} down, {human_bytes(cost.bytes_up)} up, "
         f"{human_joules(cost.joules)}"
     )
@@ -88,7 +88,7 @@ def render_cost(cost: PlannedCost, title: str) -> RenderableType:
         pad_edge=False,
         collapse_padding=True,
     )
-    for name in ("a slot", "parts", "lost", "a round", "hours", "down", "up", "energy", "memory"):
+    for name in ("a slot", "parts", "lost", "a round", "all rounds", "down", "up", "energy", "memory"):
         table.add_column(name, justify="left" if name == "a slot" else "right", no_wrap=True)
     for board in cost.by_device:
         table.add_row(board.device, str(board.participations), str(board.lost), *_amounts(board.estimate, rounds))
@@ -100,7 +100,7 @@ def render_cost(cost: PlannedCost, title: str) -> RenderableType:
 def _amounts(estimate: Estimate, rounds: int) -> Sequence[str]:
     return (
         human_seconds(estimate.seconds / rounds),
-        f"{estimate.hours:.2f}",
+        human_seconds(estimate.seconds),
         human_bytes(estimate.bytes_down),
         human_bytes(estimate.bytes_up),
         human_joules(estimate.joules),

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share
+from fedlab.common.units import counted, human_bytes, human_joules, human_seconds, human_share
 from fedlab.results.configuration import describe, label_heading
 from fedlab.results.html.charts import Chart, accuracy_spec, loss_spec
 from fedlab.results.html.columns import thinned
@@ -32,7 +32,7 @@ from fedlab.results.html.parts import (
 )
 from fedlab.results.html.run_records import RunRecords
 from fedlab.results.records import TrialRecord
-from fedlab.results.report import is_upgrade
+from fedlab.results.report import few_points, is_upgrade
 
 _OVER = "over"
 _CHOICES = {"time": "Time", "round": "Round", "energy": "Energy", "traffic": "Traffic"}
@@ -55,6 +55,8 @@ def accuracy_section(run: RunRecords) -> PageSection:
     )
     parts: list[Part] = [chooser]
     if splits:
+        if few := few_points(run.rounds, run.trials, run.score):
+            parts.append(_note(f"{few[0].upper()}{few[1:]}."))
         parts += [_accuracy(run, over, splits), *_targets(run, splits)]
     else:
         parts.append(Paragraph(text="No accuracy has been measured yet."))
@@ -143,7 +145,7 @@ def _tiles(run: RunRecords) -> list[Tile]:
             levels=memory_levels(run),
         ),
         Tile(name="Rounds", value=str(said["rounds"]), note=_searched(said)),
-        Tile(name="Clients that took part", value=str(clients), note=f"on {boards} board{'s' * (boards != 1)}"),
+        Tile(name="Clients that took part", value=str(clients), note=f"on {counted(boards, 'board')}"),
     ]
     if said["configuration"]:
         tiles.append(Tile(name="Configuration at the end", value=describe(said["configuration"])))
@@ -173,7 +175,7 @@ def _of_energy(run: RunRecords) -> str:
 
 
 def _searched(said: Mapping[str, int]) -> str:
-    return f"{said['trials']} trials, {said['upgrades']} upgrades" if said["trials"] else ""
+    return f"{counted(said['trials'], 'trial')}, {counted(said['upgrades'], 'upgrade')}" if said["trials"] else ""
 
 
 def _splits(run: RunRecords) -> list[str]:
@@ -190,7 +192,7 @@ def _accuracy(run: RunRecords, over: Sequence[Axis], splits: Sequence[str]) -> C
     summary = f"Line chart: {' and '.join(splits)} {run.score} over {len(run.rounds)} rounds."
     upgrades = sum(map(is_upgrade, run.trials))
     if run.trials:
-        summary += f" {len(run.trials)} trials are bands, {upgrades} upgrades are dashed lines."
+        summary += f" Bands are trials ({len(run.trials)}), dashed lines are upgrades ({upgrades})."
     chart = Chart(
         key="accuracy",
         summary=f"{summary} The table of rounds has the numbers.",

@@ -14,6 +14,7 @@ SERIES = tuple(f"var(--series-{at})" for at in range(1, 9))
 ACCENT, MUTED, INK = "var(--series-1)", "var(--muted)", "var(--ink)"
 
 _SCHEMA = "https://vega.github.io/schema/vega-lite/v6.json"
+_PADDING = 6  # pixels before the first mark and after the last, which would be cut in half
 _LONG_NAME = 16  # in a legend: longer ones are below each other
 _DASHES = ([1, 0], [6, 3], [2, 2], [8, 3, 2, 3])
 
@@ -47,7 +48,7 @@ def _config() -> dict[str, Any]:
 def x_encoding(axis: Axis, column: str | None = None, *, nice: bool = False) -> dict[str, Any]:
     """Return the encoding of an axis, or of another column in its unit."""
     ticks = {"axis": {"tickMinStep": 1}} if axis.key == "round" else {}
-    scale = {"nice": nice, "zero": axis.key != "round"}
+    scale = {"nice": nice, "zero": axis.key != "round", "padding": _PADDING}
     return {"field": column or axis.key, "type": "quantitative", "title": axis.title, "scale": scale, **ticks}
 
 

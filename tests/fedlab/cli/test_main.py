@@ -128,3 +128,9 @@ def test_completion_is_installed_for_the_shell_that_asks(tmp_path):
     installed = tmp_path / ".bash_completions" / "fedlab.sh"
     assert str(installed) in (tmp_path / ".bashrc").read_text()
     assert "complete -o default -F _fedlab_completion fedlab" in installed.read_text()
+
+
+def test_a_command_that_does_not_exist_is_named_with_the_nearest_one_once(fedlab):
+    done = fedlab("rum")
+    assert done.code == 2
+    assert done.err.count("Did you mean 'run'?") == 1

@@ -37,3 +37,9 @@ def test_what_was_raised_is_named_by_its_type_and_message():
     assert raised(KeyError("a")) == "KeyError: 'a'"
     assert raised(ValueError("one\ntwo")) == "ValueError: one two"
     assert raised(SystemExit()) == "SystemExit"
+
+
+def test_the_words_beside_what_is_left_out_of_a_line_stay_whole():
+    line = error_line(" ".join(f"board-{number:03}" for number in range(100)))
+    assert len(line) <= LONGEST_LINE
+    assert all(len(word) == len("board-000") for word in line.replace(" ... ", " ").split())

@@ -1,6 +1,6 @@
 import pytest
 
-from fedlab.common.units import human_bytes, human_joules, human_seconds, human_share, parse_bandwidth
+from fedlab.common.units import counted, human_bytes, human_joules, human_seconds, human_share, parse_bandwidth
 from fedlab.errors import UserError
 
 
@@ -79,3 +79,8 @@ def test_a_bandwidth_that_is_none_is_refused_with_the_accepted_forms(wrong):
 def test_a_bandwidth_is_finite(wrong):
     with pytest.raises(UserError):
         parse_bandwidth(wrong)
+
+
+@pytest.mark.parametrize(("count", "said"), [(0, "0 trials"), (1, "1 trial"), (1200, "1,200 trials")])
+def test_a_noun_has_an_s_unless_there_is_one(count, said):
+    assert counted(count, "trial") == said

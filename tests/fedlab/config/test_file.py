@@ -123,6 +123,8 @@ def test_a_key_that_is_set_by_the_program_is_not_advertised(written):
         ("task=3", "task = 3: input should be a valid"),
         ("task.max_length=40000", "task.max_length = 40000: input should be less than or equal to 32768"),
         ("task.partition.scheme=random", "task.partition.scheme = 'random': input should be 'iid', 'dirichlet'"),
+        ("task.text=5", "task.text = 5: expected a column, or a list of columns"),
+        ("name=a/b", "name = 'a/b': expected a name for a folder below runs/, so without '/'"),
         ("task.text=[1]", "task.text.0 = 1: input should be a valid string"),
         ("task.files.other=x", "task.files.other = 'other': input should be 'train', 'validation' or 'test'"),
         (

@@ -2,10 +2,10 @@ import json
 
 import numpy as np
 
-from fedlab.data.describe import UNLABELLED, client_labels, duplicates_between, split_report
+from fedlab.data.describe import client_labels, duplicates_between, split_report
 from fedlab.data.encode import Lengths
 from fedlab.data.examples import Examples
-from fedlab.data.report import ClientLabels, DataReport, SplitReport, report_from
+from fedlab.data.report import UNLABELLED, ClientLabels, DataReport, SplitReport, report_from
 from fedlab.data.tokens import TokenSet, WordTags
 
 

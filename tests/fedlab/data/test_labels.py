@@ -39,6 +39,15 @@ def test_one_label_only_is_refused_unless_the_user_lists_more():
     assert label_set(_examples("a", "b"), TaskTable(labels=["a"])) == ("a",)  # `label_ids` refuses 'b'
 
 
+def test_a_column_with_hardly_a_value_twice_is_refused_unless_the_user_lists_its_values():
+    ids = [f"ticket {number}" for number in range(20)]
+    with pytest.raises(UserError, match=r"task.label = 'label': 20 different labels of 20 training examples leave"):
+        label_set(_examples(*ids), TaskTable())
+    assert len(label_set(_examples(*ids), TaskTable(labels=ids))) == 20
+    assert len(label_set(_examples(*ids[:19]), TaskTable())) == 19
+    assert len(label_set(_examples(*ids[:10], *ids[:10]), TaskTable())) == 10
+
+
 def test_a_set_of_tags_is_made_whole():
     assert label_set(_examples(["B-x"], ["I-y"]), TAGGING) == ("B-x", "B-y", "I-x", "I-y", "O")
 

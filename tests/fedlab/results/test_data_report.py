@@ -38,7 +38,7 @@ def test_two_lines_say_what_was_read_and_what_was_cut_left_out_or_repeated():
         "data: 6 train, 2 validation, 2 test examples; 2 labels (the largest 67%);"
         " 2 clients of 1 to 4 examples (1 examples of dropped clients unused)",
         "data: texts have 12 tokens (median), 20% are longer than 32 and cut; left out: 1 without text, 3 without a"
-        " label; 1 train texts repeat an earlier one; 2 test texts are also in train",
+        " label; train texts that repeat an earlier one: 1; test texts that are also in train: 2",
     )
 
 
@@ -46,6 +46,24 @@ def test_what_did_not_happen_is_not_said():
     whole = {split: replace(part, cut=0) for split, part in REPORT.splits.items()}
     plain = replace(REPORT, splits=whole, left_out={}, duplicates={})
     assert data_lines(plain)[1] == "data: texts have 12 tokens (median), all are whole"
+
+
+def test_labels_that_differ_in_case_alone_are_named():
+    splits = REPORT.splits | {"train": _split(9, {"good": 3, "Good": 2, "bad": 3, "fine": 1})}
+    one = replace(REPORT, splits=splits | {"test": _split(1, {"BAD": 1})})
+    many = replace(REPORT, splits={"train": _split(8, {name: 1 for word in "abcd" for name in (word, word.upper())})})
+    assert "labels that differ in case alone count as different: BAD and bad, Good and good; left" in data_lines(one)[1]
+    assert "count as different: A and a, B and b, C and c and 1 more; left" in data_lines(many)[1]
+
+
+def test_clients_of_one_size_and_texts_without_labels_need_no_range_and_no_column():
+    equal = ClientLabels(examples=[3, 3], without_client=0, labels=["(no label)"], counts=[[3], [3]])
+    plain = replace(REPORT, clients=equal)
+    console = Console(width=100)
+    with console.capture() as capture:
+        console.print(render_data(plain))
+    assert data_lines(plain)[0].endswith("; 2 clients of 3 examples")
+    assert "(no label)" not in capture.get()
 
 
 def test_entities_that_are_cut_off_are_said():

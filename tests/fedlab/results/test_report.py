@@ -10,6 +10,7 @@ from fedlab.results.records import CandidateRecord, ClientRecord, RoundRecord, T
 from fedlab.results.report import (
     ClientTotal,
     client_totals,
+    few_points,
     is_upgrade,
     render_summary,
     render_trials,
@@ -303,3 +304,23 @@ def test_totals_are_written_a_line_a_client():
         "partition_id,device,rounds,failures,seconds,joules,bytes_down,bytes_up,idle_seconds,idle_joules",
         "3,rpi-4b,2,1,1.5,9.0,10,20,0.25,0.5",
     ]
+
+
+def test_a_long_run_with_hardly_a_measurement_says_why_and_what_to_change():
+    searched = [round_(number, validation=0.9 if number == 30 else None) for number in range(1, 31)]
+    fixed = [replace(each, trial=None) for each in searched]
+
+    of_search = few_points(searched, [trial(1, "deep")], "accuracy")
+    of_fixed = few_points(fixed, [], "entity-f1")
+
+    assert of_search is not None
+    assert of_search.startswith("accuracy was measured after 1 of 30 rounds, because a search measures it when a trial")
+    assert "strategy.options.base_seconds" in of_search
+    assert of_fixed == "entity-f1 was measured after 1 of 30 rounds: lower evaluation.validation_every for more"
+
+
+@pytest.mark.parametrize(("rounds", "measured"), [(9, 1), (30, 3)])
+def test_a_short_run_and_one_with_some_measurements_need_no_note(rounds, measured):
+    records = [round_(number, validation=0.5 if number <= measured else None) for number in range(1, rounds + 1)]
+
+    assert few_points(records, [], "accuracy") is None

@@ -79,3 +79,13 @@ def test_a_report_that_cannot_be_written_is_told_in_one_line_and_the_run_has_end
     assert line.startswith("report.html was not written (OSError: [Errno 28] No space left on device)")
     assert folder.log.read_text() == f"{line}\n"
     assert folder.summary()["status"] == "finished"
+
+
+def test_a_run_that_was_hardly_measured_ends_with_a_line_that_says_why(planned_run, tmp_path):
+    table = EXPERIMENT | {"rounds": 12, "evaluation": {"validation_every": 12}}
+    experiment, told = experiment_from(table, "test"), []
+    folder = planned_run(experiment, tmp_path / "run", finished=False)
+
+    write_results(folder, experiment, status="finished", arrays_digest=None, more={}, tell=told.append)
+
+    assert told == ["accuracy was measured after 1 of 12 rounds: lower evaluation.validation_every for more"]

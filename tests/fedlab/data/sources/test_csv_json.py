@@ -29,14 +29,20 @@ def test_fields_may_run_over_lines_and_empty_lines_are_no_rows(tmp_path):
 
 def test_a_csv_row_of_another_length_is_reported_with_its_line(tmp_path):
     path = _file(tmp_path, "a.csv", "text,label\na,x\nb,y,z\n")
-    with pytest.raises(UserError, match=r"a\.csv, line 3: 3 fields, expected 2 \(text, label\)"):
+    with pytest.raises(UserError, match=r"a\.csv, line 3: 3 fields, expected 2 \(text, label\): quote a field that"):
         read_csv(path)
 
 
 def test_a_csv_quote_that_is_not_closed_is_reported_with_its_line(tmp_path):
-    path = _file(tmp_path, "a.csv", 'text,label\n"a,x\n')
-    with pytest.raises(UserError, match=r"a\.csv, line 2: not CSV"):
+    path = _file(tmp_path, "a.csv", 'text,label\n"a\nb",x\n"c,y\nd,x\n')
+    with pytest.raises(UserError, match=r"not CSV: the file ends within quotes that open in line 4: close them"):
         read_csv(path)
+
+
+@pytest.mark.parametrize("text", ["", "\n", "\ntext,label\na,x\n"])
+def test_a_csv_file_without_a_first_line_is_refused(tmp_path, text):
+    with pytest.raises(UserError, match=r"a\.csv, line 1: is empty, expected the names of the columns"):
+        read_csv(_file(tmp_path, "a.csv", text))
 
 
 def test_a_column_named_twice_is_refused(tmp_path):

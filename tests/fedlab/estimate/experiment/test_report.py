@@ -97,6 +97,6 @@ def test_the_table_says_what_each_board_and_all_clients_take(run):
     console = Console(file=io.StringIO(), width=80)
     console.print(render_cost(cost_of_run(run, START), "planned"))
     text = console.file.getvalue()
-    for word in ("planned", "fast", "slow", "with waits", "3 rounds in 20.0 s (0.01 h)", "6 parts", "250 J"):
+    for word in ("planned", "fast", "slow", "with waits", "all rounds", "3 rounds in 20.0 s;", "6 parts", "250 J"):
         assert word in text
     assert "…" not in text

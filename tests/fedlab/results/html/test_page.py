@@ -83,6 +83,16 @@ def test_a_run_without_a_round_says_so(adafl_run, tmp_path):
     assert "No round has ended yet." in text
 
 
+def test_an_accuracy_chart_with_hardly_a_point_says_why_above_it(adafl_run, round_, tmp_path):
+    records = [round_(number, 10.0 * number, validation=0.5 if number == 12 else None) for number in range(1, 13)]
+    run = replace(read_run(open_run(adafl_run.path)), rounds=records, trials=[])
+
+    text = render_body(run_page(run))
+
+    assert "Accuracy was measured after 1 of 12 rounds" in text
+    assert text.index("Accuracy was measured after") < text.index('data-chart="accuracy"')
+
+
 def test_a_run_of_an_earlier_version_opens_and_says_what_is_missing(old_run):
     text = render_body(run_page(read_run(open_run(old_run))))
 
