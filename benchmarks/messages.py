@@ -17,6 +17,7 @@ from pathlib import Path
 
 from fedlab.config.file import load_experiment
 from fedlab.results.folder import create
+from fedlab.simulation.engine.own_ray import ray_for
 from fedlab.simulation.simulate import simulate
 
 HERE = Path(__file__).parent
@@ -38,7 +39,8 @@ def round_seconds(messages: int, rounds: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         experiment = load_experiment(HERE.parent / "experiments" / "quickstart.toml", settings)
-        simulate(experiment, claim=lambda: create(run), observers=[])
+        with ray_for(experiment.engine) as own:
+            simulate(experiment, claim=lambda: create(run), observers=[], own=own)
         ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
     return [after - before for before, after in itertools.pairwise(ends[:-1])]
 

@@ -93,13 +93,13 @@ def find_leftovers() -> Leftovers:
 def remove_leftovers() -> Leftovers:
     """End the processes and remove the folders that killed processes of this user left; return them."""
     found = find_leftovers()
-    ended = _end_processes_in(found.folders)
+    ended = end_processes_in(found.folders)
     for folder in found.folders:
         _remove(folder)
     return replace(found, processes=tuple(sorted(ended)))
 
 
-def _end_processes_in(folders: Iterable[Path]) -> set[int]:
+def end_processes_in(folders: Iterable[Path]) -> set[int]:
     """Kill the processes that work in the folders, and those that they started meanwhile; return them all."""
     ended: set[int] = set()
     while new := _working_in(folders) - ended:

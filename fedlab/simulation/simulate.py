@@ -25,6 +25,7 @@ from fedlab.server.requirements import check_boards
 from fedlab.server.serve import World, serve
 from fedlab.simulation.engine.actor import ClientSetup
 from fedlab.simulation.engine.cluster import Cluster, cluster
+from fedlab.simulation.engine.own_ray import OwnRay
 from fedlab.simulation.engine.packing import default_pack
 from fedlab.simulation.engine.ray_grid import RayGrid
 from fedlab.simulation.engine.state_log import StateLog
@@ -35,12 +36,12 @@ from fedlab.workload.shape import AnyShape
 
 
 def simulate(
-    experiment: Experiment, *, claim: Callable[[], RunFolder], observers: Sequence[Observer]
+    experiment: Experiment, *, claim: Callable[[], RunFolder], observers: Sequence[Observer], own: OwnRay | None
 ) -> dict[str, Any]:
     """Run an experiment on simulated clients and return its summary.
 
     The run folder is claimed when everything the experiment names is there and the actors can start, so that a wrong
-    experiment leaves nothing behind.
+    experiment leaves nothing behind. They live in the Ray that was started for the run, in none if it joins another.
 
     Raises:
         UserError: the experiment names something that does not exist or does not fit.
@@ -54,7 +55,7 @@ def simulate(
         assembled = fit_to_partitions(assembled, len(workbench.partitions))
         initial_set(experiment, workbench.network.encoder.shape)
         check_boards(experiment, assembled.fleet, workbench.network.encoder.shape)
-        with cluster(experiment.engine, _setup(experiment, bundle, workbench)) as machines:
+        with cluster(experiment.engine, _setup(experiment, bundle, workbench), own) as machines:
             folder = claim()
             if assembled.experiment is not experiment:
                 folder.write_experiment(assembled.experiment)

@@ -18,6 +18,7 @@ from fedlab.errors import InterruptedRunError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import writer_of
+from fedlab.simulation.engine.own_ray import own_ray
 from fedlab.sweep.file import Sweep, SweepCell
 from fedlab.sweep.folder import CellState, SweepFolder, cell_progress
 from fedlab.sweep.processes import reason_of
@@ -261,12 +262,5 @@ def _shared_ray(trainings: int, cells: Sequence[SweepCell]) -> Iterator[str | No
     if trainings < 2 or all(cell.experiment.engine.ray_address for cell in cells):
         yield None
         return
-    import ray  # noqa: PLC0415  (seconds of imports and memory, which a finished sweep does not need)
-
-    from fedlab.simulation.engine.cluster import start_ray, stop_ray  # noqa: PLC0415
-
-    start_ray(address=None, workers=None)
-    try:
-        yield ray.get_runtime_context().gcs_address
-    finally:
-        stop_ray()
+    with own_ray(None) as own:
+        yield own.address
