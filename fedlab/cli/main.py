@@ -1,6 +1,8 @@
 """The command line."""
 
+import atexit
 import errno
+import gc
 import json
 import logging
 import sys
@@ -213,6 +215,7 @@ app.add_typer(deploy, name="deploy")
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    atexit.register(gc.freeze)  # of what is left in the end, Python would look for garbage: half a second with torch
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that is read-only, and does without
     try:
         if other := notice_other():

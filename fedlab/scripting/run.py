@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fedlab.common.ending import ResumableCommand
+from fedlab.common.quick_imports import uncollected
 from fedlab.config.file import dotted_keys, load_experiment
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
@@ -145,7 +146,8 @@ def run_in(
     display = choose_display(console, plain=plain, total_rounds=experiment.rounds)
     with ResumableCommand() as command, display, ray_for(experiment.engine) as own:
         # Imported here: it takes seconds, in which the display already shows, and Ray starts.
-        from fedlab.simulation.simulate import simulate  # noqa: PLC0415
+        with uncollected():
+            from fedlab.simulation.simulate import simulate  # noqa: PLC0415
 
         def begin() -> RunFolder:
             folder = claim()

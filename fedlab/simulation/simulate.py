@@ -95,14 +95,14 @@ def _run(
 ) -> dict[str, Any]:
     """Run the server over actors, with everything it writes in the run's folder."""
     with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
-        folder.write_environment(describe_environment())
         tell = partial(_tell, [recorder, *observers])
+        pool = machines.pool(on_trouble=tell)  # its actors start while this process goes on
+        folder.write_environment(describe_environment())
         if untested := untested_flower():
             tell(untested)
         tell_data(folder, workbench.task.report, tell)
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)
-        pool = machines.pool(on_trouble=tell)
         pack = _pack(assembled.experiment.engine, assembled.client, workbench.network.encoder.shape)
         grid = RayGrid(pool, workbench, states, pack=pack, on_failure=tell)
         bench = bench_of(assembled.experiment, workbench, grid.measure, grid.measure_clients)
