@@ -25,6 +25,7 @@ from fedlab.cli.profile_device import profile_device
 from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
+from fedlab.cli.session import session
 from fedlab.cli.sweep import sweep
 from fedlab.cli.watch import watch
 from fedlab.common.short_text import error_line, raised, shortened
@@ -75,7 +76,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, max=10**4, help="Number of Ray actors.", show_default="number of cores")
     ] = None,
-    ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join; local starts one for this run.")] = None,
     activations: Annotated[Path | None, typer.Option(help="Folder for stored activations, kept after the run.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print plain lines instead of a live display.")] = False,
     as_json: AsJson = False,
@@ -211,6 +212,7 @@ app.command()(new)
 app.command()(clean)
 app.add_typer(cache, name="cache")
 app.add_typer(deploy, name="deploy")
+app.add_typer(session, name="session")
 
 
 def main() -> None:

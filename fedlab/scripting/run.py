@@ -19,7 +19,7 @@ from fedlab.results.folder import RunFolder, create, next_free, open_run
 from fedlab.results.recorder import Observer
 from fedlab.results.records import TrialRecord
 from fedlab.results.report import summarise
-from fedlab.simulation.engine.own_ray import ray_for
+from fedlab.simulation.which_ray import ray_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -144,7 +144,7 @@ def run_in(
 ) -> dict[str, Any]:
     """Run an experiment in the folder that `claim` returns, and return the summary; errors as of `run`."""
     display = choose_display(console, plain=plain, total_rounds=experiment.rounds)
-    with ResumableCommand() as command, display, ray_for(experiment.engine) as own:
+    with ResumableCommand() as command, display, ray_for(experiment.engine, display.on_message) as place:
         # Imported here: it takes seconds, in which the display already shows, and Ray starts.
         with uncollected():
             from fedlab.simulation.simulate import simulate  # noqa: PLC0415
@@ -154,7 +154,7 @@ def run_in(
             command.resumed_by(f"fedlab run --resume {shlex.quote(str(folder.path))}", folder.path)
             return folder
 
-        return simulate(experiment, claim=begin, observers=[display, *observers], own=own)
+        return simulate(experiment, claim=begin, observers=[display, *observers], place=place)
 
 
 def _of_trial(trial: TrialRecord) -> dict[str, Any]:

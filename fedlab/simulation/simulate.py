@@ -30,18 +30,23 @@ from fedlab.simulation.engine.packing import default_pack
 from fedlab.simulation.engine.ray_grid import RayGrid
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import WorkerPool
+from fedlab.simulation.session.record import SessionRecord
 from fedlab.training.bundle import PreparedBundle, bundle_for
 from fedlab.training.workbench import Workbench
 from fedlab.workload.shape import AnyShape
 
 
 def simulate(
-    experiment: Experiment, *, claim: Callable[[], RunFolder], observers: Sequence[Observer], own: OwnRay | None
+    experiment: Experiment,
+    *,
+    claim: Callable[[], RunFolder],
+    observers: Sequence[Observer],
+    place: OwnRay | SessionRecord | None,
 ) -> dict[str, Any]:
     """Run an experiment on simulated clients and return its summary.
 
     The run folder is claimed when everything the experiment names is there and the actors can start, so that a wrong
-    experiment leaves nothing behind. They live in the Ray that was started for the run, in none if it joins another.
+    experiment leaves nothing behind. The actors' place is as of `ray_for`.
 
     Raises:
         UserError: the experiment names something that does not exist or does not fit.
@@ -55,7 +60,7 @@ def simulate(
         assembled = fit_to_partitions(assembled, len(workbench.partitions))
         initial_set(experiment, workbench.network.encoder.shape)
         check_boards(experiment, assembled.fleet, workbench.network.encoder.shape)
-        with cluster(experiment.engine, _setup(experiment, bundle, workbench), own) as machines:
+        with cluster(experiment.engine, _setup(experiment, bundle, workbench), place) as machines:
             folder = claim()
             if assembled.experiment is not experiment:
                 folder.write_experiment(assembled.experiment)

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import signal
 import socket
 import threading
@@ -15,12 +16,14 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.short_text import raised
-from fedlab.config.schema import EngineTable
-from fedlab.errors import UserError
+from fedlab.config.schema import OWN_RAY, EngineTable
+from fedlab.errors import RunFailedError, UserError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
-from fedlab.simulation.engine.own_ray import HERE, OwnRay, does_not_start, set_ray_options
+from fedlab.simulation.engine.own_ray import OwnRay, does_not_start, reread_mode, set_ray_options
 from fedlab.simulation.engine.shipping import clear, ship
 from fedlab.simulation.engine.workers import WorkerPool
+from fedlab.simulation.session.record import SessionRecord
+from fedlab.simulation.session.stock import refill_stock, take_actors
 from fedlab.training.bundle import bundle_files
 
 _CONNECT_SECONDS = 5.0  # Ray itself tries for a quarter of an hour
@@ -28,11 +31,15 @@ _CONNECT_SECONDS = 5.0  # Ray itself tries for a quarter of an hour
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A cluster with room for actors, one on each of `nodes`, that can be any client of a setup."""
+    """A cluster with room for actors, one on each of `nodes`, that can be any client of a setup.
+
+    In that of a session, the actors are there already.
+    """
 
     engine: EngineTable
     setup: ClientSetup
     nodes: Sequence[str]
+    of_session: bool = False
 
     def pool(self, on_trouble: Callable[[str], None]) -> WorkerPool:
         """Start the run's actors; `on_trouble` is told, in one line, of each that is lost."""
@@ -40,8 +47,11 @@ class Cluster:
         gpus = 1 / self.engine.actors_per_gpu if self.engine.device == "cuda" else 0
         actor, reference = ray.remote(num_cpus=0, num_gpus=gpus)(ClientActor), ray.put(self.setup)
         nodes = iter(self.nodes)
+        there = take_actors(len(self.nodes), reference) if self.of_session else []
 
         def make() -> Any:
+            if there:
+                return there.pop()
             where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=False)
             return actor.options(scheduling_strategy=where).remote(reference)
 
@@ -57,8 +67,8 @@ class Cluster:
 
 
 @contextmanager
-def cluster(engine: EngineTable, setup: ClientSetup, own: OwnRay | None) -> Iterator[Cluster]:
-    """Join the Ray that was started for a run, else the cluster that its experiment names, and leave it in the end.
+def cluster(engine: EngineTable, setup: ClientSetup, place: OwnRay | SessionRecord | None) -> Iterator[Cluster]:
+    """Join the Ray at a place as of `ray_for`, and leave it in the end.
 
     The prepared data are shipped to a cluster that was there before, whose machines may share no disk.
 
@@ -66,20 +76,26 @@ def cluster(engine: EngineTable, setup: ClientSetup, own: OwnRay | None) -> Iter
         UserError: there is no cluster at the address, or it lacks the processors that the experiment asks for.
         RunFailedError: Ray does not start on this machine.
     """
-    if own is not None:
-        join_own_ray(own)
-    elif engine.ray_address is not None:
-        join_ray(engine.ray_address)
+    match place:
+        case OwnRay():
+            join_own_ray(place)
+        case SessionRecord():
+            join_session(place)
+        case None:
+            assert engine.cluster_address is not None
+            join_ray(engine.cluster_address)
     try:
-        cores = own.cores if own else max(1, int(ray.cluster_resources().get("CPU", 1)))
+        cores = place.cores if place else max(1, int(ray.cluster_resources().get("CPU", 1)))
         nodes = spread(nodes_with_cores(), _workers(engine, cores))
         setup = replace(setup, bundle=replace(setup.bundle, device=engine.device))
-        if own is None:
+        if place is None:
             setup = replace(setup, shipped=ship(bundle_files(setup.bundle.folder)))
-        yield Cluster(engine=engine, setup=setup, nodes=nodes)
+        yield Cluster(engine=engine, setup=setup, nodes=nodes, of_session=isinstance(place, SessionRecord))
     finally:
         if setup.shipped is not None and not setup.bundle.prefix:  # states with a prefix are kept for other runs
             clear(setup.bundle.activations)
+        if isinstance(place, SessionRecord):
+            refill_stock()
         ray.shutdown()
 
 
@@ -118,6 +134,20 @@ def join_own_ray(own: OwnRay) -> None:
         raise does_not_start(raised(error)) from error
 
 
+def join_session(session: SessionRecord) -> None:
+    """Join the Ray of a session.
+
+    Raises:
+        RunFailedError: it has ended meanwhile.
+    """
+    os.environ.update(session.joining)
+    reread_mode()
+    try:
+        _init(session.address)
+    except Exception as error:
+        raise RunFailedError(f"the session has ended: {raised(error)}; run the same command again") from error
+
+
 def _init(address: str) -> None:
     # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
     with contextlib.chdir(Path(__file__).parents[3]), _own_signals():
@@ -153,7 +183,7 @@ def check_reachable(address: str, *, timeout_seconds: float = _CONNECT_SECONDS) 
 def _unreachable(address: str, reason: str) -> UserError:
     return UserError(
         f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}; "
-        f"--ray-address {HERE} starts one here"
+        f"--ray-address {OWN_RAY} starts one here"
     )
 
 

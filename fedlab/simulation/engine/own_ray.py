@@ -9,7 +9,7 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,20 +17,18 @@ from typing import Any
 
 from fedlab.common.machine import usable_cores
 from fedlab.common.scratch import end_processes_in, scratch_folder, short_parent
-from fedlab.config.schema import EngineTable
 from fedlab.errors import RunFailedError
 
-HERE = "local"  # the address that stands for a Ray of the run's own, as no address does
-
-_ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[
+    3
+]  # where Ray's workers begin, and look for modules: a user's folder may hold a datasets.py
 _INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
-_LONGEST_PARENT = 20  # characters of the folder in which Ray's is: Ray adds 86, and a socket's path has at most 107
-_FOLDER_OF_RAY = "FEDLAB_FOLDER_OF_RAY"  # by which Ray's processes are found if this one is killed
+LONGEST_PARENT = 20  # characters of the folder in which Ray's is: Ray adds 86, and a socket's path has at most 107
+FOLDER_OF_RAY = "FEDLABFOLDER_OF_RAY"  # by which Ray's processes are found if this one is killed
 _MODE = "RAY_AUTH_MODE"
-_TOKENS = (_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # what a user may have set
+JOINING = (_MODE, "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # what a user may have set
 _SAID = "host.err"
-# The path of modules stays out of the environment, which Ray's workers inherit.
-_HOST = "import sys; sys.path.insert(0, sys.argv[1]); from fedlab.simulation.engine.ray_host import main; main()"
+_HOST = "fedlab.simulation.engine.ray_host"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,18 +69,13 @@ def does_not_start(reason: str) -> RunFailedError:
     )
 
 
-def ray_for(engine: EngineTable) -> AbstractContextManager[OwnRay | None]:
-    """Return a context in which a Ray for a run starts, or has started; None if the run is to join another one."""
-    return own_ray(engine.workers) if engine.ray_address in (None, HERE) else nullcontext()
-
-
 @contextmanager
 def own_ray(workers: int | None) -> Iterator[OwnRay]:
     """Start a Ray, by default for all cores that this process may use; end it, and remove its files."""
     set_ray_options()
-    _require_token(Path.home() / ".ray")
+    require_token()
     cores = workers or usable_cores()
-    with scratch_folder("ray-", parent=short_parent(_LONGEST_PARENT)) as folder:
+    with scratch_folder("ray-", parent=short_parent(LONGEST_PARENT)) as folder:
         host = _start_host(folder, cores)
         try:
             yield OwnRay(cores=cores, folder=folder, host=host)
@@ -95,12 +88,18 @@ def own_ray(workers: int | None) -> Iterator[OwnRay]:
                 channel.close()
 
 
+def host_command(module: str) -> list[str]:
+    """Return the words that run `main` of a module, without a path in the environment, which Ray's workers inherit."""
+    run = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from {module} import main; main()"
+    return [sys.executable, "-P", "-c", run]
+
+
 def _start_host(folder: Path, cores: int) -> "subprocess.Popen[str]":
     with (folder / _SAID).open("w") as said:
         return subprocess.Popen(
-            [sys.executable, "-P", "-c", _HOST, str(_ROOT), str(folder), str(cores)],
-            cwd=_ROOT,  # where Ray's workers begin, and look for modules: a user's folder may hold a datasets.py
-            env=os.environ | {_FOLDER_OF_RAY: f"{folder}/"},
+            [*host_command(_HOST), str(folder), str(cores)],
+            cwd=ROOT,
+            env=os.environ | {FOLDER_OF_RAY: f"{folder}/"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=said,
@@ -116,13 +115,18 @@ def set_ray_options() -> None:
     os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
 
 
-def _require_token(folder: Path) -> None:
+def require_token() -> None:
     """Let only those use the Ray who have its token, unless the user has said otherwise."""
-    provide_token(folder)
+    provide_token(Path.home() / ".ray")
     if _MODE in os.environ:
         return
     os.environ[_MODE] = "token"
-    if "ray" in sys.modules:  # it has read the environment before
+    reread_mode()
+
+
+def reread_mode() -> None:
+    """Let Ray notice that the environment has another mode of authentication than before."""
+    if "ray" in sys.modules:
         from ray._raylet import Config  # type: ignore[attr-defined]  # noqa: PLC0415
 
         Config.initialize("")
@@ -133,7 +137,7 @@ def provide_token(folder: Path) -> None:
 
     All processes of a Ray have the same token; Ray finds it in the environment, or keeps it in a file.
     """
-    if any(name in os.environ for name in _TOKENS) or (folder / "auth_token").exists():
+    if any(name in os.environ for name in JOINING) or (folder / "auth_token").exists():
         return
     try:
         folder.mkdir(parents=True, exist_ok=True)

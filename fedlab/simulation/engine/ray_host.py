@@ -74,7 +74,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nothing else writes there, nor holds it open
     with answers:
-        answers.write(json.dumps(host(Path(sys.argv[2]), int(sys.argv[3]))) + "\n")
+        answers.write(json.dumps(host(Path(sys.argv[1]), int(sys.argv[2]))) + "\n")
     sys.stdin.read()
     os._exit(0)  # the system ends the processes that this one has started
 

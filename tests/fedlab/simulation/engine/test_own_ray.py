@@ -9,10 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from fedlab.config.schema import EngineTable
 from fedlab.errors import RunFailedError
 from fedlab.simulation.engine import own_ray as module
-from fedlab.simulation.engine.own_ray import own_ray, provide_token, ray_for
+from fedlab.simulation.engine.own_ray import own_ray, provide_token
 
 
 @pytest.fixture
@@ -21,7 +20,11 @@ def hosted(monkeypatch, tmp_path):
     monkeypatch.setattr(module, "short_parent", lambda longest: tmp_path)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
 
-    return lambda program: monkeypatch.setattr(module, "_HOST", f"import sys, time; {program}; sys.stdin.read()")
+    def replace(program):
+        words = [sys.executable, "-c", f"import sys, time; {program}; sys.stdin.read()"]
+        monkeypatch.setattr(module, "host_command", lambda name: words)
+
+    return replace
 
 
 def says(**answer: object) -> str:
@@ -72,15 +75,6 @@ def test_a_full_disk_is_the_systems_error(hosted):
     hosted(says(error="OSError: no room", errno=errno.ENOSPC, filename="/tmp/x"))
     with pytest.raises(OSError, match="No space left on device: '/tmp/x'"), own_ray(1) as own:
         assert own.address is None
-
-
-def test_a_ray_is_started_only_for_a_run_that_does_not_join_one(hosted):
-    hosted(says(address="here"))
-    with ray_for(EngineTable(ray_address="10.0.0.1:6379")) as own:
-        assert own is None
-    for address in (None, "local"):
-        with ray_for(EngineTable(ray_address=address, workers=1)) as own:
-            assert own.address == "here"
 
 
 def test_ray_gets_a_token_where_it_cannot_keep_one_and_the_users_own_counts(monkeypatch, tmp_path):
