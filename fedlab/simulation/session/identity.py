@@ -16,8 +16,8 @@ _READ_AT_IMPORT = (
     "ATEN_", "CUDA_", "DNNL_", "FEDLAB_", "GOMP_", "HF_", "KMP_", "LD_", "MKL_", "NVIDIA_", "OMP_", "ONEDNN_",
     "OPENBLAS_", "PYTHON", "PYTORCH_", "RAY_", "TOKENIZERS_", "TORCH", "TRANSFORMERS_",
 )  # fmt: skip
-# A run that joins a session takes the first from its record; the second is set when Ray is imported.
-_OF_THE_PROCESS = ("RAY_AUTH_", "RAY_CLIENT_MODE")
+# A run that joins a session takes the first from its record; Ray itself sets the others when it is imported or joined.
+_OF_THE_PROCESS = ("RAY_AUTH_", "RAY_CLIENT_MODE", "PYTHONBREAKPOINT")
 
 
 def identity() -> dict[str, str]:

@@ -50,7 +50,9 @@ def test_variables_that_are_read_at_import_differ_by_their_names_and_no_value_is
     assert "secret" not in str(before)
 
 
-@pytest.mark.parametrize("name", ["COLUMNS", "SSH_TTY", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_CLIENT_MODE"])
+@pytest.mark.parametrize(
+    "name", ["COLUMNS", "SSH_TTY", "RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_CLIENT_MODE", "PYTHONBREAKPOINT"]
+)
 def test_what_a_run_brings_with_it_or_takes_from_the_session_makes_no_difference(code, monkeypatch, name):
     monkeypatch.setitem(os.environ, name, "one")
     before = identity()
