@@ -15,6 +15,7 @@ from fedlab.errors import RunFailedError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 
 STOCK, NAMESPACE = "stock", "fedlab"
+_PAUSE_SECONDS = 1.0  # in which a run ends, without sharing the cores with new actors
 _OF_RAY = ("RAY_", "OMP_NUM_THREADS", "CUDA_VISIBLE_DEVICES")  # what Ray sets for each of its processes
 
 
@@ -60,10 +61,13 @@ class Stock:
         self._cores = cores
         self._make = ray.remote(num_cpus=0)(ClientActorInStock)
         self._spare: list[Any] = []
-        self.refill()
+        self._refill()
 
-    def refill(self) -> None:
-        """Start actors in place of those that were given out; runs ask for it when they end, not to share the cores."""
+    def refill_soon(self) -> None:
+        """Start actors in place of those that were given out, when the run that asks for it has ended."""
+        threading.Timer(_PAUSE_SECONDS, self._refill).start()
+
+    def _refill(self) -> None:
         self._spare += [self._make.remote() for _ in range(self._cores - len(self._spare))]
 
     def is_warm(self) -> bool:
@@ -102,4 +106,4 @@ def take_actors(count: int, setup: Any) -> list[Any]:
 
 def refill_stock() -> None:
     """Let the session that this process has joined prepare for the next run."""
-    ray.get(ray.get_actor(STOCK, NAMESPACE).refill.remote())
+    ray.get(ray.get_actor(STOCK, NAMESPACE).refill_soon.remote())
