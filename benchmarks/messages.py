@@ -18,6 +18,7 @@ from pathlib import Path
 from fedlab.config.file import load_experiment
 from fedlab.results.folder import create
 from fedlab.simulation.simulate import simulate
+from fedlab.simulation.which_ray import ray_for
 
 HERE = Path(__file__).parent
 WIDTH = 28  # of adapters in both blocks of BERT-tiny: 4 x 128 x 28 weights of 4 bytes are 57 kB, the rest is the head
@@ -38,7 +39,8 @@ def round_seconds(messages: int, rounds: int) -> list[float]:
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         experiment = load_experiment(HERE.parent / "experiments" / "quickstart.toml", settings)
-        simulate(experiment, claim=lambda: create(run), observers=[])
+        with ray_for(experiment.engine, print) as place:
+            simulate(experiment, claim=lambda: create(run), observers=[], place=place)
         ends = [json.loads(line)["wall_seconds"] for line in (run / "rounds.jsonl").read_text().splitlines()]
     return [after - before for before, after in itertools.pairwise(ends[:-1])]
 

@@ -310,11 +310,13 @@ def ray_address():
     """Start a Ray cluster of four cores for all tests, and return its address."""
     import ray
 
-    from fedlab.simulation.engine.cluster import start_ray, stop_ray
+    from fedlab.simulation.engine.cluster import join_own_ray
+    from fedlab.simulation.engine.own_ray import own_ray
 
-    start_ray(address=None, workers=4)
-    yield ray.get_runtime_context().gcs_address
-    stop_ray()
+    with own_ray(4) as own:
+        join_own_ray(own)
+        yield own.address
+        ray.shutdown()
 
 
 def beside(name):

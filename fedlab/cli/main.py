@@ -1,6 +1,8 @@
 """The command line."""
 
+import atexit
 import errno
+import gc
 import json
 import logging
 import re
@@ -24,6 +26,7 @@ from fedlab.cli.profile_device import profile_device
 from fedlab.cli.report import report
 from fedlab.cli.reprice import reprice
 from fedlab.cli.reproduce import reproduce
+from fedlab.cli.session import session
 from fedlab.cli.sweep import sweep
 from fedlab.cli.watch import watch
 from fedlab.common.short_text import error_line, raised, shortened
@@ -74,7 +77,7 @@ def run(
     workers: Annotated[
         int | None, typer.Option(min=1, max=10**4, help="Number of Ray actors.", show_default="number of cores")
     ] = None,
-    ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join.")] = None,
+    ray_address: Annotated[str | None, typer.Option(help="Ray cluster to join; local starts one for this run.")] = None,
     activations: Annotated[Path | None, typer.Option(help="Folder for stored activations, kept after the run.")] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print plain lines instead of a live display.")] = False,
     as_json: AsJson = False,
@@ -210,10 +213,12 @@ app.command()(new)
 app.command()(clean)
 app.add_typer(cache, name="cache")
 app.add_typer(deploy, name="deploy")
+app.add_typer(session, name="session")
 
 
 def main() -> None:
     """Run the command line: 0 done, 1 failed, 2 bad usage, 130 interrupted."""
+    atexit.register(gc.freeze)  # of what is left in the end, Python would look for garbage: half a second with torch
     logging.getLogger("matplotlib").setLevel(logging.ERROR)  # it warns of a home that is read-only, and does without
     try:
         if other := notice_other():

@@ -93,14 +93,14 @@ def find_leftovers() -> Leftovers:
 def remove_leftovers() -> Leftovers:
     """End the processes and remove the folders that killed processes of this user left; return them."""
     found = find_leftovers()
-    ended = _end_processes_in(found.folders)
+    ended = end_processes_in(found.folders)
     for folder in found.folders:
         _remove(folder)
     return replace(found, processes=tuple(sorted(ended)))
 
 
-def _end_processes_in(folders: Iterable[Path]) -> set[int]:
-    """Kill the processes that work in the folders, and those that they started meanwhile; return them all."""
+def end_processes_in(folders: Iterable[Path]) -> set[int]:
+    """Kill the other processes that work in the folders, and those that they started meanwhile; return them all."""
     ended: set[int] = set()
     while new := _working_in(folders) - ended:
         for process in new:
@@ -168,18 +168,17 @@ def _holds_open(process: Path, marks: Sequence[bytes]) -> bool:
 
 
 def _working_in(folders: Iterable[Path]) -> set[int]:
-    """Return the processes of this user that work in one of the folders, and all that these started.
+    """Return the other processes of this user that work in one of the folders, and all that these started.
 
     A process works in a folder if its arguments or its environment have a path below it, or it holds a file there open.
     Ray's agents name themselves, which overwrites both on some systems, and they may outlive the processes that started
     them; but their logs stay open.
     """
     marks = [os.fsencode(folder) + b"/" for folder in folders]
-    parents: dict[int, int] = {}
-    found: set[int] = set()
+    own, parents, found = str(os.getpid()), dict[int, int](), set[int]()
     for process in _children(Path("/proc")) if marks else []:
         with contextlib.suppress(OSError):  # it has ended
-            if not process.name.isdecimal() or process.stat().st_uid != os.geteuid():
+            if not process.name.isdecimal() or process.name == own or process.stat().st_uid != os.geteuid():
                 continue
             parents[int(process.name)] = int((process / "stat").read_text().rpartition(")")[2].split()[1])
             said = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
@@ -187,4 +186,4 @@ def _working_in(folders: Iterable[Path]) -> set[int]:
                 found.add(int(process.name))
     while more := {process for process, parent in parents.items() if parent in found} - found:
         found |= more
-    return found - {os.getpid()}
+    return found

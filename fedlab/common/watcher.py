@@ -12,9 +12,11 @@ import sys
 from pathlib import Path
 from typing import IO, Self
 
+from fedlab.common.clock import pause
 from fedlab.common.scratch import remove_leftovers
 
 _END = "end"
+_POLL_SECONDS = 0.01
 
 
 class Watcher:
@@ -23,7 +25,7 @@ class Watcher:
     def __init__(self, last_words: str) -> None:
         paths = [str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")]
         self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "fedlab.common.watcher"],
+            [sys.executable, "-P", "-m", "fedlab.common.watcher", str(os.getpid())],
             env=os.environ | {"PYTHONPATH": os.pathsep.join(path for path in paths if path)},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
@@ -57,13 +59,18 @@ class Watcher:
         return self._process.stdin
 
 
-def watch(channel: IO[str], stderr: IO[str]) -> None:
-    """Wait for the end of the channel; unless the other process said that it ends, clean up and say its last words."""
+def watch(channel: IO[str], stderr: IO[str], process_id: int) -> None:
+    """Wait for the end of the channel; unless the other process said that it ends, clean up and say its last words.
+
+    The channel ends while the system still closes the other process's files, and what it has locked is not left yet.
+    """
     words = ""
     for line in channel:
         words = json.loads(line)
     if words == _END:
         return
+    while os.getppid() == process_id:
+        pause(_POLL_SECONDS)
     remove_leftovers()
     with contextlib.suppress(OSError):  # the terminal is closed
         stderr.write(f"fedlab: {words}\n")
@@ -73,4 +80,4 @@ def watch(channel: IO[str], stderr: IO[str]) -> None:
 if __name__ == "__main__":
     for each in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
-    watch(sys.stdin, sys.stderr)
+    watch(sys.stdin, sys.stderr, int(sys.argv[1]))

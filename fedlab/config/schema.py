@@ -20,6 +20,7 @@ from fedlab.workload.passes import Precision
 __all__ = ["Experiment", "Partition", "TaskTable"]
 _Throughput = Annotated[float | None, Field(ge=1e-9, le=1e12)]
 Initial = Literal["xavier-normal", "xavier-uniform"]  # how the weights of a new network are drawn
+OWN_RAY = "local"  # the address that stands for a Ray of the run's own
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
@@ -245,7 +246,11 @@ class EngineTable(ExperimentTable):
         description="clients trained side by side in an actor, if they can; default: 4, 1 of decoders of 512 or more "
         "hidden units, 32 on a GPU",
     )
-    ray_address: str | None = Field(None, description="an existing Ray cluster; default, or local: one of our own")
+    ray_address: str | None = Field(
+        None,
+        description=f"an existing Ray cluster, or {OWN_RAY}: one for the run alone; "
+        "default: that of a session (fedlab session), if there is one, else one for the run alone",
+    )
     hang_seconds: float = Field(
         600.0,
         ge=0.001,
@@ -263,10 +268,10 @@ class EngineTable(ExperimentTable):
         "on every machine of a cluster; default: none does",
     )
 
-    @field_validator("ray_address")
-    @classmethod
-    def _own(cls, address: str | None) -> str | None:
-        return None if address == "local" else address
+    @property
+    def cluster_address(self) -> str | None:
+        """The address of a Ray cluster that is there already; None if the experiment names none."""
+        return None if self.ray_address == OWN_RAY else self.ray_address
 
 
 class EvaluationTable(ExperimentTable):

@@ -13,7 +13,6 @@ from rich.text import Text
 from fedlab.common.files import replace_text
 from fedlab.common.short_text import shortened
 from fedlab.data.report import UNLABELLED, ClientLabels, DataReport, ImageReport, SplitReport
-from fedlab.results.data_plot import plot_label_shares
 from fedlab.results.folder import RunFolder
 
 _CLIENTS, _LABELS = 20, 10  # rows and columns of the table for the terminal
@@ -35,6 +34,9 @@ def tell_data(folder: RunFolder, report: DataReport | None, tell: Callable[[str]
 
 def write_data(report: DataReport, file: Path, plot: Path) -> None:
     """Write the report, and the picture of the clients' label shares."""
+    # Imported here: a quarter of a second, in which a run's actors start.
+    from fedlab.results.data_plot import plot_label_shares  # noqa: PLC0415
+
     plot_label_shares(report.clients, plot)
     replace_text(file, json.dumps(report.plain(), indent=1) + "\n")
 

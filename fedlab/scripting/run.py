@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fedlab.common.ending import ResumableCommand
+from fedlab.common.quick_imports import uncollected
 from fedlab.config.file import dotted_keys, load_experiment
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError
@@ -18,6 +19,7 @@ from fedlab.results.folder import RunFolder, create, next_free, open_run
 from fedlab.results.recorder import Observer
 from fedlab.results.records import TrialRecord
 from fedlab.results.report import summarise
+from fedlab.simulation.which_ray import ray_for
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -142,16 +144,17 @@ def run_in(
 ) -> dict[str, Any]:
     """Run an experiment in the folder that `claim` returns, and return the summary; errors as of `run`."""
     display = choose_display(console, plain=plain, total_rounds=experiment.rounds)
-    with ResumableCommand() as command, display:
-        # Imported here: it takes seconds, in which the display already shows.
-        from fedlab.simulation.simulate import simulate  # noqa: PLC0415
+    with ResumableCommand() as command, display, ray_for(experiment.engine, display.on_message) as place:
+        # Imported here: it takes seconds, in which the display already shows, and Ray starts.
+        with uncollected():
+            from fedlab.simulation.simulate import simulate  # noqa: PLC0415
 
         def begin() -> RunFolder:
             folder = claim()
             command.resumed_by(f"fedlab run --resume {shlex.quote(str(folder.path))}", folder.path)
             return folder
 
-        return simulate(experiment, claim=begin, observers=[display, *observers])
+        return simulate(experiment, claim=begin, observers=[display, *observers], place=place)
 
 
 def _of_trial(trial: TrialRecord) -> dict[str, Any]:

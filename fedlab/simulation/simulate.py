@@ -25,22 +25,28 @@ from fedlab.server.requirements import check_boards
 from fedlab.server.serve import World, serve
 from fedlab.simulation.engine.actor import ClientSetup
 from fedlab.simulation.engine.cluster import Cluster, cluster
+from fedlab.simulation.engine.own_ray import OwnRay
 from fedlab.simulation.engine.packing import default_pack
 from fedlab.simulation.engine.ray_grid import RayGrid
 from fedlab.simulation.engine.state_log import StateLog
 from fedlab.simulation.engine.workers import WorkerPool
+from fedlab.simulation.session.record import SessionRecord
 from fedlab.training.bundle import PreparedBundle, bundle_for
 from fedlab.training.workbench import Workbench
 from fedlab.workload.shape import AnyShape
 
 
 def simulate(
-    experiment: Experiment, *, claim: Callable[[], RunFolder], observers: Sequence[Observer]
+    experiment: Experiment,
+    *,
+    claim: Callable[[], RunFolder],
+    observers: Sequence[Observer],
+    place: OwnRay | SessionRecord | None,
 ) -> dict[str, Any]:
     """Run an experiment on simulated clients and return its summary.
 
     The run folder is claimed when everything the experiment names is there and the actors can start, so that a wrong
-    experiment leaves nothing behind.
+    experiment leaves nothing behind. The actors' place is as of `ray_for`.
 
     Raises:
         UserError: the experiment names something that does not exist or does not fit.
@@ -54,7 +60,7 @@ def simulate(
         assembled = fit_to_partitions(assembled, len(workbench.partitions))
         initial_set(experiment, workbench.network.encoder.shape)
         check_boards(experiment, assembled.fleet, workbench.network.encoder.shape)
-        with cluster(experiment.engine, _setup(experiment, bundle, workbench)) as machines:
+        with cluster(experiment.engine, _setup(experiment, bundle, workbench), place) as machines:
             folder = claim()
             if assembled.experiment is not experiment:
                 folder.write_experiment(assembled.experiment)
@@ -94,14 +100,14 @@ def _run(
 ) -> dict[str, Any]:
     """Run the server over actors, with everything it writes in the run's folder."""
     with closing(Recorder(folder)) as recorder, closing(StateLog(folder.client_states)) as states:
-        folder.write_environment(describe_environment())
         tell = partial(_tell, [recorder, *observers])
+        pool = machines.pool(on_trouble=tell)  # its actors start while this process goes on
+        folder.write_environment(describe_environment())
         if untested := untested_flower():
             tell(untested)
         tell_data(folder, workbench.task.report, tell)
         if too_much := _what_is_not_stored(assembled.experiment, workbench):
             tell(too_much)
-        pool = machines.pool(on_trouble=tell)
         pack = _pack(assembled.experiment.engine, assembled.client, workbench.network.encoder.shape)
         grid = RayGrid(pool, workbench, states, pack=pack, on_failure=tell)
         bench = bench_of(assembled.experiment, workbench, grid.measure, grid.measure_clients)

@@ -13,11 +13,12 @@ from fedlab.common.clock import pause
 from fedlab.common.machine import activation_room_bytes, usable_cores
 from fedlab.common.scratch import scratch_folder
 from fedlab.compare.grouping import identity_of
-from fedlab.config.schema import Experiment
+from fedlab.config.schema import OWN_RAY, Experiment
 from fedlab.errors import InterruptedRunError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder
 from fedlab.results.recorder import writer_of
+from fedlab.simulation.engine.own_ray import own_ray
 from fedlab.sweep.file import Sweep, SweepCell
 from fedlab.sweep.folder import CellState, SweepFolder, cell_progress
 from fedlab.sweep.processes import reason_of
@@ -197,9 +198,9 @@ class SweepWork:
         """Return the arguments that divide this machine among the cells that run in parallel."""
         engine = experiment.engine
         workers = engine.workers or max(1, usable_cores() // self._parallel)
-        address = engine.ray_address or self._ray_address
+        address = engine.cluster_address or self._ray_address
         # Said in any case: a cell that is resumed was begun on the Ray of a sweep that has ended.
-        words = ["--workers", str(workers), "--ray-address", address or "local"]
+        words = ["--workers", str(workers), "--ray-address", address or OWN_RAY]
         data = _data_key(experiment)
         if engine.activations is not None or data not in self._shared:
             return words
@@ -258,15 +259,8 @@ def _shared_ray(trainings: int, cells: Sequence[SweepCell]) -> Iterator[str | No
 
     Joining it is much faster than starting one for each cell, and each would keep its own object store.
     """
-    if trainings < 2 or all(cell.experiment.engine.ray_address for cell in cells):
+    if trainings < 2 or all(cell.experiment.engine.cluster_address for cell in cells):
         yield None
         return
-    import ray  # noqa: PLC0415  (seconds of imports and memory, which a finished sweep does not need)
-
-    from fedlab.simulation.engine.cluster import start_ray, stop_ray  # noqa: PLC0415
-
-    start_ray(address=None, workers=None)
-    try:
-        yield ray.get_runtime_context().gcs_address
-    finally:
-        stop_ray()
+    with own_ray(None) as own:
+        yield own.address

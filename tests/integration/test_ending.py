@@ -10,8 +10,10 @@ import pytest
 pytestmark = pytest.mark.slow
 
 
-def children(pid: int) -> list[int]:
-    return [int(each) for task in Path(f"/proc/{pid}/task").glob("*/children") for each in task.read_text().split()]
+def started_by(pid: int) -> list[int]:
+    """Return the processes that a process has started, and those that these have."""
+    children = [int(each) for task in Path(f"/proc/{pid}/task").glob("*/children") for each in task.read_text().split()]
+    return [*children, *(each for child in children for each in started_by(child))]
 
 
 def lives(pid: int) -> bool:
@@ -21,15 +23,15 @@ def lives(pid: int) -> bool:
         return False
 
 
-def agent_of(raylet_children: list[int]) -> int:
-    names = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in raylet_children}
+def agent_of(started: list[int]) -> int:
+    names = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in started}
     return next(pid for pid, name in names.items() if b"RuntimeEnvAgent" in name)
 
 
-def stop(how: str, driver: subprocess.Popen, grandchildren: list[int]) -> None:
+def stop(how: str, driver: subprocess.Popen, started: list[int]) -> None:
     """Stop a run in one of the ways in which it is stopped from outside."""
     if how == "agent":
-        subprocess.run(["kill", "-9", str(agent_of(grandchildren))], check=True)
+        subprocess.run(["kill", "-9", str(agent_of(started))], check=True)
     else:
         driver.send_signal(signal.Signals[how])
 
@@ -51,15 +53,14 @@ def test_a_run_that_is_stopped_says_how_to_go_on_and_leaves_no_process(fedlab, t
     while not (out / "checkpoint" / "tree.json").exists():
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
-    of_ray = children(process.pid)
-    grandchildren = [pid for parent in of_ray for pid in children(parent)]
-    stop(how, process, grandchildren)
+    started = started_by(process.pid)
+    stop(how, process, started)
 
     _, said = process.communicate(timeout=120)
 
     assert process.returncode == code
     assert said.splitlines()[-1] == f"fedlab: {words}; resume with: fedlab run --resume {out}"
     deadline = time.monotonic() + 20
-    while left := [pid for pid in (*of_ray, *grandchildren) if lives(pid)]:
+    while left := [pid for pid in started if lives(pid)]:
         assert time.monotonic() < deadline, left
         time.sleep(0.2)

@@ -1,10 +1,8 @@
-"""The Ray cluster of a run: joined or started, the actors that have room in it, and left again."""
+"""The Ray cluster of a run: joined, the actors that have room in it, and left again."""
 
-import atexit
 import contextlib
 import itertools
 import os
-import secrets
 import signal
 import socket
 import threading
@@ -17,31 +15,31 @@ from typing import Any
 import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from fedlab.common.machine import usable_cores
-from fedlab.common.scratch import scratch_folder, short_parent
 from fedlab.common.short_text import raised
-from fedlab.config.schema import EngineTable
+from fedlab.config.schema import OWN_RAY, EngineTable
 from fedlab.errors import RunFailedError, UserError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
+from fedlab.simulation.engine.own_ray import OwnRay, does_not_start, reread_mode, set_ray_options
 from fedlab.simulation.engine.shipping import clear, ship
 from fedlab.simulation.engine.workers import WorkerPool
+from fedlab.simulation.session.record import SessionRecord
+from fedlab.simulation.session.stock import refill_stock, take_actors
 from fedlab.training.bundle import bundle_files
 
-_INLINE_BYTES = 2**21  # answers up to here come straight back; a trip through Ray's store costs more than copying them
 _CONNECT_SECONDS = 5.0  # Ray itself tries for a quarter of an hour
-_LONGEST_PARENT = 20  # characters of the folder in which Ray's is: Ray adds 86, and a socket's path has at most 107
-_FOLDER_OF_RAY = "FEDLAB_FOLDER_OF_RAY"  # by which Ray's processes are found if this one is killed
-_TOKENS = ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH")  # what a user may have set
-_OWN_FOLDER = contextlib.ExitStack()  # the folder of the cluster that this process has started
 
 
 @dataclass(frozen=True, kw_only=True)
 class Cluster:
-    """A cluster with room for actors, one on each of `nodes`, that can be any client of a setup."""
+    """A cluster with room for actors, one on each of `nodes`, that can be any client of a setup.
+
+    In that of a session, the actors are there already.
+    """
 
     engine: EngineTable
     setup: ClientSetup
     nodes: Sequence[str]
+    of_session: bool = False
 
     def pool(self, on_trouble: Callable[[str], None]) -> WorkerPool:
         """Start the run's actors; `on_trouble` is told, in one line, of each that is lost."""
@@ -49,8 +47,11 @@ class Cluster:
         gpus = 1 / self.engine.actors_per_gpu if self.engine.device == "cuda" else 0
         actor, reference = ray.remote(num_cpus=0, num_gpus=gpus)(ClientActor), ray.put(self.setup)
         nodes = iter(self.nodes)
+        there = take_actors(len(self.nodes), reference) if self.of_session else []
 
         def make() -> Any:
+            if there:
+                return there.pop()
             where = "SPREAD" if gpus else NodeAffinitySchedulingStrategy(next(nodes), soft=False)
             return actor.options(scheduling_strategy=where).remote(reference)
 
@@ -66,25 +67,36 @@ class Cluster:
 
 
 @contextmanager
-def cluster(engine: EngineTable, setup: ClientSetup) -> Iterator[Cluster]:
-    """Join or start the Ray cluster that an experiment names, and leave it in the end.
+def cluster(engine: EngineTable, setup: ClientSetup, place: OwnRay | SessionRecord | None) -> Iterator[Cluster]:
+    """Join the Ray at a place as of `ray_for`, and leave it in the end.
 
     The prepared data are shipped to a cluster that was there before, whose machines may share no disk.
 
     Raises:
         UserError: there is no cluster at the address, or it lacks the processors that the experiment asks for.
+        RunFailedError: Ray does not start on this machine.
     """
-    cores = start_ray(address=engine.ray_address, workers=engine.workers)
+    match place:
+        case OwnRay():
+            join_own_ray(place)
+        case SessionRecord():
+            join_session(place)
+        case None:
+            assert engine.cluster_address is not None
+            join_ray(engine.cluster_address)
     try:
+        cores = place.cores if place else max(1, int(ray.cluster_resources().get("CPU", 1)))
         nodes = spread(nodes_with_cores(), _workers(engine, cores))
         setup = replace(setup, bundle=replace(setup.bundle, device=engine.device))
-        if engine.ray_address is not None:
+        if place is None:
             setup = replace(setup, shipped=ship(bundle_files(setup.bundle.folder)))
-        yield Cluster(engine=engine, setup=setup, nodes=nodes)
+        yield Cluster(engine=engine, setup=setup, nodes=nodes, of_session=isinstance(place, SessionRecord))
     finally:
         if setup.shipped is not None and not setup.bundle.prefix:  # states with a prefix are kept for other runs
             clear(setup.bundle.activations)
-        stop_ray()
+        if isinstance(place, SessionRecord):
+            refill_stock()
+        ray.shutdown()
 
 
 def _workers(engine: EngineTable, cores: int) -> int:
@@ -95,56 +107,51 @@ def _workers(engine: EngineTable, cores: int) -> int:
     return min(engine.workers or places, places)
 
 
-def start_ray(*, address: str | None, workers: int | None) -> int:
-    """Join a Ray cluster, or start one on this machine; return how many cores there are for actors.
+def join_ray(address: str) -> None:
+    """Join a Ray cluster.
 
     Raises:
         UserError: there is no cluster at the address.
-        RunFailedError: Ray does not start on this machine.
     """
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_max_direct_call_object_size", str(_INLINE_BYTES))
-    cores = workers or usable_cores()
-    if address is None:
-        folder = _OWN_FOLDER.enter_context(scratch_folder("ray-", parent=short_parent(_LONGEST_PARENT)))
-        own: dict[str, Any] = {"num_cpus": cores, "include_dashboard": False, "_temp_dir": str(folder)}
-        os.environ[_FOLDER_OF_RAY] = f"{folder}/"
-        provide_token(Path.home() / ".ray")
-        atexit.register(stop_ray)  # if it starts only in part: Ray's own function of this kind, a later one, runs first
-    else:
-        own = {}
-        check_reachable(address)
+    set_ray_options()
+    check_reachable(address)
     try:
-        # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
-        with contextlib.chdir(Path(__file__).parents[3]), _own_signals():
-            ray.init(address=address or "local", **own, log_to_driver=False, logging_level="ERROR")
+        _init(address)
     except Exception as error:  # Ray raises plain ones, too
-        if address is not None:
-            raise _unreachable(address, (str(error) or type(error).__name__).splitlines()[0]) from error
-        if isinstance(error, OSError) and error.errno is not None:  # such as a full disk
-            raise
-        raise RunFailedError(
-            f"Ray does not start on this machine: {raised(error)}; if other programs keep it busy, run the same command"
-            " again later"
-        ) from error
-    return cores if address is None else max(1, int(ray.cluster_resources().get("CPU", 1)))
+        raise _unreachable(address, (str(error) or type(error).__name__).splitlines()[0]) from error
 
 
-def provide_token(folder: Path) -> None:
-    """Set a token for a Ray of our own if Ray cannot keep one in its folder, such as in a read-only home.
-
-    All processes of a Ray have the same token; Ray finds it in the environment, or keeps it in a file.
-    """
-    if any(name in os.environ for name in _TOKENS) or (folder / "auth_token").exists():
-        return
+def join_own_ray(own: OwnRay) -> None:
+    """Join a Ray that was started for this process; errors as of its address."""
+    address = own.address
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        writable = os.access(folder, os.W_OK | os.X_OK)
-    except OSError:
-        writable = False
-    if not writable:
-        os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+        _init(address)
+    except OSError as error:
+        if error.errno is not None:  # such as a full disk
+            raise
+        raise does_not_start(raised(error)) from error
+    except Exception as error:
+        raise does_not_start(raised(error)) from error
+
+
+def join_session(session: SessionRecord) -> None:
+    """Join the Ray of a session.
+
+    Raises:
+        RunFailedError: it has ended meanwhile.
+    """
+    os.environ.update(session.joining)
+    reread_mode()
+    try:
+        _init(session.address)
+    except Exception as error:
+        raise RunFailedError(f"the session has ended: {raised(error)}; run the same command again") from error
+
+
+def _init(address: str) -> None:
+    # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
+    with contextlib.chdir(Path(__file__).parents[3]), _own_signals():
+        ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 
 
 @contextmanager
@@ -176,7 +183,7 @@ def check_reachable(address: str, *, timeout_seconds: float = _CONNECT_SECONDS) 
 def _unreachable(address: str, reason: str) -> UserError:
     return UserError(
         f"engine.ray_address = '{address}': no Ray cluster can be joined there: {reason}; "
-        "--ray-address local starts one here"
+        f"--ray-address {OWN_RAY} starts one here"
     )
 
 
@@ -213,10 +220,3 @@ def places_on_gpus(actors_per_gpu: int) -> int:
     if not gpus:
         raise UserError("engine.device = 'cuda': Ray finds no GPU here; accepted: cpu")
     return gpus * actors_per_gpu
-
-
-def stop_ray() -> None:
-    """Leave the cluster; if it is ours, end it and remove its files."""
-    ray.shutdown()
-    _OWN_FOLDER.close()
-    os.environ.pop(_FOLDER_OF_RAY, None)

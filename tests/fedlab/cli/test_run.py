@@ -81,4 +81,4 @@ def test_a_run_that_was_begun_on_a_ray_that_has_ended_is_resumed_on_its_own(fedl
     monkeypatch.setattr(simulation, "simulate", simulate)
     for words in ([], ["--ray-address", "local"]):
         assert fedlab("run", "--resume", run.path, *words)[2].endswith("far enough\n")
-    assert [each.engine.ray_address for each in taken] == ["127.0.0.1:1", None]
+    assert [each.engine.cluster_address for each in taken] == ["127.0.0.1:1", None]

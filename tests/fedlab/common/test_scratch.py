@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from fedlab.common import scratch
-from fedlab.common.scratch import find_leftovers, remove_leftovers, scratch_folder, short_parent
+from fedlab.common.scratch import end_processes_in, find_leftovers, remove_leftovers, scratch_folder, short_parent
 from fedlab.errors import UserError
 
 
@@ -100,6 +100,16 @@ print(child.pid, flush=True)
         assert process.wait(20) == 0
         assert remove_leftovers().processes == (child,)
         assert process.stdout.read() == ""  # to its end, which comes when the child has ended, too
+
+
+def test_a_process_can_end_those_in_a_folder_of_its_own_without_its_other_children(temporary):
+    wait = "import time; time.sleep(600)"
+    with scratch_folder() as mine, subprocess.Popen([sys.executable, "-c", wait]) as other:
+        with subprocess.Popen([sys.executable, "-c", wait, f"{mine}/session"]) as inside:
+            assert end_processes_in([mine]) == {inside.pid}
+            assert inside.wait(20) == -signal.SIGKILL
+        assert other.poll() is None
+        other.kill()
 
 
 def test_what_a_living_process_uses_stays(temporary):

@@ -10,6 +10,8 @@ import pytest
 from fedlab.common import watcher
 from fedlab.common.watcher import watch
 
+NOBODY = 2**30  # no process has this number
+
 
 @pytest.fixture
 def cleaned(monkeypatch):
@@ -24,13 +26,21 @@ def channel(*lines):
 
 def test_a_process_that_was_killed_is_cleaned_up_after_and_has_last_words(cleaned):
     stderr = io.StringIO()
-    watch(channel("first", "resume with: x"), stderr)
+    watch(channel("first", "resume with: x"), stderr, NOBODY)
     assert (stderr.getvalue(), cleaned) == ("fedlab: resume with: x\n", [1])
+
+
+def test_it_cleans_up_only_when_the_other_process_has_ended(cleaned, monkeypatch):
+    waited = []
+    monkeypatch.setattr(watcher.os, "getppid", lambda: 7 if len(waited) < 3 else 1)
+    monkeypatch.setattr(watcher, "pause", lambda seconds: waited.append(len(cleaned)))
+    watch(channel("first"), io.StringIO(), 7)
+    assert (waited, cleaned) == ([0, 0, 0], [1])
 
 
 def test_a_process_that_ends_by_itself_says_its_own_last_words(cleaned):
     stderr = io.StringIO()
-    watch(channel("resume with: x", "end"), stderr)
+    watch(channel("resume with: x", "end"), stderr, NOBODY)
     assert (stderr.getvalue(), cleaned) == ("", [])
 
 

@@ -123,7 +123,7 @@ def test_a_run_takes_a_file_and_observers_and_returns_its_folder(tmp_path, monke
     (tmp_path / "x.toml").write_text(FILE)
     seen = []
 
-    def simulate(experiment, *, claim, observers):
+    def simulate(experiment, *, claim, observers, **_):
         folder = claim()
         seen.extend(observers)
         folder.write_summary({"name": experiment.name})
@@ -142,7 +142,7 @@ def test_a_run_takes_a_file_and_observers_and_returns_its_folder(tmp_path, monke
 
 
 def test_a_wrong_experiment_leaves_no_folder(tmp_path, monkeypatch):
-    def simulate(experiment, *, claim, observers):
+    def simulate(experiment, *, claim, **_):
         claim()
         raise UserError("wrong")
 

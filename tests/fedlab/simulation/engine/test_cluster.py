@@ -1,14 +1,11 @@
 """Actors are spread over a cluster's cores, and an address that no cluster answers at is said so within seconds."""
 
-import os
 import socket
-from pathlib import Path
 
 import pytest
 
-from fedlab.errors import RunFailedError, UserError
-from fedlab.simulation.engine import cluster
-from fedlab.simulation.engine.cluster import check_reachable, provide_token, spread, start_ray
+from fedlab.errors import UserError
+from fedlab.simulation.engine.cluster import check_reachable, spread
 
 
 @pytest.mark.parametrize(
@@ -81,37 +78,3 @@ def unused_port():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         return taken.getsockname()[1]
-
-
-@pytest.mark.parametrize(
-    "error", [Exception("The current node timed out during startup."), RuntimeError("gcs"), TimeoutError("slow")]
-)
-def test_a_ray_that_does_not_start_is_one_line_and_leaves_nothing(monkeypatch, tmp_path, error):
-    def init(**_):
-        raise error
-
-    at_exit = []
-    monkeypatch.setattr(cluster.ray, "init", init)
-    monkeypatch.setattr(cluster.atexit, "register", at_exit.append)
-    monkeypatch.setattr(cluster, "short_parent", lambda longest: tmp_path)
-    with pytest.raises(RunFailedError, match=f"Ray does not start on this machine: {type(error).__name__}: {error}; "):
-        start_ray(address=None, workers=1)
-    assert [path.name.partition("ray-")[0] for path in tmp_path.iterdir()] == ["fedlab-"]
-    for each in at_exit:
-        each()
-    assert not list(tmp_path.iterdir())
-
-
-def test_ray_gets_a_token_where_it_cannot_keep_one_and_the_users_own_counts(monkeypatch, tmp_path):
-    for name in ("RAY_AUTH_MODE", "RAY_AUTH_TOKEN", "RAY_AUTH_TOKEN_PATH"):
-        monkeypatch.setenv(name, "")  # restored after the test
-        monkeypatch.delenv(name)
-    provide_token(tmp_path / "home" / ".ray")
-    assert "RAY_AUTH_TOKEN" not in os.environ
-
-    provide_token(Path("/proc/self/no-such-home/.ray"))  # not even root can make it
-    token = os.environ["RAY_AUTH_TOKEN"]
-    assert len(token) == 64
-
-    provide_token(Path("/proc/self/no-such-home/.ray"))
-    assert os.environ["RAY_AUTH_TOKEN"] == token
