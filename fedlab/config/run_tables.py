@@ -1,4 +1,6 @@
-"""Tables of an experiment that touch no result: how a run is kept, and who is told of it."""
+"""Tables of an experiment about the run itself: the machine it uses, how it is kept, and who is told of it."""
+
+from typing import Literal
 
 from pydantic import Field, field_validator
 
@@ -6,6 +8,50 @@ from fedlab.common.short_text import short
 from fedlab.config.builtins import TRACKERS
 from fedlab.config.plugins import nearest
 from fedlab.config.task_table import ExperimentTable, Options
+
+OWN_RAY = "local"  # the address that stands for a Ray of the run's own
+
+
+class EngineTable(ExperimentTable):
+    """How the simulation uses this machine. `pack` and `device` touch results, in the rounding of float32 sums."""
+
+    workers: int | None = Field(
+        None, ge=1, le=10_000, description="Ray actors; default: one a core, or `actors_per_gpu` a GPU"
+    )
+    device: Literal["cpu", "cuda"] = Field("cpu", description="where clients compute: the cores, or the GPUs")
+    actors_per_gpu: int = Field(1, ge=1, le=1000, description="actors that share a GPU")
+    pack: int | None = Field(
+        None,
+        ge=1,
+        description="clients trained side by side in an actor, if they can; default: 4, 1 of decoders of 512 or more "
+        "hidden units, 32 on a GPU",
+    )
+    ray_address: str | None = Field(
+        None,
+        description=f"an existing Ray cluster, or {OWN_RAY}: one for the run alone; "
+        "default: that of a session (fedlab session), if there is one, else one for the run alone",
+    )
+    hang_seconds: float = Field(
+        600.0,
+        ge=0.001,
+        le=1e9,
+        description="an actor at work for longer, for each client it was given, is named and ended",
+    )
+    cache_bytes: int | None = Field(
+        None,
+        ge=0,
+        description="room for stored activations a machine; default: a quarter of its available memory",
+    )
+    activations: str | None = Field(
+        None,
+        description="a folder that keeps them for other runs of the same data and backbone, "
+        "on every machine of a cluster; default: none does",
+    )
+
+    @property
+    def cluster_address(self) -> str | None:
+        """The address of a Ray cluster that is there already; None if the experiment names none."""
+        return None if self.ray_address == OWN_RAY else self.ray_address
 
 
 class CheckpointTable(ExperimentTable):

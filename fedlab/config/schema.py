@@ -12,7 +12,7 @@ from fedlab.common.units import parse_bandwidth
 from fedlab.config.builtins import CONVOLUTIONAL, TRAINABLE_SETS, TRAINS
 from fedlab.config.plain_values import LARGEST_WHOLE, check_plain
 from fedlab.config.plugins import nearest
-from fedlab.config.run_tables import CheckpointTable, TrackingTable
+from fedlab.config.run_tables import CheckpointTable, EngineTable, TrackingTable
 from fedlab.config.task_table import ExperimentTable, Options, Partition, ScoreName, TaskTable, with_measure
 from fedlab.errors import UserError
 from fedlab.workload.passes import Precision
@@ -20,7 +20,6 @@ from fedlab.workload.passes import Precision
 __all__ = ["Experiment", "Partition", "TaskTable"]
 _Throughput = Annotated[float | None, Field(ge=1e-9, le=1e12)]
 Initial = Literal["xavier-normal", "xavier-uniform"]  # how the weights of a new network are drawn
-OWN_RAY = "local"  # the address that stands for a Ray of the run's own
 _ADAPTERS = "adapters"  # also accepted for the set `bottleneck`
 
 
@@ -230,48 +229,6 @@ class CodecTable(ExperimentTable):
         if not all(isinstance(each.get("name") if isinstance(each, dict) else each, str) for each in codecs):
             raise ValueError("expected a list of codecs, each a name or a table with a name")
         return codecs
-
-
-class EngineTable(ExperimentTable):
-    """How the simulation uses this machine. `pack` and `device` touch results, in the rounding of float32 sums."""
-
-    workers: int | None = Field(
-        None, ge=1, le=10_000, description="Ray actors; default: one a core, or `actors_per_gpu` a GPU"
-    )
-    device: Literal["cpu", "cuda"] = Field("cpu", description="where clients compute: the cores, or the GPUs")
-    actors_per_gpu: int = Field(1, ge=1, le=1000, description="actors that share a GPU")
-    pack: int | None = Field(
-        None,
-        ge=1,
-        description="clients trained side by side in an actor, if they can; default: 4, 1 of decoders of 512 or more "
-        "hidden units, 32 on a GPU",
-    )
-    ray_address: str | None = Field(
-        None,
-        description=f"an existing Ray cluster, or {OWN_RAY}: one for the run alone; "
-        "default: that of a session (fedlab session), if there is one, else one for the run alone",
-    )
-    hang_seconds: float = Field(
-        600.0,
-        ge=0.001,
-        le=1e9,
-        description="an actor at work for longer, for each client it was given, is named and ended",
-    )
-    cache_bytes: int | None = Field(
-        None,
-        ge=0,
-        description="room for stored activations a machine; default: a quarter of its available memory",
-    )
-    activations: str | None = Field(
-        None,
-        description="a folder that keeps them for other runs of the same data and backbone, "
-        "on every machine of a cluster; default: none does",
-    )
-
-    @property
-    def cluster_address(self) -> str | None:
-        """The address of a Ray cluster that is there already; None if the experiment names none."""
-        return None if self.ray_address == OWN_RAY else self.ray_address
 
 
 class EvaluationTable(ExperimentTable):

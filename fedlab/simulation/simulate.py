@@ -11,7 +11,8 @@ from flwr.clientapp import ClientApp
 from fedlab.common.clock import VirtualClock
 from fedlab.common.files import provide_folder
 from fedlab.common.scratch import remove_leftovers, scratch_folder
-from fedlab.config.schema import EngineTable, Experiment
+from fedlab.config.run_tables import EngineTable
+from fedlab.config.schema import Experiment
 from fedlab.messages.flower_private import untested_flower
 from fedlab.messages.trains_together import TrainsTogether
 from fedlab.results.data_report import tell_data

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 
-from fedlab.config.schema import OWN_RAY, EngineTable
+from fedlab.config.run_tables import OWN_RAY, EngineTable
 from fedlab.simulation.engine.own_ray import OwnRay, own_ray
 from fedlab.simulation.session.record import SessionRecord
 from fedlab.simulation.session.session import usable_session

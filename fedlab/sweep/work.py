@@ -13,7 +13,8 @@ from fedlab.common.clock import pause
 from fedlab.common.machine import activation_room_bytes, usable_cores
 from fedlab.common.scratch import scratch_folder
 from fedlab.compare.grouping import identity_of
-from fedlab.config.schema import OWN_RAY, Experiment
+from fedlab.config.run_tables import OWN_RAY
+from fedlab.config.schema import Experiment
 from fedlab.errors import InterruptedRunError, UserError
 from fedlab.reprice.reprice import billing_key, reprice, why_not
 from fedlab.results.folder import RunFolder

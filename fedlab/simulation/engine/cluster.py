@@ -16,7 +16,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from fedlab.common.short_text import raised
-from fedlab.config.schema import OWN_RAY, EngineTable
+from fedlab.config.run_tables import OWN_RAY, EngineTable
 from fedlab.errors import RunFailedError, UserError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
 from fedlab.simulation.engine.own_ray import OwnRay, does_not_start, reread_mode, set_ray_options

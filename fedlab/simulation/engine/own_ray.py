@@ -63,8 +63,8 @@ class OwnRay:
 def does_not_start(reason: str) -> RunFailedError:
     """Return the error for a Ray of our own of which a part does not start, or ends at once."""
     return RunFailedError(
-        f"Ray does not start on this machine: {reason.rstrip('.')}; if other programs keep it busy, run the same command again"
-        " later"
+        f"Ray does not start on this machine: {reason.rstrip('.')}; if other programs keep it busy, run the same"
+        " command again later"
     )
 
 

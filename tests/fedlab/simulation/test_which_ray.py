@@ -4,7 +4,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from fedlab.config.schema import EngineTable
+from fedlab.config.run_tables import EngineTable
 from fedlab.simulation import which_ray
 from fedlab.simulation.which_ray import ray_for
 
