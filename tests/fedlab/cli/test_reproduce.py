@@ -100,9 +100,9 @@ def test_what_is_not_published_is_refused(command, words, message):
     assert swept == []
 
 
-def test_without_the_repository_the_missing_experiments_are_named(monkeypatch, tmp_path, command):
-    monkeypatch.setattr("fedlab.paper.reproduction._EXPERIMENTS", tmp_path)
+def test_an_installation_without_the_experiments_names_the_missing_one(monkeypatch, tmp_path, command):
+    monkeypatch.setattr("fedlab.paper.reproduction.experiments_folder", lambda: tmp_path)
     code, _, err, _ = command("table5")
     assert code == 2
-    assert "are part of the project's repository" in err
+    assert f"{tmp_path / 'paper' / 'table5-mini.toml'}: missing: install fedlab again" in err
     assert mini_of("table1", "20news") is None

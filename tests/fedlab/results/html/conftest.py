@@ -111,7 +111,8 @@ def opened(browser):
         waited(lambda: browser.execute_script("return document.documentElement.dataset.ready") == "true")
         return browser
 
-    return open_page
+    yield open_page
+    browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def waited(holds, seconds=60.0):
