@@ -24,8 +24,8 @@ demo: .venv/installed-demo  ## Run experiments/quickstart.toml: AdaFL on 30 simu
 test: lint  ## Check style, types and import rules, and run the quick tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -m "not slow" -n 2
 
-test-slow: .venv/installed-test  ## Run the slow tests, which take minutes
-	$(BIN)/pytest -m slow
+test-slow: .venv/installed-test  ## Run the slow tests, which take minutes, in two processes
+	OMP_NUM_THREADS=1 $(BIN)/pytest -m slow -n 2 --durations=30
 
 test-versions:  ## Run the tests that touch Flower with each tested version of it and of Python, in environments of their own
 	for python in $(PYTHONS); do for version in $(FLOWERS); do \

@@ -313,7 +313,7 @@ def _figures(summary: Mapping[str, Any], *, deployed: bool) -> list[tuple[str, R
     # Of the following, summaries of earlier versions have only the number of failures.
     for name, key in (("latencies", "provenance"), ("powers", "energy_provenance"), ("memory", "memory_provenance")):
         if provenance := summary.get(key):
-            rows.append((name, _enumerated(provenance)))
+            rows.append((name, f"{_enumerated(provenance)} (clients' parts in rounds)"))
     if summary["client_failures"]:
         kinds = {_KINDS.get(kind, kind): count for kind, count in (summary.get("dropouts") or {}).items()}
         text = _enumerated(kinds) or str(summary["client_failures"])

@@ -5,6 +5,7 @@ from typing import Any, cast
 
 import numpy as np
 
+from fedlab.config.hub_names import DATA_VARIABLE
 from fedlab.config.schema import Experiment
 from fedlab.data.location import Place, locate
 from fedlab.errors import UserError
@@ -32,8 +33,8 @@ def count_examples(experiment: Experiment) -> Holdings:
     table = experiment.task
     if locate(table, experiment.path) is Place.HUB:
         raise UserError(
-            f"task.data = '{table.data}' is a data set of the hub, which an estimate does not fetch: "
-            "say how much a client trains on in a round with --batches N"
+            f"task.data = '{table.data}' is a data set of the hub, which is not fetched to count examples: put a copy "
+            f"below ${DATA_VARIABLE}, or say how much a client trains on in a round with fedlab estimate --batches N"
         )
     # Imported here: what reads and splits data takes seconds to import.
     from fedlab.data.build import hold_out, limited  # noqa: PLC0415

@@ -29,7 +29,7 @@ def test_a_search_is_shown_with_its_trials_and_drawn(fedlab, old):
     assert (code, err) == (0, "")
     assert ["1", "deep", "2", "8", "0.375", "0.625", "0.375"] in [line[:7] for line in words(out)]
     assert ["configuration", "depth", "2,", "width", "8"] in words(out)
-    assert ["latencies", "32", "scaled"] in words(out)
+    assert ["latencies", "32", "scaled"] in [each[:3] for each in words(out)]
     assert (old / "adafl" / "accuracy.png").read_bytes()[:4] == b"\x89PNG"
 
 

@@ -130,7 +130,7 @@ def test_what_came_of_the_clients_is_shown(tmp_path):
     shown = [" ".join(line.split()) for line in printed(render_summary(summary, tmp_path), width=300).splitlines()]
 
     assert "energy 45.0 J, 4.00 J of it waiting" in shown
-    assert "latencies 1 assumed" in shown
+    assert "latencies 1 assumed (clients' parts in rounds)" in shown
     assert "failures of clients 1 gone, 2 late" in shown
     assert "late updates 1" in shown
     assert "failed rounds 1" in shown

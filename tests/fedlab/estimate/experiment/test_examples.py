@@ -43,7 +43,7 @@ def test_clients_have_what_they_would_have_in_a_run(experiment_of, prepared):
 
 def test_data_of_a_hub_are_not_fetched(tmp_path, monkeypatch):
     monkeypatch.setenv("FEDLAB_DATA", str(tmp_path))  # no copy is at hand
-    with pytest.raises(UserError, match=r"SetFit/20_newsgroups.* with --batches N"):
+    with pytest.raises(UserError, match=r"SetFit/20_newsgroups.* --batches N"):
         count_examples(experiment_from({"rounds": 1, "task": {"data": "SetFit/20_newsgroups"}}, "test"))
 
 
