@@ -68,7 +68,7 @@ def label_ids(examples: Examples, names: Sequence[str], split: str) -> list[Any]
 
 
 def _refuse_unrepeated(labels: int, examples: int, table: TaskTable) -> None:
-    """Raise a `UserError` if a column has so many values that it is an id, a text or a number, and no label."""
+    """Raise a `UserError` if most labels occur once: then the column holds ids, texts or numbers, and not labels."""
     if examples >= _FEW_EXAMPLES and 2 * labels > examples:
         raise UserError(
             f"{_key(table)}: {labels:,} different labels of {examples:,} training examples leave nothing to learn: is"

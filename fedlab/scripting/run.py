@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 
 from fedlab.common.ending import ResumableCommand
-from fedlab.common.quick_imports import uncollected
+from fedlab.common.machine import uncollected
 from fedlab.config.file import dotted_keys, load_experiment
 from fedlab.config.schema import Experiment
 from fedlab.errors import UserError

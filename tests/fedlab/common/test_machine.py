@@ -1,3 +1,4 @@
+import gc
 import platform
 import subprocess
 import sys
@@ -6,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from fedlab.common import machine
-from fedlab.common.machine import activation_room_bytes, available_memory_bytes, usable_cores
+from fedlab.common.machine import activation_room_bytes, available_memory_bytes, uncollected, usable_cores
 
 GIGABYTE = 2**30
 
@@ -120,3 +121,15 @@ def test_a_process_held_to_one_core_knows_it():
     program += "from fedlab.common.machine import usable_cores; print(usable_cores())"
     ended = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
     assert ended.stdout == "1\n"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_the_search_for_garbage_pauses_in_the_block(before):
+    try:
+        if not before:
+            gc.disable()
+        with uncollected():
+            assert not gc.isenabled()
+        assert gc.isenabled() is before
+    finally:
+        gc.enable()
