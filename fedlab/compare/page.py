@@ -35,7 +35,8 @@ from fedlab.results.html.run_records import read_run
 
 _KINDS: Mapping[CostKind, str] = {"time": "Time", "energy": "Energy", "traffic": "Traffic", "memory": "Memory"}
 _OVER = {"time": "Time", "round": "Round", "energy": "Energy", "traffic": "Traffic"}
-_OF_NO_METHOD = ("name", "seed", "label", "base_folder")
+# They say nothing of a method: names, and what a run used of its machine.
+_OF_NO_METHOD = ("name", "seed", "label", "base_folder", "engine.ray_address", "engine.activations", "engine.workers")
 _UNFOLDED = 12  # runs
 
 

@@ -48,7 +48,8 @@ def _config() -> dict[str, Any]:
 def x_encoding(axis: Axis, column: str | None = None, *, nice: bool = False) -> dict[str, Any]:
     """Return the encoding of an axis, or of another column in its unit."""
     ticks = {"axis": {"tickMinStep": 1}} if axis.key == "round" else {}
-    scale = {"nice": nice, "zero": axis.key != "round", "padding": _PADDING}
+    # A nice axis ends beside its last mark; with padding before the first it would begin below zero.
+    scale = {"nice": nice, "zero": axis.key != "round", "padding": 0 if nice else _PADDING}
     return {"field": column or axis.key, "type": "quantitative", "title": axis.title, "scale": scale, **ticks}
 
 

@@ -1,3 +1,6 @@
+import json
+import re
+
 import pytest
 
 from fedlab.compare.page import page_of
@@ -39,6 +42,22 @@ def test_a_comparison_has_mean_and_deviation_over_seeds_of_whole_runs(sweep):
     assert a == ["A", "time, energy, traffic, memory", "3", "0.70±0.10", "21.0±1.0 s", "200±0 J", "4.00±0.00 kB",
                  "1.00±0.00 GB"]  # fmt: skip
     assert b[1] == "time, energy, traffic"
+
+
+def test_the_runs_differ_in_keys_of_the_experiment_and_not_in_what_they_used_of_a_machine(recorded, tmp_path):
+    for seed, depth in enumerate((1, 2)):
+        machine = {"engine.ray_address": f"127.0.0.1:{seed + 1}", "engine.activations": f"kept-{seed}"}
+        recorded(f"two/{depth}", [(10.0, 0.5)], {"client.depth": depth, "seed": seed, **machine})
+
+    page, _ = page_of([str(tmp_path / "two")])
+
+    assert tables(page)["run-table"].headings == ["run", "method", "seed", "state", "client.depth"]
+
+
+def test_time_begins_at_zero(sweep):
+    for chart in charts(page_of([str(sweep)])[0]).values():
+        (scale,) = re.findall(r'"field": "time".*?"scale": ({.*?})', json.dumps(chart.specs["time"]))[:1]
+        assert json.loads(scale) == {"nice": True, "zero": True, "padding": 0}
 
 
 def test_curves_are_those_of_each_seed_and_their_mean(sweep):
