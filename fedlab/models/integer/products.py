@@ -80,10 +80,9 @@ def conv_input_product(errors: Tensor, weight: Tensor, layer: Conv, size: tuple[
     if direct is not None:
         return direct
     matrix = _window_matrix(weight).t().contiguous()  # [O, K]
-    product, found = _times(matrix), []
-    if not by_integers and int(weight.abs().sum((0, 2, 3), dtype=torch.int64).max()) < EXACT:
-        floats = matrix.float()
-        product = lambda rows: rows.float() @ floats  # noqa: E731  (whose sums over windows are exact, too)
+    # In float32 as long as sums over windows are exact there, too.
+    as_float = not by_integers and int(weight.abs().sum((0, 2, 3), dtype=torch.int64).max()) < EXACT
+    product, found = _float_times(matrix) if as_float else _times(matrix), []
     for block in torch.split(errors, _examples_at_once(errors.shape[1] * errors.shape[2] * matrix.shape[1])):
         columns = product(block.reshape(-1, len(matrix)))
         found.append(_folded(columns.view(*block.shape[:3], *layer.kernel, -1), layer, size).to(torch.int32))
@@ -96,6 +95,12 @@ def _times(right: Tensor) -> Callable[[Tensor], Tensor]:
         return lambda rows: by_int_kernel(rows, right)
     floats, cuts = right.float(), _cuts(right)
     return lambda rows: _float_product(rows.float(), floats, cuts)
+
+
+def _float_times(right: Tensor) -> Callable[[Tensor], Tensor]:
+    """Return the function from rows [R, K] to their product in float32, [R, O], with int8 [K, O]."""
+    floats = right.float()
+    return lambda rows: rows.float() @ floats
 
 
 def joined(parts: Sequence[Tensor]) -> Tensor:

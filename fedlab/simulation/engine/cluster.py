@@ -9,7 +9,6 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import ray
@@ -19,7 +18,7 @@ from fedlab.common.short_text import raised
 from fedlab.config.run_tables import OWN_RAY, EngineTable
 from fedlab.errors import RunFailedError, UserError
 from fedlab.simulation.engine.actor import ClientActor, ClientSetup
-from fedlab.simulation.engine.own_ray import OwnRay, does_not_start, reread_mode, set_ray_options
+from fedlab.simulation.engine.own_ray import ROOT, OwnRay, does_not_start, reread_mode, set_ray_options
 from fedlab.simulation.engine.shipping import clear, ship
 from fedlab.simulation.engine.workers import WorkerPool
 from fedlab.simulation.session.record import SessionRecord
@@ -150,7 +149,7 @@ def join_session(session: SessionRecord) -> None:
 
 def _init(address: str) -> None:
     # Actors import from the driver's current folder before all others, and a user's may hold a datasets.py.
-    with contextlib.chdir(Path(__file__).parents[3]), _own_signals():
+    with contextlib.chdir(ROOT), _own_signals():
         ray.init(address=address, log_to_driver=False, logging_level="ERROR")
 
 

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from fedlab.common.short_text import raised
 
@@ -67,13 +67,18 @@ def host(folder: Path, cores: int) -> dict[str, Any]:
         return {"error": raised(error), "errno": number, "filename": place}
 
 
-def main() -> None:
-    """Write the answer as one line of JSON, and wait for the end of the input."""
-    for each in (signal.SIGINT, signal.SIGHUP):  # of the terminal; they are for the other process
+def channel_of_answers() -> IO[str]:
+    """Return the channel of answers, which is the output, and leave the terminal's signals to the other process."""
+    for each in (signal.SIGINT, signal.SIGHUP):
         signal.signal(each, signal.SIG_IGN)
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # nothing else writes there, nor holds it open
-    with answers:
+    return answers
+
+
+def main() -> None:
+    """Write the answer as one line of JSON, and wait for the end of the input."""
+    with channel_of_answers() as answers:
         answers.write(json.dumps(host(Path(sys.argv[1]), int(sys.argv[2]))) + "\n")
     sys.stdin.read()
     os._exit(0)  # the system ends the processes that this one has started

@@ -12,17 +12,14 @@ from typing import IO, Any
 from fedlab.common.scratch import end_processes_in, scratch_folder, short_parent
 from fedlab.common.short_text import raised
 from fedlab.simulation.engine.own_ray import FOLDER_OF_RAY, JOINING, LONGEST_PARENT
-from fedlab.simulation.engine.ray_host import start
+from fedlab.simulation.engine.ray_host import channel_of_answers, start
 from fedlab.simulation.session.record import SessionRecord, claimed, write
 
 
 def main() -> None:
     """Read cores and identity as JSON, and answer by a line of JSON when the session is ready; then serve it."""
-    for each in (signal.SIGINT, signal.SIGHUP):
-        signal.signal(each, signal.SIG_IGN)
+    answers = channel_of_answers()
     asked = json.loads(sys.stdin.readline())
-    answers = os.fdopen(os.dup(1), "w")
-    os.dup2(2, 1)
     with claimed() as place:
         if place is None:
             _answer(answers, error="another session has started meanwhile")

@@ -5,11 +5,10 @@ import os
 import sys
 import sysconfig
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
 from fedlab.common.machine import usable_cores
+from fedlab.simulation.engine.own_ray import ROOT
 
-_ROOT = Path(__file__).parents[3]
 _PACKAGES = ("fedlab", "strategies", "clients")
 # Of variables that are read when a library is imported; all others an actor gets from the run.
 _READ_AT_IMPORT = (
@@ -40,7 +39,7 @@ def _is_read_at_import(name: str) -> bool:
 
 
 def _code() -> Iterable[str]:
-    for path in sorted(path for package in _PACKAGES for path in (_ROOT / package).rglob("*.py")):
+    for path in sorted(path for package in _PACKAGES for path in (ROOT / package).rglob("*.py")):
         found = path.stat()
         yield f"{path} {found.st_mtime_ns} {found.st_size}"
 

@@ -10,7 +10,7 @@ import pytest
 from fedlab.common import watcher
 from fedlab.common.watcher import watch
 
-NOBODY = 2**30  # no process has this number
+NOBODY = 2**30  # above the largest process id of Linux
 
 
 @pytest.fixture

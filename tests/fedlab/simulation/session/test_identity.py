@@ -11,7 +11,7 @@ from fedlab.simulation.session.identity import differences, identity
 @pytest.fixture
 def code(monkeypatch, tmp_path):
     """Make a small package that stands for fedlab's code."""
-    monkeypatch.setattr(module, "_ROOT", tmp_path)
+    monkeypatch.setattr(module, "ROOT", tmp_path)
     file = tmp_path / "fedlab" / "part" / "module.py"
     file.parent.mkdir(parents=True)
     file.write_text("x = 1\n")
